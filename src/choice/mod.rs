@@ -1,0 +1,1 @@
+//! The protocol: when the person is asked, and which flashes are shown.

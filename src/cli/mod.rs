@@ -1,0 +1,1 @@
+//! Commands: what was typed becomes a validated plan, then runs.

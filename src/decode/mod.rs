@@ -1,0 +1,1 @@
+//! The language model: a Llama-shaped decode path, its KV tree of branches, and the fork detector.

@@ -1,0 +1,32 @@
+//! Razvilka: at a decisive fork, hand the choice of the next meaning to a person.
+//!
+//! The rooms, and which way they may look (a test keeps the crates in order):
+//!
+//! | room | what it is for |
+//! |---|---|
+//! | [`marker`], [`fork`] | the words everybody shares |
+//! | [`source`] | samples and markers in and out: LSL, recordings |
+//! | [`recording`] | XDF reading and writing |
+//! | [`pipeline`] | real-time threads, rings, latency trace |
+//! | [`gate`] | the state machine of one fork: pure, no clock, no thread |
+//! | [`decode`] | the language model: KV tree, branches, fork detector; the only room that names candle |
+//! | [`choice`] | protocol: when to ask, which flashes to show |
+//! | [`session`] | the session folder: manifest, ledger, recording, text |
+//! | [`sim`] | the simulated laboratory: amplifier, eye tracker, person |
+//! | [`view`] | what a person sees |
+//! | [`report`] | the session's report |
+//! | [`cli`] | commands: what was typed becomes a validated plan |
+
+pub mod choice;
+pub mod cli;
+pub mod decode;
+pub mod fork;
+pub mod gate;
+pub mod marker;
+pub mod pipeline;
+pub mod recording;
+pub mod report;
+pub mod session;
+pub mod sim;
+pub mod source;
+pub mod view;

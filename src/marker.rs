@@ -1,0 +1,230 @@
+//! What the engine says on its marker stream, and nothing else: cues, flashes, forks and their ends.
+//!
+//! Each marker is one JSON object in one LSL string sample, tagged by `event`, numbered by `seq` without gaps so that a
+//! lost, late or doubled marker is seen. The same markers go into the recording; a participant window, an external
+//! stimulus program and the simulated person all live from this stream alone.
+//!
+//! Positions are degrees of visual angle from the centre of the screen, x to the right, y downwards.
+
+use serde::{Deserialize, Serialize};
+
+/// A marker with its sequence number, as it stands on the wire.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Marker {
+    /// Number of this marker in its stream, from 0, without gaps.
+    pub seq: u64,
+    /// What happened.
+    #[serde(flatten)]
+    pub body: Event,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The engine is up; first marker of a session.
+    SessionStart {
+        /// Identity of the session, also in the manifest.
+        session: String,
+    },
+    /// Nothing follows.
+    SessionEnd,
+    /// Look at this point until the next marker of this kind or `GazePointEnd`.
+    GazePoint {
+        /// Number of the point, from 0.
+        point: u32,
+        /// Horizontal position, degrees.
+        x_deg: f64,
+        /// Vertical position, degrees.
+        y_deg: f64,
+        /// Points of `Check` are never used for fitting.
+        phase: GazePhase,
+    },
+    /// The point has gone.
+    GazePointEnd {
+        /// Number of the point.
+        point: u32,
+    },
+    /// Attend to this item until the block ends.
+    Cue {
+        /// Number of the calibration block, from 0.
+        run: u32,
+        /// The item to attend to.
+        item: i32,
+        /// All items and where they are.
+        options: Vec<OptionTile>,
+    },
+    /// The cued block is over.
+    CueEnd {
+        /// Number of the calibration block.
+        run: u32,
+    },
+    /// An item flashed; the marker's own stamp is the onset.
+    Flash {
+        /// The item that flashed; -1 when not known.
+        item: i32,
+        /// 1 when the person was told to attend to it, 0 when to another, absent when the truth is not known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        target: Option<u8>,
+        /// Calibration block, or absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        run: Option<u32>,
+        /// Fork, or absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fork: Option<u64>,
+    },
+    /// A fork is open: the person is asked.
+    ForkOpen {
+        /// Identity of the fork in this session.
+        fork: u64,
+        /// The text before the fork (its last part).
+        context: String,
+        /// What can be selected.
+        options: Vec<OptionTile>,
+        /// Seconds until the gate declines.
+        timeout_s: f64,
+    },
+    /// The fork has ended.
+    ForkClose {
+        /// Identity of the fork.
+        fork: u64,
+        /// `committed`, `declined` or `aborted`.
+        outcome: Outcome,
+        /// The selected item of a committed fork.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        item: Option<i32>,
+    },
+    /// Text that was added, or the whole text after an undo.
+    Text {
+        /// The piece.
+        piece: String,
+        /// True when `piece` replaces the whole text.
+        replace: bool,
+    },
+    /// The session pauses (`true`) or goes on.
+    Pause {
+        /// Whether it is paused now.
+        on: bool,
+    },
+}
+
+/// What a gaze point is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GazePhase {
+    /// Used to fit the map.
+    Fit,
+    /// Used only to say how good the map is.
+    Check,
+}
+
+/// How a fork ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// An option was selected.
+    Committed,
+    /// Time ran out.
+    Declined,
+    /// A doubt closed the gate.
+    Aborted,
+}
+
+/// What selecting an option means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OptionKind {
+    /// Go on with this branch.
+    Branch,
+    /// Offer different branches.
+    Other,
+    /// Take the last choice back.
+    Undo,
+    /// The model chooses.
+    GoOn,
+    /// A calibration item without meaning.
+    Item,
+}
+
+/// One option as it stands on the screen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OptionTile {
+    /// Index of the option; flashes name it.
+    pub item: i32,
+    /// What it means.
+    pub kind: OptionKind,
+    /// What it says.
+    pub text: String,
+    /// Centre, degrees.
+    pub x_deg: f64,
+    /// Centre, degrees.
+    pub y_deg: f64,
+    /// Width, degrees.
+    pub w_deg: f64,
+    /// Height, degrees.
+    pub h_deg: f64,
+}
+
+impl Marker {
+    /// The marker as one line of JSON.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        // A struct of numbers, strings and enums has no failing case in serde_json.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Reads a marker.
+    ///
+    /// # Errors
+    /// The JSON error when the text is no marker of ours.
+    pub fn from_json(text: &str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flash_reads_like_the_recordings_of_others() {
+        let flash = Marker {
+            seq: 7,
+            body: Event::Flash {
+                item: 3,
+                target: Some(1),
+                run: Some(0),
+                fork: None,
+            },
+        };
+        let json = flash.to_json();
+        assert_eq!(
+            json,
+            r#"{"seq":7,"event":"flash","item":3,"target":1,"run":0}"#
+        );
+        assert_eq!(Marker::from_json(&json).unwrap(), flash);
+    }
+
+    #[test]
+    fn a_fork_survives_the_wire_with_cyrillic_text() {
+        let tile = OptionTile {
+            item: 0,
+            kind: OptionKind::GoOn,
+            text: "дальше".into(),
+            x_deg: 1.0,
+            y_deg: -2.0,
+            w_deg: 3.0,
+            h_deg: 1.0,
+        };
+        let open = Marker {
+            seq: 1,
+            body: Event::ForkOpen {
+                fork: 5,
+                context: "…".into(),
+                options: vec![tile],
+                timeout_s: 8.0,
+            },
+        };
+        assert_eq!(Marker::from_json(&open.to_json()).unwrap(), open);
+    }
+}

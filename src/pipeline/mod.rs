@@ -1,0 +1,1 @@
+//! Real-time threads, rings and the latency trace.

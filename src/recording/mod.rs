@@ -1,0 +1,1 @@
+//! XDF: reading, writing, and the recorder thread.

@@ -1,0 +1,1 @@
+//! The session's report: one self-contained HTML file.

@@ -1,0 +1,1 @@
+//! The session folder: manifest, ledger, recording, text.

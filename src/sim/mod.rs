@@ -1,0 +1,1 @@
+//! The simulated laboratory: amplifier, eye tracker and a person with a wish.
