@@ -94,7 +94,8 @@ impl StudentT {
                 .sum();
             // Dividing by the sum of weights (parameter-expanded EM) has the same fixed point and needs fewer rounds.
             let scale = (square / weight).sqrt().max(f64::MIN_POSITIVE);
-            let change = ((location - self.location) / scale).abs() + (scale / self.scale).ln().abs();
+            let change =
+                ((location - self.location) / scale).abs() + (scale / self.scale).ln().abs();
             self = Self {
                 location,
                 scale,
@@ -109,8 +110,18 @@ impl StudentT {
 
     fn validate(&self, what: &'static str) -> Result<()> {
         finite(what, &[self.location, self.scale, self.dof])?;
-        in_range("scale of a density", self.scale, f64::MIN_POSITIVE, f64::MAX)?;
-        in_range("degrees of freedom", self.dof, DOF_RANGE.0 - 1e-9, DOF_RANGE.1 + 1e-9)
+        in_range(
+            "scale of a density",
+            self.scale,
+            f64::MIN_POSITIVE,
+            f64::MAX,
+        )?;
+        in_range(
+            "degrees of freedom",
+            self.dof,
+            DOF_RANGE.0 - 1e-9,
+            DOF_RANGE.1 + 1e-9,
+        )
     }
 }
 
@@ -164,7 +175,10 @@ impl ScoreLikelihood {
         crate::error::same_size("labels", scores.len(), labels.len())?;
         let of = |target: bool| -> Vec<f64> {
             let pairs = scores.iter().zip(labels);
-            pairs.filter(|(_, l)| **l == target).map(|(s, _)| *s).collect()
+            pairs
+                .filter(|(_, l)| **l == target)
+                .map(|(s, _)| *s)
+                .collect()
         };
         let (target, non_target) = (of(true), of(false));
         Ok(Self {
@@ -181,7 +195,8 @@ impl ScoreLikelihood {
     /// never saw is weak evidence.
     #[must_use]
     pub fn llr(&self, score: f64) -> f64 {
-        (self.target.ln_pdf(score) - self.non_target.ln_pdf(score)).clamp(self.llr_min, self.llr_max)
+        (self.target.ln_pdf(score) - self.non_target.ln_pdf(score))
+            .clamp(self.llr_min, self.llr_max)
     }
 
     /// Probability of a target at `score`, when a share `base_rate` of flashes are targets and the source is weighed by
@@ -268,7 +283,10 @@ mod tests {
         let clean: Vec<f64> = (0..200).map(|i| f64::from(i % 20) / 10.0).collect();
         let mut wild = clean.clone();
         wild.push(1e4);
-        let (a, b) = (StudentT::fit(&clean).unwrap(), StudentT::fit(&wild).unwrap());
+        let (a, b) = (
+            StudentT::fit(&clean).unwrap(),
+            StudentT::fit(&wild).unwrap(),
+        );
         assert!((a.location - b.location).abs() < 0.1, "{a:?} {b:?}");
         assert!(b.scale < 2.0 * a.scale, "{a:?} {b:?}");
     }

@@ -105,7 +105,11 @@ impl LdaModel {
         });
 
         let mean_difference: Vec<f64> = target.iter().zip(&other).map(|(t, o)| t - o).collect();
-        let midpoint: Vec<f64> = target.iter().zip(&other).map(|(t, o)| (t + o) / 2.0).collect();
+        let midpoint: Vec<f64> = target
+            .iter()
+            .zip(&other)
+            .map(|(t, o)| (t + o) / 2.0)
+            .collect();
         let mut model = Self {
             channels: epochs.channels(),
             blocks: epochs.blocks(),
@@ -183,7 +187,10 @@ impl LdaModel {
 fn class_mean(epochs: &Epochs, rows: &[usize], target: bool) -> Result<Vec<f64>> {
     let mut mean = vec![0.0; epochs.features_per_epoch()];
     let mut found = 0_usize;
-    for &row in rows.iter().filter(|&&row| epochs.info()[row].target == target) {
+    for &row in rows
+        .iter()
+        .filter(|&&row| epochs.info()[row].target == target)
+    {
         found += 1;
         for (sum, value) in mean.iter_mut().zip(epochs.row(row)) {
             *sum += value;
