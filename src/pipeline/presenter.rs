@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::choice::FlashSequence;
 use crate::fork::ForkId;
+use crate::gate::Lease;
 use crate::marker::{Event, Marker};
 use crate::recording::MarkerTap;
 use crate::rt;
@@ -37,6 +38,10 @@ pub struct FlashNotice {
     pub id: FlashId,
     /// Onset on the EEG stream's own clock, seconds.
     pub onset_s: f64,
+    /// To be added to the EEG stream's stamps to give our clock, frozen for the fork.
+    pub offset_s: f64,
+    /// Epoch of the streams when the fork was opened.
+    pub lease: Lease,
 }
 
 /// Fork, number of the flash within the fork, and the item that flashed, in one word.
@@ -126,6 +131,8 @@ pub struct FlashRun {
     pub begin: LslTime,
     /// To be added to the EEG stream's stamps to give our clock, frozen for the fork; `None` without EEG.
     pub eeg_offset_s: Option<f64>,
+    /// Epoch of the streams.
+    pub lease: Lease,
     /// Most flashes; `None` for no limit. After the last, `done` is told.
     pub flashes_max: Option<u32>,
     /// Told when `flashes_max` flashes have been shown.
@@ -229,7 +236,8 @@ impl Presenting {
         let onset = rt::lsl_of(stamp);
         if let (Some(notices), Some(fork), Some(offset)) = (&mut self.notices, run.fork, run.eeg_offset_s) {
             let id = FlashId::new(fork, number, next.item as u8);
-            let told = notices.try_push(FlashNotice { id, onset_s: onset.get() - offset }).is_ok();
+            let notice = FlashNotice { id, onset_s: onset.get() - offset, offset_s: offset, lease: run.lease };
+            let told = notices.try_push(notice).is_ok();
             self.shown.unheard += u64::from(!told);
         }
         let item = next.item;

@@ -171,7 +171,7 @@ impl LatencyBook {
 }
 
 /// 1 ns to 100 s, three significant digits.
-fn empty_histogram() -> Histogram<u64> {
+pub(crate) fn empty_histogram() -> Histogram<u64> {
     match Histogram::new_with_bounds(1, 100_000_000_000, 3) {
         Ok(histogram) => histogram,
         Err(_) => unreachable!("1 < 2 * 1 <= 1e11 and 3 digits are valid bounds"),
