@@ -1,1 +1,4 @@
 //! Commands: what was typed becomes a validated plan, then runs.
+
+pub mod signals;
+pub mod simulate;
