@@ -2,3 +2,4 @@
 
 pub mod signals;
 pub mod simulate;
+pub mod streams;
