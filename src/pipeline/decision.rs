@@ -63,7 +63,7 @@ pub enum Made {
     Flash {
         /// The item that flashed.
         item: u32,
-        /// Number of the flash within the fork.
+        /// Number of the flash's marker.
         number: u32,
         /// Index of the first sample of the epoch.
         onset_sample: u64,

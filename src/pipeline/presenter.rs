@@ -44,7 +44,7 @@ pub struct FlashNotice {
     pub lease: Lease,
 }
 
-/// Fork, number of the flash within the fork, and the item that flashed, in one word.
+/// Fork, number of the flash's marker, and the item that flashed, in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FlashId(pub u64);
 
@@ -61,7 +61,7 @@ impl FlashId {
         ForkId(self.0 >> 32)
     }
 
-    /// Number of the flash within the fork, from 0.
+    /// Number of the flash's marker (its last 24 bits).
     #[must_use]
     pub const fn number(self) -> u32 {
         ((self.0 >> 8) & 0xff_ffff) as u32
@@ -86,6 +86,12 @@ impl MarkerStream {
     #[must_use]
     pub fn new(sink: Box<dyn MarkerSink>, seq: Arc<AtomicU64>) -> Self {
         Self { sink, tap: None, seq }
+    }
+
+    /// Number of the next marker.
+    #[must_use]
+    pub fn next_seq(&self) -> u64 {
+        self.seq.load(Ordering::Relaxed)
     }
 
     /// From now on markers are also recorded here.
@@ -235,7 +241,7 @@ impl Presenting {
         self.shown.late += u64::from(late > LATE_NS);
         let onset = rt::lsl_of(stamp);
         if let (Some(notices), Some(fork), Some(offset)) = (&mut self.notices, run.fork, run.eeg_offset_s) {
-            let id = FlashId::new(fork, number, next.item as u8);
+            let id = FlashId::new(fork, self.stream.next_seq() as u32, next.item as u8);
             let notice = FlashNotice { id, onset_s: onset.get() - offset, offset_s: offset, lease: run.lease };
             let told = notices.try_push(notice).is_ok();
             self.shown.unheard += u64::from(!told);

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, unbounded};
 
 use super::decision::ChoiceCell;
-use crate::decode::{Cancel, DecodeError, Stats, Step, Writer};
+use crate::decode::{Cancel, DecodeError, Model, Stats, Step, Thought, Undone, Writer, WriterSettings};
 use crate::fork::{Fork, ForkId};
 use crate::marker::OptionKind;
 use crate::rt;
@@ -58,9 +58,9 @@ pub enum Told {
         fork: ForkId,
         /// How.
         how: Taken,
-        /// Text added; the whole text when `replaced`.
+        /// Text added; the whole of the present text when `replaced`.
         text: String,
-        /// Whether `text` replaces everything written so far.
+        /// Whether `text` replaces the present text.
         replaced: bool,
         /// Tokens that were ready at once.
         ready_tokens: usize,
@@ -83,8 +83,8 @@ pub enum Told {
         /// The whole text after it.
         text: String,
     },
-    /// The story is over; a new one begins by itself.
-    End,
+    /// The text is over; a new one begins by itself.
+    NextText,
     /// The decoder failed; it has stopped.
     Failed(String),
 }
@@ -100,6 +100,33 @@ pub enum Taken {
     Undone,
 }
 
+/// A succession of texts by one model: when one is over, the next begins with a seed of its own.
+#[derive(Debug, Clone)]
+pub struct Texts {
+    /// The model.
+    pub model: Arc<Model>,
+    /// How each text is written; text number n has this seed plus n.
+    pub settings: WriterSettings,
+    /// What every text begins with.
+    pub prompt: String,
+}
+
+impl Texts {
+    /// A writer at the beginning of text `number`.
+    ///
+    /// # Errors
+    /// [`DecodeError`] when the settings do not fit the model, or the prompt cannot be read.
+    pub fn begin(&self, number: u64) -> Result<Writer, DecodeError> {
+        let seed = self.settings.seed.wrapping_add(number);
+        let mut writer = Writer::new(Arc::clone(&self.model), WriterSettings { seed, ..self.settings.clone() })?;
+        writer.start(&self.prompt)?;
+        Ok(writer)
+    }
+}
+
+/// What stands between two texts.
+pub const BETWEEN_TEXTS: &str = "\n\n";
+
 /// The decoder's thread.
 pub struct Scribe {
     /// To the decoder.
@@ -111,16 +138,19 @@ pub struct Scribe {
 }
 
 impl Scribe {
-    /// Starts the thread with a writer that has been started on its prompt. Text flows at `pace_tokens_per_s`.
+    /// Starts the thread on the first text. Text flows at `pace_tokens_per_s`.
     ///
     /// # Errors
-    /// The system's error when no thread can be made.
-    pub fn start(writer: Writer, choice: Arc<ChoiceCell>, cancel: Cancel, pace_tokens_per_s: f64) -> std::io::Result<Self> {
+    /// The system's error when no thread can be made, [`DecodeError`] when no text can be begun.
+    pub fn start(texts: Texts, choice: Arc<ChoiceCell>, cancel: Cancel, pace_tokens_per_s: f64) -> Result<Self, ScribeError> {
+        let writer = texts.begin(0)?;
         let (asks, heard) = unbounded();
         let (tell, told) = unbounded();
         let thread_cancel = cancel.clone();
         let thread = std::thread::Builder::new().name("decoder".into()).spawn(move || {
             let mut writing = Writing {
+                texts,
+                number: 0,
                 writer,
                 choice,
                 cancel: thread_cancel,
@@ -129,7 +159,6 @@ impl Scribe {
                 pace: Duration::from_secs_f64(1.0 / pace_tokens_per_s),
                 open: None,
                 paused: false,
-                ended: false,
             };
             if let Err(error) = writing.until_closed() {
                 let _ = writing.tell.send(Told::Failed(error.to_string()));
@@ -149,7 +178,7 @@ impl Scribe {
     pub fn ask(&self, ask: Ask) {
         // A decoder that has failed has said so; what is asked of it then is moot.
         let _ = self.asks.send(ask);
-        self.cancel.cancel();
+        self.cancel.request();
         self.thread.thread().unpark();
     }
 
@@ -158,7 +187,7 @@ impl Scribe {
     pub fn stop(self) -> Option<(Writer, Stats)> {
         let Self { asks, cancel, thread, .. } = self;
         drop(asks);
-        cancel.cancel();
+        cancel.request();
         thread.thread().unpark();
         thread.join().ok().map(|writer| {
             let stats = writer.stats();
@@ -176,6 +205,8 @@ struct Open {
 }
 
 struct Writing {
+    texts: Texts,
+    number: u64,
     writer: Writer,
     choice: Arc<ChoiceCell>,
     cancel: Cancel,
@@ -184,7 +215,17 @@ struct Writing {
     pace: Duration,
     open: Option<Open>,
     paused: bool,
-    ended: bool,
+}
+
+/// Why the decoder's thread could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum ScribeError {
+    /// No text can be begun.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// No thread can be made.
+    #[error("the decoder's thread cannot be started: {0}")]
+    Thread(#[from] std::io::Error),
 }
 
 /// How long the decoder sleeps when a fork is thought out; the gate wakes it earlier.
@@ -193,7 +234,7 @@ const NAP: Duration = Duration::from_millis(20);
 impl Writing {
     fn until_closed(&mut self) -> Result<(), DecodeError> {
         loop {
-            self.cancel.reset();
+            self.cancel.clear();
             // The choice first: it may have come before the reset.
             self.take_choice()?;
             loop {
@@ -205,7 +246,7 @@ impl Writing {
             }
             if self.open.is_some() {
                 self.think()?;
-            } else if self.paused || self.ended {
+            } else if self.paused {
                 match self.heard.recv_timeout(NAP) {
                     Ok(ask) => self.take(ask)?,
                     Err(RecvTimeoutError::Timeout) => {}
@@ -232,8 +273,9 @@ impl Writing {
             }
             Step::Fork(fork) => self.offer(fork),
             Step::End(_) => {
-                self.ended = true;
-                self.say(Told::End);
+                self.number += 1;
+                self.writer = self.texts.begin(self.number)?;
+                self.say(Told::NextText);
             }
             Step::Cancelled => {}
         }
@@ -246,7 +288,7 @@ impl Writing {
         if open.thought_out {
             std::thread::park_timeout(NAP);
         } else {
-            open.thought_out = self.writer.think(&self.cancel)?.is_done();
+            open.thought_out = self.writer.think(&self.cancel)? == Thought::Ready;
         }
         Ok(())
     }
@@ -314,12 +356,12 @@ impl Writing {
     }
 
     fn go_on(&mut self, fork: ForkId) -> Result<(), DecodeError> {
-        let (branch, commit) = self.writer.go_on(fork)?;
+        let commit = self.writer.go_on(fork)?;
         let committed_ns = rt::now().as_nanos();
         self.open = None;
         self.say(Told::Taken {
             fork,
-            how: Taken::ModelBranch(branch),
+            how: Taken::ModelBranch(commit.branch),
             text: commit.text,
             replaced: false,
             ready_tokens: commit.ready_tokens,
@@ -350,12 +392,12 @@ impl Writing {
         Ok(())
     }
 
-    fn undone(&mut self, fork: ForkId, undone: crate::decode::Undone) {
+    fn undone(&mut self, fork: ForkId, undone: Undone) {
         let committed_ns = rt::now().as_nanos();
         self.say(Told::Taken {
             fork,
             how: Taken::Undone,
-            text: undone.text,
+            text: self.writer.text().to_owned(),
             replaced: true,
             ready_tokens: 0,
             committed_ns,
