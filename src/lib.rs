@@ -21,6 +21,7 @@ pub mod choice;
 pub mod cli;
 pub mod config;
 pub mod decode;
+pub mod engine;
 pub mod fork;
 pub mod gate;
 pub mod marker;

@@ -70,8 +70,9 @@ impl EegLine {
         &self.path
     }
 
-    /// Takes a scorer for flashes from now on; gives back what must be dropped elsewhere.
-    pub fn set_scorer(&mut self, scorer: LinearScorer) -> Option<LinearScorer> {
+    /// Takes a scorer and its densities for flashes from now on; gives back what must be dropped elsewhere.
+    pub fn set_scorer(&mut self, (scorer, density): (LinearScorer, ScoreDensity)) -> Option<LinearScorer> {
+        self.density = density;
         match self.path.set_scorer(scorer) {
             Ok(Ok(old)) => old,
             Ok(Err(busy)) => Some(busy.0),
@@ -163,8 +164,8 @@ impl EegWatch {
 pub struct EegPorts {
     /// Flashes, from the presenter.
     pub notices: HeapCons<FlashNotice>,
-    /// New scorers, from the control plane.
-    pub scorers: HeapCons<LinearScorer>,
+    /// New scorers with their densities, from the control plane.
+    pub scorers: HeapCons<(LinearScorer, ScoreDensity)>,
     /// Old scorers, to be dropped by the control plane.
     pub retired: HeapProd<LinearScorer>,
     /// Evidence, to the gate.

@@ -12,7 +12,7 @@ use razvilka_dsp::units::MonoTime;
 
 use crate::recording::SampleTap;
 use crate::rt::{self, Granted, Wish};
-use crate::source::{SampleSource, SourceError};
+use crate::source::{ClockOffset, SampleSource, SourceError};
 
 /// Samples taken from a source at once, at most.
 pub const BLOCK_SAMPLES: usize = 64;
@@ -41,6 +41,10 @@ pub struct Heartbeat {
     samples: AtomicU64,
     longest_gap_ns: AtomicU64,
     lost: AtomicBool,
+    /// Bits of the latest clock offset and of when it was measured; `measured` counts changes, odd while one is under way.
+    measured: AtomicU64,
+    offset_s: AtomicU64,
+    offset_at_s: AtomicU64,
 }
 
 impl Heartbeat {
@@ -50,6 +54,35 @@ impl Heartbeat {
             self.longest_gap_ns.fetch_max(at.as_nanos().saturating_sub(last), Ordering::Relaxed);
         }
         self.samples.fetch_add(samples as u64, Ordering::Relaxed);
+    }
+
+    /// Announces a clock offset, if it is a new one. Only the inlet thread calls this.
+    fn measured(&self, clock: ClockOffset) {
+        let at = clock.at_s.to_bits();
+        let version = self.measured.load(Ordering::Relaxed);
+        if version != 0 && self.offset_at_s.load(Ordering::Relaxed) == at {
+            return;
+        }
+        self.measured.store(version + 1, Ordering::SeqCst);
+        self.offset_s.store(clock.offset_s.to_bits(), Ordering::SeqCst);
+        self.offset_at_s.store(at, Ordering::SeqCst);
+        self.measured.store(version + 2, Ordering::SeqCst);
+    }
+
+    /// The latest clock offset of the source; `None` until measured.
+    #[must_use]
+    pub fn clock_offset(&self) -> Option<ClockOffset> {
+        loop {
+            let before = self.measured.load(Ordering::SeqCst);
+            if before == 0 {
+                return None;
+            }
+            let offset_s = f64::from_bits(self.offset_s.load(Ordering::SeqCst));
+            let at_s = f64::from_bits(self.offset_at_s.load(Ordering::SeqCst));
+            if before % 2 == 0 && self.measured.load(Ordering::SeqCst) == before {
+                return Some(ClockOffset { at_s, offset_s });
+            }
+        }
     }
 
     /// When samples last arrived; `None` before the first.
@@ -162,6 +195,9 @@ fn run<S: Stage>(ended: &mut Ended<S>, stop: &AtomicBool, heartbeat: &Heartbeat)
             Ok(0) => {}
             Ok(n) => {
                 heartbeat.beat(now, n);
+                if let Some(clock) = ended.source.clock_offset() {
+                    heartbeat.measured(clock);
+                }
                 let (stamps, data) = (&stamps[..n.min(BLOCK_SAMPLES)], &data[..n.min(BLOCK_SAMPLES) * channels]);
                 rt::hot(|| {
                     ended.stage.block(stamps, data, now);

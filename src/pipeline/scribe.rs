@@ -49,7 +49,12 @@ pub enum Ask {
 #[derive(Debug, Clone)]
 pub enum Told {
     /// Text was added that needed no choice.
-    Text(String),
+    Text {
+        /// The piece.
+        piece: String,
+        /// Tokens of the present text now.
+        position: usize,
+    },
     /// A fork was found, called for, or offered anew; the decoder waits.
     Fork(Fork),
     /// A fork was taken.
@@ -62,6 +67,8 @@ pub enum Told {
         text: String,
         /// Whether `text` replaces the present text.
         replaced: bool,
+        /// Tokens of the present text now.
+        position: usize,
         /// Tokens that were ready at once.
         ready_tokens: usize,
         /// When the decoder stood on the branch, monotonic nanoseconds.
@@ -87,6 +94,17 @@ pub enum Told {
     NextText,
     /// The decoder failed; it has stopped.
     Failed(String),
+}
+
+/// Where the decoder stood when it was stopped.
+#[derive(Debug, Clone)]
+pub struct Stopped {
+    /// Number of the present text, from 0.
+    pub text_number: u64,
+    /// Tokens of the present text.
+    pub position: usize,
+    /// What the present text's writer did.
+    pub stats: Stats,
 }
 
 /// How a fork was taken.
@@ -134,11 +152,11 @@ pub struct Scribe {
     /// From the decoder.
     pub told: Receiver<Told>,
     cancel: Cancel,
-    thread: JoinHandle<Writer>,
+    thread: JoinHandle<Stopped>,
 }
 
 impl Scribe {
-    /// Starts the thread on the first text. Text flows at `pace_tokens_per_s`.
+    /// Starts the thread on the first text, paused. Text flows at `pace_tokens_per_s`.
     ///
     /// # Errors
     /// The system's error when no thread can be made, [`DecodeError`] when no text can be begun.
@@ -158,12 +176,12 @@ impl Scribe {
                 tell,
                 pace: Duration::from_secs_f64(1.0 / pace_tokens_per_s),
                 open: None,
-                paused: false,
+                paused: true,
             };
             if let Err(error) = writing.until_closed() {
                 let _ = writing.tell.send(Told::Failed(error.to_string()));
             }
-            writing.writer
+            Stopped { text_number: writing.number, position: writing.writer.position(), stats: writing.writer.stats() }
         })?;
         Ok(Self { asks, told, cancel, thread })
     }
@@ -182,17 +200,14 @@ impl Scribe {
         self.thread.thread().unpark();
     }
 
-    /// Stops the thread and gives the writer back; `None` when it panicked.
+    /// Stops the thread and says where it stood; `None` when it panicked.
     #[must_use]
-    pub fn stop(self) -> Option<(Writer, Stats)> {
+    pub fn stop(self) -> Option<Stopped> {
         let Self { asks, cancel, thread, .. } = self;
         drop(asks);
         cancel.request();
         thread.thread().unpark();
-        thread.join().ok().map(|writer| {
-            let stats = writer.stats();
-            (writer, stats)
-        })
+        thread.join().ok()
     }
 }
 
@@ -265,7 +280,8 @@ impl Writing {
         match self.writer.advance(&self.cancel)? {
             Step::Text(piece) => {
                 let tokens = self.writer.position().saturating_sub(before).max(1);
-                self.say(Told::Text(piece));
+                let position = self.writer.position();
+                self.say(Told::Text { piece, position });
                 let due = begun + self.pace * u32::try_from(tokens).unwrap_or(u32::MAX);
                 if let Ok(ask) = self.heard.recv_deadline(due) {
                     self.take(ask)?;
@@ -308,6 +324,7 @@ impl Writing {
                     how: Taken::Branch(option),
                     text: commit.text,
                     replaced: false,
+                    position: self.writer.position(),
                     ready_tokens: commit.ready_tokens,
                     committed_ns,
                 });
@@ -364,6 +381,7 @@ impl Writing {
             how: Taken::ModelBranch(commit.branch),
             text: commit.text,
             replaced: false,
+            position: self.writer.position(),
             ready_tokens: commit.ready_tokens,
             committed_ns,
         });
@@ -399,6 +417,7 @@ impl Writing {
             how: Taken::Undone,
             text: self.writer.text().to_owned(),
             replaced: true,
+            position: self.writer.position(),
             ready_tokens: 0,
             committed_ns,
         });
