@@ -193,11 +193,27 @@ struct OpenEpoch {
     features: Vec<f64>,
 }
 
-/// The bank cannot take another scorer: epochs opened under the one before the current are still open. Holds the
-/// scorer that was offered; try again once they have ended.
+/// Why a scorer was not taken. Gives it back, so that it can be dropped where dropping may take time.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error("epochs of the previous scorer are still open. Offer the new one again after the last of them has ended")]
-pub struct ScorerBusy(pub LinearScorer);
+pub enum ScorerRefused {
+    /// Epochs opened under the scorer before the current one are still open.
+    #[error(
+        "epochs of the previous scorer are still open. Offer the new one again after the last of them has ended"
+    )]
+    Busy(LinearScorer),
+    /// It was fitted to epochs of another shape.
+    #[error(
+        "the scorer expects epochs of {got:?}, this path makes {expected:?}. Fit it with the same settings and montage"
+    )]
+    Shape {
+        /// The scorer.
+        scorer: LinearScorer,
+        /// Shape of this bank's epochs.
+        expected: EpochShape,
+        /// Shape of the scorer's epochs.
+        got: EpochShape,
+    },
+}
 
 /// All places of a bank are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -219,8 +235,7 @@ impl EpochBank {
         capacity: usize,
     ) -> Result<Self, DspError> {
         count("open epochs", capacity, 1, MAX_OPEN)?;
-        let peak_to_peak_uv =
-            parameter("peak-to-peak limit in uV", peak_to_peak.get(), 1e-3, 1e6)?;
+        let peak_to_peak_uv = parameter("peak-to-peak limit in uV", peak_to_peak.get(), 1e-3, 1e6)?;
         let n = shape.channels();
         Ok(Self {
             shape,
@@ -228,9 +243,7 @@ impl EpochBank {
             used: ChannelMask::all(n),
             scorers: [None, None],
             current: 0,
-            open: (0..capacity)
-                .map(|_| OpenEpoch::closed(&shape))
-                .collect(),
+            open: (0..capacity).map(|_| OpenEpoch::closed(&shape)).collect(),
         })
     }
 
@@ -255,27 +268,27 @@ impl EpochBank {
     /// pushed out, to be dropped where dropping may take time.
     ///
     /// # Errors
-    /// [`ScorerBusy`], with the offered scorer, while epochs of the scorer before the current one are open, and
-    /// [`DspError::Shape`] (in the outer result) for a scorer of another shape.
+    /// [`ScorerRefused`], with the offered scorer.
     pub fn set_scorer(
         &mut self,
         scorer: LinearScorer,
-    ) -> Result<Result<Option<LinearScorer>, ScorerBusy>, DspError> {
-        shape(
-            "features of the scorer",
-            scorer.shape().features(),
-            self.shape.features(),
-        )?;
+    ) -> Result<Option<LinearScorer>, ScorerRefused> {
+        if scorer.shape() != self.shape {
+            return Err(ScorerRefused::Shape {
+                expected: self.shape,
+                got: scorer.shape(),
+                scorer,
+            });
+        }
         let next = 1 - self.current;
         if self.open.iter().any(|e| e.is_open && e.scorer == next) {
-            return Ok(Err(ScorerBusy(scorer)));
+            return Err(ScorerRefused::Busy(scorer));
         }
-        let out = self
+        self.current = next;
+        Ok(self
             .scorers
             .get_mut(next)
-            .and_then(|place| place.replace(scorer));
-        self.current = next;
-        Ok(Ok(out))
+            .and_then(|place| place.replace(scorer)))
     }
 
     /// The scorer that epochs opened now will have.

@@ -99,12 +99,7 @@ pub(crate) fn count(
 }
 
 /// Checks a number against its documented range; NaN is out of range.
-pub(crate) fn parameter(
-    what: &'static str,
-    got: f64,
-    min: f64,
-    max: f64,
-) -> Result<f64, DspError> {
+pub(crate) fn parameter(what: &'static str, got: f64, min: f64, max: f64) -> Result<f64, DspError> {
     if got >= min && got <= max {
         Ok(got)
     } else {

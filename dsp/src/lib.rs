@@ -7,16 +7,20 @@
 #![forbid(unsafe_code)]
 
 pub mod car;
+pub mod clock;
 pub mod design;
 pub mod eeg;
 pub mod epoch;
 mod error;
+pub mod gaze;
+pub mod gaze_evidence;
 pub mod mask;
 pub mod quality;
 pub mod queue;
 pub mod score;
 pub mod sos;
 pub mod sosfilt;
+pub mod spectrum;
 pub mod stamps;
 pub mod units;
 

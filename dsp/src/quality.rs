@@ -223,8 +223,14 @@ impl ChannelQuality {
         let rail = self.spec.rail.get();
         let first = self.seen == 0;
         for (index, ((c, x), y)) in self.channels.iter_mut().zip(raw).zip(filtered).enumerate() {
-            c.window
-                .add(*x, *y, c.previous.unwrap_or(*x), first, rail, self.line_coefficient);
+            c.window.add(
+                *x,
+                *y,
+                c.previous.unwrap_or(*x),
+                first,
+                rail,
+                self.line_coefficient,
+            );
             c.previous = Some(*x);
             if c.unsettled > 0 {
                 c.unsettled -= 1;
@@ -248,7 +254,14 @@ impl ChannelQuality {
             let mean = c.window.sum / n;
             let variance = (c.window.squares / n - mean * mean).max(1e-12);
             c.log_variance = variance.ln();
-            if c.window.fault(&self.spec, n, variance, self.line_gain, self.line_coefficient)
+            if c.window
+                .fault(
+                    &self.spec,
+                    n,
+                    variance,
+                    self.line_gain,
+                    self.line_coefficient,
+                )
                 .is_none_or(|f| f == BadChannel::Line)
             {
                 // Capacity is one value per channel: never grows.
@@ -263,7 +276,13 @@ impl ChannelQuality {
             });
             let fault = c
                 .window
-                .fault(&self.spec, n, variance, self.line_gain, self.line_coefficient)
+                .fault(
+                    &self.spec,
+                    n,
+                    variance,
+                    self.line_gain,
+                    self.line_coefficient,
+                )
                 .or(outlying.then_some(BadChannel::Variance));
             match fault {
                 Some(_) => {
@@ -317,8 +336,7 @@ impl Window {
             return Some(BadChannel::Flat);
         }
         if spec.line.is_some() {
-            let power =
-                self.g1 * self.g1 + self.g2 * self.g2 - coefficient * self.g1 * self.g2;
+            let power = self.g1 * self.g1 + self.g2 * self.g2 - coefficient * self.g1 * self.g2;
             // Mean square of a sinusoid of amplitude 2 |X| / n.
             let mean_square = 2.0 * power / (n * n) / line_gain;
             if mean_square > spec.line_ratio_max * variance {

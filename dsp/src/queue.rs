@@ -69,18 +69,8 @@ impl<T> FixedQueue<T> {
         self.refused = 0;
     }
 
-    /// Removes every value for which `take` is true, oldest first, and hands it to `taken`.
-    pub fn drain_if(&mut self, mut take: impl FnMut(&T) -> bool, mut taken: impl FnMut(T)) {
-        for _ in 0..self.values.len() {
-            let Some(value) = self.values.pop_front() else {
-                return;
-            };
-            if take(&value) {
-                taken(value);
-            } else {
-                // Its own place has just become free.
-                self.values.push_back(value);
-            }
-        }
+    /// The values, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &T> + '_ {
+        self.values.iter()
     }
 }

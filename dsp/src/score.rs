@@ -78,10 +78,7 @@ impl LinearScorer {
         let mut row = vec![0.0; self.shape.channels()];
         let mut score = self.bias;
         for bin in 0..self.shape.bins() {
-            for (x, of_channel) in row
-                .iter_mut()
-                .zip(features.chunks_exact(self.shape.bins()))
-            {
+            for (x, of_channel) in row.iter_mut().zip(features.chunks_exact(self.shape.bins())) {
                 *x = of_channel[bin];
             }
             score += self.bin_score(bin, &row);
@@ -237,6 +234,9 @@ fn ln_gamma_half_step(v: f64) -> f64 {
     }
     let r = 1.0 / x;
     let r2 = r * r;
-    let series = r * (-1.0 / 8.0 + r2 * (1.0 / 192.0 + r2 * (-1.0 / 640.0 + r2 * (17.0 / 14_336.0 - r2 * (31.0 / 18_432.0)))));
+    let series = r
+        * (-1.0 / 8.0
+            + r2 * (1.0 / 192.0
+                + r2 * (-1.0 / 640.0 + r2 * (17.0 / 14_336.0 - r2 * (31.0 / 18_432.0)))));
     lifted + 0.5 * x.ln() + series
 }

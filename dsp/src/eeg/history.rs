@@ -66,7 +66,10 @@ impl History {
 
     pub(super) fn time_s(&self, position: usize) -> Option<f64> {
         (position < self.len)
-            .then(|| self.times_s.get((self.start + position) % self.times_s.len()))
+            .then(|| {
+                self.times_s
+                    .get((self.start + position) % self.times_s.len())
+            })
             .flatten()
             .copied()
     }

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use self::history::History;
 use crate::car::CommonAverage;
 use crate::epoch::{
-    EpochBank, EpochShape, EpochStatus, FinishedEpoch, Rejection, SampleNote, ScorerBusy,
+    EpochBank, EpochShape, EpochStatus, FinishedEpoch, Rejection, SampleNote, ScorerRefused,
 };
 use crate::error::{DspError, shape};
 use crate::mask::ChannelMask;
@@ -61,13 +61,17 @@ pub struct ScoredFlash {
 #[non_exhaustive]
 pub enum FlashError {
     /// The stamp is no time.
-    #[error("the stamp of flash {id} is not finite. The marker must be left out, a time is never guessed")]
+    #[error(
+        "the stamp of flash {id} is not finite. The marker must be left out, a time is never guessed"
+    )]
     NotFinite {
         /// The flash.
         id: u64,
     },
     /// Its first samples are no longer there.
-    #[error("flash {id} was announced {late_s:.3} s after its sample. Announce flashes sooner, or lengthen the history")]
+    #[error(
+        "flash {id} was announced {late_s:.3} s after its sample. Announce flashes sooner, or lengthen the history"
+    )]
     TooLate {
         /// The flash.
         id: u64,
@@ -75,7 +79,9 @@ pub enum FlashError {
         late_s: f64,
     },
     /// Too many flashes wait for their samples.
-    #[error("flash {id} was refused: {waiting} flashes wait for samples already. Has the EEG stopped, or is its clock behind?")]
+    #[error(
+        "flash {id} was refused: {waiting} flashes wait for samples already. Has the EEG stopped, or is its clock behind?"
+    )]
     TooMany {
         /// The flash.
         id: u64,
@@ -83,7 +89,9 @@ pub enum FlashError {
         waiting: usize,
     },
     /// Too many epochs are open.
-    #[error("flash {id} was refused: all {open} epochs are open. Raise `open_max` or flash more slowly")]
+    #[error(
+        "flash {id} was refused: all {open} epochs are open. Raise `open_max` or flash more slowly"
+    )]
     BankFull {
         /// The flash.
         id: u64,
@@ -231,12 +239,11 @@ impl EegPath {
     /// was pushed out, to be dropped off the real-time thread.
     ///
     /// # Errors
-    /// [`DspError::Shape`] for a scorer of another epoch shape; [`ScorerBusy`] (inner) gives the scorer back while epochs of
-    /// the scorer before the current one are open.
+    /// [`ScorerRefused`], with the scorer, when it was fitted to another shape, or while epochs of the scorer before the current one are open.
     pub fn set_scorer(
         &mut self,
         scorer: LinearScorer,
-    ) -> Result<Result<Option<LinearScorer>, ScorerBusy>, DspError> {
+    ) -> Result<Option<LinearScorer>, ScorerRefused> {
         self.bank.set_scorer(scorer)
     }
 
@@ -297,10 +304,9 @@ impl EegPath {
         let verdict = self.guard.push(stamp_s);
         let (time_s, break_before) = match verdict {
             StampVerdict::Drop(_) => return Ok(verdict),
-            StampVerdict::InOrder { time_s } => (
-                time_s,
-                self.last_s.is_none().then_some(Rejection::Restart),
-            ),
+            StampVerdict::InOrder { time_s } => {
+                (time_s, self.last_s.is_none().then_some(Rejection::Restart))
+            }
             StampVerdict::Gap { time_s, action, .. } => (
                 time_s,
                 match action {
