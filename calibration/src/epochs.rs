@@ -9,15 +9,15 @@ pub struct EpochInfo {
     pub onset_s: f64,
     /// Whether the person was told to attend to what flashed.
     pub target: bool,
-    /// The uninterrupted block the flash belongs to.
+    /// The uninterrupted bin the flash belongs to.
     pub run: u32,
 }
 
-/// Epochs in the order of time. Features are row-major `[epoch][channel][block]`, microvolts.
+/// Epochs in the order of time. Features are row-major `[epoch][channel][bin]`, microvolts.
 ///
 /// ```
 /// use razvilka_calibration::{EpochInfo, Epochs};
-/// let mut epochs = Epochs::new(2, 3)?; // 2 channels, 3 blocks in time
+/// let mut epochs = Epochs::new(2, 3)?; // 2 channels, 3 bins in time
 /// epochs.push(EpochInfo { onset_s: 0.0, target: true, run: 0 }, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0])?;
 /// assert_eq!(epochs.row(0), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
 /// # Ok::<(), razvilka_calibration::CalibrationError>(())
@@ -25,18 +25,18 @@ pub struct EpochInfo {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Epochs {
     channels: usize,
-    blocks: usize,
+    bins: usize,
     info: Vec<EpochInfo>,
     features: Vec<f64>,
 }
 
 impl Epochs {
-    /// No epochs yet, of `channels` channels and `blocks` block means in time.
+    /// No epochs yet, of `channels` channels and `bins` bin means in time.
     ///
     /// # Errors
     /// [`CalibrationError::TooFew`] when either is 0.
-    pub fn new(channels: usize, blocks: usize) -> Result<Self> {
-        for (what, found) in [("EEG channels", channels), ("blocks per epoch", blocks)] {
+    pub fn new(channels: usize, bins: usize) -> Result<Self> {
+        for (what, found) in [("EEG channels", channels), ("bins per epoch", bins)] {
             if found == 0 {
                 return Err(CalibrationError::TooFew {
                     what,
@@ -47,13 +47,13 @@ impl Epochs {
         }
         Ok(Self {
             channels,
-            blocks,
+            bins,
             info: Vec::new(),
             features: Vec::new(),
         })
     }
 
-    /// Adds an epoch; `features` is `[channel][block]`, microvolts.
+    /// Adds an epoch; `features` is `[channel][bin]`, microvolts.
     ///
     /// # Errors
     /// [`CalibrationError::Shape`] or [`CalibrationError::NotFinite`]; nothing is added then.
@@ -88,16 +88,16 @@ impl Epochs {
         self.channels
     }
 
-    /// Number of block means per channel.
+    /// Number of bin means per channel.
     #[must_use]
-    pub fn blocks(&self) -> usize {
-        self.blocks
+    pub fn bins(&self) -> usize {
+        self.bins
     }
 
-    /// `channels * blocks`.
+    /// `channels * bins`.
     #[must_use]
     pub fn features_per_epoch(&self) -> usize {
-        self.channels * self.blocks
+        self.channels * self.bins
     }
 
     /// What is known of each epoch, in the order of time.
@@ -118,7 +118,7 @@ impl Epochs {
         self.info.iter().filter(|epoch| epoch.target).count()
     }
 
-    /// Features of epoch `index`, `[channel][block]`.
+    /// Features of epoch `index`, `[channel][bin]`.
     ///
     /// # Panics
     /// When `index >= len()`, like a slice.

@@ -52,6 +52,9 @@ pub enum CalibrationError {
         /// The value given.
         got: f64,
     },
+    /// The signal path refuses a setting.
+    #[error("{0}")]
+    Dsp(#[from] razvilka_dsp::DspError),
     /// The data do not determine the fit: constant scores, a flat channel, points on one line.
     #[error("{what} cannot be fitted: {reason}")]
     Degenerate {

@@ -1,7 +1,7 @@
 //! How far a source's log-likelihood ratios may be trusted: the reliability that the gate raises its evidence to.
 
 use crate::crossval::OutOfFold;
-use crate::density::{ScoreLikelihood, posterior};
+use crate::density::{fit_score_density, posterior};
 use crate::error::{Result, same_size};
 
 /// The reliability `a` within 0..=1 that minimises the log loss of `logit p = a * llr + logit(base_rate)`.
@@ -47,7 +47,7 @@ pub(crate) fn root_of_rising(slope: impl Fn(f64) -> f64) -> f64 {
 /// classifier nor the density has seen the epoch.
 ///
 /// # Errors
-/// As [`ScoreLikelihood::fit`].
+/// As [`fit_score_density`].
 pub fn held_out_llrs(scores: &OutOfFold, labels: &[bool]) -> Result<Vec<f64>> {
     same_size("labels", scores.scores.len(), labels.len())?;
     let mut llrs = vec![0.0; labels.len()];
@@ -59,10 +59,11 @@ pub fn held_out_llrs(scores: &OutOfFold, labels: &[bool]) -> Result<Vec<f64>> {
                 other_labels.push(label);
             }
         }
-        let likelihood = ScoreLikelihood::fit(&other_scores, &other_labels)?;
+        let density = fit_score_density(&other_scores, &other_labels)?;
         for (index, llr) in llrs.iter_mut().enumerate() {
             if scores.fold[index] == fold {
-                *llr = likelihood.llr(scores.scores[index]);
+                // A score that is not finite was refused by the fit already.
+                *llr = density.llr(scores.scores[index]).unwrap_or(0.0);
             }
         }
     }

@@ -23,16 +23,16 @@ pub struct LdaModel {
     /// Channels of the montage.
     pub channels: usize,
     /// Block means per channel.
-    pub blocks: usize,
-    /// Target mean minus non-target mean, `[channel][block]`, microvolts.
+    pub bins: usize,
+    /// Target mean minus non-target mean, `[channel][bin]`, microvolts.
     pub mean_difference: Vec<f64>,
-    /// Half the sum of both means, `[channel][block]`, microvolts.
+    /// Half the sum of both means, `[channel][bin]`, microvolts.
     pub midpoint: Vec<f64>,
     /// Shrunk pooled covariance within the classes, microvolts squared.
     pub covariance: Symmetric,
     /// Ledoit-Wolf intensity, 0 to 1.
     pub shrinkage: f64,
-    /// Weights of the full montage, `[channel][block]`.
+    /// Weights of the full montage, `[channel][bin]`.
     pub weights: Vec<f64>,
     /// Bias of the full montage.
     pub bias: f64,
@@ -41,7 +41,7 @@ pub struct LdaModel {
 /// The classifier of fewer channels, derived from the same fit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RestrictedLda {
-    /// Weights, `[channel][block]`, 0 at masked channels.
+    /// Weights, `[channel][bin]`, 0 at masked channels.
     pub weights: Vec<f64>,
     /// Bias.
     pub bias: f64,
@@ -112,7 +112,7 @@ impl LdaModel {
             .collect();
         let mut model = Self {
             channels: epochs.channels(),
-            blocks: epochs.blocks(),
+            bins: epochs.bins(),
             mean_difference,
             midpoint,
             covariance,
@@ -124,7 +124,7 @@ impl LdaModel {
         Ok(model)
     }
 
-    /// The score of one epoch's features `[channel][block]`.
+    /// The score of one epoch's features `[channel][bin]`.
     #[must_use]
     pub fn score(&self, features: &[f64]) -> f64 {
         dot(&self.weights, features) + self.bias
@@ -158,7 +158,7 @@ impl LdaModel {
     /// # Errors
     /// [`CalibrationError::Shape`] or [`CalibrationError::NotFinite`].
     pub fn validate(&self) -> Result<()> {
-        let width = self.channels.saturating_mul(self.blocks);
+        let width = self.channels.saturating_mul(self.bins);
         for (what, values) in [
             ("mean difference", &self.mean_difference),
             ("midpoint", &self.midpoint),
@@ -174,7 +174,7 @@ impl LdaModel {
 
     fn solve(&self, kept: &[bool]) -> Result<(Vec<f64>, f64)> {
         let features: Vec<usize> = (0..self.mean_difference.len())
-            .filter(|feature| kept[feature / self.blocks])
+            .filter(|feature| kept[feature / self.bins])
             .collect();
         let weights = self
             .covariance
