@@ -1,1 +1,3 @@
 //! Commands: what was typed becomes a validated plan, then runs.
+
+pub mod replay_publish;
