@@ -275,7 +275,7 @@ impl Candidate {
         let (mut dx, mut dy) = (Vec::new(), Vec::new());
         for (point, map) in self.judged(usable) {
             for sample in &point.samples {
-                let (x, y) = map.apply(sample.x_deg, sample.y_deg);
+                let (x, y) = map.apply(sample.x, sample.y);
                 dx.push((x - point.target.0).abs());
                 dy.push((y - point.target.1).abs());
             }
@@ -330,7 +330,7 @@ fn reduce(point: &GazePoint, rule: FitRule) -> Option<Usable> {
     Some(Usable {
         target: (point.x_deg, point.y_deg),
         use_as: point.use_as,
-        centre: (of(|s| s.x_deg), of(|s| s.y_deg)),
+        centre: (of(|s| s.x), of(|s| s.y)),
         samples,
     })
 }
@@ -349,7 +349,7 @@ fn spread(point: &Usable, map: &GazeMap) -> (f64, f64, f64) {
 
 fn core_samples(point: &Usable, map: &GazeMap) -> Vec<(f64, f64)> {
     let centre = map.apply(point.centre.0, point.centre.1);
-    let mapped: Vec<(f64, f64)> = point.samples.iter().map(|s| map.apply(s.x_deg, s.y_deg)).collect();
+    let mapped: Vec<(f64, f64)> = point.samples.iter().map(|s| map.apply(s.x, s.y)).collect();
     let distances: Vec<f64> = mapped.iter().map(|&p| distance(p, centre)).collect();
     let limit = (3.0 * MAD_TO_SD * median(&distances)).max(SD_FLOOR_DEG);
     let pairs = mapped.into_iter().zip(distances);
@@ -425,7 +425,7 @@ fn reliability(usable: &[Usable], chosen: &Candidate, error: &GazeErrorModel) ->
         for piece in point.samples.chunk_by(|a, b| piece_of(a) == piece_of(b)) {
             let n = piece.len() as f64;
             let (x, y) = piece.iter().fold((0.0, 0.0), |sum, s| {
-                let (x, y) = map.apply(s.x_deg, s.y_deg);
+                let (x, y) = map.apply(s.x, s.y);
                 (sum.0 + x / n, sum.1 + y / n)
             });
             let ln = |target: &(f64, f64)| error.ln_density(x - target.0, y - target.1);
