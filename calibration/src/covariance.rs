@@ -139,7 +139,8 @@ pub fn ledoit_wolf(rows: &[f64], width: usize) -> Result<Shrunk> {
     let mean_variance = trace / p;
     let squared_norm = gram.squared_norm_l2() / (n * n);
     let beta = (sum_fourth / n - squared_norm) / (n * p);
-    let delta = (squared_norm - 2.0 * mean_variance * trace + p * mean_variance * mean_variance) / p;
+    let delta =
+        (squared_norm - 2.0 * mean_variance * trace + p * mean_variance * mean_variance) / p;
     let beta = beta.min(delta);
     let shrinkage = if beta > 0.0 && delta > 0.0 {
         beta / delta
@@ -176,7 +177,9 @@ mod tests {
     #[test]
     fn a_sub_block_is_solved_as_if_the_rest_were_not_there() {
         let matrix = Symmetric::from_fn(3, |i, j| if i == j { 2.0 } else { 0.5 });
-        let x = matrix.solve_sub_block(&[0, 2], &[1.0, 9.0, 1.0], 0.0).unwrap();
+        let x = matrix
+            .solve_sub_block(&[0, 2], &[1.0, 9.0, 1.0], 0.0)
+            .unwrap();
         // [2 .5; .5 2] x = [1; 1]  =>  x = 0.4
         assert!((x[0] - 0.4).abs() < 1e-15 && x[1] == 0.0 && (x[2] - 0.4).abs() < 1e-15);
     }
@@ -185,7 +188,9 @@ mod tests {
     fn white_noise_is_shrunk_almost_wholly_and_copies_hardly() {
         let mut state = 7_u64;
         let mut noise = || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
             (state >> 33) as f64 / (1_u64 << 31) as f64 - 0.5
         };
         let white: Vec<f64> = (0..50 * 20).map(|_| noise()).collect();

@@ -100,7 +100,8 @@ fn training_rows(epochs: &Epochs, fold: &[usize], purge_s: f64) -> Vec<usize> {
     (0..epochs.len())
         .filter(|&row| {
             if row < first {
-                info[row].run != info[first].run || info[first].onset_s - info[row].onset_s > purge_s
+                info[row].run != info[first].run
+                    || info[first].onset_s - info[row].onset_s > purge_s
             } else if row > last {
                 info[row].run != info[last].run || info[row].onset_s - info[last].onset_s > purge_s
             } else {
@@ -126,7 +127,9 @@ mod tests {
                     target: i % 4 == 0,
                     run,
                 };
-                epochs.push(info, &[f64::from(u8::from(i % 4 == 0))]).unwrap();
+                epochs
+                    .push(info, &[f64::from(u8::from(i % 4 == 0))])
+                    .unwrap();
             }
         }
         epochs

@@ -67,7 +67,11 @@ impl Epochs {
     /// # Errors
     /// [`CalibrationError::Shape`] or [`CalibrationError::NotFinite`]; nothing is added then.
     pub fn push(&mut self, info: EpochInfo, features: &[f64]) -> Result<()> {
-        same_size("features per epoch", self.features_per_epoch(), features.len())?;
+        same_size(
+            "features per epoch",
+            self.features_per_epoch(),
+            features.len(),
+        )?;
         finite("epoch features", features)?;
         finite("flash onset", &[info.onset_s])?;
         self.info.push(info);

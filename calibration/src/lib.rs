@@ -29,13 +29,13 @@ pub use epochs::{EpochInfo, Epochs};
 pub use error::{CalibrationError, Result};
 pub use evidence::{fit_reliability, held_out_llrs};
 pub use gaze::{
-    FitRule, GazeCalibration, GazeErrorModel, GazeMap, GazePoint, GazeQuality, GazeSample, HeldOut, MapOrder, PointResult,
-    PointUse, fit_gaze,
+    FitRule, GazeCalibration, GazeErrorModel, GazeMap, GazePoint, GazeQuality, GazeSample, HeldOut,
+    MapOrder, PointResult, PointUse, fit_gaze,
 };
 pub use lda::{LdaModel, RestrictedLda};
 pub use metrics::{
-    Auc, BINS, ReliabilityBin, RocPoint, auc, brier, expected_calibration_error, log_loss, reliability_diagram, roc,
-    wilson_interval,
+    Auc, BINS, ReliabilityBin, RocPoint, auc, brier, expected_calibration_error, log_loss,
+    reliability_diagram, roc, wilson_interval,
 };
 pub use profile::{
     EegCalibration, EegMetrics, FORMAT, KIND, Montage, Overwrite, Profile, Provenance, SourceFile,

@@ -115,7 +115,10 @@ pub fn roc(scores: &[f64], labels: &[bool]) -> Result<Vec<RocPoint>> {
 ///
 /// # Errors
 /// [`CalibrationError::Shape`] when the lengths differ.
-pub fn reliability_diagram(probabilities: &[f64], labels: &[bool]) -> Result<[ReliabilityBin; BINS]> {
+pub fn reliability_diagram(
+    probabilities: &[f64],
+    labels: &[bool],
+) -> Result<[ReliabilityBin; BINS]> {
     same_size("labels", probabilities.len(), labels.len())?;
     let mut bins = [ReliabilityBin {
         count: 0,
@@ -174,11 +177,16 @@ pub fn wilson_interval(hits: f64, count: f64) -> (f64, f64) {
     }
     let (p, z2) = (hits / count, Z95 * Z95);
     let centre = (p + z2 / (2.0 * count)) / (1.0 + z2 / count);
-    let half = Z95 * (p * (1.0 - p) / count + z2 / (4.0 * count * count)).sqrt() / (1.0 + z2 / count);
+    let half =
+        Z95 * (p * (1.0 - p) / count + z2 / (4.0 * count * count)).sqrt() / (1.0 + z2 / count);
     ((centre - half).max(0.0), (centre + half).min(1.0))
 }
 
-fn mean_loss(probabilities: &[f64], labels: &[bool], loss: impl Fn(f64, f64) -> f64) -> Result<f64> {
+fn mean_loss(
+    probabilities: &[f64],
+    labels: &[bool],
+    loss: impl Fn(f64, f64) -> f64,
+) -> Result<f64> {
     same_size("labels", probabilities.len(), labels.len())?;
     let sum: f64 = probabilities
         .iter()
@@ -263,7 +271,9 @@ mod tests {
     #[test]
     fn honest_probabilities_have_no_calibration_error() {
         let probabilities: Vec<f64> = (0..100).map(|i| if i < 50 { 0.2 } else { 0.8 }).collect();
-        let labels: Vec<bool> = (0..100).map(|i| if i < 50 { i % 5 == 0 } else { i % 5 != 0 }).collect();
+        let labels: Vec<bool> = (0..100)
+            .map(|i| if i < 50 { i % 5 == 0 } else { i % 5 != 0 })
+            .collect();
         let bins = reliability_diagram(&probabilities, &labels).unwrap();
         assert!(expected_calibration_error(&bins) < 1e-12);
         assert_eq!((bins[2].count, bins[8].count), (50, 50));

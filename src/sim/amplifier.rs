@@ -119,7 +119,7 @@ impl Amplifier {
         let alpha = [spread(62.0, -155.0, 38.0), spread(62.0, 155.0, 38.0)];
         let visual = spread(72.0, 180.0, 32.0);
         let n200 = [spread(72.0, -144.0, 28.0), spread(72.0, 144.0, 28.0)];
-        let p300 = spread(30.0, 180.0, 42.0);
+        let p300 = spread(30.0, 180.0, 36.0);
         let blink = spread(78.0, 0.0, 42.0);
         let temples = [spread(85.0, -55.0, 38.0), spread(85.0, 55.0, 38.0)];
         let muscle = [spread(85.0, -95.0, 42.0), spread(85.0, 95.0, 42.0)];

@@ -25,6 +25,7 @@ mod person;
 mod reading;
 mod runner;
 mod settings;
+mod streams;
 mod tiredness;
 mod traits;
 mod wish;
@@ -45,6 +46,7 @@ pub use runner::{Devices, Ears, RunError, RunReport, listen, run};
 pub use settings::{
     Fault, MAX_CHANNELS, MAX_FAULTS, MAX_GOALS, Preset, Screen, SettingsError, SimSettings,
 };
+pub use streams::{EEG_NAME, GAZE_NAME, KEYS_NAME, Streams};
 pub use wish::Reason;
 
 /// Markers stamped further ahead than this are refused, seconds.

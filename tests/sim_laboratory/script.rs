@@ -7,19 +7,19 @@ use razvilka::marker::{Event, Key, Marker, OptionKind, OptionTile, Outcome};
 use razvilka::sim::{ForkTruth, Heard, Laboratory, SimOutput, SimSettings};
 
 /// Every test begins at this time on the laboratory's clock.
-pub const START_S: f64 = 1000.0;
+pub(crate) const START_S: f64 = 1000.0;
 
 /// Time from flash to flash.
-pub const SOA_S: f64 = 0.15;
+pub(crate) const SOA_S: f64 = 0.15;
 
 /// Markers with their stamps, seconds since the start.
 #[derive(Debug, Clone, Default)]
-pub struct Script {
-    pub markers: Vec<(f64, Marker)>,
+pub(crate) struct Script {
+    pub(crate) markers: Vec<(f64, Marker)>,
 }
 
 impl Script {
-    pub fn say(&mut self, at_s: f64, body: Event) -> &mut Self {
+    pub(crate) fn say(&mut self, at_s: f64, body: Event) -> &mut Self {
         let seq = self.markers.len() as u64;
         self.markers.push((at_s, Marker { seq, body }));
         self
@@ -27,7 +27,7 @@ impl Script {
 
     /// A cued block: the cue, then after 1.5 s `flashes` flashes in shuffled rounds without immediate repeats.
     /// Returns when the block is over.
-    pub fn cued_block(&mut self, at_s: f64, run: u32, target: i32, flashes: usize) -> f64 {
+    pub(crate) fn cued_block(&mut self, at_s: f64, run: u32, target: i32, flashes: usize) -> f64 {
         let options = grid();
         let items: Vec<i32> = options.iter().map(|o| o.item).collect();
         self.say(
@@ -65,7 +65,7 @@ impl Script {
     }
 
     /// A fork that stays open for `open_s`, without flashes, and ends as told. Returns when it is over.
-    pub fn fork(
+    pub(crate) fn fork(
         &mut self,
         at_s: f64,
         fork: u64,
@@ -99,7 +99,7 @@ impl Script {
 }
 
 /// Six calibration items, two rows of three.
-pub fn grid() -> Vec<OptionTile> {
+pub(crate) fn grid() -> Vec<OptionTile> {
     (0..6)
         .map(|item| OptionTile {
             item,
@@ -114,7 +114,7 @@ pub fn grid() -> Vec<OptionTile> {
 }
 
 /// An option of a fork.
-pub fn tile(item: i32, kind: OptionKind, text: &str) -> OptionTile {
+pub(crate) fn tile(item: i32, kind: OptionKind, text: &str) -> OptionTile {
     OptionTile {
         item,
         kind,
@@ -127,7 +127,7 @@ pub fn tile(item: i32, kind: OptionKind, text: &str) -> OptionTile {
 }
 
 /// Three branches, `other`, `undo` and `go on`.
-pub fn six_options() -> Vec<OptionTile> {
+pub(crate) fn six_options() -> Vec<OptionTile> {
     vec![
         tile(0, OptionKind::Branch, "the dragon burned the village"),
         tile(1, OptionKind::Branch, "the merchant bought a ship"),
@@ -140,38 +140,34 @@ pub fn six_options() -> Vec<OptionTile> {
 
 /// What the laboratory put out. Times are seconds since the start.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Recording {
-    pub eeg_s: Vec<f64>,
-    pub eeg: Vec<Vec<f32>>,
-    pub gaze_s: Vec<f64>,
-    pub gaze: Vec<[f32; 3]>,
-    pub keys: Vec<(f64, Key)>,
-    pub truth: Vec<ForkTruth>,
+pub(crate) struct Recording {
+    pub(crate) eeg_s: Vec<f64>,
+    pub(crate) eeg: Vec<Vec<f32>>,
+    pub(crate) gaze_s: Vec<f64>,
+    pub(crate) gaze: Vec<[f32; 3]>,
+    pub(crate) keys: Vec<(f64, Key)>,
+    pub(crate) truth: Vec<ForkTruth>,
 }
 
 impl Recording {
     /// One EEG channel.
-    pub fn channel(&self, settings: &SimSettings, label: &str) -> Vec<f64> {
+    pub(crate) fn channel(&self, settings: &SimSettings, label: &str) -> Vec<f64> {
         let c = settings.channels.iter().position(|l| l == label).unwrap();
         self.eeg.iter().map(|sample| f64::from(sample[c])).collect()
     }
 
     /// Gaze in degrees; `None` where the eye was not seen.
-    pub fn degrees(&self, settings: &SimSettings) -> Vec<Option<(f64, f64)>> {
+    pub(crate) fn degrees(&self, settings: &SimSettings) -> Vec<Option<(f64, f64)>> {
         self.gaze
             .iter()
             .map(|g| {
-                (g[2] > 0.0).then(|| {
-                    settings
-                        .screen
-                        .to_degrees(f64::from(g[0]), f64::from(g[1]))
-                })
+                (g[2] > 0.0).then(|| settings.screen.to_degrees(f64::from(g[0]), f64::from(g[1])))
             })
             .collect()
     }
 
     /// Every value's bits, so that NaN equals NaN.
-    pub fn bits(&self) -> Vec<u64> {
+    pub(crate) fn bits(&self) -> Vec<u64> {
         let eeg = self.eeg.iter().flatten().map(|v| u64::from(v.to_bits()));
         let gaze = self.gaze.iter().flatten().map(|v| u64::from(v.to_bits()));
         let stamps = self.eeg_s.iter().chain(&self.gaze_s).map(|v| v.to_bits());
@@ -198,7 +194,7 @@ impl Recording {
 }
 
 /// Plays a script in steps of `step_s`; each marker is told `late_s` after its stamp, before the step that ends there.
-pub fn play(
+pub(crate) fn play(
     settings: &SimSettings,
     script: &Script,
     for_s: f64,
@@ -230,6 +226,6 @@ pub fn play(
 }
 
 /// Plays a script in one go of 10 ms steps.
-pub fn record(settings: &SimSettings, script: &Script, for_s: f64) -> Recording {
+pub(crate) fn record(settings: &SimSettings, script: &Script, for_s: f64) -> Recording {
     play(settings, script, for_s, 0.01, 0.0)
 }

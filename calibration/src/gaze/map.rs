@@ -89,7 +89,11 @@ impl GazeMap {
             let limit = HUBER * scale;
             let mut moved = 0.0_f64;
             for (weight, &d) in weights.iter_mut().zip(&distances) {
-                let new = if d > limit && limit > 1e-12 { limit / d } else { 1.0 };
+                let new = if d > limit && limit > 1e-12 {
+                    limit / d
+                } else {
+                    1.0
+                };
                 moved = moved.max((new - *weight).abs());
                 *weight = new;
             }
@@ -193,14 +197,22 @@ mod tests {
         };
         let pairs: Vec<Pair> = grid().iter().map(|&p| (p, truth.apply(p.0, p.1))).collect();
         let map = GazeMap::fit(MapOrder::SecondOrder, &pairs).unwrap();
-        for (a, b) in map.x.iter().chain(&map.y).zip(truth.x.iter().chain(&truth.y)) {
+        for (a, b) in map
+            .x
+            .iter()
+            .chain(&map.y)
+            .zip(truth.x.iter().chain(&truth.y))
+        {
             assert!((a - b).abs() < 1e-12, "{map:?}");
         }
     }
 
     #[test]
     fn one_point_where_the_person_looked_elsewhere_hardly_moves_the_map() {
-        let mut pairs: Vec<Pair> = grid().iter().map(|&p| (p, (p.0 + 0.5, p.1 - 0.3))).collect();
+        let mut pairs: Vec<Pair> = grid()
+            .iter()
+            .map(|&p| (p, (p.0 + 0.5, p.1 - 0.3)))
+            .collect();
         // Fixational scatter keeps the scale honest.
         for (i, pair) in pairs.iter_mut().enumerate() {
             pair.0.0 += 0.05 * ((i * 7 % 5) as f64 - 2.0);
@@ -213,7 +225,9 @@ mod tests {
 
     #[test]
     fn points_on_a_line_are_refused() {
-        let pairs: Vec<Pair> = (0..9).map(|i| ((f64::from(i), 2.0 * f64::from(i)), (f64::from(i), 0.0))).collect();
+        let pairs: Vec<Pair> = (0..9)
+            .map(|i| ((f64::from(i), 2.0 * f64::from(i)), (f64::from(i), 0.0)))
+            .collect();
         assert!(matches!(
             GazeMap::fit(MapOrder::Affine, &pairs),
             Err(CalibrationError::Degenerate { .. })

@@ -306,3 +306,257 @@ impl Feed {
         self.gone(&format!("its feed is corrupt, it sent {found}"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::thread;
+
+    use labstream_wire::{
+        ByteOrder, Codec, DEDUCED_TIMESTAMP, Sample, TEST_PATTERN_OFFSETS, Value,
+    };
+
+    use super::super::inlet::{LslMarkers, LslSamples};
+    use super::*;
+    use crate::source::{Format, MarkerSource, SampleSource, StreamSpec};
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    fn codec(format: Format, channels: usize, order: ByteOrder) -> Codec {
+        Codec::new(wire_format(format), channels, order)
+    }
+
+    fn frames(codec: Codec, samples: &[Sample]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for sample in samples {
+            codec.encode(sample, &mut bytes).unwrap();
+        }
+        bytes
+    }
+
+    /// An outlet that sends the handshake, correct test samples, then each of `writes` at once, then closes.
+    fn outlet(codec: Codec, rate_hz: f64, writes: Vec<Vec<u8>>) -> Stream {
+        let test_samples = TEST_PATTERN_OFFSETS
+            .map(|offset| labstream_wire::test_pattern(codec.format, codec.channels, offset));
+        outlet_with(codec, rate_hz, &test_samples, writes)
+    }
+
+    fn outlet_with(
+        codec: Codec,
+        rate_hz: f64,
+        test_samples: &[Sample],
+        writes: Vec<Vec<u8>>,
+    ) -> Stream {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let first = frames(codec, test_samples);
+        thread::spawn(move || {
+            let (mut socket, _) = listener.accept().unwrap();
+            socket.set_nodelay(true).unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                socket.read_exact(&mut byte).unwrap();
+                request.push(byte[0]);
+            }
+            let order = codec.order.wire_value();
+            let answer = format!(
+                "LSL/110 200 OK\r\nUID: u\r\nByte-Order: {order}\r\nSuppress-Subnormals: 0\r\nData-Protocol-Version: 110\r\n\r\n"
+            );
+            socket.write_all(answer.as_bytes()).unwrap();
+            for bytes in std::iter::once(first).chain(writes) {
+                // The reader may have gone by now.
+                let _ = socket.write_all(&bytes);
+            }
+        });
+        let format = [Format::Float32, Format::Int16, Format::String]
+            .into_iter()
+            .find(|f| wire_format(*f) == codec.format)
+            .unwrap();
+        let spec = StreamSpec {
+            name: "Fake".into(),
+            kind: String::new(),
+            source_id: String::new(),
+            hostname: String::new(),
+            uid: "u".into(),
+            rate_hz,
+            format,
+            labels: vec![String::new(); codec.channels],
+            units: vec![String::new(); codec.channels],
+            xml: String::new(),
+        };
+        Stream::at(spec, address)
+    }
+
+    fn sample(timestamp: f64, values: [f32; 2]) -> Sample {
+        Sample {
+            timestamp,
+            values: values.map(Value::F32).to_vec(),
+        }
+    }
+
+    /// Everything until the source is lost, and how it was lost.
+    fn pull_all(source: &mut LslSamples) -> (Vec<f64>, Vec<f32>, String) {
+        let (mut stamps, mut values) = (Vec::new(), Vec::new());
+        let (mut row, mut stamp) = ([0.0; 6], [0.0; 3]);
+        loop {
+            match source.pull(&mut row, &mut stamp, PATIENCE) {
+                Ok(n) => {
+                    assert!(n > 0, "nothing came for {PATIENCE:?}");
+                    stamps.extend_from_slice(&stamp[..n]);
+                    values.extend_from_slice(&row[..2 * n]);
+                }
+                Err(error) => return (stamps, values, error.to_string()),
+            }
+        }
+    }
+
+    #[test]
+    fn frames_that_arrive_byte_by_byte_come_out_whole() {
+        let codec = codec(Format::Float32, 2, ByteOrder::Little);
+        let sent: Vec<Sample> = (1..=5_u8)
+            .map(|k| sample(f64::from(k), [f32::from(k), f32::NAN]))
+            .collect();
+        let writes = frames(codec, &sent)
+            .into_iter()
+            .map(|byte| vec![byte])
+            .collect();
+        let mut source = LslSamples::open(&outlet(codec, 100.0, writes), PATIENCE).unwrap();
+        let (stamps, values, end) = pull_all(&mut source);
+        assert_eq!(stamps, [1.0, 2.0, 3.0, 4.0, 5.0]);
+        assert!(
+            values
+                .chunks(2)
+                .zip(1..)
+                .all(|(row, k)| row[0] == k as f32 && row[1].is_nan())
+        );
+        assert!(end.contains("closed the connection"), "{end}");
+    }
+
+    #[test]
+    fn a_source_stays_lost() {
+        let codec = codec(Format::Float32, 2, ByteOrder::Little);
+        let mut source = LslSamples::open(&outlet(codec, 100.0, Vec::new()), PATIENCE).unwrap();
+        for _ in 0..3 {
+            let got = source.pull(&mut [0.0; 2], &mut [0.0; 1], PATIENCE);
+            assert!(matches!(got, Err(SourceError::Lost { .. })), "{got:?}");
+        }
+    }
+
+    #[test]
+    fn deduced_stamps_follow_at_the_nominal_period() {
+        let codec = codec(Format::Float32, 2, ByteOrder::Little);
+        let sent = [
+            sample(10.0, [0.0; 2]),
+            sample(DEDUCED_TIMESTAMP, [0.0; 2]),
+            sample(DEDUCED_TIMESTAMP, [0.0; 2]),
+            sample(20.0, [0.0; 2]),
+            sample(DEDUCED_TIMESTAMP, [0.0; 2]),
+        ];
+        let writes = vec![frames(codec, &sent)];
+        let mut regular = LslSamples::open(&outlet(codec, 8.0, writes.clone()), PATIENCE).unwrap();
+        assert_eq!(
+            pull_all(&mut regular).0,
+            [10.0, 10.125, 10.25, 20.0, 20.125]
+        );
+        let mut irregular = LslSamples::open(&outlet(codec, 0.0, writes), PATIENCE).unwrap();
+        assert_eq!(pull_all(&mut irregular).0, [10.0, 10.0, 10.0, 20.0, 20.0]);
+    }
+
+    #[test]
+    fn a_big_endian_feed_reads_the_same() {
+        let codec = codec(Format::Float32, 2, ByteOrder::Big);
+        let writes = vec![frames(codec, &[sample(1.5, [2.5, -3.25])])];
+        let mut source = LslSamples::open(&outlet(codec, 100.0, writes), PATIENCE).unwrap();
+        let (stamps, values, _) = pull_all(&mut source);
+        assert_eq!(
+            (stamps.as_slice(), values.as_slice()),
+            ([1.5].as_slice(), [2.5, -3.25].as_slice())
+        );
+    }
+
+    #[test]
+    fn more_samples_than_the_buffer_holds_arrive_in_order() {
+        let codec = codec(Format::Float32, 2, ByteOrder::Little);
+        let count = 4 * NUMERIC_BUFFER_BYTES / 17;
+        let sent: Vec<Sample> = (1..=count)
+            .map(|k| sample(k as f64, [k as f32, 0.0]))
+            .collect();
+        let mut source =
+            LslSamples::open(&outlet(codec, 100.0, vec![frames(codec, &sent)]), PATIENCE).unwrap();
+        let (stamps, values, _) = pull_all(&mut source);
+        assert_eq!(stamps.len(), count);
+        assert!(stamps.iter().zip(1..).all(|(s, k)| *s == f64::from(k)));
+        assert!(values.chunks(2).zip(1..).all(|(row, k)| row[0] == k as f32));
+    }
+
+    #[test]
+    fn a_corrupt_feed_is_lost_and_says_what_was_seen() {
+        let codec = codec(Format::Float32, 2, ByteOrder::Little);
+        let mut bytes = frames(codec, &[sample(1.0, [1.0, 2.0])]);
+        bytes.push(7);
+        let mut source = LslSamples::open(&outlet(codec, 100.0, vec![bytes]), PATIENCE).unwrap();
+        let (stamps, _, end) = pull_all(&mut source);
+        assert_eq!(stamps, [1.0], "what came before the corruption counts");
+        assert!(end.contains("corrupt, it sent the tag 7"), "{end}");
+    }
+
+    #[test]
+    fn test_samples_of_another_format_refuse_the_feed() {
+        let codec = codec(Format::Float32, 2, ByteOrder::Little);
+        let wrong = [
+            sample(123_456.789, [4.0, -4.0]),
+            sample(123_456.789, [2.0, -2.0]),
+        ];
+        let refused = LslSamples::open(&outlet_with(codec, 100.0, &wrong, Vec::new()), PATIENCE);
+        let message = refused.err().unwrap().to_string();
+        assert!(
+            message.contains("its format is not what it announces"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn text_of_every_length_width_is_read_and_an_absurd_one_is_refused_before_it_is_stored() {
+        let codec = codec(Format::String, 1, ByteOrder::Little);
+        let long = "д".repeat(40_000);
+        let mut bytes = frames(
+            codec,
+            &[
+                Sample {
+                    timestamp: 1.0,
+                    values: vec![Value::Str("привет".into())],
+                },
+                Sample {
+                    timestamp: 2.0,
+                    values: vec![Value::Str(long.clone().into_bytes())],
+                },
+            ],
+        );
+        // A deduced stamp, a length of two bytes, not UTF-8.
+        bytes.extend([1, 2, 2, 0, b'x', 0xFF]);
+        // A length of eight bytes: 2^40.
+        bytes.extend([1, 8, 0, 0, 0, 0, 0, 1, 0, 0]);
+        let mut source = LslMarkers::open(&outlet(codec, 0.0, vec![bytes]), PATIENCE).unwrap();
+        let mut next = || source.pull(PATIENCE);
+        assert_eq!(next().unwrap(), Some((1.0, "привет".to_owned())));
+        assert_eq!(next().unwrap(), Some((2.0, long)));
+        assert_eq!(next().unwrap(), Some((2.0, "x\u{FFFD}".to_owned())));
+        assert!(matches!(next(), Err(SourceError::Oversized { .. })));
+        assert!(matches!(
+            next(),
+            Err(SourceError::Lost { .. } | SourceError::Oversized { .. })
+        ));
+    }
+
+    #[test]
+    fn a_buffer_too_small_for_the_samples_asked_for_is_refused() {
+        let codec = codec(Format::Float32, 2, ByteOrder::Little);
+        let mut source = LslSamples::open(&outlet(codec, 100.0, Vec::new()), PATIENCE).unwrap();
+        let short = source.pull(&mut [0.0; 3], &mut [0.0; 2], Duration::ZERO);
+        assert!(
+            matches!(short, Err(SourceError::Mismatch { .. })),
+            "{short:?}"
+        );
+    }
+}

@@ -75,8 +75,12 @@ impl LslSamples {
         let rows = data.chunks_exact_mut(channels).zip(stamps.iter_mut());
         let mut samples = 0;
         for (row, stamp) in rows {
-            let Some((stamp_s, body)) = self.feed.next_fixed(channels * width(format))? else {
-                break;
+            let (stamp_s, body) = match self.feed.next_fixed(channels * width(format)) {
+                Ok(Some(frame)) => frame,
+                Ok(None) => break,
+                // The samples before the fault first; the fault is met again by the next pull.
+                Err(_) if samples > 0 => break,
+                Err(fault) => return Err(fault),
             };
             decode_row(format, big_endian, body, row);
             *stamp = stamp_s;

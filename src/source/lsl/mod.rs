@@ -19,13 +19,15 @@
 //! LSL has no authentication: pins stop accidents, not attackers.
 
 mod clock;
+mod description;
 mod discovery;
 mod feed;
 mod inlet;
 mod network;
 mod outlet;
 
-pub use discovery::{Announcement, MAX_CHANNELS, MAX_RATE_HZ, MAX_XML_BYTES, Stream};
+pub use description::MAX_XML_BYTES;
+pub use discovery::{Announcement, MAX_CHANNELS, MAX_RATE_HZ, Stream};
 pub use inlet::{LslMarkers, LslSamples, MAX_MARKER_BYTES, reopen};
 pub use network::Network;
 pub use outlet::{LslMarkerOutlet, LslSampleOutlet};

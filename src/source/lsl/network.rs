@@ -217,20 +217,4 @@ mod tests {
             assert!(Network::loopback_config(bad).is_err(), "{bad:?}");
         }
     }
-
-    #[test]
-    fn the_network_is_settled_once() {
-        let session = format!("unit-{}", std::process::id());
-        let first = Network::loopback_session(&session).unwrap();
-        assert_eq!(first.session(), session);
-        assert!(first.is_loopback());
-        assert!(Network::loopback_session(&session).is_ok());
-        let refused = Network::laboratory().unwrap_err().to_string();
-        assert!(refused.contains("already uses"), "{refused}");
-        let told = first.describe();
-        assert!(
-            told.contains("127.0.0.1") && told.contains("16571") && told.contains(&session),
-            "{told}"
-        );
-    }
 }

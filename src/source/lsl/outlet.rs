@@ -5,7 +5,8 @@ use std::time::Duration;
 use labstream_net::desc::{self, Node};
 use labstream_wire::{DEDUCED_TIMESTAMP, Sample, Value};
 
-use super::discovery::{nesting, wire_format};
+use super::description::{MAX_XML_DEPTH, nesting};
+use super::discovery::wire_format;
 use super::inlet::MAX_MARKER_BYTES;
 use super::{MAX_CHANNELS, MAX_XML_BYTES, Network};
 use crate::source::{Format, MarkerSink, SampleSink, SourceError, StreamSpec};
@@ -216,12 +217,12 @@ impl Published {
 fn description(spec: &StreamSpec) -> Result<Node, SourceError> {
     let mut description = Node::element("desc");
     if !spec.xml.is_empty() {
-        if spec.xml.len() > MAX_XML_BYTES || nesting(&spec.xml) > 32 {
+        if spec.xml.len() > MAX_XML_BYTES || nesting(&spec.xml) > MAX_XML_DEPTH {
             return Err(SourceError::Oversized {
                 name: spec.name.clone(),
                 what: "the description",
                 actual: format!("{} bytes, {} deep", spec.xml.len(), nesting(&spec.xml)),
-                max: format!("{MAX_XML_BYTES} bytes, 32 deep"),
+                max: format!("{MAX_XML_BYTES} bytes, {MAX_XML_DEPTH} deep"),
             });
         }
         let root =
