@@ -24,7 +24,7 @@ pub struct EpochInfo {
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Epochs {
-    channels: usize,
+    used: Vec<bool>,
     bins: usize,
     info: Vec<EpochInfo>,
     features: Vec<f64>,
@@ -36,7 +36,16 @@ impl Epochs {
     /// # Errors
     /// [`CalibrationError::TooFew`] when either is 0.
     pub fn new(channels: usize, bins: usize) -> Result<Self> {
-        for (what, found) in [("EEG channels", channels), ("bins per epoch", bins)] {
+        Self::with_used(vec![true; channels], bins)
+    }
+
+    /// No epochs yet; channels where `used` is false keep their place but are never looked at: they were bad throughout.
+    ///
+    /// # Errors
+    /// [`CalibrationError::TooFew`] when no channel is used or `bins` is 0.
+    pub fn with_used(used: Vec<bool>, bins: usize) -> Result<Self> {
+        let good = used.iter().filter(|used| **used).count();
+        for (what, found) in [("good EEG channels", good), ("bins per epoch", bins)] {
             if found == 0 {
                 return Err(CalibrationError::TooFew {
                     what,
@@ -46,7 +55,7 @@ impl Epochs {
             }
         }
         Ok(Self {
-            channels,
+            used,
             bins,
             info: Vec::new(),
             features: Vec::new(),
@@ -82,13 +91,19 @@ impl Epochs {
         self.info.is_empty()
     }
 
-    /// Number of channels.
+    /// Number of channels, used or not.
     #[must_use]
     pub fn channels(&self) -> usize {
-        self.channels
+        self.used.len()
     }
 
-    /// Number of bin means per channel.
+    /// Which channels are used.
+    #[must_use]
+    pub fn used(&self) -> &[bool] {
+        &self.used
+    }
+
+    /// Number of means per channel.
     #[must_use]
     pub fn bins(&self) -> usize {
         self.bins
@@ -97,7 +112,7 @@ impl Epochs {
     /// `channels * bins`.
     #[must_use]
     pub fn features_per_epoch(&self) -> usize {
-        self.channels * self.bins
+        self.used.len() * self.bins
     }
 
     /// What is known of each epoch, in the order of time.

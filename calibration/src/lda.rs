@@ -20,9 +20,9 @@ const MIN_PER_CLASS: usize = 2;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LdaModel {
-    /// Channels of the montage.
-    pub channels: usize,
-    /// Block means per channel.
+    /// Channels of the montage, and whether each was fit to be used. Entries of the others are 0 everywhere.
+    pub used: Vec<bool>,
+    /// Bin means per channel.
     pub bins: usize,
     /// Target mean minus non-target mean, `[channel][bin]`, microvolts.
     pub mean_difference: Vec<f64>,
@@ -72,9 +72,11 @@ impl LdaModel {
     /// # Panics
     /// When an index is out of range.
     pub fn fit_rows(epochs: &Epochs, rows: &[usize]) -> Result<Self> {
-        let width = epochs.features_per_epoch();
-        let target = class_mean(epochs, rows, true)?;
-        let other = class_mean(epochs, rows, false)?;
+        let used = epochs.used();
+        let features = features_of(used, epochs.bins());
+        let width = features.len();
+        let target = class_mean(epochs, rows, &features, true)?;
+        let other = class_mean(epochs, rows, &features, false)?;
 
         let mut centred = Vec::with_capacity(rows.len() * width);
         for &row in rows {
@@ -83,7 +85,8 @@ impl LdaModel {
             } else {
                 &other
             };
-            centred.extend(epochs.row(row).iter().zip(mean).map(|(x, m)| x - m));
+            let values = epochs.row(row);
+            centred.extend(features.iter().zip(mean).map(|(&f, m)| values[f] - m));
         }
         let mut deviation = vec![0.0; width];
         for row in centred.chunks_exact(width) {
@@ -100,18 +103,23 @@ impl LdaModel {
             }
         }
         let shrunk = ledoit_wolf(&centred, width)?;
-        let covariance = Symmetric::from_fn(width, |i, j| {
-            shrunk.covariance.get(i, j) * deviation[i] * deviation[j]
+        let mut place = vec![None; epochs.features_per_epoch()];
+        for (index, &feature) in features.iter().enumerate() {
+            place[feature] = Some(index);
+        }
+        let covariance = Symmetric::from_fn(place.len(), |i, j| match (place[i], place[j]) {
+            (Some(i), Some(j)) => shrunk.covariance.get(i, j) * deviation[i] * deviation[j],
+            _ => 0.0,
         });
 
-        let mean_difference: Vec<f64> = target.iter().zip(&other).map(|(t, o)| t - o).collect();
-        let midpoint: Vec<f64> = target
-            .iter()
-            .zip(&other)
-            .map(|(t, o)| (t + o) / 2.0)
-            .collect();
+        let mut mean_difference = vec![0.0; place.len()];
+        let mut midpoint = vec![0.0; place.len()];
+        for ((&feature, t), o) in features.iter().zip(&target).zip(&other) {
+            mean_difference[feature] = t - o;
+            midpoint[feature] = (t + o) / 2.0;
+        }
         let mut model = Self {
-            channels: epochs.channels(),
+            used: used.to_vec(),
             bins: epochs.bins(),
             mean_difference,
             midpoint,
@@ -120,7 +128,7 @@ impl LdaModel {
             weights: Vec::new(),
             bias: 0.0,
         };
-        (model.weights, model.bias) = model.solve(&vec![true; model.channels])?;
+        (model.weights, model.bias) = model.solve(used)?;
         Ok(model)
     }
 
@@ -130,15 +138,16 @@ impl LdaModel {
         dot(&self.weights, features) + self.bias
     }
 
-    /// The classifier that uses only the channels where `kept` is true: the sub-block of the covariance is solved, nothing
+    /// The classifier that uses only those used channels where `kept` is true: the sub-block of the covariance is solved, nothing
     /// is refitted. Masking no channel gives the fitted weights.
     ///
     /// # Errors
     /// [`CalibrationError::Shape`] when `kept` has another length than the montage, [`CalibrationError::Degenerate`] when
     /// no channel is kept.
     pub fn restrict(&self, kept: &[bool]) -> Result<RestrictedLda> {
-        same_size("channels in the mask", self.channels, kept.len())?;
-        let (weights, bias) = self.solve(kept)?;
+        same_size("channels in the mask", self.used.len(), kept.len())?;
+        let kept: Vec<bool> = kept.iter().zip(&self.used).map(|(a, b)| *a && *b).collect();
+        let (weights, bias) = self.solve(&kept)?;
         let full = dot(&self.weights, &self.mean_difference);
         let left = dot(&weights, &self.mean_difference);
         let distance_ratio = if full > 0.0 {
@@ -158,7 +167,7 @@ impl LdaModel {
     /// # Errors
     /// [`CalibrationError::Shape`] or [`CalibrationError::NotFinite`].
     pub fn validate(&self) -> Result<()> {
-        let width = self.channels.saturating_mul(self.bins);
+        let width = self.used.len().saturating_mul(self.bins);
         for (what, values) in [
             ("mean difference", &self.mean_difference),
             ("midpoint", &self.midpoint),
@@ -173,9 +182,7 @@ impl LdaModel {
     }
 
     fn solve(&self, kept: &[bool]) -> Result<(Vec<f64>, f64)> {
-        let features: Vec<usize> = (0..self.mean_difference.len())
-            .filter(|feature| kept[feature / self.bins])
-            .collect();
+        let features = features_of(kept, self.bins);
         let weights = self
             .covariance
             .solve_sub_block(&features, &self.mean_difference, RIDGE)?;
@@ -184,16 +191,20 @@ impl LdaModel {
     }
 }
 
-fn class_mean(epochs: &Epochs, rows: &[usize], target: bool) -> Result<Vec<f64>> {
-    let mut mean = vec![0.0; epochs.features_per_epoch()];
+/// Indices of the features of the channels that are set, in rising order.
+fn features_of(channels: &[bool], bins: usize) -> Vec<usize> {
+    let set = channels.iter().enumerate().filter(|(_, set)| **set);
+    set.flat_map(|(channel, _)| channel * bins..(channel + 1) * bins).collect()
+}
+
+fn class_mean(epochs: &Epochs, rows: &[usize], features: &[usize], target: bool) -> Result<Vec<f64>> {
+    let mut mean = vec![0.0; features.len()];
     let mut found = 0_usize;
-    for &row in rows
-        .iter()
-        .filter(|&&row| epochs.info()[row].target == target)
-    {
+    for &row in rows.iter().filter(|&&row| epochs.info()[row].target == target) {
         found += 1;
-        for (sum, value) in mean.iter_mut().zip(epochs.row(row)) {
-            *sum += value;
+        let values = epochs.row(row);
+        for (sum, &feature) in mean.iter_mut().zip(features) {
+            *sum += values[feature];
         }
     }
     if found < MIN_PER_CLASS {

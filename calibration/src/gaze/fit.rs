@@ -240,9 +240,7 @@ impl Candidate {
         let distances = usable
             .iter()
             .zip(&judges)
-            .map(|(p, judge)| {
-                distance(judge.unwrap_or(map).apply(p.centre.0, p.centre.1), p.target)
-            })
+            .map(|(p, judge)| distance(judge.unwrap_or(map).apply(p.centre.0, p.centre.1), p.target))
             .collect();
         Ok(Self {
             map,
@@ -277,7 +275,7 @@ impl Candidate {
         let (mut dx, mut dy) = (Vec::new(), Vec::new());
         for (point, map) in self.judged(usable) {
             for sample in &point.samples {
-                let (x, y) = map.apply(sample.x_deg, sample.y_deg);
+                let (x, y) = map.apply(sample.x, sample.y);
                 dx.push((x - point.target.0).abs());
                 dy.push((y - point.target.1).abs());
             }
@@ -324,10 +322,7 @@ fn settled(point: &GazePoint, rule: FitRule) -> impl Iterator<Item = &GazeSample
 }
 
 fn reduce(point: &GazePoint, rule: FitRule) -> Option<Usable> {
-    let samples: Vec<GazeSample> = settled(point, rule)
-        .filter(|s| s.usable())
-        .copied()
-        .collect();
+    let samples: Vec<GazeSample> = settled(point, rule).filter(|s| s.usable()).copied().collect();
     if samples.len() < MIN_SAMPLES {
         return None;
     }
@@ -335,7 +330,7 @@ fn reduce(point: &GazePoint, rule: FitRule) -> Option<Usable> {
     Some(Usable {
         target: (point.x_deg, point.y_deg),
         use_as: point.use_as,
-        centre: (of(|s| s.x_deg), of(|s| s.y_deg)),
+        centre: (of(|s| s.x), of(|s| s.y)),
         samples,
     })
 }
@@ -345,9 +340,7 @@ fn reduce(point: &GazePoint, rule: FitRule) -> Option<Usable> {
 fn spread(point: &Usable, map: &GazeMap) -> (f64, f64, f64) {
     let kept = core_samples(point, map);
     let n = kept.len().max(1) as f64;
-    let mean = kept
-        .iter()
-        .fold((0.0, 0.0), |m, p| (m.0 + p.0 / n, m.1 + p.1 / n));
+    let mean = kept.iter().fold((0.0, 0.0), |m, p| (m.0 + p.0 / n, m.1 + p.1 / n));
     kept.iter().fold((0.0, 0.0, 0.0), |v, p| {
         let (dx, dy) = (p.0 - mean.0, p.1 - mean.1);
         (v.0 + dx * dx / n, v.1 + dy * dy / n, v.2 + dx * dy / n)
@@ -356,11 +349,7 @@ fn spread(point: &Usable, map: &GazeMap) -> (f64, f64, f64) {
 
 fn core_samples(point: &Usable, map: &GazeMap) -> Vec<(f64, f64)> {
     let centre = map.apply(point.centre.0, point.centre.1);
-    let mapped: Vec<(f64, f64)> = point
-        .samples
-        .iter()
-        .map(|s| map.apply(s.x_deg, s.y_deg))
-        .collect();
+    let mapped: Vec<(f64, f64)> = point.samples.iter().map(|s| map.apply(s.x, s.y)).collect();
     let distances: Vec<f64> = mapped.iter().map(|&p| distance(p, centre)).collect();
     let limit = (3.0 * MAD_TO_SD * median(&distances)).max(SD_FLOOR_DEG);
     let pairs = mapped.into_iter().zip(distances);
@@ -401,8 +390,7 @@ impl DataFlow {
         let (mut valid, mut duration, mut intervals) = (0_usize, 0.0, Vec::new());
         let mut spans = 0_usize;
         for point in points {
-            let window: Vec<&GazeSample> =
-                settled(point, rule).filter(|s| s.t_s.is_finite()).collect();
+            let window: Vec<&GazeSample> = settled(point, rule).filter(|s| s.t_s.is_finite()).collect();
             valid += window.iter().filter(|s| s.usable()).count();
             if let (Some(first), Some(last)) = (window.first(), window.last()) {
                 duration += last.t_s - first.t_s;
@@ -437,7 +425,7 @@ fn reliability(usable: &[Usable], chosen: &Candidate, error: &GazeErrorModel) ->
         for piece in point.samples.chunk_by(|a, b| piece_of(a) == piece_of(b)) {
             let n = piece.len() as f64;
             let (x, y) = piece.iter().fold((0.0, 0.0), |sum, s| {
-                let (x, y) = map.apply(s.x_deg, s.y_deg);
+                let (x, y) = map.apply(s.x, s.y);
                 (sum.0 + x / n, sum.1 + y / n)
             });
             let ln = |target: &(f64, f64)| error.ln_density(x - target.0, y - target.1);

@@ -45,21 +45,21 @@ pub struct GazeMap {
     pub y: [f64; 6],
 }
 
-/// A pair of positions: as the tracker gave it, and where the person looked, each (x, y) in degrees.
+/// A pair of positions (x, y): as the tracker gave it, in its unit, and where the person looked, degrees.
 pub(crate) type Pair = ((f64, f64), (f64, f64));
 
 impl GazeMap {
-    /// The map that changes nothing.
+    /// The map that changes nothing, for a tracker that gives degrees.
     pub const IDENTITY: Self = Self {
         order: MapOrder::Affine,
         x: [0.0, 1.0, 0.0, 0.0, 0.0, 0.0],
         y: [0.0, 0.0, 1.0, 0.0, 0.0, 0.0],
     };
 
-    /// Where on the screen a tracker position is, degrees. Does not allocate; finite in, finite out.
+    /// Where on the screen a tracker's position is, degrees. Does not allocate.
     #[must_use]
-    pub fn apply(&self, x_deg: f64, y_deg: f64) -> (f64, f64) {
-        let terms = terms(x_deg, y_deg);
+    pub fn apply(&self, x: f64, y: f64) -> (f64, f64) {
+        let terms = terms(x, y);
         let dot = |c: &[f64; 6]| c.iter().zip(&terms).map(|(a, b)| a * b).sum();
         (dot(&self.x), dot(&self.y))
     }

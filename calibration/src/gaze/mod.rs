@@ -1,7 +1,8 @@
 //! Gaze calibration: where the person looked when told where to look, and what follows for later samples.
 //!
-//! Positions are degrees of visual angle from the centre of the screen, x to the right, y downwards. Angles are treated
-//! as plane coordinates, which holds to 1 % within 15 degrees.
+//! Targets and mapped positions are degrees of visual angle from the centre of the screen, x to the right, y downwards. Angles
+//! are treated as plane coordinates, which holds to 1 % within 10 degrees. What the tracker itself gives may be in any unit
+//! (degrees, shares of the screen, pixels): the map turns it into degrees.
 
 mod fit;
 mod map;
@@ -9,6 +10,7 @@ mod map;
 pub use fit::{FitRule, GazeCalibration, GazeQuality, HeldOut, PointResult, fit_gaze};
 pub use map::{GazeMap, MapOrder};
 
+use razvilka_dsp::gaze_evidence::DwellModel;
 use serde::{Deserialize, Serialize};
 
 /// One sample of an eye tracker.
@@ -16,17 +18,17 @@ use serde::{Deserialize, Serialize};
 pub struct GazeSample {
     /// Stamp, seconds.
     pub t_s: f64,
-    /// Horizontal position as the tracker gives it, degrees.
-    pub x_deg: f64,
-    /// Vertical position as the tracker gives it, degrees.
-    pub y_deg: f64,
+    /// Horizontal position in the tracker's own unit.
+    pub x: f64,
+    /// Vertical position in the tracker's own unit.
+    pub y: f64,
     /// Whether the tracker saw the eye. A sample whose position is not finite counts as invalid in any case.
     pub valid: bool,
 }
 
 impl GazeSample {
     fn usable(&self) -> bool {
-        self.valid && self.x_deg.is_finite() && self.y_deg.is_finite() && self.t_s.is_finite()
+        self.valid && self.x.is_finite() && self.y.is_finite() && self.t_s.is_finite()
     }
 }
 
@@ -71,6 +73,20 @@ pub struct GazeErrorModel {
 const OUTLIER_FIELD_DEG2: f64 = 60.0 * 40.0;
 
 impl GazeErrorModel {
+    /// The real-time model of dwell evidence with this person's error in it, everything else as in `base`.
+    ///
+    /// The two axes become one by their mean variance. The share of fixations elsewhere is `base`'s, raised if calibration saw
+    /// more: at a fork people look around more than at a calibration point.
+    #[must_use]
+    pub fn dwell_model(&self, base: DwellModel) -> DwellModel {
+        let sd = ((self.sd_x_deg.powi(2) + self.sd_y_deg.powi(2)) / 2.0).sqrt();
+        DwellModel {
+            sd_deg: sd.clamp(0.05, 20.0),
+            outlier: base.outlier.max(self.outlier_share).min(0.999),
+            ..base
+        }
+    }
+
     /// Log-density (nats, per square degree) of a mapped sample that lies `dx_deg`, `dy_deg` from what is looked at.
     ///
     /// Never below the log-density of an outlier, so one stray sample cannot rule an option out. Does not allocate.

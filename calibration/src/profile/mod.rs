@@ -184,7 +184,7 @@ impl EegCalibration {
         self.path.check()?;
         let shape = self.path.epoch_shape()?;
         same_size("channel labels", shape.channels(), self.labels.len())?;
-        same_size("channels of the classifier", shape.channels(), self.lda.channels)?;
+        same_size("channels of the classifier", shape.channels(), self.lda.used.len())?;
         same_size("bins of the classifier", shape.bins(), self.lda.bins)?;
         in_range("EEG reliability", self.reliability, 0.0, 1.0)?;
         in_range("base rate", self.base_rate, 1e-6, 1.0 - 1e-6)?;

@@ -16,8 +16,8 @@ const Z95: f64 = 1.96;
 const COLUMNS: usize = 4;
 const PANEL: (f64, f64) = (224.0, 150.0);
 
-/// Channels to draw, in the order of the montage.
-pub(super) fn shown_channels(erp: &Erp, channels: usize) -> Vec<usize> {
+/// Channels to draw, in the order of the montage: those in use, or the ones that differ most among them.
+pub(super) fn shown_channels(erp: &Erp, used: &[bool]) -> Vec<usize> {
     let bins = erp.time_s.len();
     let difference = |channel: usize| -> f64 {
         (channel * bins..(channel + 1) * bins)
@@ -27,7 +27,10 @@ pub(super) fn shown_channels(erp: &Erp, channels: usize) -> Vec<usize> {
             })
             .sum()
     };
-    let mut order: Vec<(usize, f64)> = (0..channels).map(|c| (c, difference(c))).collect();
+    let mut order: Vec<(usize, f64)> = (0..used.len())
+        .filter(|&c| used[c])
+        .map(|c| (c, difference(c)))
+        .collect();
     order.sort_by(|a, b| b.1.total_cmp(&a.1));
     let mut shown: Vec<usize> = order.into_iter().take(CHANNELS_MAX).map(|(c, _)| c).collect();
     shown.sort_unstable();
@@ -35,9 +38,9 @@ pub(super) fn shown_channels(erp: &Erp, channels: usize) -> Vec<usize> {
 }
 
 /// Average responses, one panel per channel, all on one scale, with bands of 95 % confidence.
-pub(super) fn erp(erp: &Erp, labels: &[String]) -> Result<String> {
+pub(super) fn erp(erp: &Erp, labels: &[String], used: &[bool]) -> Result<String> {
     let bins = erp.time_s.len();
-    let shown = shown_channels(erp, labels.len());
+    let shown = shown_channels(erp, used);
     let rows = shown.len().div_ceil(COLUMNS).max(1);
     let columns = shown.len().clamp(1, COLUMNS);
     let limits = |mean: &[f64], se: &[f64], channel: usize| -> Vec<(f64, f64)> {

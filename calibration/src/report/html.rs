@@ -116,6 +116,14 @@ fn push_facts(page: &mut String, profile: &Profile, input: &ReportInput) {
     }
     if let Some(eeg) = &profile.eeg {
         fact("EEG", &eeg.montage().to_string());
+        let unused = eeg.labels.iter().zip(&eeg.lda.used).enumerate();
+        let unused: Vec<String> = unused
+            .filter(|(_, (_, used))| !**used)
+            .map(|(index, (label, _))| if label.is_empty() { format!("channel {}", index + 1) } else { label.clone() })
+            .collect();
+        if !unused.is_empty() {
+            fact("Bad channels, left out", &unused.join(", "));
+        }
         fact("Filter", &filter_in_words(eeg));
         let m = &eeg.metrics;
         let rejected = input.eeg.as_ref().map_or(0, |report| report.rejected);
@@ -244,15 +252,16 @@ fn push_eeg(page: &mut String, eeg: &EegCalibration, report: &EegReport) -> Resu
     }
     page.push_str("</tbody>\n</table>\n");
 
-    let shown = eeg_plots::shown_channels(&report.erp, eeg.labels.len()).len();
-    let note = if shown < eeg.labels.len() {
-        format!(" The {shown} of {} channels that differ most.", eeg.labels.len())
+    let shown = eeg_plots::shown_channels(&report.erp, &eeg.lda.used).len();
+    let in_use = eeg.lda.used.iter().filter(|used| **used).count();
+    let note = if shown < in_use {
+        format!(" The {shown} of {in_use} channels that differ most.")
     } else {
         String::new()
     };
     figure(
         page,
-        &eeg_plots::erp(&report.erp, &eeg.labels)?,
+        &eeg_plots::erp(&report.erp, &eeg.labels, &eeg.lda.used)?,
         &format!("Average response after the causal filter, bands: 95 % confidence. {KEY}.{note}"),
     );
     page.push_str("<div class=\"pair\">\n");
