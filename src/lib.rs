@@ -19,6 +19,7 @@
 
 pub mod choice;
 pub mod cli;
+pub mod config;
 pub mod decode;
 pub mod fork;
 pub mod gate;
@@ -26,6 +27,7 @@ pub mod marker;
 pub mod pipeline;
 pub mod recording;
 pub mod report;
+pub mod rt;
 pub mod session;
 pub mod sim;
 pub mod source;

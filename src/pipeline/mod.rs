@@ -1,1 +1,3 @@
 //! Real-time threads, rings and the latency trace.
+
+pub mod trace;

@@ -1,1 +1,12 @@
 //! XDF: reading, writing, and the recorder thread.
+//!
+//! * [`xdf`] knows the file format and nothing else: no threads, no clocks, no LSL.
+//! * [`Recording`] is a whole file in memory, with stamps brought onto one clock.
+//!
+//! Times: a *raw stamp* stands on the clock of the device that made it, a *synchronised stamp* on the clock of the
+//! machine that recorded. Only measured clock offsets lead from one to the other.
+
+pub mod loaded;
+pub mod xdf;
+
+pub use loaded::{RecordedStream, Recording, Samples};

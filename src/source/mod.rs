@@ -1,6 +1,9 @@
 //! Where samples and markers come from and go to: LSL, recordings, the simulator. All behind the same traits.
 //!
-//! `lsl.rs` is the only file of the project that names `labstream`. Nothing here knows what the samples mean.
+//! Only the files of [`lsl`] name `labstream`. Nothing here knows what the samples mean.
+
+pub mod lsl;
+pub mod pins;
 
 use std::time::Duration;
 
@@ -132,13 +135,35 @@ pub enum SourceError {
         /// What was seen.
         reason: String,
     },
+    /// No stream answered at all.
+    #[error(
+        "no stream answered within {waited_s} s. Asked: {asked}. Start the device's LSL program, and check firewall and SessionID"
+    )]
+    Silent {
+        /// How long answers were awaited, seconds.
+        waited_s: f64,
+        /// Which addresses were asked.
+        asked: String,
+    },
     /// No stream fits the pins.
-    #[error("no stream fits {wanted}. Asked: {asked}. `razvilka streams` lists what is there")]
+    #[error(
+        "no stream fits {wanted}. Asked: {asked}. There: {seen}. `razvilka streams` prints pins to paste"
+    )]
     NotFound {
         /// The pins, in words.
         wanted: String,
         /// Which addresses were asked.
         asked: String,
+        /// What is there instead, the most similar first.
+        seen: String,
+    },
+    /// The pins themselves make no sense.
+    #[error("source pins: {key} {problem}")]
+    Pins {
+        /// Which key.
+        key: &'static str,
+        /// What is wrong with it, and what is allowed.
+        problem: String,
     },
     /// More than one stream fits the pins: never chosen automatically.
     #[error(
