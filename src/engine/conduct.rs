@@ -3,7 +3,6 @@
 //! [`Conductor`] runs on the control plane. It starts the real-time threads, lays out each fork, opens the gate, tells the
 //! presenter what to flash, and writes down what came of it. It never stands between a sample and a decision.
 
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::{JoinHandle, Thread};
@@ -26,7 +25,7 @@ use super::streams::Streams;
 use crate::choice::{Ask as AskAt, Decision, FlashSequence, Protocol, Step, Why};
 use crate::config::Plan;
 use crate::decode::{Cancel, Model};
-use crate::fork::{Chooser, Fork, ForkId, ForkOrigin, MAX_OPTIONS, options_of};
+use crate::fork::{Chooser, Fork, ForkId, MAX_OPTIONS, options_of};
 use crate::gate::{AbortReason, Evidence, Gate, GateSettings, Lease};
 use crate::marker::{Event, Key, OptionKind, OptionTile};
 use crate::pipeline::decision::{
@@ -42,7 +41,7 @@ use crate::recording::{Capacity, OffsetTap, Recorder, RecordingSummary};
 use crate::rt::{self, Granted, Wish};
 use crate::session::{
     ChainHead, EventKind, EventRow, Folder, ForkRow, LedgerWriter, OptionRow, SessionFile,
-    SessionRow, TextFile,
+    SessionRow, TextFile, sha256_hex,
 };
 use crate::source::{ClockOffset, MarkerSource, StreamSpec};
 use crate::view::layout;
@@ -224,7 +223,7 @@ impl<'a> Conductor<'a> {
                 thread.unpark();
             }
         })?;
-        let model_sha256 = setting.model.sha256().to_owned();
+        let model_sha256 = model_digest(&setting.model);
         let texts = Texts {
             model: setting.model,
             settings: plan.writer_settings(),
@@ -773,13 +772,14 @@ impl<'a> Conductor<'a> {
             bad.iter().filter_map(|channel| calibration.labels.get(channel).map(String::as_str)).collect();
         let words = if names.is_empty() { "all channels are good again".to_owned() } else { format!("bad channels: {}", names.join(", ")) };
         match calibration.restrict(&kept) {
-            Ok(scorer) if eeg.scorers.try_push(scorer).is_ok() => {
+            Ok(scorer) => {
+                // Eight may be under way; a full ring means that the thread has ended, which the heartbeat shows.
+                let _ = eeg.scorers.try_push(scorer);
                 eeg.bad = bad;
                 let detail = serde_json::json!({ "bad_channels": bad, "fork": fork });
                 self.event(EventKind::Exchange, detail.to_string());
                 self.note(&words);
             }
-            Ok(_) => {}
             Err(error) => self.note(&format!("{words}; EEG is left out: {error}")),
         }
     }
@@ -910,8 +910,7 @@ impl<'a> Conductor<'a> {
         if let Some((gate, _)) = self.gate.stop() {
             granted.push(gate);
         }
-        let mut recording = self.recorder.finish(FINISH);
-        let _ = &mut recording;
+        let recording = self.recorder.finish(FINISH);
         let synced = self.text_file.sync();
         if let Err(error) = synced {
             eprintln!("razvilka: the text could not be written: {error}");
@@ -1030,14 +1029,10 @@ fn ending_words(step: &Step) -> String {
     }
 }
 
-/// Whether a fork was asked for by the person.
+/// One digest for a model: SHA-256 over the names and digests of its files, hexadecimal.
 #[must_use]
-pub fn is_called(origin: ForkOrigin) -> bool {
-    origin == ForkOrigin::Called
-}
-
-/// Where a session's parts go; a path for messages.
-#[must_use]
-pub fn shown_path(path: &Path) -> String {
-    path.display().to_string()
+pub fn model_digest(model: &Model) -> String {
+    let files: Vec<_> =
+        model.card().files.iter().map(|file| format!("{} {}\n", file.name, file.sha256)).collect();
+    sha256_hex(files.concat().as_bytes())
 }

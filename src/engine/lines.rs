@@ -9,7 +9,7 @@ use razvilka_dsp::units::{Hertz, OutOfRange, Seconds};
 use super::streams::channel;
 use crate::config::{EegSection, GazeSection, Plan};
 use crate::gate::{GateSettings, SettingsError};
-use crate::pipeline::eeg::EegLine;
+use crate::pipeline::eeg::{EegLine, EegLineError};
 use crate::pipeline::gaze::{GazeLine, GazeReading};
 use crate::source::{SourceError, StreamSpec};
 use crate::view::layout::half_extent_deg;
@@ -27,6 +27,9 @@ pub enum LineError {
     /// A filter or a rate that cannot be.
     #[error(transparent)]
     Dsp(#[from] DspError),
+    /// The EEG line cannot be built.
+    #[error(transparent)]
+    Eeg(#[from] EegLineError),
     /// A number out of range.
     #[error(transparent)]
     Range(#[from] OutOfRange),

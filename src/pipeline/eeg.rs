@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use razvilka_dsp::eeg::{EegPath, EegSpec, ScoredFlash};
-use razvilka_dsp::epoch::EpochStatus;
-use razvilka_dsp::error::DspError;
+use razvilka_dsp::DspError;
+use razvilka_dsp::epoch::{EpochStatus, ScorerRefused};
 use razvilka_dsp::mask::ChannelMask;
 use razvilka_dsp::score::{LinearScorer, ScoreDensity};
 use razvilka_dsp::units::{LslTime, MonoTime};
@@ -30,6 +30,18 @@ pub struct EegLine {
     select: Vec<usize>,
     stream_channels: usize,
     picked: Vec<f32>,
+    waiting: Option<(LinearScorer, ScoreDensity)>,
+}
+
+/// Why a line cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub enum EegLineError {
+    /// The path cannot be built.
+    #[error(transparent)]
+    Path(#[from] DspError),
+    /// The scorer was fitted to another kind of epoch.
+    #[error(transparent)]
+    Scorer(#[from] ScorerRefused),
 }
 
 /// A flash with its evidence.
@@ -49,19 +61,19 @@ impl EegLine {
     /// A line for a stream of `stream_channels` channels, of which those in `select` are used, in this order.
     ///
     /// # Errors
-    /// [`DspError`] when the path cannot be built or the scorer has another shape.
+    /// [`EegLineError`] when the path cannot be built or the scorer has another shape.
     pub fn prepare(
         spec: EegSpec,
         select: Vec<usize>,
         stream_channels: usize,
         scorer: LinearScorer,
         density: ScoreDensity,
-    ) -> Result<Self, DspError> {
+    ) -> Result<Self, EegLineError> {
         let mut path = EegPath::prepare(spec)?;
         // A path that has opened no epoch holds no scorer back.
         let _ = path.set_scorer(scorer)?;
         let picked = vec![0.0; select.len()];
-        Ok(Self { path, density, select, stream_channels, picked })
+        Ok(Self { path, density, select, stream_channels, picked, waiting: None })
     }
 
     /// The path inside.
@@ -71,13 +83,25 @@ impl EegLine {
     }
 
     /// Takes a scorer and its densities for flashes from now on; gives back what must be dropped elsewhere.
+    ///
+    /// While epochs of the scorer before the present one are open, the new one waits.
     pub fn set_scorer(&mut self, (scorer, density): (LinearScorer, ScoreDensity)) -> Option<LinearScorer> {
-        self.density = density;
         match self.path.set_scorer(scorer) {
-            Ok(Ok(old)) => old,
-            Ok(Err(busy)) => Some(busy.0),
-            Err(_) => None,
+            Ok(old) => {
+                self.density = density;
+                old
+            }
+            Err(ScorerRefused::Busy(scorer)) => {
+                self.waiting.replace((scorer, density)).map(|(superseded, _)| superseded)
+            }
+            Err(ScorerRefused::Shape { scorer, .. }) => Some(scorer),
         }
+    }
+
+    /// Offers a scorer that waits once more.
+    fn offer_waiting(&mut self) -> Option<LinearScorer> {
+        let waiting = self.waiting.take()?;
+        self.set_scorer(waiting)
     }
 
     /// Announces a flash; its onset is on the EEG stream's clock. `false` when it cannot be scored.
@@ -232,9 +256,13 @@ impl EegStage {
 
 impl Stage for EegStage {
     fn block(&mut self, stamps: &[f64], data: &[f32], pulled: MonoTime) {
-        while let Some(scorer) = self.ports.scorers.try_pop() {
-            if let Some(old) = self.line.set_scorer(scorer)
-                && let Err(old) = self.ports.retired.try_push(old)
+        loop {
+            let old = match self.ports.scorers.try_pop() {
+                Some(scorer) => self.line.set_scorer(scorer),
+                None => self.line.offer_waiting(),
+            };
+            let Some(old) = old else { break };
+            if let Err(old) = self.ports.retired.try_push(old)
             {
                 // The way back holds more scorers than can be under way; leaking one is better than freeing it here.
                 std::mem::forget(old);
