@@ -1,6 +1,6 @@
 //! From plan, profile and a stream's description to the signal paths; the same live and in replay.
 
-use razvilka_calibration::{CalibrationError, EegCalibration, GazeCalibration, GazeMap, Montage, Profile};
+use razvilka_calibration::{CalibrationError, EegCalibration, GazeCalibration, Montage, Profile};
 use razvilka_dsp::DspError;
 use razvilka_dsp::eeg::EegSpec;
 use razvilka_dsp::gaze_evidence::DwellModel;
@@ -123,7 +123,7 @@ pub fn gaze_line(
     spec: &StreamSpec,
 ) -> Result<GazeLine, LineError> {
     let reading = gaze_reading(section, plan, spec)?;
-    let map = calibration.map_or(GazeMap::IDENTITY, |calibration| calibration.map);
+    let map = calibration.map(|calibration| calibration.map);
     let model = dwell_model(plan, calibration);
     Ok(GazeLine::prepare(reading, map, model, Hertz::new(spec.rate_hz)?)?)
 }

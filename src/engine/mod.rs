@@ -1,5 +1,6 @@
 //! The engine's control plane: it conducts calibration and session, and replays what was recorded.
 
+pub mod calibrate;
 pub mod conduct;
 pub mod latency;
 pub mod lines;
