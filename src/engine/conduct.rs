@@ -105,6 +105,8 @@ pub struct Played {
     pub answered: u32,
     /// Why it ended, in words.
     pub ending: String,
+    /// What could not be kept, one sentence each.
+    pub warnings: Vec<String>,
     /// Whether a stream or the model failed.
     pub failure: Option<EngineError>,
 }
@@ -924,6 +926,7 @@ impl<'a> Conductor<'a> {
             shown,
             answered: self.answered,
             ending: words.to_owned(),
+            warnings: self.warned,
             failure: self.failure,
         })
     }
