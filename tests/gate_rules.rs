@@ -140,6 +140,39 @@ fn a_clock_that_goes_back_or_a_stamp_from_the_future_aborts() {
 }
 
 #[test]
+fn a_clock_that_creeps_back_in_small_steps_aborts_too() {
+    let mut gate = gate(|config| config.clock_slack_s = 0.05);
+    gate.tick(at(12.0));
+    assert!(matches!(gate.tick(at(11.96)), Verdict::Waiting { .. }));
+    assert_eq!(gate.tick(at(11.92)), aborted(AbortReason::ClockJump));
+}
+
+#[test]
+fn a_posterior_over_the_threshold_waits_for_its_margin() {
+    let mut gate = gate(|config| {
+        config.commit_threshold = 0.5;
+        config.commit_margin = 0.5;
+        config.evidence_items_min = 1;
+    });
+    // 0.5, 0.4 and twice 0.05, then e against 1 for the first: 0.73 to 0.22.
+    let close = gate.evidence(&flash(0, 10.1, 0, 1.0), at(10.2));
+    assert!(
+        matches!(close, Verdict::Committed { margin, .. } if margin > 0.5),
+        "{close:?}"
+    );
+    let mut gate = self::gate(|config| {
+        config.commit_threshold = 0.5;
+        config.commit_margin = 0.52;
+        config.evidence_items_min = 1;
+    });
+    let close = gate.evidence(&flash(0, 10.1, 0, 1.0), at(10.2));
+    assert!(
+        matches!(close, Verdict::Waiting { best: 0, posterior } if posterior > 0.7),
+        "{close:?}"
+    );
+}
+
+#[test]
 fn a_value_that_is_not_finite_aborts_but_not_beyond_the_options() {
     for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
         let mut gate = gate(|_| {});

@@ -300,6 +300,14 @@ fn a_refused_row_costs_nothing_but_itself() {
             .is_err()
     );
     writer.evidence(&row(1)).unwrap();
+    // A call that fails at its last row takes the first ones back, but not the evidence that waits.
+    let next = opened_gate(ForkId(2));
+    let mut twice = option_rows(ForkId(2));
+    twice[3].tile.item = 0;
+    assert!(writer.fork(&fork_row(&next), &twice).is_err());
+    writer
+        .fork(&fork_row(&next), &option_rows(ForkId(2)))
+        .unwrap();
     let head = writer.finish().unwrap();
     let ledger = Ledger::open_read_only(&place.path).unwrap();
     assert_eq!(ledger.verify().unwrap(), head);
