@@ -115,6 +115,10 @@ pub(super) fn best_and_lead(values: &[f64; MAX_OPTIONS], options: usize) -> Opti
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot be set up should stop"
+)]
 mod tests {
     use super::*;
     use crate::gate::GateConfig;
