@@ -19,13 +19,16 @@
 
 pub mod choice;
 pub mod cli;
+pub mod config;
 pub mod decode;
+pub mod engine;
 pub mod fork;
 pub mod gate;
 pub mod marker;
 pub mod pipeline;
 pub mod recording;
 pub mod report;
+pub mod rt;
 pub mod session;
 pub mod sim;
 pub mod source;

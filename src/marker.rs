@@ -182,6 +182,42 @@ impl Marker {
     }
 }
 
+/// What a person says by key or switch: one JSON object per LSL string sample, e.g. `{"key":"select","item":1}`,
+/// `{"key":"undo"}` or `{"key":"call","back":2}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "key", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Key {
+    /// Take this option of the open fork.
+    Select {
+        /// The option's item number.
+        item: i32,
+    },
+    /// Take the last choice back.
+    Undo,
+    /// Ask for a fork now, though none is open.
+    Call {
+        /// How many words back from the end of the text; 0 is here.
+        back: u32,
+    },
+}
+
+impl Key {
+    /// The key as one line of JSON.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        // An enum of integers has no failing case in serde_json.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Reads a key.
+    ///
+    /// # Errors
+    /// The JSON error when the text is no key of ours.
+    pub fn from_json(text: &str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(text)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -226,5 +262,19 @@ mod tests {
             },
         };
         assert_eq!(Marker::from_json(&open.to_json()).unwrap(), open);
+    }
+
+    #[test]
+    fn keys_stand_on_the_wire_as_documented() {
+        for (key, json) in [
+            (Key::Select { item: 1 }, r#"{"key":"select","item":1}"#),
+            (Key::Undo, r#"{"key":"undo"}"#),
+            (Key::Call { back: 2 }, r#"{"key":"call","back":2}"#),
+        ] {
+            assert_eq!(key.to_json(), json);
+            assert_eq!(Key::from_json(json).unwrap(), key);
+        }
+        assert!(Key::from_json(r#"{"key":"select","item":1,"force":true}"#).is_err());
+        assert!(Key::from_json(r#"{"key":"quit"}"#).is_err());
     }
 }

@@ -1,1 +1,43 @@
-//! Skeleton.
+//! Fits what `razvilka-dsp` runs, proves how good the fit is, and keeps it.
+//!
+//! From labelled epochs: a shrinkage discriminant ([`LdaModel`]), out-of-fold scores ([`out_of_fold`]), their densities and
+//! with them a calibrated log-likelihood ratio ([`fit_score_density`]), and how far it may be trusted ([`fit_reliability`]).
+//! From looks at known points: a gaze map and its error ([`fit_gaze`]). Both go into a [`Profile`], which is a versioned,
+//! checksummed file, and into a [`report`]; [`fit_session`] does all of it.
+//!
+//! What may not enter: live streams, threads, models of language. Nothing here is real-time.
+
+#![forbid(unsafe_code)]
+
+mod covariance;
+mod crossval;
+mod density;
+mod epochs;
+mod error;
+mod evidence;
+mod gaze;
+mod lda;
+mod metrics;
+mod profile;
+pub mod report;
+mod session;
+
+pub use covariance::{Shrunk, Symmetric, ledoit_wolf};
+pub use crossval::{FOLDS, OutOfFold, contiguous_folds, out_of_fold};
+pub use density::{DOF_RANGE, fit_score_density, fit_student_t, logistic, posterior, restrict_density};
+pub use epochs::{EpochInfo, Epochs};
+pub use error::{CalibrationError, Result};
+pub use evidence::{fit_reliability, held_out_llrs};
+pub use gaze::{
+    FitRule, GazeCalibration, GazeErrorModel, GazeMap, GazePoint, GazeQuality, GazeSample, HeldOut,
+    MapOrder, PointResult, PointUse, fit_gaze,
+};
+pub use lda::{LdaModel, RestrictedLda};
+pub use metrics::{
+    Auc, BINS, ReliabilityBin, RocPoint, auc, brier, expected_calibration_error, log_loss,
+    reliability_diagram, roc, wilson_interval,
+};
+pub use profile::{
+    EegCalibration, EegMetrics, FORMAT, KIND, Montage, Overwrite, Profile, Provenance, SourceFile,
+};
+pub use session::{CalibrationInput, EegInput, EegReport, Erp, Fitted, ReportInput, fit_session};

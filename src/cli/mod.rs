@@ -1,3 +1,7 @@
-//! Commands: what was typed becomes a validated plan, then runs.
+//! Commands: what was typed becomes a validated plan, then runs. stdout is data, stderr is talk.
 
+pub mod exit;
+pub mod replay_publish;
+pub mod signals;
+pub mod simulate;
 pub mod streams;

@@ -1,1 +1,39 @@
-//! The session folder: manifest, ledger, recording, text.
+//! The session folder: everything that outlives a session.
+//!
+//! | file | what | written |
+//! |---|---|---|
+//! | `manifest.json` | versions, machine, configuration, models, seeds, streams | at the start, again at the end; each time as a whole |
+//! | `session.xdf` | all streams, raw, with markers and decisions | as samples come (room `recording`) |
+//! | `ledger.sqlite` | forks, options, evidence, choices, events, in one hash chain | in transactions |
+//! | `text.txt` | the text | as pieces are committed |
+//! | `summary.json`, `latency.json`, `report.html` | what came of it | at the end |
+//!
+//! Files are 0600, the folder 0700: neural and gaze data are health data. A folder belongs to one engine at a time. What was
+//! acknowledged survives SIGKILL. This room lives on the control plane: it may block, allocate and fail; the real-time plane
+//! never calls it.
+
+mod digest;
+mod folder;
+mod ledger;
+mod machine;
+mod manifest;
+mod summary;
+mod text;
+mod truth;
+mod utc;
+
+pub use digest::{sha256_file, sha256_hex};
+pub use folder::{Folder, FolderError, SessionFile};
+pub use ledger::{
+    ChainHead, ChoiceRow, EventKind, EventRow, EvidenceRow, ForkRow, Ledger, LedgerError,
+    LedgerWriter, OptionRow, SCHEMA_VERSION, SessionRow,
+};
+pub use machine::Machine;
+pub use manifest::{ConfigRecord, Manifest, ModelRecord, StreamRecord, Versions};
+pub use summary::{
+    ArmScore, ArmScores, Counts, Interval, Speed, Summary, SummaryInput, wilson_interval,
+    wolpaw_bits,
+};
+pub use text::TextFile;
+pub use truth::{Truth, TruthError};
+pub use utc::{new_session_id, utc_of};

@@ -1,0 +1,100 @@
+//! Gaze calibration: where the person looked when told where to look, and what follows for later samples.
+//!
+//! Targets and mapped positions are degrees of visual angle from the centre of the screen, x to the right, y downwards. Angles
+//! are treated as plane coordinates, which holds to 1 % within 10 degrees. What the tracker itself gives may be in any unit
+//! (degrees, shares of the screen, pixels): the map turns it into degrees.
+
+mod fit;
+mod map;
+
+pub use fit::{FitRule, GazeCalibration, GazeQuality, HeldOut, PointResult, fit_gaze};
+pub use map::{GazeMap, MapOrder};
+
+use razvilka_dsp::gaze_evidence::DwellModel;
+use serde::{Deserialize, Serialize};
+
+/// One sample of an eye tracker.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct GazeSample {
+    /// Stamp, seconds.
+    pub t_s: f64,
+    /// Horizontal position in the tracker's own unit.
+    pub x: f64,
+    /// Vertical position in the tracker's own unit.
+    pub y: f64,
+    /// Whether the tracker saw the eye. A sample whose position is not finite counts as invalid in any case.
+    pub valid: bool,
+}
+
+impl GazeSample {
+    fn usable(&self) -> bool {
+        self.valid && self.x.is_finite() && self.y.is_finite() && self.t_s.is_finite()
+    }
+}
+
+/// What a calibration point is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PointUse {
+    /// The map is fitted on it.
+    Fit,
+    /// It only says how good the map is.
+    Check,
+}
+
+/// One point the person was told to look at, and the samples until it went.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GazePoint {
+    /// Where it was, degrees.
+    pub x_deg: f64,
+    /// Where it was, degrees.
+    pub y_deg: f64,
+    /// What it is for.
+    pub use_as: PointUse,
+    /// When it appeared, seconds on the samples' clock.
+    pub shown_s: f64,
+    /// Samples while it was shown, in the order of time.
+    pub samples: Vec<GazeSample>,
+}
+
+/// How mapped gaze scatters about what is looked at: a Gaussian per axis, and a share of samples that are anywhere.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GazeErrorModel {
+    /// Standard deviation of the horizontal error, degrees; offset and noise together.
+    pub sd_x_deg: f64,
+    /// Standard deviation of the vertical error, degrees.
+    pub sd_y_deg: f64,
+    /// Share of samples that have nothing to do with the target, 0 to 1.
+    pub outlier_share: f64,
+}
+
+/// Where an outlier may lie: a field of 60 by 40 degrees, equally likely everywhere.
+const OUTLIER_FIELD_DEG2: f64 = 60.0 * 40.0;
+
+impl GazeErrorModel {
+    /// The real-time model of dwell evidence with this person's error in it, everything else as in `base`.
+    ///
+    /// The two axes become one by their mean variance. The share of fixations elsewhere is `base`'s, raised if calibration saw
+    /// more: at a fork people look around more than at a calibration point.
+    #[must_use]
+    pub fn dwell_model(&self, base: DwellModel) -> DwellModel {
+        let sd = ((self.sd_x_deg.powi(2) + self.sd_y_deg.powi(2)) / 2.0).sqrt();
+        DwellModel {
+            sd_deg: sd.clamp(0.05, 20.0),
+            outlier: base.outlier.max(self.outlier_share).min(0.999),
+            ..base
+        }
+    }
+
+    /// Log-density (nats, per square degree) of a mapped sample that lies `dx_deg`, `dy_deg` from what is looked at.
+    ///
+    /// Never below the log-density of an outlier, so one stray sample cannot rule an option out. Does not allocate.
+    #[must_use]
+    pub fn ln_density(&self, dx_deg: f64, dy_deg: f64) -> f64 {
+        let (zx, zy) = (dx_deg / self.sd_x_deg, dy_deg / self.sd_y_deg);
+        let peak = (1.0 - self.outlier_share)
+            / (2.0 * std::f64::consts::PI * self.sd_x_deg * self.sd_y_deg);
+        (peak * (-0.5 * (zx * zx + zy * zy)).exp() + self.outlier_share / OUTLIER_FIELD_DEG2).ln()
+    }
+}

@@ -1,0 +1,220 @@
+//! The calibration profile: everything the engine needs to know of one person on one montage.
+
+mod file;
+
+pub(crate) use file::write_private;
+pub use file::{FORMAT, KIND, Overwrite};
+
+use razvilka_dsp::eeg::EegSpec;
+use razvilka_dsp::score::{LinearScorer, ScoreDensity};
+use serde::{Deserialize, Serialize};
+
+use crate::density::{posterior, restrict_density};
+use crate::error::{CalibrationError, Result, finite, in_range, same_size};
+use crate::gaze::GazeCalibration;
+use crate::lda::LdaModel;
+use crate::metrics::Auc;
+
+/// Relative difference of two nominal rates that is still the same device.
+const RATE_TOLERANCE: f64 = 0.005;
+
+/// A fitted calibration. At least one of `eeg` and `gaze` is present.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    /// Where it comes from.
+    pub provenance: Provenance,
+    /// P300: classifier, likelihood, how it was filtered.
+    pub eeg: Option<EegCalibration>,
+    /// Gaze: map and error.
+    pub gaze: Option<GazeCalibration>,
+}
+
+/// Where a profile comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provenance {
+    /// When it was fitted, RFC 3339 in UTC, as the caller says.
+    pub created_utc: String,
+    /// Program and version that fitted it.
+    pub software: String,
+    /// The recordings, in the order used; empty for a live calibration that was not recorded.
+    pub sources: Vec<SourceFile>,
+}
+
+/// A recording that a profile was fitted on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceFile {
+    /// File name without folders.
+    pub name: String,
+    /// SHA-256 of its bytes, hexadecimal.
+    pub sha256: String,
+}
+
+/// Channels and rate of an EEG stream.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Montage {
+    /// Channel labels in the order of the stream; empty strings where the stream names none.
+    pub labels: Vec<String>,
+    /// Nominal rate, Hz.
+    pub rate_hz: f64,
+}
+
+impl Montage {
+    /// Whether a stream fits: the same labels in the same order, and the same rate to 0.5 %.
+    ///
+    /// # Errors
+    /// [`CalibrationError::Montage`], naming both.
+    pub fn check(&self, stream: &Self) -> Result<()> {
+        let rate_fits = (self.rate_hz - stream.rate_hz).abs() <= RATE_TOLERANCE * self.rate_hz;
+        if self.labels == stream.labels && rate_fits {
+            Ok(())
+        } else {
+            Err(CalibrationError::Montage {
+                profile: self.to_string(),
+                stream: stream.to_string(),
+            })
+        }
+    }
+}
+
+impl std::fmt::Display for Montage {
+    /// `8 channels (Fz, Cz, …) at 250 Hz`; long lists and long labels are cut.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        const SHOWN: usize = 16;
+        write!(f, "{} channels (", self.labels.len())?;
+        for (index, label) in self.labels.iter().take(SHOWN).enumerate() {
+            let label: String = label.chars().take(24).filter(|c| !c.is_control()).collect();
+            let comma = if index == 0 { "" } else { ", " };
+            write!(f, "{comma}{}", if label.is_empty() { "?" } else { &label })?;
+        }
+        let more = if self.labels.len() > SHOWN { ", …" } else { "" };
+        write!(f, "{more}) at {} Hz", self.rate_hz)
+    }
+}
+
+/// How well the classifier did on epochs it was not trained on.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EegMetrics {
+    /// Epochs.
+    pub epochs: usize,
+    /// Targets among them.
+    pub targets: usize,
+    /// Uninterrupted blocks.
+    pub runs: usize,
+    /// Folds of the cross-validation.
+    pub folds: usize,
+    /// Area under the ROC curve of the out-of-fold scores.
+    pub auc: Auc,
+    /// Expected calibration error of the held-out probabilities, 10 bins.
+    pub ece: f64,
+    /// Brier score of the held-out probabilities.
+    pub brier: f64,
+    /// Log loss of the held-out probabilities, nats.
+    pub log_loss: f64,
+    /// Log loss of always saying the base rate, nats.
+    pub base_log_loss: f64,
+}
+
+/// The P300 part of a profile.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EegCalibration {
+    /// Channel labels in the order of the stream; empty strings where the stream names none.
+    pub labels: Vec<String>,
+    /// How the signal becomes features, rate and number of channels included.
+    pub path: EegSpec,
+    /// The classifier.
+    pub lda: LdaModel,
+    /// From score to log-likelihood ratio.
+    pub density: ScoreDensity,
+    /// What the gate raises the likelihood ratio to, 0 to 1.
+    pub reliability: f64,
+    /// Share of targets among the flashes of the calibration.
+    pub base_rate: f64,
+    /// How well it does.
+    pub metrics: EegMetrics,
+}
+
+impl EegCalibration {
+    /// The stream it was made for.
+    #[must_use]
+    pub fn montage(&self) -> Montage {
+        Montage {
+            labels: self.labels.clone(),
+            rate_hz: self.path.rate.get(),
+        }
+    }
+
+    /// The scorer of the full montage, to be given to the signal path.
+    ///
+    /// # Errors
+    /// [`CalibrationError::Dsp`] when weights and path do not fit together, which [`Profile::validate`] excludes.
+    pub fn scorer(&self) -> Result<LinearScorer> {
+        Ok(LinearScorer::new(self.path.epoch_shape()?, &self.lda.weights, self.lda.bias)?)
+    }
+
+    /// Scorer and densities for a montage where only the channels with `kept` set can be used. Not real-time: a
+    /// covariance of that many channels is factorised.
+    ///
+    /// # Errors
+    /// As [`LdaModel::restrict`].
+    pub fn restrict(&self, kept: &[bool]) -> Result<(LinearScorer, ScoreDensity)> {
+        let restricted = self.lda.restrict(kept)?;
+        let scorer = LinearScorer::new(self.path.epoch_shape()?, &restricted.weights, restricted.bias)?;
+        Ok((scorer, restrict_density(&self.density, restricted.distance_ratio)?))
+    }
+
+    /// Probability that the flash with this score was a target, at the calibration's base rate:
+    /// `logit p = reliability * llr + logit(base_rate)`. A score that is not finite says nothing: the base rate.
+    #[must_use]
+    pub fn p_target(&self, score: f64) -> f64 {
+        posterior(
+            self.density.llr(score).unwrap_or(0.0),
+            self.base_rate,
+            self.reliability,
+        )
+    }
+
+    fn validate(&self) -> Result<()> {
+        self.lda.validate()?;
+        self.path.check()?;
+        let shape = self.path.epoch_shape()?;
+        same_size("channel labels", shape.channels(), self.labels.len())?;
+        same_size("channels of the classifier", shape.channels(), self.lda.used.len())?;
+        same_size("bins of the classifier", shape.bins(), self.lda.bins)?;
+        in_range("EEG reliability", self.reliability, 0.0, 1.0)?;
+        in_range("base rate", self.base_rate, 1e-6, 1.0 - 1e-6)?;
+        let m = &self.metrics;
+        finite(
+            "EEG metrics",
+            &[
+                m.auc.value,
+                m.auc.standard_error,
+                m.auc.ci_low,
+                m.auc.ci_high,
+                m.ece,
+                m.brier,
+                m.log_loss,
+                m.base_log_loss,
+            ],
+        )
+    }
+}
+
+impl Profile {
+    /// Checks sizes, ranges and that every number is finite.
+    ///
+    /// # Errors
+    /// As the parts say; [`CalibrationError::Nothing`] when neither EEG nor gaze is there.
+    pub fn validate(&self) -> Result<()> {
+        if self.eeg.is_none() && self.gaze.is_none() {
+            return Err(CalibrationError::Nothing);
+        }
+        self.eeg.as_ref().map_or(Ok(()), EegCalibration::validate)?;
+        self.gaze.as_ref().map_or(Ok(()), GazeCalibration::validate)
+    }
+}

@@ -1,0 +1,91 @@
+//! Bands by which a calibration is called good, fair or poor. The report prints them beside each figure.
+
+use crate::gaze::GazeQuality;
+use crate::profile::EegMetrics;
+
+/// How good a figure is for choosing at forks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Grade {
+    /// Not to be relied on.
+    Poor,
+    /// Usable; expect more repetitions or wider targets.
+    Fair,
+    /// As good as needed.
+    Good,
+}
+
+impl Grade {
+    /// `good`, `fair` or `poor`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Poor => "poor",
+            Self::Fair => "fair",
+            Self::Good => "good",
+        }
+    }
+
+    /// Grade of a figure where more is better.
+    fn at_least(value: f64, good: f64, fair: f64) -> Self {
+        if value >= good {
+            Self::Good
+        } else if value >= fair {
+            Self::Fair
+        } else {
+            Self::Poor
+        }
+    }
+
+    /// Grade of a figure where less is better.
+    fn at_most(value: f64, good: f64, fair: f64) -> Self {
+        Self::at_least(-value, -good, -fair)
+    }
+}
+
+/// Area under the ROC curve: good from 0.85, fair from 0.70; poor in any case when its 95 % interval reaches chance.
+#[must_use]
+pub fn grade_auc(metrics: &EegMetrics) -> Grade {
+    if metrics.auc.ci_low <= 0.5 {
+        Grade::Poor
+    } else {
+        Grade::at_least(metrics.auc.value, 0.85, 0.70)
+    }
+}
+
+/// Expected calibration error: good up to 0.05, fair up to 0.10.
+#[must_use]
+pub fn grade_ece(metrics: &EegMetrics) -> Grade {
+    Grade::at_most(metrics.ece, 0.05, 0.10)
+}
+
+/// The EEG as a whole: its AUC, but never better than its calibration error.
+#[must_use]
+pub fn grade_eeg(metrics: &EegMetrics) -> Grade {
+    grade_auc(metrics).min(grade_ece(metrics))
+}
+
+/// Gaze accuracy: good up to 1 degree, fair up to 2.
+#[must_use]
+pub fn grade_accuracy(quality: &GazeQuality) -> Grade {
+    Grade::at_most(quality.accuracy_deg, 1.0, 2.0)
+}
+
+/// Gaze precision (standard deviation): good up to 0.5 degrees, fair up to 1.
+#[must_use]
+pub fn grade_precision(quality: &GazeQuality) -> Grade {
+    Grade::at_most(quality.precision_sd_deg, 0.5, 1.0)
+}
+
+/// Lost gaze samples: good up to 10 %, fair up to 25 %.
+#[must_use]
+pub fn grade_loss(quality: &GazeQuality) -> Grade {
+    Grade::at_most(quality.data_loss, 0.10, 0.25)
+}
+
+/// The gaze as a whole: the worst of accuracy, precision and loss.
+#[must_use]
+pub fn grade_gaze(quality: &GazeQuality) -> Grade {
+    grade_accuracy(quality)
+        .min(grade_precision(quality))
+        .min(grade_loss(quality))
+}

@@ -1,0 +1,26 @@
+//! The calibration report: one HTML file that a person reads to decide whether to go on.
+
+mod canvas;
+mod eeg_plots;
+mod gaze_plot;
+mod grade;
+mod html;
+
+use std::path::Path;
+
+pub use grade::{
+    Grade, grade_accuracy, grade_auc, grade_ece, grade_eeg, grade_gaze, grade_loss, grade_precision,
+};
+pub use html::render;
+
+use crate::error::Result;
+use crate::profile::{Overwrite, Profile, write_private};
+use crate::session::ReportInput;
+
+/// Writes the report of a calibration, whole or not at all, readable by its owner only.
+///
+/// # Errors
+/// As [`render`]; [`crate::CalibrationError::Exists`] or [`crate::CalibrationError::Unwritable`].
+pub fn save_report(profile: &Profile, input: &ReportInput, path: &Path, overwrite: Overwrite) -> Result<()> {
+    write_private(path, render(profile, input)?.as_bytes(), overwrite)
+}

@@ -1,0 +1,203 @@
+//! One calibration from beginning to end: epochs and looks in, profile and the report's material out.
+
+use razvilka_dsp::eeg::EegSpec;
+use razvilka_dsp::epoch::EpochShape;
+
+use crate::crossval::out_of_fold;
+use crate::density::{fit_score_density, posterior};
+use crate::epochs::Epochs;
+use crate::error::{CalibrationError, Result, same_size};
+use crate::evidence::{fit_reliability, held_out_llrs};
+use crate::gaze::{FitRule, GazePoint, fit_gaze};
+use crate::lda::LdaModel;
+use crate::metrics::{auc, brier, expected_calibration_error, log_loss, reliability_diagram};
+use crate::profile::{EegCalibration, EegMetrics, Profile, Provenance};
+
+/// What a calibration session recorded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CalibrationInput {
+    /// EEG, absent when only gaze is calibrated.
+    pub eeg: Option<EegInput>,
+    /// Calibration points in the order shown; empty when only EEG is calibrated.
+    pub gaze: Vec<GazePoint>,
+    /// Where the data come from.
+    pub provenance: Provenance,
+}
+
+/// The EEG part of a calibration session.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EegInput {
+    /// Channel labels in the order of the stream; empty strings where the stream names none.
+    pub labels: Vec<String>,
+    /// How the signal became features.
+    pub path: EegSpec,
+    /// Flashes whose truth is known, in the order of time.
+    pub epochs: Epochs,
+    /// Flashes left out: no whole epoch, or a doubt about the signal.
+    pub rejected: usize,
+}
+
+/// A fitted calibration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fitted {
+    /// What is kept.
+    pub profile: Profile,
+    /// What the report draws beside the profile.
+    pub report: ReportInput,
+}
+
+/// What the report draws beside the profile.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReportInput {
+    /// The EEG part.
+    pub eeg: Option<EegReport>,
+}
+
+/// EEG material of the report.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EegReport {
+    /// Average responses.
+    pub erp: Erp,
+    /// Out-of-fold score of each epoch.
+    pub scores: Vec<f64>,
+    /// Whether it was a target.
+    pub labels: Vec<bool>,
+    /// Held-out probability of a target.
+    pub p_target: Vec<f64>,
+    /// Flashes left out of the fit.
+    pub rejected: usize,
+}
+
+/// Average responses to targets and non-targets, with standard errors; each `[channel][bin]`, microvolts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Erp {
+    /// Middle of each bin, seconds after the flash.
+    pub time_s: Vec<f64>,
+    /// Mean of targets.
+    pub target_mean: Vec<f64>,
+    /// Standard error of that mean.
+    pub target_se: Vec<f64>,
+    /// Mean of non-targets.
+    pub other_mean: Vec<f64>,
+    /// Standard error of that mean.
+    pub other_se: Vec<f64>,
+}
+
+/// Fits a whole calibration session.
+///
+/// # Errors
+/// [`CalibrationError::Nothing`] without EEG and gaze; [`CalibrationError::TooFew`] with fewer than 10 targets or
+/// non-targets, or 4 usable gaze points; others as the fits say.
+pub fn fit_session(input: &CalibrationInput) -> Result<Fitted> {
+    if input.eeg.is_none() && input.gaze.is_empty() {
+        return Err(CalibrationError::Nothing);
+    }
+    let eeg = input.eeg.as_ref().map(fit_eeg).transpose()?;
+    let gaze = if input.gaze.is_empty() {
+        None
+    } else {
+        Some(fit_gaze(&input.gaze, FitRule::default())?)
+    };
+    let (eeg, report) = eeg.unzip();
+    let profile = Profile {
+        provenance: input.provenance.clone(),
+        eeg,
+        gaze,
+    };
+    profile.validate()?;
+    Ok(Fitted {
+        profile,
+        report: ReportInput { eeg: report },
+    })
+}
+
+fn fit_eeg(input: &EegInput) -> Result<(EegCalibration, EegReport)> {
+    let epochs = &input.epochs;
+    input.path.check()?;
+    let shape = input.path.epoch_shape()?;
+    same_size("channel labels", shape.channels(), input.labels.len())?;
+    same_size("channels of the epochs", shape.channels(), epochs.channels())?;
+    same_size("bins per epoch", shape.bins(), epochs.bins())?;
+
+    let labels = epochs.labels();
+    let held_out = out_of_fold(epochs, input.path.epoch.length.get())?;
+    let auc = auc(&held_out.scores, &labels)?;
+    let base_rate = epochs.targets() as f64 / epochs.len() as f64;
+    let llrs = held_out_llrs(&held_out, &labels)?;
+    // Scores that cannot be told from chance must not move the gate, however the densities came out.
+    let reliability = if auc.ci_low > 0.5 {
+        fit_reliability(&llrs, &labels, base_rate)?
+    } else {
+        0.0
+    };
+    let p_target: Vec<f64> = llrs.iter().map(|&llr| posterior(llr, base_rate, reliability)).collect();
+    let metrics = EegMetrics {
+        epochs: epochs.len(),
+        targets: epochs.targets(),
+        runs: epochs.info().chunk_by(|a, b| a.run == b.run).count(),
+        folds: held_out.folds,
+        auc,
+        ece: expected_calibration_error(&reliability_diagram(&p_target, &labels)?),
+        brier: brier(&p_target, &labels)?,
+        log_loss: log_loss(&p_target, &labels)?,
+        base_log_loss: log_loss(&vec![base_rate; labels.len()], &labels)?,
+    };
+    let calibration = EegCalibration {
+        labels: input.labels.clone(),
+        path: input.path,
+        lda: LdaModel::fit(epochs)?,
+        density: fit_score_density(&held_out.scores, &labels)?,
+        reliability,
+        base_rate,
+        metrics,
+    };
+    let report = EegReport {
+        erp: Erp::of(epochs, &input.path, shape),
+        scores: held_out.scores,
+        labels,
+        p_target,
+        rejected: input.rejected,
+    };
+    Ok((calibration, report))
+}
+
+impl Erp {
+    fn of(epochs: &Epochs, path: &EegSpec, shape: EpochShape) -> Self {
+        let bin_s = shape.bin_samples() as f64 / path.rate.get();
+        let start_s = path.epoch.start.get();
+        let (target_mean, target_se) = mean_and_error(epochs, true);
+        let (other_mean, other_se) = mean_and_error(epochs, false);
+        Self {
+            time_s: (0..epochs.bins()).map(|bin| start_s + (bin as f64 + 0.5) * bin_s).collect(),
+            target_mean,
+            target_se,
+            other_mean,
+            other_se,
+        }
+    }
+}
+
+/// Mean and standard error of one class, feature by feature; zeros for an empty class.
+fn mean_and_error(epochs: &Epochs, target: bool) -> (Vec<f64>, Vec<f64>) {
+    let width = epochs.features_per_epoch();
+    let rows: Vec<&[f64]> = (0..epochs.len())
+        .filter(|&row| epochs.info()[row].target == target)
+        .map(|row| epochs.row(row))
+        .collect();
+    let n = rows.len().max(1) as f64;
+    let mut mean = vec![0.0; width];
+    for row in &rows {
+        mean.iter_mut().zip(*row).for_each(|(m, v)| *m += v / n);
+    }
+    let mut error = vec![0.0; width];
+    for row in &rows {
+        for ((e, v), m) in error.iter_mut().zip(*row).zip(&mean) {
+            *e += (v - m).powi(2);
+        }
+    }
+    let freedom = (n - 1.0).max(1.0);
+    for e in &mut error {
+        *e = (*e / freedom / n).sqrt();
+    }
+    (mean, error)
+}

@@ -1,0 +1,507 @@
+//! Epochs after flashes, accumulated while their samples arrive.
+//!
+//! An epoch's features are block means: `bin_samples` consecutive samples of a channel make one number, which takes a
+//! band-passed signal down to about 32 Hz. Features are ordered `[channel][bin]`. Each complete bin is added to the score at once, so
+//! that after the last sample one inner product over the channels is left to do.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{DspError, count, parameter, shape};
+use crate::mask::{ChannelMask, MAX_CHANNELS};
+use crate::score::LinearScorer;
+use crate::units::{Hertz, Microvolts, SampleIndex, Seconds};
+
+/// Most epochs that can be open at once.
+pub const MAX_OPEN: usize = 256;
+
+/// Numbers of an epoch's features.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EpochShape {
+    channels: usize,
+    bins: usize,
+    bin_samples: usize,
+}
+
+impl EpochShape {
+    /// The shape of an epoch of `length` at `rate`, decimated to about `target_rate`.
+    ///
+    /// With `n = round(length * rate)` and `k = max(1, round(rate / target_rate))` there are `floor(n / k)` bins of `k` samples; samples
+    /// beyond the last whole bin are not waited for.
+    ///
+    /// # Errors
+    /// [`DspError::Count`] for channels outside 1..=512, or when the epoch is shorter than one bin or longer than 4096 bins.
+    pub fn new(
+        channels: usize,
+        length: Seconds,
+        rate: Hertz,
+        target_rate: Hertz,
+    ) -> Result<Self, DspError> {
+        count("channels", channels, 1, MAX_CHANNELS)?;
+        let samples = (length.get() * rate.get()).round() as usize;
+        let bin_samples = (rate.get() / target_rate.get()).round().max(1.0) as usize;
+        let bins = count("bins of an epoch", samples / bin_samples, 1, 4096)?;
+        Ok(Self {
+            channels,
+            bins,
+            bin_samples,
+        })
+    }
+
+    /// Number of channels.
+    #[must_use]
+    pub fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// Number of bins per channel.
+    #[must_use]
+    pub fn bins(&self) -> usize {
+        self.bins
+    }
+
+    /// Number of samples averaged into a bin.
+    #[must_use]
+    pub fn bin_samples(&self) -> usize {
+        self.bin_samples
+    }
+
+    /// Number of samples in an epoch.
+    #[must_use]
+    pub fn samples(&self) -> usize {
+        self.bins * self.bin_samples
+    }
+
+    /// Number of features: channels times bins.
+    #[must_use]
+    pub fn features(&self) -> usize {
+        self.channels * self.bins
+    }
+}
+
+/// Why an epoch must not be used. Where several hold, the first seen is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rejection {
+    /// Samples are missing inside.
+    Gap,
+    /// The filters were restarted inside.
+    Restart,
+    /// The source's clock jumped inside, or between the flash and its samples.
+    ClockJump,
+    /// The filters had not settled after a start.
+    Unsettled,
+    /// A channel that is used was bad.
+    BadChannel,
+    /// Fewer good channels than the minimum montage.
+    Montage,
+    /// A channel that is used swung beyond the peak-to-peak limit.
+    PeakToPeak,
+    /// A value is not finite.
+    NotFinite,
+    /// No sample lies close enough to the flash.
+    NoOnsetSample,
+}
+
+/// Whether an epoch can be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EpochStatus {
+    /// Yes.
+    Clean,
+    /// No.
+    Rejected(Rejection),
+}
+
+impl EpochStatus {
+    /// Whether the epoch can be used.
+    #[must_use]
+    pub fn is_clean(self) -> bool {
+        self == Self::Clean
+    }
+}
+
+/// An epoch that has ended, lent to whoever wants its features.
+#[derive(Debug, Clone, Copy)]
+pub struct FinishedEpoch<'a> {
+    /// As given when it was opened.
+    pub id: u64,
+    /// The flash's stamp as given when it was opened, seconds.
+    pub onset_s: f64,
+    /// The sample of the flash.
+    pub onset: SampleIndex,
+    /// The last sample that went in.
+    pub last: SampleIndex,
+    /// Shape of `features`.
+    pub shape: EpochShape,
+    /// `[channel][bin]`; incomplete when the status is a rejection that ended the epoch early.
+    pub features: &'a [f64],
+    /// Whether it can be used.
+    pub status: EpochStatus,
+    /// Channels that were bad at some sample or swung beyond the peak-to-peak limit, used or not.
+    pub bad: ChannelMask,
+    /// The linear score; `None` when no scorer was set at opening, or when the epoch ended early. Not to be used unless the status is clean.
+    pub score: Option<f64>,
+}
+
+/// What is known about one sample beside its values.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SampleNote {
+    /// Its number.
+    pub index: SampleIndex,
+    /// What lies between it and the sample before: [`Rejection::Gap`] spoils epochs that reach across,
+    /// [`Rejection::Restart`] and [`Rejection::ClockJump`] end them.
+    pub break_before: Option<Rejection>,
+    /// A doubt about the sample itself, e.g. [`Rejection::Unsettled`]: spoils every epoch that contains it.
+    pub doubt: Option<Rejection>,
+    /// Channels that are bad now.
+    pub bad: ChannelMask,
+}
+
+/// Number of an open epoch in its bank.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slot(usize);
+
+/// A fixed number of epochs that are open at the same time.
+#[derive(Debug, Clone)]
+pub struct EpochBank {
+    shape: EpochShape,
+    peak_to_peak_uv: f64,
+    used: ChannelMask,
+    scorers: [Option<LinearScorer>; 2],
+    current: usize,
+    open: Vec<OpenEpoch>,
+}
+
+#[derive(Debug, Clone)]
+struct OpenEpoch {
+    is_open: bool,
+    id: u64,
+    onset_s: f64,
+    onset: SampleIndex,
+    skip: usize,
+    fed: bool,
+    bin: usize,
+    in_bin: usize,
+    rejection: Option<Rejection>,
+    bad: ChannelMask,
+    scorer: usize,
+    score: f64,
+    sums: Vec<f64>,
+    lowest: Vec<f64>,
+    highest: Vec<f64>,
+    features: Vec<f64>,
+}
+
+/// Why a scorer was not taken. Gives it back, so that it can be dropped where dropping may take time.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum ScorerRefused {
+    /// Epochs opened under the scorer before the current one are still open.
+    #[error(
+        "epochs of the previous scorer are still open. Offer the new one again after the last of them has ended"
+    )]
+    Busy(LinearScorer),
+    /// It was fitted to epochs of another shape.
+    #[error(
+        "the scorer expects epochs of {got:?}, this path makes {expected:?}. Fit it with the same settings and montage"
+    )]
+    Shape {
+        /// The scorer.
+        scorer: LinearScorer,
+        /// Shape of this bank's epochs.
+        expected: EpochShape,
+        /// Shape of the scorer's epochs.
+        got: EpochShape,
+    },
+}
+
+/// All places of a bank are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("all {capacity} epochs of the bank are open. Build it with more, or flash more slowly")]
+pub struct BankFull {
+    /// How many can be open.
+    pub capacity: usize,
+}
+
+impl EpochBank {
+    /// Allocates room for `capacity` epochs (1..=256). An epoch is rejected when a used channel's values span more than
+    /// `peak_to_peak`.
+    ///
+    /// # Errors
+    /// [`DspError::Count`] for a capacity out of range, [`DspError::Parameter`] unless the limit is above 0.
+    pub fn new(
+        shape: EpochShape,
+        peak_to_peak: Microvolts,
+        capacity: usize,
+    ) -> Result<Self, DspError> {
+        count("open epochs", capacity, 1, MAX_OPEN)?;
+        let peak_to_peak_uv = parameter("peak-to-peak limit in uV", peak_to_peak.get(), 1e-3, 1e6)?;
+        let n = shape.channels();
+        Ok(Self {
+            shape,
+            peak_to_peak_uv,
+            used: ChannelMask::all(n),
+            scorers: [None, None],
+            current: 0,
+            open: (0..capacity).map(|_| OpenEpoch::closed(&shape)).collect(),
+        })
+    }
+
+    /// Shape of the epochs.
+    #[must_use]
+    pub fn shape(&self) -> EpochShape {
+        self.shape
+    }
+
+    /// Number of open epochs.
+    #[must_use]
+    pub fn open_count(&self) -> usize {
+        self.open.iter().filter(|e| e.is_open).count()
+    }
+
+    /// Channels whose faults reject an epoch while no scorer is set (a scorer names its own).
+    pub fn set_used(&mut self, used: ChannelMask) {
+        self.used = used;
+    }
+
+    /// Takes a scorer for epochs opened from now on; those already open keep theirs. Returns the scorer that was
+    /// pushed out, to be dropped where dropping may take time.
+    ///
+    /// # Errors
+    /// [`ScorerRefused`], with the offered scorer.
+    pub fn set_scorer(
+        &mut self,
+        scorer: LinearScorer,
+    ) -> Result<Option<LinearScorer>, ScorerRefused> {
+        if scorer.shape() != self.shape {
+            return Err(ScorerRefused::Shape {
+                expected: self.shape,
+                got: scorer.shape(),
+                scorer,
+            });
+        }
+        let next = 1 - self.current;
+        if self.open.iter().any(|e| e.is_open && e.scorer == next) {
+            return Err(ScorerRefused::Busy(scorer));
+        }
+        self.current = next;
+        Ok(self
+            .scorers
+            .get_mut(next)
+            .and_then(|place| place.replace(scorer)))
+    }
+
+    /// The scorer that epochs opened now will have.
+    #[must_use]
+    pub fn scorer(&self) -> Option<&LinearScorer> {
+        self.scorers.get(self.current).and_then(Option::as_ref)
+    }
+
+    /// Opens an epoch. The next sample fed to it is that of the flash, `onset`; the epoch itself begins `skip` samples later.
+    ///
+    /// # Errors
+    /// [`BankFull`] when all places are taken.
+    pub fn open(
+        &mut self,
+        id: u64,
+        onset_s: f64,
+        onset: SampleIndex,
+        skip: usize,
+    ) -> Result<Slot, BankFull> {
+        let bias = self.scorer().map_or(0.0, LinearScorer::bias);
+        let capacity = self.open.len();
+        let free = self.open.iter_mut().enumerate().find(|(_, e)| !e.is_open);
+        let (place, epoch) = free.ok_or(BankFull { capacity })?;
+        epoch.is_open = true;
+        epoch.id = id;
+        epoch.onset_s = onset_s;
+        epoch.onset = onset;
+        epoch.skip = skip;
+        epoch.fed = false;
+        epoch.bin = 0;
+        epoch.in_bin = 0;
+        epoch.rejection = None;
+        epoch.bad = ChannelMask::NONE;
+        epoch.scorer = self.current;
+        epoch.score = bias;
+        epoch.sums.fill(0.0);
+        epoch.lowest.fill(f64::INFINITY);
+        epoch.highest.fill(f64::NEG_INFINITY);
+        epoch.features.fill(0.0);
+        Ok(Slot(place))
+    }
+
+    /// Feeds one sample to one epoch (used to catch up with samples that were there before the flash was announced).
+    /// Returns whether the epoch is still open.
+    ///
+    /// # Errors
+    /// [`DspError::Shape`] unless `sample` holds one value per channel.
+    pub fn feed(
+        &mut self,
+        slot: Slot,
+        sample: &[f64],
+        note: &SampleNote,
+        on_finished: &mut impl FnMut(&FinishedEpoch<'_>),
+    ) -> Result<bool, DspError> {
+        shape("sample", sample.len(), self.shape.channels())?;
+        Ok(self.feed_place(slot.0, sample, note, on_finished))
+    }
+
+    /// Feeds one sample to every open epoch. Epochs that end are handed to `on_finished`.
+    ///
+    /// # Errors
+    /// [`DspError::Shape`] unless `sample` holds one value per channel.
+    pub fn push(
+        &mut self,
+        sample: &[f64],
+        note: &SampleNote,
+        on_finished: &mut impl FnMut(&FinishedEpoch<'_>),
+    ) -> Result<(), DspError> {
+        shape("sample", sample.len(), self.shape.channels())?;
+        for place in 0..self.open.len() {
+            self.feed_place(place, sample, note, on_finished);
+        }
+        Ok(())
+    }
+
+    /// Closes every epoch without a word, keeps the scorers: as new otherwise.
+    pub fn reset(&mut self) {
+        for epoch in &mut self.open {
+            epoch.is_open = false;
+        }
+    }
+
+    fn feed_place(
+        &mut self,
+        place: usize,
+        sample: &[f64],
+        note: &SampleNote,
+        on_finished: &mut impl FnMut(&FinishedEpoch<'_>),
+    ) -> bool {
+        let Some(epoch) = self.open.get_mut(place).filter(|e| e.is_open) else {
+            return false;
+        };
+        let scorer = self.scorers.get(epoch.scorer).and_then(Option::as_ref);
+        let used = scorer.map_or(self.used, LinearScorer::used);
+        let broken = note.break_before.filter(|_| epoch.fed);
+        epoch.fed = true;
+        if let Some(why @ (Rejection::Restart | Rejection::ClockJump)) = broken {
+            epoch.reject(why);
+            epoch.is_open = false;
+            let last = SampleIndex(note.index.0.saturating_sub(1));
+            on_finished(&epoch.finished(&self.shape, last, None));
+            return false;
+        }
+        if let Some(why) = broken {
+            epoch.reject(why);
+        }
+        if epoch.skip > 0 {
+            epoch.skip -= 1;
+            return true;
+        }
+        if let Some(why) = note.doubt {
+            epoch.reject(why);
+        }
+        epoch.bad = epoch.bad.union(&note.bad);
+        if !used.intersection(&note.bad).is_empty() {
+            epoch.reject(Rejection::BadChannel);
+        }
+        if !epoch.add(&self.shape, sample, scorer) {
+            return true;
+        }
+        epoch.is_open = false;
+        for (channel, (low, high)) in epoch.lowest.iter().zip(&epoch.highest).enumerate() {
+            // Written so that NaN is beyond the limit.
+            if !(high - low <= self.peak_to_peak_uv) {
+                epoch.bad.insert(channel);
+                if used.contains(channel) && epoch.rejection.is_none() {
+                    epoch.rejection = Some(Rejection::PeakToPeak);
+                }
+            }
+        }
+        if !epoch.features.iter().all(|f| f.is_finite()) {
+            epoch.rejection = Some(Rejection::NotFinite);
+        }
+        let score = scorer.map(|_| epoch.score);
+        on_finished(&epoch.finished(&self.shape, note.index, score));
+        false
+    }
+}
+
+impl OpenEpoch {
+    fn closed(shape: &EpochShape) -> Self {
+        let n = shape.channels();
+        Self {
+            is_open: false,
+            id: 0,
+            onset_s: 0.0,
+            onset: SampleIndex(0),
+            skip: 0,
+            fed: false,
+            bin: 0,
+            in_bin: 0,
+            rejection: None,
+            bad: ChannelMask::NONE,
+            scorer: 0,
+            score: 0.0,
+            sums: vec![0.0; n],
+            lowest: vec![0.0; n],
+            highest: vec![0.0; n],
+            features: vec![0.0; shape.features()],
+        }
+    }
+
+    fn reject(&mut self, why: Rejection) {
+        self.rejection.get_or_insert(why);
+    }
+
+    /// Adds one sample; true when it was the last.
+    fn add(&mut self, shape: &EpochShape, sample: &[f64], scorer: Option<&LinearScorer>) -> bool {
+        let extremes = self.lowest.iter_mut().zip(&mut self.highest);
+        for ((x, sum), (low, high)) in sample.iter().zip(&mut self.sums).zip(extremes) {
+            *sum += x;
+            *low = if *x < *low { *x } else { *low };
+            *high = if *x > *high { *x } else { *high };
+        }
+        self.in_bin += 1;
+        if self.in_bin < shape.bin_samples() {
+            return false;
+        }
+        let samples = self.in_bin as f64;
+        let of_channels = self.features.chunks_exact_mut(shape.bins());
+        for (sum, features) in self.sums.iter_mut().zip(of_channels) {
+            *sum /= samples;
+            if let Some(feature) = features.get_mut(self.bin) {
+                *feature = *sum;
+            }
+        }
+        if let Some(scorer) = scorer {
+            self.score += scorer.bin_score(self.bin, &self.sums);
+        }
+        self.sums.fill(0.0);
+        self.in_bin = 0;
+        self.bin += 1;
+        self.bin == shape.bins()
+    }
+
+    fn finished(
+        &self,
+        shape: &EpochShape,
+        last: SampleIndex,
+        score: Option<f64>,
+    ) -> FinishedEpoch<'_> {
+        FinishedEpoch {
+            id: self.id,
+            onset_s: self.onset_s,
+            onset: self.onset,
+            last,
+            shape: *shape,
+            features: &self.features,
+            status: self
+                .rejection
+                .map_or(EpochStatus::Clean, EpochStatus::Rejected),
+            bad: self.bad,
+            score,
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! One table for every number of the experiment file: unit, smallest, largest, default, meaning.
+//!
+//! The parser checks against these rows, `razvilka run --explain` prints them, and a test keeps the annotated example and
+//! the rows the same. The rooms that own their numbers (gate, flashes, protocol) bring their own rows.
+
+use crate::choice::FlashConfig;
+use crate::choice::ProtocolConfig;
+use crate::gate::{GateConfig, Limit};
+
+const fn limit(
+    key: &'static str,
+    unit: &'static str,
+    (min, max): (f64, f64),
+    default: f64,
+    about: &'static str,
+) -> Limit {
+    Limit {
+        key,
+        unit,
+        min,
+        max,
+        default,
+        about,
+    }
+}
+
+/// The numbers of the sections that this room reads itself.
+pub(super) const OWN: &[Limit] = &[
+    limit(
+        "session.seed",
+        "",
+        (0.0, 9_007_199_254_740_992.0),
+        1.0,
+        "seed of everything random in the session",
+    ),
+    limit(
+        "session.forks",
+        "",
+        (1.0, 10_000.0),
+        20.0,
+        "the session ends after this many answered forks",
+    ),
+    limit(
+        "session.minutes_max",
+        "min",
+        (0.5, 480.0),
+        60.0,
+        "the session ends after this long",
+    ),
+    limit(
+        "network.resolve_s",
+        "s",
+        (0.5, 30.0),
+        2.0,
+        "how long streams are looked for",
+    ),
+    limit(
+        "gaze.confidence_min",
+        "",
+        (0.0, 1.0),
+        0.5,
+        "samples of less confidence count as lost",
+    ),
+    limit(
+        "screen.width_cm",
+        "cm",
+        (5.0, 500.0),
+        53.0,
+        "width of the picture",
+    ),
+    limit(
+        "screen.height_cm",
+        "cm",
+        (5.0, 500.0),
+        30.0,
+        "height of the picture",
+    ),
+    limit(
+        "screen.distance_cm",
+        "cm",
+        (10.0, 1_000.0),
+        65.0,
+        "from the eye to the screen",
+    ),
+    limit(
+        "screen.width_px",
+        "px",
+        (1.0, 32_768.0),
+        1_920.0,
+        "width of the picture, for gaze in pixels",
+    ),
+    limit(
+        "screen.height_px",
+        "px",
+        (1.0, 32_768.0),
+        1_080.0,
+        "height of the picture, for gaze in pixels",
+    ),
+    limit(
+        "filter.low_hz",
+        "Hz",
+        (0.05, 30.0),
+        0.5,
+        "lower edge of the band-pass",
+    ),
+    limit(
+        "filter.high_hz",
+        "Hz",
+        (1.0, 200.0),
+        20.0,
+        "upper edge of the band-pass",
+    ),
+    limit(
+        "filter.order",
+        "",
+        (1.0, 8.0),
+        2.0,
+        "order of the Butterworth band-pass",
+    ),
+    limit(
+        "filter.notch_hz",
+        "Hz",
+        (0.0, 400.0),
+        0.0,
+        "mains notch; 0 leaves it out",
+    ),
+    limit(
+        "epoch.length_s",
+        "s",
+        (0.2, 2.0),
+        0.8,
+        "how much EEG after a flash is scored",
+    ),
+    limit(
+        "calibration.blocks",
+        "",
+        (3.0, 40.0),
+        8.0,
+        "cued blocks of flashes",
+    ),
+    limit(
+        "calibration.flashes_per_item",
+        "",
+        (2.0, 40.0),
+        4.0,
+        "flashes of each item in a block",
+    ),
+    limit(
+        "calibration.points",
+        "",
+        (5.0, 13.0),
+        9.0,
+        "gaze points that are fitted: 5, 9 or 13",
+    ),
+    limit(
+        "calibration.check_points",
+        "",
+        (0.0, 8.0),
+        4.0,
+        "gaze points that only judge the map",
+    ),
+    limit(
+        "calibration.point_s",
+        "s",
+        (0.5, 5.0),
+        1.2,
+        "how long a gaze point stands",
+    ),
+    limit(
+        "model.pace_tokens_per_s",
+        "1/s",
+        (1.0, 10_000.0),
+        30.0,
+        "how fast text that needs no choice appears",
+    ),
+    limit("writer.temperature", "", (0.0, 2.0), 0.8, "sampling temperature of banal tokens; 0 is greedy"),
+    limit("writer.top_p", "", (0.05, 1.0), 0.95, "mass of the likeliest tokens that are drawn from"),
+    limit("writer.tokens_max", "tokens", (1.0, 1_000_000.0), 400.0, "length of one text; then the next begins"),
+    limit("writer.context_tokens_max", "tokens", (64.0, 32_768.0), 2_048.0, "how far back the model looks"),
+    limit("writer.second_mass_min", "", (0.01, 0.5), 0.2, "cheap test: least probability of the second likeliest token"),
+    limit("writer.top3_mass_min", "", (0.0, 1.0), 0.8, "cheap test: least mass of the three likeliest tokens"),
+    limit("writer.meaning_mass_min", "", (0.01, 0.5), 0.15, "least mass of a meaning that is offered"),
+    limit("writer.phrase_tokens_max", "tokens", (2.0, 48.0), 16.0, "length of a phrase without a stop"),
+    limit("writer.ready_tokens_max", "tokens", (0.0, 1_024.0), 48.0, "decoded ahead on each branch while the person decides"),
+    limit("writer.undo_depth", "", (1.0, 1_024.0), 16.0, "choices that can be taken back"),
+    limit("ask.reading_base_s", "s", (0.0, 10.0), 0.3, "reading time before flashes begin, before the first word"),
+    limit("ask.reading_s_per_word", "s", (0.0, 2.0), 0.1, "reading time for each word on the branch tiles"),
+    limit(
+        "budget.stamp_to_pulled_ms",
+        "ms",
+        (0.1, 10_000.0),
+        20.0,
+        "latency budget: sample stamp to pulled",
+    ),
+    limit(
+        "budget.pulled_to_scored_ms",
+        "ms",
+        (0.01, 1_000.0),
+        1.0,
+        "latency budget: pulled to scored",
+    ),
+    limit(
+        "budget.scored_to_decided_ms",
+        "ms",
+        (0.01, 1_000.0),
+        1.0,
+        "latency budget: scored to decided",
+    ),
+    limit(
+        "budget.decided_to_committed_ms",
+        "ms",
+        (0.01, 1_000.0),
+        1.0,
+        "latency budget: decided to committed",
+    ),
+    limit(
+        "budget.committed_to_shown_ms",
+        "ms",
+        (0.01, 10_000.0),
+        20.0,
+        "latency budget: committed to text shown",
+    ),
+    limit(
+        "realtime.priority",
+        "",
+        (0.0, 99.0),
+        20.0,
+        "SCHED_FIFO priority asked for; 0 asks for none",
+    ),
+];
+
+/// Every number an experiment file can hold, with its range and default.
+#[must_use]
+pub fn limits() -> Vec<Limit> {
+    let mut all = OWN.to_vec();
+    all.extend(GateConfig::LIMITS);
+    all.extend(FlashConfig::LIMITS);
+    all.extend(ProtocolConfig::LIMITS);
+    all
+}
+
+/// The row of one of our own keys.
+pub(super) fn own(key: &str) -> Option<&'static Limit> {
+    OWN.iter().find(|limit| limit.key == key)
+}
+
+/// All rows as a table for people.
+#[must_use]
+pub fn explain() -> String {
+    let mut text = format!(
+        "{:<40}{:>12}{:>12}{:>12}  {:<9}meaning\n",
+        "key", "default", "min", "max", "unit"
+    );
+    for Limit {
+        key,
+        unit,
+        min,
+        max,
+        default,
+        about,
+    } in limits()
+    {
+        text.push_str(&format!(
+            "{key:<40}{default:>12}{min:>12}{max:>12}  {unit:<9}{about}\n"
+        ));
+    }
+    text
+}

@@ -1,0 +1,244 @@
+//! What the person may ask for unasked: other branches, or a fork here or some words back.
+
+use std::sync::Arc;
+
+use super::cancel::Cancel;
+use super::distribution::{Place, probabilities, top};
+use super::error::{DecodeError, Interrupt};
+use super::forward::{Engine, Feed, Wanted};
+use super::glance::heads;
+use super::line::Line;
+use super::meaning::merge;
+use super::offer::{Found, branches_from, found};
+use super::rollout::{Manner, roll_out};
+use super::settings::WriterSettings;
+use super::text::continues_word;
+use super::writer::{Trunk, Writer, finish};
+use crate::fork::{Fork, ForkId, ForkOrigin, MAX_BRANCHES};
+
+/// First tokens rolled out when the person asks; few enough for one batch.
+const HEADS_MAX: usize = 6;
+/// Least probability of one. Small: the person asked.
+const HEAD_MASS_MIN: f64 = 0.002;
+
+impl Writer {
+    /// Offers different branches at the open fork: less likely beginnings first, then other ways on from likely ones. What
+    /// was shown before at this fork does not come back, but for the likeliest when there is just one new branch.
+    ///
+    /// The fork returned takes the open one's place. `None` when nothing else is there; then the open one stays.
+    ///
+    /// # Errors
+    /// [`DecodeError::NotOpen`], [`DecodeError::NonFinite`].
+    pub fn other(&mut self, fork: ForkId) -> Result<Option<Fork>, DecodeError> {
+        let (Some(offer), Some(trunk)) = (&mut self.open, &mut self.trunk) else {
+            return Err(DecodeError::NotOpen { fork });
+        };
+        if offer.fork.id != fork {
+            return Err(DecodeError::NotOpen { fork });
+        }
+        let place = place(&self.settings, trunk);
+        let (engine, seen) = (&mut self.engine, &offer.seen);
+        let mut found = finish(new_branches(
+            engine,
+            &mut trunk.line,
+            &self.settings,
+            place,
+            seen.heads.as_slice(),
+            &seen.phrases,
+        ))?;
+        if found.branches.is_empty() {
+            return Ok(None);
+        }
+        let Some(mut shown) = self.open.take() else {
+            return Ok(None);
+        };
+        if found.branches.len() == 1 {
+            found.branches.push(shown.fork.branches.remove(0)); // a fork has two branches at least
+            found.ahead.push(shown.ahead.remove(0));
+        }
+        found.seen.extend(shown.seen);
+        self.retired
+            .extend(shown.ahead.into_iter().map(|ahead| ahead.line.sequence));
+        Ok(Some(self.offer(found, ForkOrigin::Other)))
+    }
+
+    /// Makes a fork where the detector saw none: here, or `words_back` words before the end of the text, but not inside the
+    /// prompt. Text behind that place is taken back, and with it the choices made there; an open fork is dropped.
+    ///
+    /// Every continuation that reads differently is a branch, wordings included. `None` when the model has only one way to
+    /// go on from there; then nothing has changed.
+    ///
+    /// # Errors
+    /// [`DecodeError::NotStarted`], [`DecodeError::NonFinite`].
+    pub fn call(&mut self, words_back: usize) -> Result<Option<Fork>, DecodeError> {
+        let trunk = self.trunk.as_mut().ok_or(DecodeError::NotStarted)?;
+        let at = word_start(&trunk.line, trunk.prompt, words_back);
+        let skipped = if at == trunk.line.tokens.len() {
+            None
+        } else {
+            let (line, skipped) = finish(self.line_until(at))?;
+            Some((line, skipped))
+        };
+        let trunk = self.trunk.as_mut().ok_or(DecodeError::NotStarted)?;
+        let place = Place {
+            position: at,
+            ..place(&self.settings, trunk)
+        };
+        let settings = WriterSettings {
+            wording_tokens_max: 0,
+            ..self.settings.clone()
+        };
+        let Some((mut line, skipped)) = skipped else {
+            let found = finish(called(&mut self.engine, &mut trunk.line, &settings, place))?;
+            return Ok(found.map(|found| self.replace_offer(found)));
+        };
+        let Some(found) = finish(called(&mut self.engine, &mut line, &settings, place))? else {
+            self.retired.push(line.sequence);
+            return Ok(None);
+        };
+        while let Some(past) = self.past.pop_back_if(|past| past.mark.tokens >= at) {
+            trunk.choices = past.mark.choices;
+            self.retired.push(past.mark.sequence);
+            self.retired.extend(
+                past.offer
+                    .ahead
+                    .into_iter()
+                    .map(|ahead| ahead.line.sequence),
+            );
+        }
+        trunk.asked.retain(|asked| *asked < at);
+        trunk.skipped = skipped;
+        trunk.ended = false;
+        trunk.examined = Some(at);
+        self.retired
+            .push(std::mem::replace(&mut trunk.line, line).sequence);
+        Ok(Some(self.replace_offer(found)))
+    }
+
+    fn replace_offer(&mut self, found: Found) -> Fork {
+        if let Some(dropped) = self.open.take() {
+            self.retired
+                .extend(dropped.ahead.into_iter().map(|ahead| ahead.line.sequence));
+        }
+        self.offer(found, ForkOrigin::Called)
+    }
+
+    /// The trunk as it was behind its first `at` tokens, and how many of them its sequence does not hold.
+    fn line_until(&mut self, at: usize) -> Result<(Line, usize), Interrupt> {
+        let model = Arc::clone(self.engine.model());
+        let trunk = self.trunk.as_mut().ok_or(DecodeError::NotStarted)?;
+        let tokens = trunk.line.tokens[..at].to_vec(); // `at` lies within the text
+        // The first place of a renewed context may be the beginning token's.
+        let (sequence, next, skipped) = match (at.checked_sub(trunk.skipped + 2), tokens.last()) {
+            (Some(_), Some(&last)) => {
+                trunk.line.sequence.seal();
+                let mut sequence = trunk.line.sequence.view(at - trunk.skipped - 1);
+                let feed = Feed {
+                    sequence: &mut sequence,
+                    tokens: &[last],
+                    wanted: Wanted::Last,
+                };
+                let mut predictions = self.engine.forward(&mut [feed], at, &Cancel::new())?;
+                let next = predictions
+                    .pop()
+                    .ok_or(DecodeError::NoCandidates { position: at })?;
+                (sequence, next, trunk.skipped)
+            }
+            _ => self.prime(&tokens)?,
+        };
+        let mut line = Line::new(sequence, next);
+        for &token in &tokens {
+            line.push(model.tokens(), token)?;
+        }
+        Ok((line, skipped))
+    }
+}
+
+fn place(settings: &WriterSettings, trunk: &Trunk) -> Place {
+    Place {
+        seed: settings.seed,
+        position: trunk.line.tokens.len(),
+        choices: trunk.choices,
+    }
+}
+
+/// The likeliest continuations that read differently.
+fn called(
+    engine: &mut Engine,
+    line: &mut Line,
+    settings: &WriterSettings,
+    place: Place,
+) -> Result<Option<Found>, Interrupt> {
+    let model = Arc::clone(engine.model());
+    let likely = heads(
+        &model,
+        line,
+        &probabilities(&line.next.logits),
+        HEADS_MAX,
+        HEAD_MASS_MIN,
+        &[],
+    )?;
+    branches_from(engine, line, &likely, settings, place, 0.0, &Cancel::new())
+}
+
+/// Branches that were not seen before: from other first tokens, then drawn from the first tokens already seen.
+fn new_branches(
+    engine: &mut Engine,
+    line: &mut Line,
+    settings: &WriterSettings,
+    place: Place,
+    seen_heads: &[u32],
+    seen_phrases: &[String],
+) -> Result<Found, Interrupt> {
+    let (model, never) = (Arc::clone(engine.model()), Cancel::new());
+    let distribution = probabilities(&line.next.logits);
+    let fresh = heads(
+        &model,
+        line,
+        &distribution,
+        HEADS_MAX,
+        HEAD_MASS_MIN,
+        seen_heads,
+    )?;
+    let phrase = settings.phrase_tokens_max;
+    let mut rollouts = roll_out(engine, line, &fresh, phrase, Manner::Likeliest, &never)?;
+    if rollouts.len() < MAX_BRANCHES {
+        let mut likely = top(&distribution, HEADS_MAX);
+        likely.retain(|head| seen_heads.contains(&head.token));
+        let mut drawn = roll_out(engine, line, &likely, phrase, Manner::Drawn(place), &never)?;
+        for rollout in &mut drawn {
+            rollout.mass = rollout.log_prob_nats.exp();
+        }
+        rollouts.append(&mut drawn);
+    }
+    let mut known = seen_phrases.to_vec();
+    rollouts.retain(|rollout| {
+        let new = !known.iter().any(|phrase| phrase == rollout.phrase());
+        known.push(rollout.phrase().to_owned());
+        new
+    });
+    rollouts.sort_by(|a, b| b.mass.total_cmp(&a.mass));
+    let settings = WriterSettings {
+        wording_tokens_max: 0,
+        ..settings.clone()
+    };
+    let meanings = merge(engine, &mut rollouts, &settings, place, &never)?;
+    Ok(found(engine, rollouts, &meanings))
+}
+
+/// The token that begins the word `words_back` words before the end, at `prompt` or behind it.
+fn word_start(line: &Line, prompt: usize, words_back: usize) -> usize {
+    let ends = line.ends();
+    let mut left = words_back;
+    let mut at = line.tokens.len();
+    while left > 0 && at > prompt {
+        at -= 1;
+        let begin = at.checked_sub(1).map_or(0, |before| ends[before]); // one end per token
+        let (before, piece) = (&line.text[..begin], &line.text[begin..ends[at]]);
+        let inside = continues_word(before.chars().next_back(), piece.chars().next());
+        if !inside && piece.contains(char::is_alphanumeric) {
+            left -= 1;
+        }
+    }
+    at
+}

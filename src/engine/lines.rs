@@ -1,0 +1,154 @@
+//! From plan, profile and a stream's description to the signal paths; the same live and in replay.
+
+use razvilka_calibration::{CalibrationError, EegCalibration, GazeCalibration, Montage, Profile};
+use razvilka_dsp::DspError;
+use razvilka_dsp::eeg::EegSpec;
+use razvilka_dsp::gaze_evidence::DwellModel;
+use razvilka_dsp::units::{Hertz, OutOfRange, Seconds};
+
+use super::streams::channel;
+use crate::config::{EegSection, GazeSection, Plan};
+use crate::gate::{GateSettings, SettingsError};
+use crate::pipeline::eeg::{EegLine, EegLineError};
+use crate::pipeline::gaze::{GazeLine, GazeReading};
+use crate::source::{SourceError, StreamSpec};
+use crate::view::layout::half_extent_deg;
+
+/// Why a signal path cannot be built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LineError {
+    /// A channel that the plan names is not there.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The profile does not fit the stream, or is damaged.
+    #[error(transparent)]
+    Calibration(#[from] CalibrationError),
+    /// A filter or a rate that cannot be.
+    #[error(transparent)]
+    Dsp(#[from] DspError),
+    /// The EEG line cannot be built.
+    #[error(transparent)]
+    Eeg(#[from] EegLineError),
+    /// A number out of range.
+    #[error(transparent)]
+    Range(#[from] OutOfRange),
+    /// A gate setting out of range.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The profile has no part for a stream that the plan names.
+    #[error("the calibration profile has no {part} part, but the experiment file names a {part} stream. Calibrate with it, or leave [{part}] out")]
+    NoPart {
+        /// `eeg` or `gaze`.
+        part: &'static str,
+    },
+}
+
+/// Which channels of an EEG stream are used: their indices in the stream, and their labels.
+///
+/// # Errors
+/// [`SourceError::Mismatch`] for a label that is not there.
+pub fn montage(section: &EegSection, spec: &StreamSpec) -> Result<(Vec<usize>, Vec<String>), SourceError> {
+    match &section.use_channels {
+        None => Ok(((0..spec.labels.len()).collect(), spec.labels.clone())),
+        Some(labels) => {
+            let select = labels.iter().map(|label| channel(spec, label)).collect::<Result<_, _>>()?;
+            Ok((select, labels.clone()))
+        }
+    }
+}
+
+/// How EEG becomes features, as the plan says, for a stream of this rate and number of channels.
+///
+/// # Errors
+/// [`LineError`] for numbers out of range.
+pub fn eeg_spec(plan: &Plan, rate_hz: f64, channels: usize) -> Result<EegSpec, LineError> {
+    let mut spec = EegSpec::p300(Hertz::new(rate_hz)?, channels);
+    if let Some(band) = &mut spec.band {
+        band.low = Hertz::new(plan.filter.low_hz)?;
+        band.high = Hertz::new(plan.filter.high_hz)?;
+        band.order = plan.filter.order as _;
+    }
+    if plan.filter.notch_hz > 0.0 {
+        spec.notch = Some(razvilka_dsp::eeg::NotchSpec {
+            centre: Hertz::new(plan.filter.notch_hz)?,
+            q: 30.0,
+        });
+    }
+    spec.epoch.length = Seconds::new(plan.epoch.length_s)?;
+    spec.check()?;
+    Ok(spec)
+}
+
+/// The EEG line for a stream, with the profile's scorer for the channels in `kept` (all when `None`).
+///
+/// # Errors
+/// [`LineError`] when profile and stream do not fit together.
+pub fn eeg_line(
+    section: &EegSection,
+    calibration: &EegCalibration,
+    spec: &StreamSpec,
+    kept: Option<&[bool]>,
+) -> Result<EegLine, LineError> {
+    let (select, labels) = montage(section, spec)?;
+    calibration.montage().check(&Montage { labels, rate_hz: spec.rate_hz })?;
+    let (scorer, density) = match kept {
+        Some(kept) => calibration.restrict(kept)?,
+        None => (calibration.scorer()?, calibration.density),
+    };
+    Ok(EegLine::prepare(calibration.path, select, spec.labels.len(), scorer, density)?)
+}
+
+/// How a gaze stream is read.
+///
+/// # Errors
+/// [`SourceError::Mismatch`] for a label that is not there.
+pub fn gaze_reading(section: &GazeSection, plan: &Plan, spec: &StreamSpec) -> Result<GazeReading, SourceError> {
+    let confidence = match &section.confidence {
+        Some(label) => Some((channel(spec, label)?, section.confidence_min)),
+        None => None,
+    };
+    let xy = (channel(spec, &section.x)?, channel(spec, &section.y)?);
+    Ok(GazeReading::new(xy, confidence, section.units, &plan.screen))
+}
+
+/// The gaze line for a stream; with `None` the tracker's own calibration is taken as it is.
+///
+/// # Errors
+/// [`LineError`] when the plan's labels are not there or the rate is out of range.
+pub fn gaze_line(
+    section: &GazeSection,
+    plan: &Plan,
+    calibration: Option<&GazeCalibration>,
+    spec: &StreamSpec,
+) -> Result<GazeLine, LineError> {
+    let reading = gaze_reading(section, plan, spec)?;
+    let map = calibration.map(|calibration| calibration.map);
+    let model = dwell_model(plan, calibration);
+    Ok(GazeLine::prepare(reading, map, model, Hertz::new(spec.rate_hz)?)?)
+}
+
+/// How looks become evidence: the error as calibrated, the screen as it is.
+#[must_use]
+pub fn dwell_model(plan: &Plan, calibration: Option<&GazeCalibration>) -> DwellModel {
+    let (half_w, half_h) = half_extent_deg(&plan.screen);
+    let mut model = DwellModel { area_deg2: 4.0 * half_w * half_h, ..DwellModel::default() };
+    if let Some(calibration) = calibration {
+        let error = &calibration.error;
+        model.sd_deg = error.sd_x_deg.max(error.sd_y_deg).clamp(0.3, 5.0);
+    }
+    model.clip_nats = plan.gate.config().gaze.total_clip_nats.min(20.0);
+    model
+}
+
+/// The gate's settings with the reliabilities that the calibration found.
+///
+/// # Errors
+/// [`SettingsError`] when a reliability is out of range.
+pub fn gate_settings(plan: &Plan, profile: &Profile) -> Result<GateSettings, SettingsError> {
+    let mut config = *plan.gate.config();
+    if let Some(eeg) = &profile.eeg {
+        config.p300.reliability *= eeg.reliability;
+    }
+    GateSettings::new(config)
+}

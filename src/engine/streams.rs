@@ -1,0 +1,103 @@
+//! The streams of an experiment: resolved by their pins, opened, and given back after each phase.
+
+use std::time::Duration;
+
+use crate::config::Plan;
+use crate::source::lsl::{LslMarkerOutlet, LslMarkers, LslSamples, Network};
+use crate::source::{Format, MarkerSink, MarkerSource, SampleSource, SourceError, StreamSpec};
+
+/// How long a source may take to answer once it was found.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Name of the engine's own marker stream.
+pub const MARKER_STREAM: &str = "Razvilka";
+
+/// The sources that an experiment file names, open.
+pub struct Streams {
+    /// EEG.
+    pub eeg: Option<Box<dyn SampleSource>>,
+    /// Gaze.
+    pub gaze: Option<Box<dyn SampleSource>>,
+    /// Key presses.
+    pub keys: Option<Box<dyn MarkerSource>>,
+}
+
+impl Streams {
+    /// Resolves and opens every stream that the plan names.
+    ///
+    /// # Errors
+    /// [`SourceError`] of the first stream that is absent, double, oversized or not what its pins say.
+    pub fn open(network: Network, plan: &Plan) -> Result<Self, SourceError> {
+        let wait = Duration::from_secs_f64(plan.network.resolve_s);
+        let samples = |pins| -> Result<Box<dyn SampleSource>, SourceError> {
+            let stream = network.resolve(pins, wait)?;
+            Ok(Box::new(LslSamples::open(&stream, OPEN_TIMEOUT)?))
+        };
+        let eeg = plan.eeg.as_ref().map(|eeg| samples(&eeg.pins)).transpose()?;
+        let gaze = plan.gaze.as_ref().map(|gaze| samples(&gaze.pins)).transpose()?;
+        let keys = match &plan.keys {
+            Some(keys) => {
+                let stream = network.resolve(&keys.pins, wait)?;
+                Some(Box::new(LslMarkers::open(&stream, OPEN_TIMEOUT)?) as Box<dyn MarkerSource>)
+            }
+            None => None,
+        };
+        let streams = Self { eeg, gaze, keys };
+        streams.check(plan)?;
+        Ok(streams)
+    }
+
+    /// Whether the channels that the plan names are there.
+    fn check(&self, plan: &Plan) -> Result<(), SourceError> {
+        if let (Some(source), Some(section)) = (&self.eeg, &plan.eeg) {
+            for label in section.use_channels.iter().flatten() {
+                channel(source.spec(), label)?;
+            }
+        }
+        if let (Some(source), Some(section)) = (&self.gaze, &plan.gaze) {
+            for label in [&section.x, &section.y].into_iter().chain(&section.confidence) {
+                channel(source.spec(), label)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Index of the channel with this label.
+///
+/// # Errors
+/// [`SourceError::Mismatch`] that lists the labels there are.
+pub fn channel(spec: &StreamSpec, label: &str) -> Result<usize, SourceError> {
+    spec.labels.iter().position(|found| found == label).ok_or_else(|| SourceError::Mismatch {
+        name: spec.name.clone(),
+        what: "a channel label",
+        expected: format!("'{label}'"),
+        actual: spec.labels.join(", "),
+    })
+}
+
+/// The engine's own marker stream; `session` makes its identity.
+///
+/// # Errors
+/// [`SourceError::Lsl`] when no port is free.
+pub fn marker_outlet(network: Network, session: &str) -> Result<(StreamSpec, Box<dyn MarkerSink>), SourceError> {
+    let spec = StreamSpec {
+        name: MARKER_STREAM.into(),
+        kind: "Markers".into(),
+        source_id: marker_source_id(session),
+        hostname: String::new(),
+        uid: String::new(),
+        rate_hz: 0.0,
+        format: Format::String,
+        labels: vec!["marker".into()],
+        units: Vec::new(),
+        xml: String::new(),
+    };
+    let outlet = LslMarkerOutlet::new(network, &spec)?;
+    Ok((outlet.spec().clone(), Box::new(outlet)))
+}
+
+/// The `source_id` of the engine's marker stream.
+#[must_use]
+pub fn marker_source_id(session: &str) -> String {
+    format!("razvilka-markers-{session}")
+}

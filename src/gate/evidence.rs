@@ -1,0 +1,163 @@
+//! What the gate is told.
+
+use razvilka_dsp::units::LslTime;
+use serde::{Deserialize, Serialize};
+
+use super::verdict::AbortReason;
+use crate::fork::{ForkId, MAX_OPTIONS};
+
+/// Where evidence comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// Where the eyes rest.
+    Gaze,
+    /// The brain's answer to flashes.
+    P300,
+    /// A key or a switch, pressed on purpose.
+    ///
+    /// The rule: the option with the largest log-likelihood is committed at once with posterior 1, whatever the prior and the
+    /// other sources say; reliability, clips and thresholds do not apply. A press that prefers no single option (a tie) is
+    /// ignored and counted. Build it with [`Evidence::key_press`].
+    Switch,
+}
+
+/// How an item of evidence joins what its source said before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EvidenceMode {
+    /// Independent of what came before: log-likelihoods add up (P300: the log-likelihood ratio of each flash).
+    Add,
+    /// The running total of this source so far: takes the place of the former one (gaze).
+    Replace,
+}
+
+/// Permission to act on the streams as they were when the fork was opened.
+///
+/// The engine raises the epoch whenever a stream is re-resolved or its clock jumps. Evidence of another epoch aborts the fork.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Lease {
+    /// Number of the epoch, raised by the engine, never lowered.
+    pub epoch: u64,
+}
+
+/// One item of evidence for the options of one fork.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Evidence {
+    /// The fork it speaks of.
+    pub fork: ForkId,
+    /// The epoch of the stream it was measured in.
+    pub lease: Lease,
+    /// Where it comes from.
+    pub source: Source,
+    /// How it joins what came before.
+    pub mode: EvidenceMode,
+    /// Number of the item among those of its source, strictly rising within a fork; gaps are allowed.
+    pub seq: u64,
+    /// Stamp of the *newest sample* it rests on (not of the flash), on our LSL clock.
+    pub at: LslTime,
+    /// Log-likelihood of each option, nats, up to a common constant. Entries beyond the fork's options are not read.
+    pub log_lik_nats: [f64; MAX_OPTIONS],
+}
+
+impl Evidence {
+    /// A P300 answer to the flash of option `item`: `llr_nats` is the log of
+    /// `p(score | attended) / p(score | not attended)`.
+    ///
+    /// The flash of a filler says nothing about the options: give an `item` beyond them, and no entry is set.
+    #[must_use]
+    pub fn flash(
+        fork: ForkId,
+        lease: Lease,
+        seq: u64,
+        at: LslTime,
+        item: usize,
+        llr_nats: f64,
+    ) -> Self {
+        let mut log_lik_nats = [0.0; MAX_OPTIONS];
+        if let Some(entry) = log_lik_nats.get_mut(item) {
+            *entry = llr_nats;
+        }
+        Self {
+            fork,
+            lease,
+            source: Source::P300,
+            mode: EvidenceMode::Add,
+            seq,
+            at,
+            log_lik_nats,
+        }
+    }
+
+    /// The running total of gaze since the fork was opened.
+    #[must_use]
+    pub fn gaze(
+        fork: ForkId,
+        lease: Lease,
+        seq: u64,
+        at: LslTime,
+        log_lik_nats: [f64; MAX_OPTIONS],
+    ) -> Self {
+        Self {
+            fork,
+            lease,
+            source: Source::Gaze,
+            mode: EvidenceMode::Replace,
+            seq,
+            at,
+            log_lik_nats,
+        }
+    }
+
+    /// A key press for option `item`.
+    #[must_use]
+    pub fn key_press(fork: ForkId, lease: Lease, seq: u64, at: LslTime, item: usize) -> Self {
+        let mut log_lik_nats = [0.0; MAX_OPTIONS];
+        if let Some(entry) = log_lik_nats.get_mut(item) {
+            *entry = 1.0;
+        }
+        Self {
+            fork,
+            lease,
+            source: Source::Switch,
+            mode: EvidenceMode::Replace,
+            seq,
+            at,
+            log_lik_nats,
+        }
+    }
+}
+
+/// One input of an open gate with the time it was given; what a ledger keeps, and what a replay feeds again.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum GateInput {
+    /// [`super::Gate::evidence`].
+    Evidence {
+        /// The item.
+        evidence: Evidence,
+        /// Our LSL clock at the call.
+        now: LslTime,
+    },
+    /// [`super::Gate::tick`]. Only ticks that ended a fork need to be kept: the others change nothing.
+    Tick {
+        /// Our LSL clock at the call.
+        now: LslTime,
+    },
+    /// [`super::Gate::abort`].
+    Abort {
+        /// Why.
+        reason: AbortReason,
+        /// Our LSL clock at the call.
+        now: LslTime,
+    },
+}
+
+impl GateInput {
+    /// Our LSL clock at the call.
+    #[must_use]
+    pub const fn now(&self) -> LslTime {
+        match *self {
+            Self::Evidence { now, .. } | Self::Tick { now } | Self::Abort { now, .. } => now,
+        }
+    }
+}

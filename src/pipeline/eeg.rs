@@ -1,0 +1,312 @@
+//! EEG on its way to the gate: channels are picked, the path of `razvilka-dsp` runs, scores become evidence.
+//!
+//! [`EegLine`] is pure: live and in replay the same samples and the same flashes give the same evidence, bit for bit.
+//! [`EegStage`] is its real-time shell: flashes come in through a ring, evidence leaves through the gate's lane.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use razvilka_dsp::eeg::{EegPath, EegSpec, ScoredFlash};
+use razvilka_dsp::DspError;
+use razvilka_dsp::epoch::{EpochStatus, ScorerRefused};
+use razvilka_dsp::mask::ChannelMask;
+use razvilka_dsp::score::{LinearScorer, ScoreDensity};
+use razvilka_dsp::units::{LslTime, MonoTime};
+use ringbuf::traits::{Consumer, Producer};
+use ringbuf::{HeapCons, HeapProd};
+
+use super::decision::{Item, Lane, Made};
+use super::inlet::Stage;
+use super::presenter::{FlashId, FlashNotice};
+use super::trace::{Place, Trace};
+use crate::gate::{Evidence, Lease};
+use crate::rt;
+
+/// The pure part: from a raw block to scored flashes.
+pub struct EegLine {
+    path: EegPath,
+    density: ScoreDensity,
+    /// Index in the stream of each channel that is used.
+    select: Vec<usize>,
+    stream_channels: usize,
+    picked: Vec<f32>,
+    waiting: Option<(LinearScorer, ScoreDensity)>,
+}
+
+/// Why a line cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub enum EegLineError {
+    /// The path cannot be built.
+    #[error(transparent)]
+    Path(#[from] DspError),
+    /// The scorer was fitted to another kind of epoch.
+    #[error(transparent)]
+    Scorer(#[from] ScorerRefused),
+}
+
+/// A flash with its evidence.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FlashEvidence {
+    /// Fork, number and item.
+    pub id: FlashId,
+    /// The scored flash.
+    pub scored: ScoredFlash,
+    /// The linear score.
+    pub score: f64,
+    /// Log-likelihood ratio, attended against not attended, nats.
+    pub llr_nats: f64,
+}
+
+impl EegLine {
+    /// A line for a stream of `stream_channels` channels, of which those in `select` are used, in this order.
+    ///
+    /// # Errors
+    /// [`EegLineError`] when the path cannot be built or the scorer has another shape.
+    pub fn prepare(
+        spec: EegSpec,
+        select: Vec<usize>,
+        stream_channels: usize,
+        scorer: LinearScorer,
+        density: ScoreDensity,
+    ) -> Result<Self, EegLineError> {
+        let mut path = EegPath::prepare(spec)?;
+        // A path that has opened no epoch holds no scorer back.
+        let _ = path.set_scorer(scorer)?;
+        let picked = vec![0.0; select.len()];
+        Ok(Self { path, density, select, stream_channels, picked, waiting: None })
+    }
+
+    /// The path inside.
+    #[must_use]
+    pub fn path(&self) -> &EegPath {
+        &self.path
+    }
+
+    /// Takes a scorer and its densities for flashes from now on; gives back what must be dropped elsewhere.
+    ///
+    /// While epochs of the scorer before the present one are open, the new one waits.
+    pub fn set_scorer(&mut self, (scorer, density): (LinearScorer, ScoreDensity)) -> Option<LinearScorer> {
+        match self.path.set_scorer(scorer) {
+            Ok(old) => {
+                self.density = density;
+                old
+            }
+            Err(ScorerRefused::Busy(scorer)) => {
+                self.waiting.replace((scorer, density)).map(|(superseded, _)| superseded)
+            }
+            Err(ScorerRefused::Shape { scorer, .. }) => Some(scorer),
+        }
+    }
+
+    /// Offers a scorer that waits once more.
+    fn offer_waiting(&mut self) -> Option<LinearScorer> {
+        let waiting = self.waiting.take()?;
+        self.set_scorer(waiting)
+    }
+
+    /// Announces a flash; its onset is on the EEG stream's clock. `false` when it cannot be scored.
+    pub fn flash(&mut self, notice: &FlashNotice) -> bool {
+        self.path.flash(notice.id.0, notice.onset_s).is_ok()
+    }
+
+    /// Takes one sample of the whole stream. `false` when it has another number of channels.
+    pub fn sample(&mut self, stamp_s: f64, sample: &[f32]) -> bool {
+        if sample.len() != self.stream_channels {
+            return false;
+        }
+        for (picked, channel) in self.picked.iter_mut().zip(&self.select) {
+            *picked = sample.get(*channel).copied().unwrap_or(f32::NAN);
+        }
+        self.path.push(stamp_s, &self.picked).is_ok()
+    }
+
+    /// The next flash that was scored and is clean; flashes that were rejected are counted and skipped.
+    pub fn next(&mut self, rejected: &mut u64) -> Option<FlashEvidence> {
+        loop {
+            let scored = self.path.pop()?;
+            let clean = scored.status == EpochStatus::Clean;
+            let evidence = scored.score.filter(|_| clean).and_then(|score| {
+                let llr_nats = self.density.llr(score)?;
+                Some(FlashEvidence { id: FlashId(scored.id), scored, score, llr_nats })
+            });
+            if evidence.is_some() {
+                return evidence;
+            }
+            *rejected += 1;
+        }
+    }
+}
+
+/// What the control plane may look at while the EEG thread runs.
+#[derive(Debug, Default)]
+pub struct EegWatch {
+    bad: [AtomicU64; 8],
+    rejected: AtomicU64,
+    settled: AtomicU64,
+}
+
+impl EegWatch {
+    /// Channels (of those used) that are bad now.
+    #[must_use]
+    pub fn bad(&self) -> ChannelMask {
+        let mut mask = ChannelMask::default();
+        for (word, bits) in self.bad.iter().enumerate() {
+            let bits = bits.load(Ordering::Relaxed);
+            for bit in (0..64).filter(|bit| bits >> bit & 1 == 1) {
+                mask.insert(word * 64 + bit);
+            }
+        }
+        mask
+    }
+
+    /// Flashes whose epoch could not be used.
+    #[must_use]
+    pub fn rejected(&self) -> u64 {
+        self.rejected.load(Ordering::Relaxed)
+    }
+
+    /// Samples that went through the path.
+    #[must_use]
+    pub fn samples(&self) -> u64 {
+        self.settled.load(Ordering::Relaxed)
+    }
+
+    fn publish_bad(&self, mask: &ChannelMask) {
+        let mut words = [0u64; 8];
+        for channel in mask.iter() {
+            if let Some(word) = words.get_mut(channel / 64) {
+                *word |= 1 << (channel % 64);
+            }
+        }
+        for (cell, word) in self.bad.iter().zip(words) {
+            cell.store(word, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The ends of the rings into and out of the EEG stage.
+pub struct EegPorts {
+    /// Flashes, from the presenter.
+    pub notices: HeapCons<FlashNotice>,
+    /// New scorers with their densities, from the control plane.
+    pub scorers: HeapCons<(LinearScorer, ScoreDensity)>,
+    /// Old scorers, to be dropped by the control plane.
+    pub retired: HeapProd<LinearScorer>,
+    /// Evidence, to the gate.
+    pub lane: Lane<Item>,
+}
+
+/// The real-time shell of an [`EegLine`].
+pub struct EegStage {
+    line: EegLine,
+    ports: EegPorts,
+    watch: Arc<EegWatch>,
+    /// Stream clock to ours and epoch of the streams, as the latest flash said.
+    offset_s: f64,
+    lease: Lease,
+    rejected: u64,
+    steps: StepTimes,
+}
+
+/// Latency of the first two steps, per block and per score: fixed histograms that the thread fills without allocating.
+pub struct StepTimes {
+    /// Stamp of the block's last sample to pulled, when the clock offset is known.
+    pub stamp_to_pulled: hdrhistogram::Histogram<u64>,
+    /// Pulled to everything scored, per block.
+    pub pulled_to_scored: hdrhistogram::Histogram<u64>,
+}
+
+impl StepTimes {
+    /// Empty histograms.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            stamp_to_pulled: super::trace::empty_histogram(),
+            pulled_to_scored: super::trace::empty_histogram(),
+        }
+    }
+
+    /// Notes one block.
+    pub fn note(&mut self, stamp: LslTime, pulled: MonoTime, scored: MonoTime) {
+        self.stamp_to_pulled.saturating_record(pulled.nanos_since(rt::mono_of(stamp)).max(1));
+        self.pulled_to_scored.saturating_record(scored.nanos_since(pulled).max(1));
+    }
+}
+
+impl Default for StepTimes {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl EegStage {
+    /// A stage around a line. `offset_s` moves the stream's stamps to our clock until a flash says otherwise.
+    #[must_use]
+    pub fn new(line: EegLine, ports: EegPorts, watch: Arc<EegWatch>, offset_s: f64) -> Self {
+        let lease = Lease { epoch: 0 };
+        Self { line, ports, watch, offset_s, lease, rejected: 0, steps: StepTimes::new() }
+    }
+
+    /// The line and the latencies, after the thread has ended.
+    #[must_use]
+    pub fn into_parts(self) -> (EegLine, StepTimes) {
+        (self.line, self.steps)
+    }
+}
+
+impl Stage for EegStage {
+    fn block(&mut self, stamps: &[f64], data: &[f32], pulled: MonoTime) {
+        loop {
+            let old = match self.ports.scorers.try_pop() {
+                Some(scorer) => self.line.set_scorer(scorer),
+                None => self.line.offer_waiting(),
+            };
+            let Some(old) = old else { break };
+            if let Err(old) = self.ports.retired.try_push(old)
+            {
+                // The way back holds more scorers than can be under way; leaking one is better than freeing it here.
+                std::mem::forget(old);
+            }
+        }
+        while let Some(notice) = self.ports.notices.try_pop() {
+            self.offset_s = notice.offset_s;
+            self.lease = notice.lease;
+            self.rejected += u64::from(!self.line.flash(&notice));
+        }
+        let channels = self.line.stream_channels;
+        for (stamp, sample) in stamps.iter().zip(data.chunks_exact(channels)) {
+            self.line.sample(*stamp, sample);
+            while let Some(found) = self.line.next(&mut self.rejected) {
+                let Ok(at) = LslTime::new(found.scored.last_s + self.offset_s) else { continue };
+                let mut trace = Trace::default();
+                trace.mark(Place::Stamp, rt::mono_of(at).as_nanos());
+                trace.mark(Place::Pulled, pulled.as_nanos());
+                trace.mark(Place::Scored, rt::now().as_nanos());
+                let item = Item {
+                    evidence: flash_evidence(&found, self.lease, at),
+                    trace,
+                    made: Made::Flash {
+                        item: u32::from(found.id.item()),
+                        number: found.id.number(),
+                        onset_sample: found.scored.onset_sample.0,
+                        score: found.score,
+                    },
+                };
+                self.ports.lane.send(item);
+            }
+        }
+        if let Some(stamp) = stamps.last().and_then(|stamp| LslTime::new(stamp + self.offset_s).ok()) {
+            self.steps.note(stamp, pulled, rt::now());
+        }
+        self.watch.publish_bad(&self.line.path.quality().bad());
+        self.watch.rejected.store(self.rejected, Ordering::Relaxed);
+        self.watch.settled.store(self.line.path.next_sample().0, Ordering::Relaxed);
+    }
+}
+
+/// What the gate is told of a scored flash; the same live and in replay.
+#[must_use]
+pub fn flash_evidence(found: &FlashEvidence, lease: Lease, at: LslTime) -> Evidence {
+    let seq = u64::from(found.id.number());
+    Evidence::flash(found.id.fork(), lease, seq, at, usize::from(found.id.item()), found.llr_nats)
+}

@@ -1,0 +1,446 @@
+//! The decoder's thread: writes by itself, stops at forks, and stands on the chosen branch microseconds after the gate.
+//!
+//! While a fork is open it extends every branch. A choice arrives through the [`ChoiceCell`]; the gate wakes this thread
+//! and cancels the step it is in, so a commit never waits for a forward pass. Everything else (other branches, undo, a
+//! call for a fork) comes as an [`Ask`] from the control plane.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, unbounded};
+
+use super::decision::ChoiceCell;
+use crate::decode::{Cancel, DecodeError, Model, Stats, Step, Thought, Undone, Writer, WriterSettings};
+use crate::fork::{Fork, ForkId};
+use crate::marker::OptionKind;
+use crate::rt;
+
+/// What the control plane asks of the decoder.
+#[derive(Debug, Clone)]
+pub enum Ask {
+    /// The person is asked: these are the options of the open fork, by item number; the choice comes through the cell.
+    Options {
+        /// The fork.
+        fork: ForkId,
+        /// Number of this question: a fork that is asked again keeps its id and gets a new question.
+        question: ForkId,
+        /// What each item means.
+        kinds: Vec<OptionKind>,
+    },
+    /// The model takes the fork: it was declined, aborted or not asked.
+    GoOn(ForkId),
+    /// Offer other branches instead.
+    Other(ForkId),
+    /// The person wants a fork here, or some words back. Ignored while a fork is open.
+    Call {
+        /// Words back from the end of the text.
+        words_back: u32,
+    },
+    /// The person wants the last choice back, though no fork is open.
+    Undo,
+    /// Write no further until [`Ask::Resume`].
+    Pause,
+    /// Write on.
+    Resume,
+}
+
+/// What the decoder tells the control plane.
+#[derive(Debug, Clone)]
+pub enum Told {
+    /// Text was added that needed no choice.
+    Text {
+        /// The piece.
+        piece: String,
+        /// Tokens of the present text now.
+        position: usize,
+    },
+    /// A fork was found, called for, or offered anew; the decoder waits.
+    Fork(Fork),
+    /// A fork was taken.
+    Taken {
+        /// The fork.
+        fork: ForkId,
+        /// How.
+        how: Taken,
+        /// Text added; the whole of the present text when `replaced`.
+        text: String,
+        /// Whether `text` replaces the present text.
+        replaced: bool,
+        /// Tokens of the present text now.
+        position: usize,
+        /// Tokens that were ready at once.
+        ready_tokens: usize,
+        /// When the decoder stood on the branch, monotonic nanoseconds.
+        committed_ns: u64,
+    },
+    /// Nothing other could be offered at this fork: it stays as it is.
+    NothingOther(ForkId),
+    /// A call or an undo at this place could not be followed.
+    Refused {
+        /// What was asked.
+        asked: &'static str,
+    },
+    /// A call was followed at this token position; the text was cut back to `text`.
+    Called {
+        /// Words back.
+        words_back: u32,
+        /// Tokens of text before the call.
+        position: usize,
+        /// The whole text after it.
+        text: String,
+    },
+    /// The text is over; a new one begins by itself.
+    NextText,
+    /// The decoder failed; it has stopped.
+    Failed(String),
+}
+
+/// Where the decoder stood when it was stopped.
+#[derive(Debug, Clone)]
+pub struct Stopped {
+    /// Number of the present text, from 0.
+    pub text_number: u64,
+    /// Tokens of the present text.
+    pub position: usize,
+    /// What the present text's writer did.
+    pub stats: Stats,
+}
+
+/// How a fork was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// The person took this branch.
+    Branch(usize),
+    /// The model took this branch.
+    ModelBranch(usize),
+    /// The last choice was taken back.
+    Undone,
+}
+
+/// A succession of texts by one model: when one is over, the next begins with a seed of its own.
+#[derive(Debug, Clone)]
+pub struct Texts {
+    /// The model.
+    pub model: Arc<Model>,
+    /// How each text is written; text number n has this seed plus n.
+    pub settings: WriterSettings,
+    /// What every text begins with.
+    pub prompt: String,
+}
+
+impl Texts {
+    /// A writer at the beginning of text `number`.
+    ///
+    /// # Errors
+    /// [`DecodeError`] when the settings do not fit the model, or the prompt cannot be read.
+    pub fn begin(&self, number: u64) -> Result<Writer, DecodeError> {
+        let seed = self.settings.seed.wrapping_add(number);
+        let mut writer = Writer::new(Arc::clone(&self.model), WriterSettings { seed, ..self.settings.clone() })?;
+        writer.start(&self.prompt)?;
+        Ok(writer)
+    }
+}
+
+/// What stands between two texts.
+pub const BETWEEN_TEXTS: &str = "\n\n";
+
+/// The decoder's thread.
+pub struct Scribe {
+    /// To the decoder.
+    pub asks: Sender<Ask>,
+    /// From the decoder.
+    pub told: Receiver<Told>,
+    cancel: Cancel,
+    thread: JoinHandle<Stopped>,
+}
+
+impl Scribe {
+    /// Starts the thread on the first text, paused. Text flows at `pace_tokens_per_s`.
+    ///
+    /// # Errors
+    /// The system's error when no thread can be made, [`DecodeError`] when no text can be begun.
+    pub fn start(texts: Texts, choice: Arc<ChoiceCell>, cancel: Cancel, pace_tokens_per_s: f64) -> Result<Self, ScribeError> {
+        let writer = texts.begin(0)?;
+        let (asks, heard) = unbounded();
+        let (tell, told) = unbounded();
+        let thread_cancel = cancel.clone();
+        let thread = std::thread::Builder::new().name("decoder".into()).spawn(move || {
+            let mut writing = Writing {
+                texts,
+                number: 0,
+                writer,
+                choice,
+                cancel: thread_cancel,
+                heard,
+                tell,
+                pace: Duration::from_secs_f64(1.0 / pace_tokens_per_s),
+                open: None,
+                paused: true,
+            };
+            if let Err(error) = writing.until_closed() {
+                let _ = writing.tell.send(Told::Failed(error.to_string()));
+            }
+            Stopped { text_number: writing.number, position: writing.writer.position(), stats: writing.writer.stats() }
+        })?;
+        Ok(Self { asks, told, cancel, thread })
+    }
+
+    /// The thread's handle, to be woken by the gate.
+    #[must_use]
+    pub fn thread(&self) -> std::thread::Thread {
+        self.thread.thread().clone()
+    }
+
+    /// Asks the decoder for something and wakes it.
+    pub fn ask(&self, ask: Ask) {
+        // A decoder that has failed has said so; what is asked of it then is moot.
+        let _ = self.asks.send(ask);
+        self.cancel.request();
+        self.thread.thread().unpark();
+    }
+
+    /// Stops the thread and says where it stood; `None` when it panicked.
+    #[must_use]
+    pub fn stop(self) -> Option<Stopped> {
+        let Self { asks, cancel, thread, .. } = self;
+        drop(asks);
+        cancel.request();
+        thread.thread().unpark();
+        thread.join().ok()
+    }
+}
+
+struct Open {
+    fork: ForkId,
+    question: Option<ForkId>,
+    kinds: Vec<OptionKind>,
+    /// Whether thinking further ahead is of no use.
+    thought_out: bool,
+}
+
+struct Writing {
+    texts: Texts,
+    number: u64,
+    writer: Writer,
+    choice: Arc<ChoiceCell>,
+    cancel: Cancel,
+    heard: Receiver<Ask>,
+    tell: Sender<Told>,
+    pace: Duration,
+    open: Option<Open>,
+    paused: bool,
+}
+
+/// Why the decoder's thread could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum ScribeError {
+    /// No text can be begun.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// No thread can be made.
+    #[error("the decoder's thread cannot be started: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// How long the decoder sleeps when a fork is thought out; the gate wakes it earlier.
+const NAP: Duration = Duration::from_millis(20);
+
+impl Writing {
+    fn until_closed(&mut self) -> Result<(), DecodeError> {
+        loop {
+            self.cancel.clear();
+            // The choice first: it may have come before the reset.
+            self.take_choice()?;
+            loop {
+                match self.heard.try_recv() {
+                    Ok(ask) => self.take(ask)?,
+                    Err(TryRecvError::Empty) => break,
+                    Err(TryRecvError::Disconnected) => return Ok(()),
+                }
+            }
+            if self.open.is_some() {
+                self.think()?;
+            } else if self.paused {
+                match self.heard.recv_timeout(NAP) {
+                    Ok(ask) => self.take(ask)?,
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                }
+            } else {
+                self.write()?;
+            }
+        }
+    }
+
+    /// One step further in text that needs no choice, at the pace asked for.
+    fn write(&mut self) -> Result<(), DecodeError> {
+        let begun = Instant::now();
+        let before = self.writer.position();
+        match self.writer.advance(&self.cancel)? {
+            Step::Text(piece) => {
+                let tokens = self.writer.position().saturating_sub(before).max(1);
+                let position = self.writer.position();
+                self.say(Told::Text { piece, position });
+                let due = begun + self.pace * u32::try_from(tokens).unwrap_or(u32::MAX);
+                if let Ok(ask) = self.heard.recv_deadline(due) {
+                    self.take(ask)?;
+                }
+            }
+            Step::Fork(fork) => self.offer(fork),
+            Step::End(_) => {
+                self.number += 1;
+                self.writer = self.texts.begin(self.number)?;
+                self.say(Told::NextText);
+            }
+            Step::Cancelled => {}
+        }
+        Ok(())
+    }
+
+    /// One step further on every branch, or a nap when that is of no use.
+    fn think(&mut self) -> Result<(), DecodeError> {
+        let Some(open) = &mut self.open else { return Ok(()) };
+        if open.thought_out {
+            std::thread::park_timeout(NAP);
+        } else {
+            open.thought_out = self.writer.think(&self.cancel)? == Thought::Ready;
+        }
+        Ok(())
+    }
+
+    /// Follows the gate's choice, if it has made one for the open fork.
+    fn take_choice(&mut self) -> Result<(), DecodeError> {
+        let Some(open) = &self.open else { return Ok(()) };
+        let Some((option, _)) = open.question.and_then(|question| self.choice.get(question)) else { return Ok(()) };
+        let fork = open.fork;
+        match open.kinds.get(option) {
+            Some(OptionKind::Branch) => {
+                let commit = self.writer.commit(fork, option)?;
+                let committed_ns = rt::now().as_nanos();
+                self.open = None;
+                self.say(Told::Taken {
+                    fork,
+                    how: Taken::Branch(option),
+                    text: commit.text,
+                    replaced: false,
+                    position: self.writer.position(),
+                    ready_tokens: commit.ready_tokens,
+                    committed_ns,
+                });
+            }
+            Some(OptionKind::GoOn) => self.go_on(fork)?,
+            Some(OptionKind::Other) => self.other(fork)?,
+            Some(OptionKind::Undo) => self.undo(fork)?,
+            // The options have not been told yet, or the item is a filler: nothing was chosen.
+            Some(OptionKind::Item) | None => {}
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, ask: Ask) -> Result<(), DecodeError> {
+        match ask {
+            Ask::Options { fork, question, kinds } => {
+                if let Some(open) = self.open.as_mut().filter(|open| open.fork == fork) {
+                    open.question = Some(question);
+                    open.kinds = kinds;
+                }
+            }
+            Ask::GoOn(fork) if self.is_open(fork) => self.go_on(fork)?,
+            Ask::Other(fork) if self.is_open(fork) => self.other(fork)?,
+            Ask::GoOn(_) | Ask::Other(_) => {}
+            Ask::Call { words_back } => self.call(words_back)?,
+            Ask::Undo => match self.open.as_ref().map(|open| open.fork) {
+                Some(fork) => self.undo(fork)?,
+                None => match self.writer.undo()? {
+                    Some(undone) => self.undone(undone.fork.id, undone),
+                    None => self.say(Told::Refused { asked: "undo" }),
+                },
+            },
+            Ask::Pause => self.paused = true,
+            Ask::Resume => self.paused = false,
+        }
+        Ok(())
+    }
+
+    fn is_open(&self, fork: ForkId) -> bool {
+        self.open.as_ref().is_some_and(|open| open.fork == fork)
+    }
+
+    fn offer(&mut self, fork: Fork) {
+        self.open = Some(Open { fork: fork.id, question: None, kinds: Vec::new(), thought_out: false });
+        self.say(Told::Fork(fork));
+    }
+
+    fn go_on(&mut self, fork: ForkId) -> Result<(), DecodeError> {
+        let commit = self.writer.go_on(fork)?;
+        let committed_ns = rt::now().as_nanos();
+        self.open = None;
+        self.say(Told::Taken {
+            fork,
+            how: Taken::ModelBranch(commit.branch),
+            text: commit.text,
+            replaced: false,
+            position: self.writer.position(),
+            ready_tokens: commit.ready_tokens,
+            committed_ns,
+        });
+        Ok(())
+    }
+
+    fn other(&mut self, fork: ForkId) -> Result<(), DecodeError> {
+        match self.writer.other(fork)? {
+            Some(fork) => self.offer(fork),
+            None => {
+                self.say(Told::NothingOther(fork));
+                self.go_on(fork)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn undo(&mut self, fork: ForkId) -> Result<(), DecodeError> {
+        match self.writer.undo()? {
+            Some(undone) => self.undone(fork, undone),
+            None => {
+                self.say(Told::Refused { asked: "undo" });
+                self.go_on(fork)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn undone(&mut self, fork: ForkId, undone: Undone) {
+        let committed_ns = rt::now().as_nanos();
+        self.say(Told::Taken {
+            fork,
+            how: Taken::Undone,
+            text: self.writer.text().to_owned(),
+            replaced: true,
+            position: self.writer.position(),
+            ready_tokens: 0,
+            committed_ns,
+        });
+        self.offer(undone.fork);
+    }
+
+    fn call(&mut self, words_back: u32) -> Result<(), DecodeError> {
+        if self.open.is_some() {
+            self.say(Told::Refused { asked: "call" });
+            return Ok(());
+        }
+        match self.writer.call(words_back as usize)? {
+            Some(fork) => {
+                self.say(Told::Called { words_back, position: self.writer.position(), text: self.writer.text().to_owned() });
+                self.offer(fork);
+            }
+            None => self.say(Told::Refused { asked: "call" }),
+        }
+        Ok(())
+    }
+
+    fn say(&self, told: Told) {
+        // The control plane may have gone: then nobody needs to know.
+        let _ = self.tell.send(told);
+    }
+}

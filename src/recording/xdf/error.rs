@@ -1,0 +1,101 @@
+//! Why an XDF file cannot be read.
+
+use std::{io, path::PathBuf};
+
+/// Why an XDF file cannot be read. Offsets are bytes from the start of the file.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum XdfError {
+    /// The file could not be opened.
+    #[error("recording {} cannot be opened: {source}. Check the path and the permissions", path.display())]
+    Open {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Something is wrong inside this file.
+    #[error("recording {}: {source}", path.display())]
+    InFile {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        source: Box<XdfError>,
+    },
+    /// Reading failed.
+    #[error("reading failed at byte {offset}: {source}. Check the disk, then try again")]
+    Io {
+        /// How far reading had come.
+        offset: u64,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is something else.
+    #[error("not an XDF file: it should begin with 'XDF:' but begins with {found}. {advice}")]
+    NotXdf {
+        /// The first bytes, printable.
+        found: String,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// The file ends too early, or a length lies.
+    #[error(
+        "byte {offset}: {what} needs {needed} bytes, but only {left} are left. The file was cut off or is damaged here; \
+         recover mode returns everything before"
+    )]
+    Truncated {
+        /// Where the incomplete thing begins.
+        offset: u64,
+        /// What is incomplete.
+        what: &'static str,
+        /// How many bytes it should have.
+        needed: u64,
+        /// How many there are.
+        left: u64,
+    },
+    /// The content contradicts the format or itself.
+    #[error(
+        "byte {offset}: {what} should be {expected}, found {found}. The file is damaged here or was written wrongly; \
+         recover mode skips to the next sound part"
+    )]
+    Malformed {
+        /// Where the wrong thing stands.
+        offset: u64,
+        /// Which part of the file.
+        what: &'static str,
+        /// What the format asks for.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+    /// A limit would be broken.
+    #[error(
+        "byte {offset}: {what} is {found}, at most {max} is accepted. The file is damaged here, or not meant for this reader"
+    )]
+    OverLimit {
+        /// Where it is said.
+        offset: u64,
+        /// What is too large.
+        what: &'static str,
+        /// How large it claims to be.
+        found: u64,
+        /// The bound.
+        max: u64,
+    },
+}
+
+impl XdfError {
+    /// The byte at which the file is at fault, where one can be named.
+    #[must_use]
+    pub fn offset(&self) -> Option<u64> {
+        match self {
+            Self::Open { .. } => None,
+            Self::InFile { source, .. } => source.offset(),
+            Self::NotXdf { .. } => Some(0),
+            Self::Io { offset, .. }
+            | Self::Truncated { offset, .. }
+            | Self::Malformed { offset, .. }
+            | Self::OverLimit { offset, .. } => Some(*offset),
+        }
+    }
+}

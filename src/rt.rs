@@ -1,0 +1,258 @@
+//! The one door into the real-time plane, and the one clock it may read.
+//!
+//! [`spawn`] starts a thread that flushes denormals to zero, asks for priority, and reports what it was given: a system
+//! that grants nothing still runs, marked uncertified. Inside [`hot`] nothing may allocate; tests install an allocator
+//! that asks [`is_hot`] and fails them.
+
+use std::cell::Cell;
+use std::thread::JoinHandle;
+
+use razvilka_dsp::units::{LslTime, MonoTime};
+use serde::Serialize;
+
+thread_local! {
+    static HOT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `work` as hot code of this thread: no allocation, lock, log or file in here.
+pub fn hot<T>(work: impl FnOnce() -> T) -> T {
+    let before = HOT.replace(true);
+    let result = work();
+    HOT.set(before);
+    result
+}
+
+/// Whether this thread is inside [`hot`].
+#[must_use]
+pub fn is_hot() -> bool {
+    HOT.try_with(Cell::get).unwrap_or(false)
+}
+
+/// Now, on this machine's monotonic clock.
+#[must_use]
+pub fn now() -> MonoTime {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `time` is a valid, exclusive timespec for the length of the call; CLOCK_MONOTONIC always exists on Linux.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    MonoTime::from_nanos(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
+}
+
+/// A monotonic moment on our own LSL clock, which on Linux counts `CLOCK_MONOTONIC` in seconds.
+#[must_use]
+pub fn lsl_of(time: MonoTime) -> LslTime {
+    // Below 2^53 ns (104 days of uptime) this is exact to the nanosecond, afterwards to 2 ns.
+    LslTime::new(time.as_nanos() as f64 * 1e-9).unwrap_or_else(|_| unreachable_clock())
+}
+
+/// A stamp on our own LSL clock as a monotonic moment; stamps before the clock's zero become zero.
+#[must_use]
+pub fn mono_of(time: LslTime) -> MonoTime {
+    MonoTime::from_nanos((time.get().max(0.0) * 1e9) as u64)
+}
+
+/// Now, on our own LSL clock.
+#[must_use]
+pub fn lsl_now() -> LslTime {
+    lsl_of(now())
+}
+
+fn unreachable_clock() -> LslTime {
+    // u64 nanoseconds span 585 years: always inside the range of LslTime.
+    match LslTime::new(0.0) {
+        Ok(zero) => zero,
+        Err(_) => unreachable!("zero is a valid LSL time"),
+    }
+}
+
+/// Sleeps until `due`, to the accuracy of the system's timer; returns at once when it has passed.
+pub fn sleep_until(due: MonoTime) {
+    let nanos = due.as_nanos();
+    let time = libc::timespec {
+        tv_sec: (nanos / 1_000_000_000) as i64,
+        tv_nsec: (nanos % 1_000_000_000) as i64,
+    };
+    // SAFETY: `time` is a valid timespec; the remainder pointer may be null for absolute sleeps.
+    unsafe {
+        libc::clock_nanosleep(
+            libc::CLOCK_MONOTONIC,
+            libc::TIMER_ABSTIME,
+            &raw const time,
+            std::ptr::null_mut(),
+        )
+    };
+}
+
+/// What a real-time thread asks the system for.
+#[derive(Debug, Clone, Copy)]
+pub struct Wish {
+    /// SCHED_FIFO priority 1..=99; 0 asks for none.
+    pub priority: u32,
+    /// The processor to stay on; any when `None`.
+    pub cpu: Option<usize>,
+}
+
+/// What a real-time thread was given.
+#[derive(Debug, Clone, Serialize)]
+pub struct Granted {
+    /// The thread's name.
+    pub thread: String,
+    /// SCHED_FIFO priority, or why not.
+    pub priority: Result<u32, String>,
+    /// Processor, or why not; `None` when none was asked for.
+    pub cpu: Option<Result<usize, String>>,
+    /// Whether denormals are flushed to zero.
+    pub flush_to_zero: bool,
+}
+
+/// Starts a real-time thread; `work` receives what was granted and runs until it returns.
+///
+/// # Errors
+/// The system's error when no thread can be made.
+pub fn spawn<T: Send + 'static>(
+    name: &str,
+    wish: Wish,
+    work: impl FnOnce(Granted) -> T + Send + 'static,
+) -> std::io::Result<JoinHandle<T>> {
+    let thread = name.to_owned();
+    std::thread::Builder::new()
+        .name(thread.clone())
+        .spawn(move || {
+            let granted = Granted {
+                thread,
+                priority: if wish.priority == 0 {
+                    Err("not asked for".into())
+                } else {
+                    ask_priority(wish.priority)
+                },
+                cpu: wish.cpu.map(ask_cpu),
+                flush_to_zero: flush_denormals(),
+            };
+            work(granted)
+        })
+}
+
+fn ask_priority(priority: u32) -> Result<u32, String> {
+    let parameter = libc::sched_param {
+        sched_priority: priority.min(99) as i32,
+    };
+    // SAFETY: `parameter` outlives the call; pid 0 with sched_setscheduler means the calling thread on Linux.
+    let result = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const parameter) };
+    if result == 0 {
+        Ok(priority.min(99))
+    } else {
+        Err(std::io::Error::last_os_error().to_string())
+    }
+}
+
+fn ask_cpu(cpu: usize) -> Result<usize, String> {
+    if cpu >= libc::CPU_SETSIZE as usize {
+        return Err(format!(
+            "processor {cpu} is beyond what the system can name"
+        ));
+    }
+    // SAFETY: cpu_set_t is plain bits, for which all zeroes is the empty set.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `cpu` was checked to lie inside the set.
+    unsafe { libc::CPU_SET(cpu, &mut set) };
+    // SAFETY: `set` is valid for its own size; pid 0 means the calling thread.
+    let result =
+        unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) };
+    if result == 0 {
+        Ok(cpu)
+    } else {
+        Err(std::io::Error::last_os_error().to_string())
+    }
+}
+
+/// Locks this process's pages into memory, now and in future.
+///
+/// # Errors
+/// The system's reason when it refuses (usually the locked-memory limit).
+pub fn lock_memory() -> Result<(), String> {
+    // SAFETY: mlockall takes flags only.
+    let result = unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE) };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(std::io::Error::last_os_error().to_string())
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn flush_denormals() -> bool {
+    let mut csr: u32 = 0;
+    // SAFETY: stores this thread's MXCSR into a valid, aligned u32.
+    unsafe {
+        std::arch::asm!("stmxcsr [{}]", in(reg) &raw mut csr, options(nostack, preserves_flags))
+    };
+    csr |= (1 << 15) | (1 << 6); // flush to zero, denormals are zero
+    // SAFETY: loads a control word read a moment ago with two documented bits set; no exception is unmasked.
+    unsafe {
+        std::arch::asm!("ldmxcsr [{}]", in(reg) &raw const csr, options(nostack, preserves_flags))
+    };
+    true
+}
+
+#[cfg(target_arch = "aarch64")]
+fn flush_denormals() -> bool {
+    let mut fpcr: u64;
+    // SAFETY: reads this thread's floating-point control register.
+    unsafe {
+        std::arch::asm!("mrs {}, fpcr", out(reg) fpcr, options(nomem, nostack, preserves_flags))
+    };
+    fpcr |= 1 << 24;
+    // SAFETY: sets the documented FZ bit only.
+    unsafe {
+        std::arch::asm!("msr fpcr, {}", in(reg) fpcr, options(nomem, nostack, preserves_flags))
+    };
+    true
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+fn flush_denormals() -> bool {
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_real_time_thread_flushes_denormals_and_says_what_it_was_given() {
+        let thread = spawn(
+            "rt-test",
+            Wish {
+                priority: 0,
+                cpu: None,
+            },
+            |granted| {
+                let tiny = std::hint::black_box(f64::MIN_POSITIVE);
+                (granted, tiny / 4.0)
+            },
+        );
+        let (granted, quotient) = thread.unwrap().join().unwrap();
+        assert_eq!(granted.thread, "rt-test");
+        assert!(granted.priority.is_err());
+        assert_eq!(granted.flush_to_zero, quotient == 0.0);
+    }
+
+    #[test]
+    fn hot_is_seen_only_inside_and_nests() {
+        assert!(!is_hot());
+        hot(|| {
+            hot(|| assert!(is_hot()));
+            assert!(is_hot());
+        });
+        assert!(!is_hot());
+    }
+
+    #[test]
+    fn the_two_clocks_agree_to_a_microsecond() {
+        let before = now();
+        let lsl = lsl_of(before);
+        assert!(mono_of(lsl).as_nanos().abs_diff(before.as_nanos()) < 1_000);
+    }
+}

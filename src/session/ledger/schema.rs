@@ -1,0 +1,197 @@
+//! The tables. Their order of columns is part of the hash: it never changes within a version.
+
+/// Version of the tables, kept in SQLite's `user_version`.
+pub const SCHEMA_VERSION: u32 = 1;
+/// "RZVL", kept in SQLite's `application_id`: tells a ledger from other databases.
+pub(super) const APPLICATION_ID: i64 = 0x525A_564C;
+
+/// A table of the chain; its columns without `n`, `prev_hash` and `hash`.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Table {
+    pub(super) name: &'static str,
+    /// Name and SQL type, in order.
+    pub(super) columns: &'static [(&'static str, &'static str)],
+    /// Further SQL run after the table was made.
+    index: &'static str,
+}
+
+pub(super) const SESSION: Table = Table {
+    name: "session",
+    columns: &[
+        ("session", "TEXT NOT NULL"),
+        ("started_utc", "TEXT NOT NULL"),
+        ("razvilka_version", "TEXT NOT NULL"),
+        ("seed", "INTEGER NOT NULL"),
+        ("config_sha256", "TEXT NOT NULL"),
+        ("flash", "TEXT NOT NULL"),
+        ("protocol", "TEXT NOT NULL"),
+    ],
+    index: "",
+};
+
+pub(super) const FORK: Table = Table {
+    name: "fork",
+    columns: &[
+        ("fork", "INTEGER NOT NULL UNIQUE"),
+        ("position_tokens", "INTEGER NOT NULL"),
+        ("tokens_written", "INTEGER NOT NULL"),
+        ("context", "TEXT NOT NULL"),
+        ("origin", "TEXT NOT NULL"),
+        ("attempt", "INTEGER NOT NULL"),
+        ("asked", "INTEGER NOT NULL"),
+        ("decision", "TEXT NOT NULL"),
+        ("opened_lsl_s", "REAL"),
+        ("opened_mono_ns", "INTEGER NOT NULL"),
+        ("epoch", "INTEGER NOT NULL"),
+        ("gate", "TEXT NOT NULL"),
+        ("prior_capped", "TEXT"),
+        ("eeg_offset_s", "REAL"),
+        ("eeg_offset_at_s", "REAL"),
+        ("gaze_offset_s", "REAL"),
+        ("gaze_offset_at_s", "REAL"),
+        ("model_sha256", "TEXT NOT NULL"),
+        ("adapter", "TEXT"),
+    ],
+    index: "",
+};
+
+pub(super) const OPTION: Table = Table {
+    name: "option",
+    columns: &[
+        ("fork", "INTEGER NOT NULL"),
+        ("item", "INTEGER NOT NULL"),
+        ("kind", "TEXT NOT NULL"),
+        ("text", "TEXT NOT NULL"),
+        ("tokens", "TEXT NOT NULL"),
+        ("prior", "REAL"),
+        ("log_prob_nats", "REAL"),
+        ("x_deg", "REAL"),
+        ("y_deg", "REAL"),
+        ("w_deg", "REAL"),
+        ("h_deg", "REAL"),
+    ],
+    index: "CREATE UNIQUE INDEX option_item ON option (fork, item);",
+};
+
+pub(super) const EVIDENCE: Table = Table {
+    name: "evidence",
+    columns: &[
+        ("fork", "INTEGER NOT NULL"),
+        ("step", "INTEGER NOT NULL"),
+        ("input", "TEXT NOT NULL"),
+        ("now_s", "REAL"),
+        ("about_fork", "INTEGER"),
+        ("source", "TEXT"),
+        ("mode", "TEXT"),
+        ("epoch", "INTEGER"),
+        ("seq", "INTEGER"),
+        ("at_s", "REAL"),
+        ("log_lik_nats", "TEXT"),
+        ("reason", "TEXT"),
+        ("item", "INTEGER"),
+        ("flash_seq", "INTEGER"),
+        ("raw_score", "REAL"),
+        ("onset_sample", "INTEGER"),
+    ],
+    index: "CREATE UNIQUE INDEX evidence_step ON evidence (fork, step);",
+};
+
+pub(super) const CHOICE: Table = Table {
+    name: "choice",
+    columns: &[
+        ("fork", "INTEGER NOT NULL UNIQUE"),
+        ("outcome", "TEXT"),
+        ("item", "INTEGER"),
+        ("kind", "TEXT"),
+        ("chooser", "TEXT"),
+        ("why", "TEXT NOT NULL"),
+        ("text", "TEXT NOT NULL"),
+        ("posterior", "TEXT"),
+        ("arms", "TEXT"),
+        ("pick_prior", "INTEGER"),
+        ("pick_gaze", "INTEGER"),
+        ("pick_eeg", "INTEGER"),
+        ("pick_fused", "INTEGER"),
+        ("items_gaze", "INTEGER NOT NULL"),
+        ("items_p300", "INTEGER NOT NULL"),
+        ("flashes", "INTEGER NOT NULL"),
+        ("tokens_written", "INTEGER NOT NULL"),
+        ("decided_lsl_s", "REAL"),
+        ("decided_mono_ns", "INTEGER NOT NULL"),
+        ("committed_mono_ns", "INTEGER NOT NULL"),
+        ("latency_ns", "TEXT NOT NULL"),
+        ("model_sha256", "TEXT NOT NULL"),
+        ("adapter", "TEXT"),
+    ],
+    index: "",
+};
+
+pub(super) const EVENT: Table = Table {
+    name: "event",
+    columns: &[
+        ("kind", "TEXT NOT NULL"),
+        ("fork", "INTEGER"),
+        ("at_lsl_s", "REAL"),
+        ("at_mono_ns", "INTEGER NOT NULL"),
+        ("detail", "TEXT NOT NULL"),
+    ],
+    index: "",
+};
+
+/// All tables of the chain.
+pub(super) const TABLES: [&Table; 6] = [&SESSION, &FORK, &OPTION, &EVIDENCE, &CHOICE, &EVENT];
+
+/// One row per fork, for people with `sqlite3` at hand.
+const VIEW: &str = "CREATE VIEW decision AS
+    SELECT f.fork, f.position_tokens, f.context, f.origin, f.attempt, f.asked, f.decision, c.outcome, c.chooser, c.why,
+           c.item, c.kind, c.text, o.text AS option_text, f.prior_capped, c.posterior, c.arms, c.pick_prior, c.pick_gaze,
+           c.pick_eeg, c.pick_fused, c.items_gaze, c.items_p300, c.flashes, f.opened_lsl_s, c.decided_lsl_s,
+           c.decided_lsl_s - f.opened_lsl_s AS decision_s, (c.committed_mono_ns - c.decided_mono_ns) / 1e3 AS commit_us,
+           f.eeg_offset_s, f.gaze_offset_s, c.model_sha256, c.adapter
+    FROM fork f LEFT JOIN choice c ON c.fork = f.fork LEFT JOIN option o ON o.fork = c.fork AND o.item = c.item
+    ORDER BY f.fork;";
+
+impl Table {
+    fn create_sql(&self) -> String {
+        let columns: String = self
+            .columns
+            .iter()
+            .map(|(name, kind)| format!("{name} {kind}, "))
+            .collect();
+        format!(
+            "CREATE TABLE {} (n INTEGER PRIMARY KEY, {columns}prev_hash BLOB NOT NULL, hash BLOB NOT NULL) STRICT;\n{}\n",
+            self.name, self.index
+        )
+    }
+
+    pub(super) fn insert_sql(&self) -> String {
+        let marks = ", ?".repeat(self.columns.len() + 2);
+        format!(
+            "INSERT INTO {} (n, {}, prev_hash, hash) VALUES (?{marks})",
+            self.name,
+            self.column_list()
+        )
+    }
+
+    /// `n`, the columns in order, `prev_hash`, `hash`.
+    pub(super) fn select_sql(&self) -> String {
+        format!(
+            "SELECT n, {}, prev_hash, hash FROM {}",
+            self.column_list(),
+            self.name
+        )
+    }
+
+    fn column_list(&self) -> String {
+        let names: Vec<&str> = self.columns.iter().map(|(name, _)| *name).collect();
+        names.join(", ")
+    }
+}
+
+/// Everything that makes an empty ledger of an empty database.
+pub(super) fn create_sql() -> String {
+    let tables: String = TABLES.iter().map(|table| table.create_sql()).collect();
+    format!(
+        "BEGIN;\n{tables}{VIEW}\nPRAGMA application_id = {APPLICATION_ID};\nPRAGMA user_version = {SCHEMA_VERSION};\nCOMMIT;"
+    )
+}

@@ -1,0 +1,178 @@
+//! The manifest: what a session was made of.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use super::digest::sha256_hex;
+use super::ledger::{ChainHead, SCHEMA_VERSION};
+use super::machine::Machine;
+use super::utc::{new_session_id, utc_of};
+use crate::source::StreamSpec;
+
+/// The name that tells a manifest of ours from other JSON.
+const FORMAT: &str = "razvilka-session";
+/// Raised when a reader of the former form would misread the new one.
+const FORMAT_VERSION: u32 = 1;
+
+/// What a session was made of, and how it ended. Written at the start and again at the end; a session that was killed has
+/// `ended_utc` empty and `complete` false.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Always `razvilka-session`.
+    pub format: String,
+    /// Version of this form.
+    pub format_version: u32,
+    /// Identity of the session; also in the first marker and in the ledger.
+    pub session: String,
+    /// The command and its arguments.
+    pub command: Vec<String>,
+    /// Start, UTC.
+    pub started_utc: String,
+    /// End, UTC; absent when the session did not end by itself.
+    pub ended_utc: Option<String>,
+    /// Whether the session ended by itself and nothing of it is missing.
+    pub complete: bool,
+    /// What is missing from the recording, and since when; one sentence each.
+    pub recording_incomplete: Vec<String>,
+    /// Why figures of latency are not certified (say, no real-time priority); one sentence each.
+    pub uncertified: Vec<String>,
+    /// Versions of the parts.
+    pub versions: Versions,
+    /// The machine.
+    pub machine: Machine,
+    /// The configuration, whole.
+    pub config: ConfigRecord,
+    /// The models and adapters.
+    pub models: Vec<ModelRecord>,
+    /// SHA-256 of the calibration profile in use.
+    pub profile_sha256: Option<String>,
+    /// Seeds by the name of what they seed.
+    pub seeds: BTreeMap<String, u64>,
+    /// The streams, as they said of themselves.
+    pub streams: Vec<StreamRecord>,
+    /// The last row of the ledger: shows that rows at its end are missing, which the chain alone cannot.
+    pub ledger: Option<ChainHead>,
+}
+
+/// Versions of the parts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Versions {
+    /// This program.
+    pub razvilka: String,
+    /// The commit it was built from (`RAZVILKA_COMMIT` at build time).
+    pub commit: Option<String>,
+    /// The ledger's tables.
+    pub ledger_schema: u32,
+    /// The SQLite library.
+    pub sqlite: String,
+}
+
+impl Versions {
+    /// Those of this build.
+    #[must_use]
+    pub fn here() -> Self {
+        Self {
+            razvilka: env!("CARGO_PKG_VERSION").to_owned(),
+            commit: option_env!("RAZVILKA_COMMIT").map(str::to_owned),
+            ledger_schema: SCHEMA_VERSION,
+            sqlite: rusqlite::version().to_owned(),
+        }
+    }
+}
+
+/// A configuration as it was used, defaults filled in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConfigRecord {
+    /// The validated plan, as text.
+    pub text: String,
+    /// SHA-256 of that text.
+    pub sha256: String,
+}
+
+impl ConfigRecord {
+    /// Records a configuration with its digest.
+    #[must_use]
+    pub fn new(text: String) -> Self {
+        Self {
+            sha256: sha256_hex(text.as_bytes()),
+            text,
+        }
+    }
+}
+
+/// A model or adapter file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelRecord {
+    /// What it is for: `base`, `tokenizer`, `adapter`.
+    pub role: String,
+    /// File name, or `embedded`.
+    pub name: String,
+    /// Length, bytes.
+    pub bytes: u64,
+    /// SHA-256.
+    pub sha256: String,
+}
+
+/// A stream and what it was used for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StreamRecord {
+    /// What it was used for: `eeg`, `gaze`, `markers`.
+    pub role: String,
+    /// What it said of itself.
+    pub spec: StreamSpec,
+}
+
+impl Manifest {
+    /// The manifest of a session that begins now, on this machine.
+    #[must_use]
+    pub fn begin(command: Vec<String>, config: ConfigRecord) -> Self {
+        let now = SystemTime::now();
+        Self {
+            format: FORMAT.to_owned(),
+            format_version: FORMAT_VERSION,
+            session: new_session_id(now),
+            command,
+            started_utc: utc_of(now),
+            ended_utc: None,
+            complete: false,
+            recording_incomplete: Vec::new(),
+            uncertified: Vec::new(),
+            versions: Versions::here(),
+            machine: Machine::here(),
+            config,
+            models: Vec::new(),
+            profile_sha256: None,
+            seeds: BTreeMap::new(),
+            streams: Vec::new(),
+            ledger: None,
+        }
+    }
+
+    /// Marks the end, now. The session counts as complete unless something is missing.
+    pub fn end(&mut self, ledger: Option<ChainHead>) {
+        self.ended_utc = Some(utc_of(SystemTime::now()));
+        self.ledger = ledger;
+        self.complete = self.recording_incomplete.is_empty() && self.ledger.is_some();
+    }
+
+    /// Whether this is the manifest of a session, in a form this program reads; otherwise what is wrong with it.
+    pub(super) fn refusal(&self) -> Option<String> {
+        if self.format != FORMAT {
+            Some(format!("its format is `{}`", self.format))
+        } else if self.format_version > FORMAT_VERSION {
+            Some(format!(
+                "its version is {} and this program reads up to {FORMAT_VERSION}",
+                self.format_version
+            ))
+        } else {
+            None
+        }
+    }
+}

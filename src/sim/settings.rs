@@ -1,0 +1,447 @@
+//! What a simulated laboratory is made of, as asked for: seed, difficulty, devices, wishes and faults. Checked once.
+
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::montage;
+
+/// Most EEG channels.
+pub const MAX_CHANNELS: usize = 64;
+/// Most goal words.
+pub const MAX_GOALS: usize = 64;
+/// Most faults at a time.
+pub const MAX_FAULTS: usize = 16;
+
+/// Why a laboratory cannot be built as asked.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SettingsError {
+    /// A number lies outside its range.
+    #[error("{key} must lie in {min}..={max}{unit}, got {got}", unit = spaced(unit))]
+    OutOfRange {
+        /// Which setting.
+        key: &'static str,
+        /// Its unit.
+        unit: &'static str,
+        /// Smallest value.
+        min: f64,
+        /// Largest value.
+        max: f64,
+        /// The value given.
+        got: f64,
+    },
+    /// An electrode is not in the 10-10 system, or is named twice.
+    #[error("EEG channel '{label}' {problem}. Use labels of the 10-10 system, each once, e.g. Pz")]
+    Electrode {
+        /// The label.
+        label: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// A fault names a channel that the amplifier does not have.
+    #[error("fault on channel '{label}', but the amplifier has only {channels}")]
+    NoSuchChannel {
+        /// The label.
+        label: String,
+        /// What there is.
+        channels: String,
+    },
+    /// A fault that cannot be read.
+    #[error(
+        "'{text}' is no fault. Write railed=Pz, flat=Oz, nan=Cz@10+0.5 or gap@30+2 (start and length in seconds)"
+    )]
+    Fault {
+        /// What was given.
+        text: String,
+    },
+}
+
+/// A unit as it follows a number in a sentence; nothing for a bare number.
+fn spaced(unit: &str) -> String {
+    if unit.is_empty() {
+        String::new()
+    } else {
+        format!(" {unit}")
+    }
+}
+
+/// How difficult the person and the devices are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Preset {
+    /// A strong P300, a quiet room, a well fitted eye tracker.
+    Easy,
+    /// What a laboratory sees on most days.
+    #[default]
+    Typical,
+    /// A weak and variable P300, much noise, gaps in the gaze, a person who tires and errs.
+    Hard,
+}
+
+/// The screen the person looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Screen {
+    /// Visible width, centimetres, 10 to 300.
+    pub width_cm: f64,
+    /// Visible height, centimetres, 10 to 300.
+    pub height_cm: f64,
+    /// From the eyes to the screen, centimetres, 20 to 300.
+    pub distance_cm: f64,
+}
+
+impl Default for Screen {
+    /// A 24-inch screen at 60 cm: 47 by 28 degrees.
+    fn default() -> Self {
+        Self {
+            width_cm: 52.7,
+            height_cm: 29.6,
+            distance_cm: 60.0,
+        }
+    }
+}
+
+impl Screen {
+    /// Degrees from the centre to screen coordinates, 0..1 from the top left corner; outside the screen beyond that.
+    #[must_use]
+    pub fn to_normalised(&self, x_deg: f64, y_deg: f64) -> (f64, f64) {
+        // 80 degrees to the side is far beyond any screen; the tangent stays finite.
+        let cm = |deg: f64| self.distance_cm * deg.clamp(-80.0, 80.0).to_radians().tan();
+        (
+            0.5 + cm(x_deg) / self.width_cm,
+            0.5 + cm(y_deg) / self.height_cm,
+        )
+    }
+
+    /// Screen coordinates to degrees from the centre.
+    #[must_use]
+    pub fn to_degrees(&self, x: f64, y: f64) -> (f64, f64) {
+        let deg = |cm: f64| (cm / self.distance_cm).atan().to_degrees();
+        (
+            deg((x - 0.5) * self.width_cm),
+            deg((y - 0.5) * self.height_cm),
+        )
+    }
+}
+
+/// Something that is wrong with the amplifier, on purpose.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Fault {
+    /// The channel sits at the end of the converter's range all the time.
+    Railed {
+        /// Which electrode.
+        channel: String,
+    },
+    /// The channel is not connected: it stands still.
+    Flat {
+        /// Which electrode.
+        channel: String,
+    },
+    /// The channel is NaN for a while.
+    Nan {
+        /// Which electrode.
+        channel: String,
+        /// From when, seconds since the start.
+        at_s: f64,
+        /// How long, seconds.
+        for_s: f64,
+    },
+    /// The amplifier sends nothing for a while; its clock goes on.
+    Gap {
+        /// From when, seconds since the start.
+        at_s: f64,
+        /// How long, seconds.
+        for_s: f64,
+    },
+}
+
+impl FromStr for Fault {
+    type Err = SettingsError;
+
+    /// Reads `railed=Pz`, `flat=Oz`, `nan=Cz@10+0.5` or `gap@30+2`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let span = |s: &str| -> Option<(f64, f64)> {
+            let (at, length) = s.split_once('+')?;
+            Some((at.parse().ok()?, length.parse().ok()?))
+        };
+        let parse = || -> Option<Self> {
+            if let Some(rest) = text.strip_prefix("gap@") {
+                let (at_s, for_s) = span(rest)?;
+                return Some(Self::Gap { at_s, for_s });
+            }
+            let (what, rest) = text.split_once('=')?;
+            match what {
+                "railed" => Some(Self::Railed {
+                    channel: rest.to_owned(),
+                }),
+                "flat" => Some(Self::Flat {
+                    channel: rest.to_owned(),
+                }),
+                "nan" => {
+                    let (channel, rest) = rest.split_once('@')?;
+                    let (at_s, for_s) = span(rest)?;
+                    Some(Self::Nan {
+                        channel: channel.to_owned(),
+                        at_s,
+                        for_s,
+                    })
+                }
+                _ => None,
+            }
+        };
+        parse().ok_or_else(|| SettingsError::Fault {
+            text: text.to_owned(),
+        })
+    }
+}
+
+impl Fault {
+    /// The channel it names, if any.
+    fn channel(&self) -> Option<&str> {
+        match self {
+            Self::Railed { channel } | Self::Flat { channel } | Self::Nan { channel, .. } => {
+                Some(channel)
+            }
+            Self::Gap { .. } => None,
+        }
+    }
+}
+
+/// A whole simulated laboratory, as asked for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SimSettings {
+    /// From this number comes everything: the person, the day's noise, each blink.
+    pub seed: u64,
+    /// How difficult it is.
+    pub preset: Preset,
+    /// EEG channels, labels of the 10-10 system, 1 to [`MAX_CHANNELS`].
+    pub channels: Vec<String>,
+    /// EEG samples per second, 100 to 10,000.
+    pub eeg_rate_hz: f64,
+    /// Gaze samples per second, 30 to 2,000.
+    pub gaze_rate_hz: f64,
+    /// Mains frequency, 50 or 60 Hz.
+    pub mains_hz: f64,
+    /// The screen, which has to be the one the markers' degrees refer to.
+    pub screen: Screen,
+    /// Words the person wants above all others, at most [`MAX_GOALS`].
+    pub goals: Vec<String>,
+    /// Share of forks that the person answers by key as well, 0 to 1.
+    pub key_share: f64,
+    /// How fast the person reads and decides, 0.5 to 2; 1 is an average reader.
+    pub pace: f64,
+    /// Standard deviation of the eye tracker's noise, degrees, 0 to 5; `None` for the preset's.
+    pub gaze_noise_deg: Option<f64>,
+    /// Faults, at most [`MAX_FAULTS`].
+    pub faults: Vec<Fault>,
+}
+
+impl Default for SimSettings {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            preset: Preset::Typical,
+            channels: Self::montage(montage::EIGHT.len()),
+            eeg_rate_hz: 250.0,
+            gaze_rate_hz: 250.0,
+            mains_hz: 50.0,
+            screen: Screen::default(),
+            goals: Vec::new(),
+            key_share: 0.0,
+            pace: 1.0,
+            gaze_noise_deg: None,
+            faults: Vec::new(),
+        }
+    }
+}
+
+impl SimSettings {
+    /// Labels of a montage with this many channels: the usual 8 first, then the rest of a 64-channel cap.
+    ///
+    /// At most [`MAX_CHANNELS`]; the full cap is in its usual order.
+    #[must_use]
+    pub fn montage(channels: usize) -> Vec<String> {
+        if channels >= MAX_CHANNELS {
+            return montage::SIXTY_FOUR.map(str::to_owned).to_vec();
+        }
+        let rest = montage::SIXTY_FOUR
+            .iter()
+            .filter(|label| !montage::EIGHT.contains(label));
+        montage::EIGHT
+            .iter()
+            .chain(rest)
+            .take(channels)
+            .map(|label| (*label).to_owned())
+            .collect()
+    }
+
+    /// Checks every number and name.
+    ///
+    /// # Errors
+    /// The first [`SettingsError`] found.
+    pub fn check(&self) -> Result<(), SettingsError> {
+        let within = |key, unit, got: f64, min: f64, max: f64| {
+            if (min..=max).contains(&got) {
+                Ok(())
+            } else {
+                Err(SettingsError::OutOfRange {
+                    key,
+                    unit,
+                    min,
+                    max,
+                    got,
+                })
+            }
+        };
+        within(
+            "channels",
+            "labels",
+            self.channels.len() as f64,
+            1.0,
+            MAX_CHANNELS as f64,
+        )?;
+        within("eeg_rate_hz", "Hz", self.eeg_rate_hz, 100.0, 10_000.0)?;
+        within("gaze_rate_hz", "Hz", self.gaze_rate_hz, 30.0, 2_000.0)?;
+        within("mains_hz", "Hz", self.mains_hz, 45.0, 65.0)?;
+        within("screen.width_cm", "cm", self.screen.width_cm, 10.0, 300.0)?;
+        within("screen.height_cm", "cm", self.screen.height_cm, 10.0, 300.0)?;
+        within(
+            "screen.distance_cm",
+            "cm",
+            self.screen.distance_cm,
+            20.0,
+            300.0,
+        )?;
+        within(
+            "goals",
+            "words",
+            self.goals.len() as f64,
+            0.0,
+            MAX_GOALS as f64,
+        )?;
+        within("key_share", "", self.key_share, 0.0, 1.0)?;
+        within("pace", "", self.pace, 0.5, 2.0)?;
+        within(
+            "gaze_noise_deg",
+            "deg",
+            self.gaze_noise_deg.unwrap_or(0.0),
+            0.0,
+            5.0,
+        )?;
+        within(
+            "faults",
+            "faults",
+            self.faults.len() as f64,
+            0.0,
+            MAX_FAULTS as f64,
+        )?;
+        self.check_channels()?;
+        for fault in &self.faults {
+            if let Fault::Nan { at_s, for_s, .. } | Fault::Gap { at_s, for_s } = *fault {
+                within("fault start", "s", at_s, 0.0, 86_400.0)?;
+                within("fault length", "s", for_s, 0.0, 86_400.0)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_channels(&self) -> Result<(), SettingsError> {
+        for (n, label) in self.channels.iter().enumerate() {
+            let problem = if montage::electrode(label).is_none() {
+                "is unknown"
+            } else if self.channels[..n].contains(label) {
+                "is named twice"
+            } else {
+                continue;
+            };
+            return Err(SettingsError::Electrode {
+                label: label.clone(),
+                problem,
+            });
+        }
+        for label in self.faults.iter().filter_map(Fault::channel) {
+            if !self.channels.iter().any(|channel| channel == label) {
+                return Err(SettingsError::NoSuchChannel {
+                    label: label.to_owned(),
+                    channels: self.channels.join(", "),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn degrees_go_to_the_screen_and_back() {
+        let screen = Screen::default();
+        assert_eq!(screen.to_normalised(0.0, 0.0), (0.5, 0.5));
+        let (x, y) = screen.to_normalised(-10.0, 5.0);
+        assert!(x < 0.5 && y > 0.5);
+        let (x_deg, y_deg) = screen.to_degrees(x, y);
+        assert!((x_deg + 10.0).abs() < 1e-9 && (y_deg - 5.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn absurd_settings_are_refused_by_name() {
+        let refused = |change: fn(&mut SimSettings)| {
+            let mut settings = SimSettings::default();
+            change(&mut settings);
+            settings.check().unwrap_err().to_string()
+        };
+        assert!(refused(|s| s.eeg_rate_hz = f64::NAN).starts_with("eeg_rate_hz"));
+        assert!(refused(|s| s.gaze_rate_hz = 0.0).starts_with("gaze_rate_hz"));
+        assert_eq!(
+            refused(|s| s.key_share = 1.5),
+            "key_share must lie in 0..=1, got 1.5"
+        );
+        assert_eq!(refused(|s| s.pace = 3.0), "pace must lie in 0.5..=2, got 3");
+        assert!(refused(|s| s.screen.distance_cm = -1.0).starts_with("screen.distance_cm"));
+        assert!(refused(|s| s.channels.clear()).starts_with("channels"));
+        assert!(refused(|s| s.channels.push("Pz".into())).contains("twice"));
+        assert!(refused(|s| s.channels.push("A1".into())).contains("unknown"));
+        assert!(refused(|s| s.faults.push("railed=Fp1".parse().unwrap())).contains("Fp1"));
+        assert!(refused(|s| s.faults.push("gap@-1+2".parse().unwrap())).starts_with("fault start"));
+        SimSettings::default().check().unwrap();
+    }
+
+    #[test]
+    fn faults_read_as_documented() {
+        assert_eq!(
+            "nan=Cz@10+0.5".parse(),
+            Ok(Fault::Nan {
+                channel: "Cz".into(),
+                at_s: 10.0,
+                for_s: 0.5
+            })
+        );
+        assert_eq!(
+            "gap@30+2".parse(),
+            Ok(Fault::Gap {
+                at_s: 30.0,
+                for_s: 2.0
+            })
+        );
+        for text in ["", "railed", "nan=Cz", "gap@5", "loud=Pz"] {
+            assert!(text.parse::<Fault>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn montages_of_any_size_are_valid() {
+        for channels in 1..=MAX_CHANNELS {
+            let settings = SimSettings {
+                channels: SimSettings::montage(channels),
+                ..SimSettings::default()
+            };
+            assert_eq!(settings.channels.len(), channels);
+            settings.check().unwrap();
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! The session in a terminal: the text as it grows on stdout, each fork with its options and how it was taken.
+//!
+//! Text of a model is foreign text: control characters are shown, never obeyed.
+
+use std::io::{self, IsTerminal, Write};
+
+use crate::fork::Chooser;
+use crate::marker::{OptionKind, OptionTile};
+
+/// How one fork ended, for people.
+#[derive(Debug, Clone)]
+pub struct ForkLine {
+    /// Number of the fork in the session.
+    pub fork: u64,
+    /// Its options as offered, with the posterior of each.
+    pub options: Vec<(OptionTile, f64)>,
+    /// The item that was taken.
+    pub taken: Option<usize>,
+    /// Who took it.
+    pub chooser: Chooser,
+    /// What the fork ended with, in words, e.g. `committed` or `declined: time ran out`.
+    pub ending: String,
+    /// Seconds from opening to decision.
+    pub seconds: f64,
+    /// Flashes and gaze updates that the gate was given.
+    pub evidence: (u32, u32),
+}
+
+/// A view of a session. The terminal is one; a window is another.
+pub trait View {
+    /// Text was added.
+    fn text(&mut self, piece: &str) -> io::Result<()>;
+    /// The whole text was replaced, after an undo or a call some words back.
+    fn replaced(&mut self, text: &str) -> io::Result<()>;
+    /// A fork opened.
+    fn asked(&mut self, fork: u64, tiles: &[OptionTile]) -> io::Result<()>;
+    /// A fork ended.
+    fn answered(&mut self, line: &ForkLine) -> io::Result<()>;
+    /// Something the person or the operator should know.
+    fn note(&mut self, note: &str) -> io::Result<()>;
+}
+
+/// Writes to stdout; colours only when it is a terminal.
+pub struct Terminal<W: Write> {
+    out: W,
+    colour: bool,
+    column: usize,
+    width: usize,
+}
+
+impl Terminal<io::Stdout> {
+    /// A view on this process's stdout.
+    #[must_use]
+    pub fn stdout() -> Self {
+        let colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        Self {
+            out: io::stdout(),
+            colour,
+            column: 0,
+            width: 100,
+        }
+    }
+}
+
+impl<W: Write> Terminal<W> {
+    /// A plain view on any writer, for tests and files.
+    #[must_use]
+    pub fn plain(out: W) -> Self {
+        Self {
+            out,
+            colour: false,
+            column: 0,
+            width: 100,
+        }
+    }
+
+    /// The writer.
+    pub fn into_inner(self) -> W {
+        self.out
+    }
+
+    fn painted(&self, code: &str, text: &str) -> String {
+        if self.colour {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+
+    fn fresh_line(&mut self) -> io::Result<()> {
+        if self.column > 0 {
+            writeln!(self.out)?;
+            self.column = 0;
+        }
+        Ok(())
+    }
+
+    /// Writes running text, breaking lines between words.
+    fn run(&mut self, piece: &str, code: Option<&str>) -> io::Result<()> {
+        for word in safe(piece).split_inclusive(' ') {
+            let length = word.chars().count();
+            if self.column > 0 && self.column + length > self.width {
+                writeln!(self.out)?;
+                self.column = 0;
+            }
+            let word = if self.column == 0 {
+                word.trim_start()
+            } else {
+                word
+            };
+            match code {
+                Some(code) => write!(self.out, "{}", self.painted(code, word))?,
+                None => write!(self.out, "{word}")?,
+            }
+            self.column += word.chars().count();
+        }
+        self.out.flush()
+    }
+}
+
+/// Foreign text with its control characters made visible; line breaks become spaces.
+#[must_use]
+pub fn safe(text: &str) -> String {
+    text.chars()
+        .map(|c| match c {
+            '\n' | '\t' => ' ',
+            c if c.is_control() => '\u{fffd}',
+            c => c,
+        })
+        .collect()
+}
+
+impl<W: Write> View for Terminal<W> {
+    fn text(&mut self, piece: &str) -> io::Result<()> {
+        self.run(piece, None)
+    }
+
+    fn replaced(&mut self, text: &str) -> io::Result<()> {
+        self.fresh_line()?;
+        let tail: Vec<_> = text.split_inclusive(' ').rev().take(12).collect();
+        let tail: String = tail.into_iter().rev().collect();
+        let cut = if tail.len() < text.len() { "… " } else { "" };
+        self.run(&format!("{cut}{tail}"), None)
+    }
+
+    fn asked(&mut self, fork: u64, tiles: &[OptionTile]) -> io::Result<()> {
+        self.fresh_line()?;
+        let options: Vec<_> = tiles
+            .iter()
+            .map(|tile| format!("{} {}", tile.item, quoted(tile)))
+            .collect();
+        let head = self.painted("1", &format!("  fork {fork}"));
+        writeln!(self.out, "{head}  {}", options.join("   "))?;
+        self.out.flush()
+    }
+
+    fn answered(&mut self, line: &ForkLine) -> io::Result<()> {
+        self.fresh_line()?;
+        let taken = line.taken.and_then(|item| line.options.get(item));
+        let what = taken.map_or_else(
+            || line.ending.clone(),
+            |(tile, posterior)| format!("{} (p = {posterior:.2})", quoted(tile)),
+        );
+        let who = match line.chooser {
+            Chooser::Human => self.painted("32", "person"),
+            Chooser::Imitator => self.painted("36", "imitator"),
+            Chooser::Model => self.painted("33", "model"),
+        };
+        let (flashes, looks) = line.evidence;
+        let ending = if line.taken.is_some() && line.ending != "committed" {
+            format!(", {}", line.ending)
+        } else {
+            String::new()
+        };
+        writeln!(
+            self.out,
+            "    -> {who}: {what}{ending}   {:.2} s, {flashes} flashes, {looks} gaze updates",
+            line.seconds
+        )?;
+        self.out.flush()
+    }
+
+    fn note(&mut self, note: &str) -> io::Result<()> {
+        self.fresh_line()?;
+        let note = self.painted("2", &safe(note));
+        writeln!(self.out, "  {note}")?;
+        self.out.flush()
+    }
+}
+
+fn quoted(tile: &OptionTile) -> String {
+    match tile.kind {
+        OptionKind::Branch => format!("“{}”", safe(&tile.text)),
+        _ => format!("[{}]", safe(&tile.text)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tile(item: i32, kind: OptionKind, text: &str) -> OptionTile {
+        OptionTile {
+            item,
+            kind,
+            text: text.into(),
+            x_deg: 0.0,
+            y_deg: 0.0,
+            w_deg: 1.0,
+            h_deg: 1.0,
+        }
+    }
+
+    #[test]
+    fn a_fork_is_shown_with_options_chooser_and_evidence() {
+        let mut view = Terminal::plain(Vec::new());
+        let tiles = [
+            tile(0, OptionKind::Branch, "found a key"),
+            tile(1, OptionKind::Other, "other"),
+        ];
+        view.text("Mira").unwrap();
+        view.asked(3, &tiles).unwrap();
+        let line = ForkLine {
+            fork: 3,
+            options: tiles.into_iter().zip([0.97, 0.03]).collect(),
+            taken: Some(0),
+            chooser: Chooser::Human,
+            ending: "committed".into(),
+            seconds: 1.5,
+            evidence: (9, 4),
+        };
+        view.answered(&line).unwrap();
+        let shown = String::from_utf8(view.into_inner()).unwrap();
+        assert_eq!(
+            shown,
+            "Mira\n  fork 3  0 “found a key”   1 [other]\n    -> person: “found a key” (p = 0.97)   1.50 s, 9 flashes, 4 gaze updates\n"
+        );
+    }
+
+    #[test]
+    fn escape_sequences_in_foreign_text_are_not_obeyed() {
+        let mut view = Terminal::plain(Vec::new());
+        view.text("a\x1b[2Jb\u{7}").unwrap();
+        assert_eq!(
+            String::from_utf8(view.into_inner()).unwrap(),
+            "a\u{fffd}[2Jb\u{fffd}"
+        );
+    }
+}
