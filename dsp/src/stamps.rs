@@ -244,7 +244,7 @@ impl StampGuard {
         if since_last == 0.0 {
             return StampVerdict::Drop(Dropped::Duplicate);
         }
-        if since_last < 0.0 || since_last > FAR_FUTURE_S {
+        if !(0.0..=FAR_FUTURE_S).contains(&since_last) {
             return self.suspicious(stamp_s, line);
         }
         self.suspect = None;
@@ -332,10 +332,9 @@ impl StampGuard {
             }
             return self.next_in_block(line);
         }
-        if since_last < 0.0 || since_last > FAR_FUTURE_S {
+        if !(0.0..=FAR_FUTURE_S).contains(&since_last) {
             // A new clock: nothing to spread between, so the block that begins is unanchored.
-            let verdict = self.suspicious_block(stamp_s, line, since_last);
-            return verdict;
+            return self.suspicious_block(stamp_s, line, since_last);
         }
         self.suspect = None;
         // The block that has just ended should have ended at its stamp.
