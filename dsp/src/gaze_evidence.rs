@@ -35,7 +35,7 @@ pub struct DwellModel {
     pub sd_deg: f64,
     /// Probability that a fixation has nothing to do with the tile that is meant, 0.001..=0.999.
     pub outlier: f64,
-    /// Area over which such fixations spread, square degrees, 1..=1e5: the screen.
+    /// Area over which such fixations spread, square degrees, 1..=1e5: the screen, or the region of the tiles.
     pub area_deg2: f64,
     /// Time whose fixation counts as one independent observation, seconds, 0.02..=10.
     pub unit_s: f64,
@@ -50,17 +50,18 @@ pub struct DwellModel {
 }
 
 impl Default for DwellModel {
-    /// An error of 0.8 degrees, 0.2 of fixations elsewhere on a screen of 48 x 27 degrees, 0.25 s per observation; reading at 240 words a minute
-    /// plus 0.1 s per tile, weighted 0.15; 5 nats at most.
+    /// Made for a few tiles before anything is fitted: an error of 0.8 degrees, a third of fixations elsewhere in the region of the tiles
+    /// (400 square degrees), 0.3 s per observation; reading at 240 words a minute plus 0.1 s per tile, weighted 0.05, so that a first pass over one
+    /// tile says less than 1 nat; 5 nats at most.
     fn default() -> Self {
         Self {
             sd_deg: 0.8,
-            outlier: 0.2,
-            area_deg2: 48.0 * 27.0,
-            unit_s: 0.25,
+            outlier: 0.33,
+            area_deg2: 400.0,
+            unit_s: 0.3,
             reading_s_per_word: 0.25,
             reading_base_s: 0.1,
-            reading_weight: 0.15,
+            reading_weight: 0.05,
             clip_nats: 5.0,
         }
     }

@@ -136,7 +136,7 @@ proptest! {
         if sorted {
             stamps.sort_by(f64::total_cmp);
         }
-        let mut guard = StampGuard::new(hz(250.0), rule).unwrap();
+        let mut guard = StampGuard::new(hz(250.0), rule);
         let first: Vec<StampVerdict> = stamps.iter().map(|t| guard.push(*t)).collect();
         let mut last_s = f64::NEG_INFINITY;
         let mut taken = 0;
