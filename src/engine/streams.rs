@@ -32,8 +32,16 @@ impl Streams {
             let stream = network.resolve(pins, wait)?;
             Ok(Box::new(LslSamples::open(&stream, OPEN_TIMEOUT)?))
         };
-        let eeg = plan.eeg.as_ref().map(|eeg| samples(&eeg.pins)).transpose()?;
-        let gaze = plan.gaze.as_ref().map(|gaze| samples(&gaze.pins)).transpose()?;
+        let eeg = plan
+            .eeg
+            .as_ref()
+            .map(|eeg| samples(&eeg.pins))
+            .transpose()?;
+        let gaze = plan
+            .gaze
+            .as_ref()
+            .map(|gaze| samples(&gaze.pins))
+            .transpose()?;
         let keys = match &plan.keys {
             Some(keys) => {
                 let stream = network.resolve(&keys.pins, wait)?;
@@ -54,7 +62,10 @@ impl Streams {
             }
         }
         if let (Some(source), Some(section)) = (&self.gaze, &plan.gaze) {
-            for label in [&section.x, &section.y].into_iter().chain(&section.confidence) {
+            for label in [&section.x, &section.y]
+                .into_iter()
+                .chain(&section.confidence)
+            {
                 channel(source.spec(), label)?;
             }
         }
@@ -67,19 +78,25 @@ impl Streams {
 /// # Errors
 /// [`SourceError::Mismatch`] that lists the labels there are.
 pub fn channel(spec: &StreamSpec, label: &str) -> Result<usize, SourceError> {
-    spec.labels.iter().position(|found| found == label).ok_or_else(|| SourceError::Mismatch {
-        name: spec.name.clone(),
-        what: "a channel label",
-        expected: format!("'{label}'"),
-        actual: spec.labels.join(", "),
-    })
+    spec.labels
+        .iter()
+        .position(|found| found == label)
+        .ok_or_else(|| SourceError::Mismatch {
+            name: spec.name.clone(),
+            what: "a channel label",
+            expected: format!("'{label}'"),
+            actual: spec.labels.join(", "),
+        })
 }
 
 /// The engine's own marker stream; `session` makes its identity.
 ///
 /// # Errors
 /// [`SourceError::Lsl`] when no port is free.
-pub fn marker_outlet(network: Network, session: &str) -> Result<(StreamSpec, Box<dyn MarkerSink>), SourceError> {
+pub fn marker_outlet(
+    network: Network,
+    session: &str,
+) -> Result<(StreamSpec, Box<dyn MarkerSink>), SourceError> {
     let spec = StreamSpec {
         name: MARKER_STREAM.into(),
         kind: "Markers".into(),
