@@ -475,7 +475,10 @@ impl Plan {
             &self.session,
             &self.screen,
             &self.filter,
-            &self.epoch, &self.writer, &self.ask, &self.budget,
+            &self.epoch,
+            &self.writer,
+            &self.ask,
+            &self.budget,
         ];
         for section in sections {
             all.extend(section.numbers());

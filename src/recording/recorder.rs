@@ -516,36 +516,38 @@ impl<M: Medium> RecorderThread<M> {
     fn take_samples(&mut self) {
         let keys: Vec<Key> = self.lanes.keys().copied().collect();
         for key in keys {
-            // What stands in the ring now, not what is pushed meanwhile.
-            loop {
-                let Some(lane) = self.lanes.get_mut(&key) else {
-                    break;
-                };
-                let Some(drain) = &mut lane.drain else { break };
-                let taken = drain.drain(DRAIN_SAMPLES, &mut self.stamps, &mut self.data);
-                if taken == 0 {
-                    break;
-                }
-                let before = self
-                    .writer
-                    .totals()
-                    .map(|totals| totals.samples)
-                    .sum::<u64>();
-                let written = match lane.stream {
-                    Some(stream) => self.writer.floats(stream, &self.stamps, &self.data),
-                    None => Ok(()),
-                };
-                let after = self
-                    .writer
-                    .totals()
-                    .map(|totals| totals.samples)
-                    .sum::<u64>();
-                self.count(key, (taken as u64).saturating_sub(after - before), written);
-                if taken < DRAIN_SAMPLES {
-                    break;
-                }
-            }
+            // Until a ring is nearly empty; what is pushed meanwhile can wait for the next round.
+            while self.take_block(key) == DRAIN_SAMPLES {}
         }
+    }
+
+    /// Moves one block of samples from a stream's ring to the file; says how many there were.
+    fn take_block(&mut self, key: Key) -> usize {
+        let Some(lane) = self.lanes.get_mut(&key) else {
+            return 0;
+        };
+        let Some(drain) = &mut lane.drain else {
+            return 0;
+        };
+        let taken = drain.drain(DRAIN_SAMPLES, &mut self.stamps, &mut self.data);
+        if taken > 0 {
+            let stream = lane.stream;
+            let before = self.samples_of(stream);
+            let written = match stream {
+                Some(stream) => self.writer.floats(stream, &self.stamps, &self.data),
+                None => Ok(()),
+            };
+            let lost = taken as u64 - (self.samples_of(stream) - before);
+            self.count(key, lost, written);
+        }
+        taken
+    }
+
+    fn samples_of(&self, stream: Option<StreamId>) -> u64 {
+        self.writer
+            .totals()
+            .find(|totals| Some(totals.stream) == stream)
+            .map_or(0, |totals| totals.samples)
     }
 
     fn write_offsets(&mut self, now: Instant) {

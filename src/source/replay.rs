@@ -221,7 +221,7 @@ impl Position {
         let rest = stream.stamps.iter().skip(self.next + 1);
         // The first is due even if sleeping ended a moment early; a stamp that is no number is due with those before.
         Ok((1 + rest
-            .take_while(|stamp| !(**stamp > now_s))
+            .take_while(|stamp| **stamp <= now_s || stamp.is_nan())
             .take(max)
             .count())
         .min(max))
