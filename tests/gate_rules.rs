@@ -228,6 +228,23 @@ fn a_key_press_that_names_no_single_option_is_ignored_and_counted() {
 }
 
 #[test]
+fn flashes_of_fillers_do_not_count_towards_the_evidence_a_commit_needs() {
+    let mut gate = gate(|config| config.evidence_items_min = 2);
+    for seq in 0..5 {
+        // Options are 0 to 3; 4 and 9 are fillers, whatever the brain made of them.
+        gate.evidence(&flash(seq, 10.1, 4 + 5 * (seq as usize % 2), 4.0), at(10.2));
+    }
+    assert_eq!(gate.items(Source::P300), 0);
+    let one = gate.evidence(&flash(5, 10.2, 0, 4.5), at(10.3));
+    assert!(matches!(one, Verdict::Waiting { .. }), "{one:?}");
+    let two = gate.evidence(&flash(6, 10.3, 1, -4.5), at(10.4));
+    assert!(
+        matches!(two, Verdict::Committed { option: 0, .. }),
+        "{two:?}"
+    );
+}
+
+#[test]
 fn a_source_of_no_reliability_has_no_say() {
     let mut gate = gate(|config| config.gaze.reliability = 0.0);
     let prior = *gate.prior();

@@ -186,6 +186,7 @@ fn what_is_no_session_is_refused_with_the_reason() {
     ] {
         let mut document = serde_json::to_value(manifest()).unwrap();
         document[key] = value;
+        document["of_a_later_version"] = true.into();
         std::fs::write(&file, document.to_string()).unwrap();
         assert!(reason().contains(word), "{}", reason());
     }

@@ -61,7 +61,7 @@ const EVIDENCE_ITEMS_MIN: Limit = Limit {
     min: 1.0,
     max: 1000.0,
     default: 2.0,
-    about: "items of evidence that must have come before a commit (a key press needs none)",
+    about: "items of evidence that tell options apart, before a commit (a key press needs none)",
 };
 const HUMAN_LEAD_NATS_MIN: Limit = Limit {
     key: "gate.human_lead_nats_min",
@@ -194,7 +194,7 @@ pub struct GateConfig {
     pub timeout_s: f64,
     /// What is to happen then.
     pub timeout_policy: TimeoutPolicy,
-    /// Items of evidence that must have come before a commit.
+    /// Items of evidence, flashes of fillers not counted, that must have come before a commit.
     pub evidence_items_min: u32,
     /// Lead of the committed option in the person's evidence alone, nats.
     pub human_lead_nats_min: f64,
