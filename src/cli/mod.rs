@@ -1,6 +1,9 @@
 //! Commands: what was typed becomes a validated plan, then runs. stdout is data, stderr is talk.
 
+pub mod calibrate;
 pub mod exit;
+pub mod recorded;
+pub mod score;
 pub mod signals;
 pub mod simulate;
 pub mod streams;
