@@ -1,7 +1,11 @@
 //! Commands: what was typed becomes a validated plan, then runs. stdout is data, stderr is talk.
 
+pub mod calibrate;
 pub mod exit;
+pub mod play;
+pub mod recorded;
 pub mod replay_publish;
+pub mod score;
 pub mod signals;
 pub mod simulate;
 pub mod streams;
