@@ -1,6 +1,8 @@
 //! Commands: what was typed becomes a validated plan, then runs. stdout is data, stderr is talk.
 
 pub mod exit;
+pub mod generate;
+pub mod model;
 pub mod signals;
 pub mod simulate;
 pub mod streams;
