@@ -2,6 +2,8 @@
 
 pub mod calibrate;
 pub mod exit;
+pub mod generate;
+pub mod model;
 pub mod play;
 pub mod recorded;
 pub mod replay_publish;
