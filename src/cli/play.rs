@@ -175,8 +175,6 @@ pub fn conclude(left: &Left, truth: Option<&Path>) -> Result<Summary, Failure> {
     left.folder
         .write_json(SessionFile::Summary, &summary)
         .map_err(|error| failed(anyhow::Error::new(error)))?;
-    crate::report::write(left.folder.path(), truth.as_ref())
-        .map_err(|error| failed(anyhow::Error::new(error)))?;
     Ok(summary)
 }
 
