@@ -2,7 +2,11 @@
 
 pub mod calibrate;
 pub mod exit;
+pub mod generate;
+pub mod model;
+pub mod play;
 pub mod recorded;
+pub mod replay_publish;
 pub mod score;
 pub mod signals;
 pub mod simulate;

@@ -56,6 +56,9 @@ pub struct Args {
     /// Share of forks that the person answers by key as well, 0 to 1
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     pub key_share: f64,
+    /// How fast the person reads and decides, 0.5 to 2
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
+    pub pace: f64,
     /// A fault: railed=Pz, flat=Oz, nan=Cz@10+0.5 or gap@30+2 (start and length in seconds); may be repeated
     #[arg(long = "fault", value_name = "FAULT", value_parser = fault)]
     pub faults: Vec<Fault>,
@@ -189,6 +192,7 @@ impl Args {
             gaze_rate_hz: self.gaze_rate,
             goals: self.goals.clone(),
             key_share: self.key_share,
+            pace: self.pace,
             faults: self.faults.clone(),
             ..SimSettings::default()
         };

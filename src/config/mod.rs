@@ -14,7 +14,9 @@ pub use limits::{explain, limits};
 
 use crate::choice::FlashSettings;
 use crate::choice::ProtocolSettings;
+use crate::decode::WriterSettings;
 use crate::gate::{GateSettings, SettingsError};
+use crate::marker::{OptionKind, OptionTile};
 use crate::source::SourceError;
 use crate::source::pins::Pins;
 
@@ -126,6 +128,54 @@ section!(
         length_s: f64 = "length_s",
     }
 );
+section!(
+    /// How the model writes, and how it looks for forks.
+    WriterSection, "writer" {
+        /// Sampling temperature of banal tokens; 0 is greedy.
+        temperature: f64 = "temperature",
+        /// Mass of the likeliest tokens that are drawn from.
+        top_p: f64 = "top_p",
+        /// Tokens of one text, at most.
+        tokens_max: u32 = "tokens_max",
+        /// How far back the model looks, tokens.
+        context_tokens_max: u32 = "context_tokens_max",
+        /// Cheap test for a fork: least probability of the second likeliest token.
+        second_mass_min: f64 = "second_mass_min",
+        /// Cheap test for a fork: least mass of the three likeliest together.
+        top3_mass_min: f64 = "top3_mass_min",
+        /// Least mass of a meaning that is offered.
+        meaning_mass_min: f64 = "meaning_mass_min",
+        /// Length of a phrase without a stop, tokens.
+        phrase_tokens_max: u32 = "phrase_tokens_max",
+        /// Tokens decoded ahead on each branch while the person decides.
+        ready_tokens_max: u32 = "ready_tokens_max",
+        /// Choices that can be taken back.
+        undo_depth: u32 = "undo_depth",
+    }
+);
+section!(
+    /// How long the person may read before flashes begin.
+    AskSection, "ask" {
+        /// Time before the first word, seconds.
+        reading_base_s: f64 = "reading_base_s",
+        /// Time for each word on the branch tiles, seconds.
+        reading_s_per_word: f64 = "reading_s_per_word",
+    }
+);
+
+impl AskSection {
+    /// Expected time to read the branches on these tiles, seconds.
+    #[must_use]
+    pub fn reading_s(&self, tiles: &[OptionTile]) -> f64 {
+        let words: usize = tiles
+            .iter()
+            .filter(|tile| tile.kind == OptionKind::Branch)
+            .map(|tile| tile.text.split_whitespace().count())
+            .sum();
+        self.reading_base_s + self.reading_s_per_word * words as f64
+    }
+}
+
 section!(
     /// Latency budgets per stage.
     BudgetSection, "budget" {
@@ -276,8 +326,6 @@ pub struct ModelSection {
     pub path: Option<PathBuf>,
     /// Text to go on from.
     pub prompt: String,
-    /// Sampling temperature of banal tokens; 0 is greedy.
-    pub temperature: f64,
     /// How fast text that needs no choice appears.
     pub pace_tokens_per_s: f64,
 }
@@ -287,7 +335,6 @@ impl Default for ModelSection {
         Self {
             path: None,
             prompt: String::new(),
-            temperature: default_of("model.temperature"),
             pace_tokens_per_s: default_of("model.pace_tokens_per_s"),
         }
     }
@@ -343,6 +390,12 @@ pub struct Plan {
     /// Language model.
     #[serde(default)]
     pub model: ModelSection,
+    /// How the model writes.
+    #[serde(default)]
+    pub writer: WriterSection,
+    /// How long the person may read before flashes begin.
+    #[serde(default)]
+    pub ask: AskSection,
     /// When the person is asked.
     #[serde(default)]
     pub protocol: ProtocolSettings,
@@ -412,18 +465,19 @@ impl Plan {
                 f64::from(self.calibration.check_points),
             ),
             ("calibration.point_s", self.calibration.point_s),
-            ("model.temperature", self.model.temperature),
             ("model.pace_tokens_per_s", self.model.pace_tokens_per_s),
             ("realtime.priority", f64::from(self.realtime.priority)),
         ];
         if let Some(gaze) = &self.gaze {
             all.push(("gaze.confidence_min", gaze.confidence_min));
         }
-        let sections: [&dyn Checked; 5] = [
+        let sections: [&dyn Checked; 7] = [
             &self.session,
             &self.screen,
             &self.filter,
             &self.epoch,
+            &self.writer,
+            &self.ask,
             &self.budget,
         ];
         for section in sections {
@@ -462,6 +516,9 @@ impl Plan {
                 self.filter.low_hz, self.filter.high_hz
             ));
         }
+        if let Err(error) = self.writer_settings().check() {
+            return contradiction(error.to_string());
+        }
         if ![5, 9, 13].contains(&self.calibration.points) {
             return contradiction(format!(
                 "calibration.points = {} must be 5, 9 or 13",
@@ -469,6 +526,29 @@ impl Plan {
             ));
         }
         Ok(())
+    }
+
+    /// The writer's settings: those of the plan, the session's seed, and the protocol's budget of questions, so that the
+    /// detector does not look for forks that would not be asked.
+    #[must_use]
+    pub fn writer_settings(&self) -> WriterSettings {
+        let (writer, protocol) = (&self.writer, self.protocol.config());
+        WriterSettings {
+            seed: self.session.seed,
+            temperature: writer.temperature,
+            top_p: writer.top_p,
+            tokens_max: writer.tokens_max as usize,
+            context_tokens_max: writer.context_tokens_max as usize,
+            second_mass_min: writer.second_mass_min,
+            top3_mass_min: writer.top3_mass_min,
+            meaning_mass_min: writer.meaning_mass_min,
+            phrase_tokens_max: writer.phrase_tokens_max as usize,
+            ready_tokens_max: writer.ready_tokens_max as usize,
+            undo_depth: writer.undo_depth as usize,
+            questions_per_100_tokens_max: protocol.questions_per_100_tokens_max as usize,
+            distance_tokens_min: protocol.question_distance_tokens_min as usize,
+            ..WriterSettings::default()
+        }
     }
 
     /// The plan as TOML: every number stated, none hidden in a default.

@@ -1,1 +1,66 @@
 //! The language model: a Llama-shaped decode path, its KV tree of branches, and the fork detector.
+//!
+//! This is the only room that names candle and tokenizers. Nothing here knows of people, streams, clocks or threads: the
+//! [`Writer`] is a plain object that one thread owns.
+//!
+//! | part | what it does |
+//! |---|---|
+//! | [`Model`] | a verified Hugging Face folder in memory |
+//! | `forward`, `kernel`, `linear` | one step for several lines of text at once |
+//! | `kv` | keys and values as a tree: branches share what was before them, a commit relinks |
+//! | `glance`, `rollout`, `meaning` | is there a fork here? cheap test, roll-outs, merging of wordings |
+//! | [`Writer`] | writes, stops at forks, decodes branches ahead, commits, takes back |
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//! use razvilka::decode::{Cancel, Model, Step, Writer, WriterSettings};
+//!
+//! let model = Arc::new(Model::load("SmolLM2-135M")?);
+//! let mut writer = Writer::new(model, WriterSettings::default())?;
+//! let cancel = Cancel::new();
+//! writer.start("Once upon a time")?;
+//! loop {
+//!     match writer.advance(&cancel)? {
+//!         Step::Text(text) => print!("{text}"),
+//!         Step::Fork(fork) => print!("{}", writer.go_on(fork.id)?.text),
+//!         Step::End(_) | Step::Cancelled => break,
+//!     }
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod ask;
+mod cancel;
+mod config;
+mod distribution;
+mod error;
+mod forward;
+mod glance;
+#[cfg(test)]
+mod isolation;
+mod kernel;
+mod kv;
+mod line;
+mod linear;
+mod meaning;
+mod model;
+mod offer;
+mod rollout;
+#[cfg(test)]
+mod samples;
+mod settings;
+mod survey;
+mod text;
+mod weights;
+mod writer;
+
+pub use cancel::Cancel;
+pub use config::{Family, ModelConfig, RopeScaling};
+pub use error::{DecodeError, ModelError};
+pub use glance::Glance;
+pub use model::{Model, ModelCard};
+pub use settings::WriterSettings;
+pub use survey::Survey;
+pub use text::{TextStream, Tokens};
+pub use weights::ModelFile;
+pub use writer::{Commit, End, Stats, Step, Thought, Undone, Writer};

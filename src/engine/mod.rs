@@ -1,5 +1,70 @@
 //! The engine's control plane: it conducts calibration and session, and replays what was recorded.
 
+pub mod calibrate;
+pub mod conduct;
+pub mod latency;
 pub mod lines;
 pub mod question;
 pub mod streams;
+
+use crate::decode::DecodeError;
+use crate::gate::SettingsError;
+use crate::pipeline::scribe::ScribeError;
+use crate::recording::xdf::WriteError;
+use crate::session::{FolderError, LedgerError};
+use crate::source::SourceError;
+
+/// Why a session could not be begun, or ended early. Every message says what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// A stream cannot be used.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// A stream was lost in mid-session.
+    #[error(
+        "the {name} stream was lost; the session ended in order. Check the device and start again: what was recorded is whole up to here"
+    )]
+    Lost {
+        /// `eeg` or `gaze`.
+        name: &'static str,
+    },
+    /// A signal path cannot be built.
+    #[error(transparent)]
+    Line(#[from] lines::LineError),
+    /// The recording cannot be written.
+    #[error(transparent)]
+    Recording(#[from] WriteError),
+    /// The ledger cannot be written or read.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The session folder cannot be used.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The model cannot be used.
+    #[error(transparent)]
+    Model(#[from] DecodeError),
+    /// The decoder failed in mid-session.
+    #[error(
+        "the decoder failed: {0}. What was written is safe; start again from the session's text"
+    )]
+    Decoder(String),
+    /// A gate setting out of range.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// A thread cannot be made, or a file not be written.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// A defect of ours.
+    #[error("internal fault: {0}. Please report it with the session folder")]
+    Internal(&'static str),
+}
+
+impl From<ScribeError> for EngineError {
+    fn from(error: ScribeError) -> Self {
+        match error {
+            ScribeError::Decode(error) => Self::Model(error),
+            ScribeError::Thread(error) => Self::Io(error),
+        }
+    }
+}

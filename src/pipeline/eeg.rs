@@ -6,9 +6,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use razvilka_dsp::DspError;
 use razvilka_dsp::eeg::{EegPath, EegSpec, ScoredFlash};
-use razvilka_dsp::epoch::EpochStatus;
-use razvilka_dsp::error::DspError;
+use razvilka_dsp::epoch::{EpochStatus, ScorerRefused};
 use razvilka_dsp::mask::ChannelMask;
 use razvilka_dsp::score::{LinearScorer, ScoreDensity};
 use razvilka_dsp::units::{LslTime, MonoTime};
@@ -30,6 +30,18 @@ pub struct EegLine {
     select: Vec<usize>,
     stream_channels: usize,
     picked: Vec<f32>,
+    waiting: Option<(LinearScorer, ScoreDensity)>,
+}
+
+/// Why a line cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub enum EegLineError {
+    /// The path cannot be built.
+    #[error(transparent)]
+    Path(#[from] DspError),
+    /// The scorer was fitted to another kind of epoch.
+    #[error(transparent)]
+    Scorer(#[from] ScorerRefused),
 }
 
 /// A flash with its evidence.
@@ -49,19 +61,26 @@ impl EegLine {
     /// A line for a stream of `stream_channels` channels, of which those in `select` are used, in this order.
     ///
     /// # Errors
-    /// [`DspError`] when the path cannot be built or the scorer has another shape.
+    /// [`EegLineError`] when the path cannot be built or the scorer has another shape.
     pub fn prepare(
         spec: EegSpec,
         select: Vec<usize>,
         stream_channels: usize,
         scorer: LinearScorer,
         density: ScoreDensity,
-    ) -> Result<Self, DspError> {
+    ) -> Result<Self, EegLineError> {
         let mut path = EegPath::prepare(spec)?;
         // A path that has opened no epoch holds no scorer back.
         let _ = path.set_scorer(scorer)?;
         let picked = vec![0.0; select.len()];
-        Ok(Self { path, density, select, stream_channels, picked })
+        Ok(Self {
+            path,
+            density,
+            select,
+            stream_channels,
+            picked,
+            waiting: None,
+        })
     }
 
     /// The path inside.
@@ -71,13 +90,29 @@ impl EegLine {
     }
 
     /// Takes a scorer and its densities for flashes from now on; gives back what must be dropped elsewhere.
-    pub fn set_scorer(&mut self, (scorer, density): (LinearScorer, ScoreDensity)) -> Option<LinearScorer> {
-        self.density = density;
+    ///
+    /// While epochs of the scorer before the present one are open, the new one waits.
+    pub fn set_scorer(
+        &mut self,
+        (scorer, density): (LinearScorer, ScoreDensity),
+    ) -> Option<LinearScorer> {
         match self.path.set_scorer(scorer) {
-            Ok(Ok(old)) => old,
-            Ok(Err(busy)) => Some(busy.0),
-            Err(_) => None,
+            Ok(old) => {
+                self.density = density;
+                old
+            }
+            Err(ScorerRefused::Busy(scorer)) => self
+                .waiting
+                .replace((scorer, density))
+                .map(|(superseded, _)| superseded),
+            Err(ScorerRefused::Shape { scorer, .. }) => Some(scorer),
         }
+    }
+
+    /// Offers a scorer that waits once more.
+    fn offer_waiting(&mut self) -> Option<LinearScorer> {
+        let waiting = self.waiting.take()?;
+        self.set_scorer(waiting)
     }
 
     /// Announces a flash; its onset is on the EEG stream's clock. `false` when it cannot be scored.
@@ -103,7 +138,12 @@ impl EegLine {
             let clean = scored.status == EpochStatus::Clean;
             let evidence = scored.score.filter(|_| clean).and_then(|score| {
                 let llr_nats = self.density.llr(score)?;
-                Some(FlashEvidence { id: FlashId(scored.id), scored, score, llr_nats })
+                Some(FlashEvidence {
+                    id: FlashId(scored.id),
+                    scored,
+                    score,
+                    llr_nats,
+                })
             });
             if evidence.is_some() {
                 return evidence;
@@ -204,8 +244,10 @@ impl StepTimes {
 
     /// Notes one block.
     pub fn note(&mut self, stamp: LslTime, pulled: MonoTime, scored: MonoTime) {
-        self.stamp_to_pulled.saturating_record(pulled.nanos_since(rt::mono_of(stamp)).max(1));
-        self.pulled_to_scored.saturating_record(scored.nanos_since(pulled).max(1));
+        self.stamp_to_pulled
+            .saturating_record(pulled.nanos_since(rt::mono_of(stamp)).max(1));
+        self.pulled_to_scored
+            .saturating_record(scored.nanos_since(pulled).max(1));
     }
 }
 
@@ -220,7 +262,15 @@ impl EegStage {
     #[must_use]
     pub fn new(line: EegLine, ports: EegPorts, watch: Arc<EegWatch>, offset_s: f64) -> Self {
         let lease = Lease { epoch: 0 };
-        Self { line, ports, watch, offset_s, lease, rejected: 0, steps: StepTimes::new() }
+        Self {
+            line,
+            ports,
+            watch,
+            offset_s,
+            lease,
+            rejected: 0,
+            steps: StepTimes::new(),
+        }
     }
 
     /// The line and the latencies, after the thread has ended.
@@ -232,10 +282,13 @@ impl EegStage {
 
 impl Stage for EegStage {
     fn block(&mut self, stamps: &[f64], data: &[f32], pulled: MonoTime) {
-        while let Some(scorer) = self.ports.scorers.try_pop() {
-            if let Some(old) = self.line.set_scorer(scorer)
-                && let Err(old) = self.ports.retired.try_push(old)
-            {
+        loop {
+            let old = match self.ports.scorers.try_pop() {
+                Some(scorer) => self.line.set_scorer(scorer),
+                None => self.line.offer_waiting(),
+            };
+            let Some(old) = old else { break };
+            if let Err(old) = self.ports.retired.try_push(old) {
                 // The way back holds more scorers than can be under way; leaking one is better than freeing it here.
                 std::mem::forget(old);
             }
@@ -249,7 +302,9 @@ impl Stage for EegStage {
         for (stamp, sample) in stamps.iter().zip(data.chunks_exact(channels)) {
             self.line.sample(*stamp, sample);
             while let Some(found) = self.line.next(&mut self.rejected) {
-                let Ok(at) = LslTime::new(found.scored.last_s + self.offset_s) else { continue };
+                let Ok(at) = LslTime::new(found.scored.last_s + self.offset_s) else {
+                    continue;
+                };
                 let mut trace = Trace::default();
                 trace.mark(Place::Stamp, rt::mono_of(at).as_nanos());
                 trace.mark(Place::Pulled, pulled.as_nanos());
@@ -267,12 +322,17 @@ impl Stage for EegStage {
                 self.ports.lane.send(item);
             }
         }
-        if let Some(stamp) = stamps.last().and_then(|stamp| LslTime::new(stamp + self.offset_s).ok()) {
+        if let Some(stamp) = stamps
+            .last()
+            .and_then(|stamp| LslTime::new(stamp + self.offset_s).ok())
+        {
             self.steps.note(stamp, pulled, rt::now());
         }
         self.watch.publish_bad(&self.line.path.quality().bad());
         self.watch.rejected.store(self.rejected, Ordering::Relaxed);
-        self.watch.settled.store(self.line.path.next_sample().0, Ordering::Relaxed);
+        self.watch
+            .settled
+            .store(self.line.path.next_sample().0, Ordering::Relaxed);
     }
 }
 
@@ -280,5 +340,12 @@ impl Stage for EegStage {
 #[must_use]
 pub fn flash_evidence(found: &FlashEvidence, lease: Lease, at: LslTime) -> Evidence {
     let seq = u64::from(found.id.number());
-    Evidence::flash(found.id.fork(), lease, seq, at, usize::from(found.id.item()), found.llr_nats)
+    Evidence::flash(
+        found.id.fork(),
+        lease,
+        seq,
+        at,
+        usize::from(found.id.item()),
+        found.llr_nats,
+    )
 }

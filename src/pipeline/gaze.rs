@@ -73,28 +73,40 @@ impl GazeReading {
         }
     }
 
-    /// One sample in degrees from the centre, x to the right, y downwards, before the map; whether the tracker believes it.
+    /// One sample in the tracker's own unit; whether the tracker believes it.
     #[must_use]
-    pub fn degrees(&self, sample: &[f32]) -> (f64, f64, bool) {
-        let channel = |index: usize| sample.get(index).map_or(f64::NAN, |value| f64::from(*value));
+    pub fn raw(&self, sample: &[f32]) -> (f64, f64, bool) {
+        let channel = |index: usize| {
+            sample
+                .get(index)
+                .map_or(f64::NAN, |value| f64::from(*value))
+        };
         let (x, y) = (channel(self.x), channel(self.y));
         let believed = self.confidence.is_none_or(|index| {
             sample
                 .get(index)
                 .is_some_and(|confidence| *confidence >= self.confidence_min)
         });
+        (x, y, believed && x.is_finite() && y.is_finite())
+    }
+
+    /// A position in the tracker's unit as degrees from the centre, by the geometry of the screen alone: for a tracker
+    /// that is calibrated by itself.
+    #[must_use]
+    pub fn degrees(&self, x: f64, y: f64) -> (f64, f64) {
         let angle = |share: f64, size_cm: f64| {
-            ((share - 0.5) * size_cm / self.distance_cm).atan().to_degrees()
+            ((share - 0.5) * size_cm / self.distance_cm)
+                .atan()
+                .to_degrees()
         };
-        let (x_deg, y_deg) = match self.units {
+        match self.units {
             GazeUnits::Degrees => (x, y),
             GazeUnits::Normalised => (angle(x, self.width_cm), angle(y, self.height_cm)),
             GazeUnits::Pixels => (
                 angle(x / self.width_px, self.width_cm),
                 angle(y / self.height_px, self.height_cm),
             ),
-        };
-        (x_deg, y_deg, believed && x_deg.is_finite() && y_deg.is_finite())
+        }
     }
 }
 
@@ -137,7 +149,7 @@ pub struct GazeWord {
 /// The pure part: from raw samples to words about the tiles.
 pub struct GazeLine {
     reading: GazeReading,
-    map: GazeMap,
+    map: Option<GazeMap>,
     detector: VelocityThreshold,
     dwell: DwellEvidence,
     up: Option<Tiles>,
@@ -150,13 +162,14 @@ pub struct GazeLine {
 }
 
 impl GazeLine {
-    /// A line for a tracker of about `rate`.
+    /// A line for a tracker of about `rate`. `map` leads from the tracker's unit to degrees; without one the geometry of the
+    /// screen does.
     ///
     /// # Errors
     /// [`DspError`] when rate or model are out of range.
     pub fn prepare(
         reading: GazeReading,
-        map: GazeMap,
+        map: Option<GazeMap>,
         model: DwellModel,
         rate: Hertz,
     ) -> Result<Self, DspError> {
@@ -196,16 +209,21 @@ impl GazeLine {
             self.up = self.dwell.reset(shown).is_ok().then_some(tiles);
             self.number = 0;
         }
-        let (x_deg, y_deg, valid) = self.reading.degrees(sample);
-        let (x_deg, y_deg) = if valid {
-            self.map.apply(x_deg, y_deg)
-        } else {
-            (f64::NAN, f64::NAN)
+        let (x, y, valid) = self.reading.raw(sample);
+        let (x_deg, y_deg) = match &self.map {
+            _ if !valid => (f64::NAN, f64::NAN),
+            Some(map) => map.apply(x, y),
+            None => self.reading.degrees(x, y),
         };
         let (up, dwell, tell_every) = (self.up, &mut self.dwell, self.tell_every);
         let mut tell = false;
         let counts = |fixation: &Fixation| up.is_some_and(|tiles| fixation.onset_s >= tiles.from_s);
-        let sample = GazeSample { t_s: stamp_s, x_deg, y_deg, valid };
+        let sample = GazeSample {
+            t_s: stamp_s,
+            x_deg,
+            y_deg,
+            valid,
+        };
         self.detector.push(sample, &mut |event| match event {
             GazeEvent::Label(_) => {}
             GazeEvent::Start(fixation) => {
@@ -250,7 +268,13 @@ impl GazeLine {
 #[must_use]
 pub fn gaze_evidence(word: &GazeWord) -> Option<Evidence> {
     let at = LslTime::new(word.at_s + word.offset_s).ok()?;
-    Some(Evidence::gaze(word.fork, word.lease, word.number, at, word.ln_lik))
+    Some(Evidence::gaze(
+        word.fork,
+        word.lease,
+        word.number,
+        at,
+        word.ln_lik,
+    ))
 }
 
 /// What the control plane may look at while the gaze thread runs.
@@ -305,7 +329,16 @@ impl GazeStage {
         offset_s: f64,
     ) -> Self {
         let steps = StepTimes::new();
-        Self { line, orders, lane, watch, channels, offset_s, newest_s: None, steps }
+        Self {
+            line,
+            orders,
+            lane,
+            watch,
+            channels,
+            offset_s,
+            newest_s: None,
+            steps,
+        }
     }
 
     /// The latencies, after the thread has ended.
@@ -333,7 +366,13 @@ impl Stage for GazeStage {
             trace.mark(Place::Stamp, rt::mono_of(evidence.at).as_nanos());
             trace.mark(Place::Pulled, pulled.as_nanos());
             trace.mark(Place::Scored, rt::now().as_nanos());
-            self.lane.send(Item { evidence, trace, made: Made::Gaze { sample: word.sample } });
+            self.lane.send(Item {
+                evidence,
+                trace,
+                made: Made::Gaze {
+                    sample: word.sample,
+                },
+            });
         }
         if let Some(stamp) = stamps
             .last()
@@ -342,7 +381,11 @@ impl Stage for GazeStage {
             self.steps.note(stamp, pulled, rt::now());
         }
         self.watch.late.store(self.line.late(), Ordering::Relaxed);
-        self.watch.lost.store(self.line.detector.counts().invalid, Ordering::Relaxed);
-        self.watch.samples.store(self.line.sample, Ordering::Relaxed);
+        self.watch
+            .lost
+            .store(self.line.detector.counts().invalid, Ordering::Relaxed);
+        self.watch
+            .samples
+            .store(self.line.sample, Ordering::Relaxed);
     }
 }

@@ -1,3 +1,18 @@
 //! Real-time threads, rings and the latency trace.
+//!
+//! | file | thread | plane |
+//! |---|---|---|
+//! | [`inlet`] with [`eeg`], [`gaze`] | one per stream: pull, record, process, evidence | real-time |
+//! | [`decision`] | the gate | real-time |
+//! | [`scribe`] | the decoder | control, woken by the gate |
+//! | [`presenter`] | flashes and markers | control |
+//!
+//! Rings between them are bounded and lock-free; a full one drops the newest and counts it.
 
+pub mod decision;
+pub mod eeg;
+pub mod gaze;
+pub mod inlet;
+pub mod presenter;
+pub mod scribe;
 pub mod trace;

@@ -91,6 +91,7 @@ pub(super) struct Amplifier {
     hum_envelope: Drift,
     hum_wander: Drift,
     hum_phase: f64,
+    third_harmonic: f64,
     burst: Option<Burst>,
     muscle_low_pass: f64,
     pop_keep: f64,
@@ -161,6 +162,12 @@ impl Amplifier {
             hum_envelope: Drift::new(0.3, 20.0, step_s, &mut rng),
             hum_wander: Drift::new(0.02, 10.0, step_s, &mut rng),
             hum_phase: 0.0,
+            // Above half the rate an amplifier's anti-alias filter takes it out.
+            third_harmonic: if 3.0 * settings.mains_hz < 0.45 * settings.eeg_rate_hz {
+                0.15
+            } else {
+                0.0
+            },
             burst: None,
             muscle_low_pass: 0.0,
             pop_keep: (-step_s / 0.6).exp(),
@@ -215,7 +222,9 @@ impl Amplifier {
                     * (channel.eyes[0] * acting.gaze_deg[0]
                         + 0.4 * channel.eyes[1] * acting.gaze_deg[1]);
             let phase = self.hum_phase + channel.hum_phase;
-            uv += channel.hum_uv * hum_gain * (phase.sin() + 0.15 * (3.0 * phase).sin());
+            uv += channel.hum_uv
+                * hum_gain
+                * (phase.sin() + self.third_harmonic * (3.0 * phase).sin());
             uv += channel.muscle[muscle.0] * muscle.1;
             channel.pop_uv *= self.pop_keep;
             channel.drift_uv +=

@@ -191,6 +191,26 @@ mod tests {
     }
 
     #[test]
+    fn a_tired_person_answers_less_and_later() {
+        let peak = |tiredness| {
+            let mut evoked = Evoked::new(brain(), stream(3, "evoked"));
+            evoked.flash(Seen {
+                tiredness,
+                ..seen(0.0, 1.0)
+            });
+            (250..600)
+                .map(|ms| (evoked.at(0.001 * f64::from(ms)).p300, ms))
+                .max_by(|a, b| a.0.total_cmp(&b.0))
+                .unwrap()
+        };
+        let (fresh, tired) = (peak(0.0), peak(0.8));
+        assert!(
+            tired.0 < 0.8 * fresh.0 && tired.1 > fresh.1,
+            "{fresh:?} {tired:?}"
+        );
+    }
+
+    #[test]
     fn a_storm_of_flashes_stays_bounded() {
         let mut evoked = Evoked::new(brain(), stream(3, "evoked"));
         for n in 0..10_000 {

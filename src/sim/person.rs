@@ -3,39 +3,27 @@
 //! Everything the person does follows from what it was told and from its own random numbers; it draws them in the order
 //! in which things happen, so the same markers at the same times give the same person.
 
-use std::collections::VecDeque;
+mod looking;
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use crate::marker::{Event, GazePhase, Key, OptionKind, OptionTile, Outcome};
+use crate::marker::{Event, Key, OptionKind, OptionTile, Outcome};
 
 use super::agenda::{Agenda, Happening};
-use super::evoked::{Evoked, PERCEPTION_S, Seen};
-use super::eye::{Eye, Lids, Point, distance_deg};
+use super::evoked::{Evoked, Seen};
+use super::eye::{Eye, Lids, distance_deg};
 use super::noise::{gauss, log_normal, stream};
-use super::reading::{Fixation, read_fork};
+use super::reading::read_fork;
 use super::settings::SimSettings;
 use super::tiredness::Tiredness;
 use super::traits::PersonTraits;
 use super::wish::{Choice, Wish};
 use super::{ForkTruth, SimOutput};
+use looking::{Aim, hold};
 
-/// Most options the person looks at.
-const MAX_OPTIONS_SEEN: usize = 64;
 /// How much of the P300 is left while attention is gone.
 const LAPSED_ATTENTION: f64 = 0.15;
-
-/// What the eyes are doing.
-#[derive(Debug, Clone)]
-enum Aim {
-    /// Reading the growing text; the line and the place in it.
-    Roam { line: u32, x_deg: f64 },
-    /// Staying at a place, with small movements around it.
-    Hold { at: Point, scatter: Point },
-    /// Reading the options of a fork, before deciding.
-    Read(VecDeque<Fixation>),
-}
 
 /// A fork the person was asked at.
 #[derive(Debug, Clone)]
@@ -93,10 +81,7 @@ impl Person {
             lapsing: false,
             regret: false,
             forks_seen: 0,
-            aim: Aim::Roam {
-                line: 0,
-                x_deg: -9.0,
-            },
+            aim: Aim::start(),
             next_aim: None,
             turn: 0,
             fixation: 0,
@@ -154,7 +139,6 @@ impl Person {
     }
 
     fn perceive(&mut self, t_s: f64, stamp_s: f64, event: Event, scene: &mut Scene<'_>) {
-        self.tiredness.work(t_s, !self.paused);
         match event {
             Event::SessionStart { .. } => {
                 self.leave_fork(scene);
@@ -170,12 +154,7 @@ impl Person {
                 self.paused = true;
                 self.turn_to(t_s, self.roam(), scene);
             }
-            Event::GazePoint {
-                x_deg,
-                y_deg,
-                phase: GazePhase::Fit | GazePhase::Check,
-                ..
-            } => {
+            Event::GazePoint { x_deg, y_deg, .. } => {
                 self.calibrating = true;
                 self.turn_to(t_s, hold([x_deg, y_deg], [0.12, 0.12]), scene);
             }
@@ -200,11 +179,10 @@ impl Person {
                 item,
             } => self.be_answered(t_s, fork, outcome, item, scene),
             Event::Text { .. } => {}
-            Event::Pause { on } => {
-                self.paused = on;
-                self.tiredness.work(t_s, !on);
-            }
+            Event::Pause { on } => self.paused = on,
         }
+        // Any marker means that a session runs, even when its start was missed.
+        self.tiredness.work(t_s, !self.paused);
     }
 
     fn be_asked(&mut self, t_s: f64, fork: u64, options: Vec<OptionTile>, scene: &mut Scene<'_>) {
@@ -344,150 +322,6 @@ impl Person {
         });
     }
 
-    fn look_over(&mut self, mut options: Vec<OptionTile>) {
-        options.truncate(MAX_OPTIONS_SEEN);
-        options.retain(|o| {
-            [o.x_deg, o.y_deg, o.w_deg, o.h_deg]
-                .iter()
-                .all(|v| v.is_finite() && v.abs() < 180.0)
-        });
-        self.tiles = options;
-    }
-
-    /// Turns to something new after this person's latency.
-    fn turn_to(&mut self, t_s: f64, aim: Aim, scene: &mut Scene<'_>) {
-        self.turn += 1;
-        self.next_aim = Some(aim);
-        let slowing = 1.0 + 0.3 * self.tiredness.at(t_s);
-        let latency_s = log_normal(&mut self.rng, self.traits.saccade_latency_s * slowing, 0.18);
-        let left_s = (latency_s.clamp(0.1, 0.8) - PERCEPTION_S).max(0.0);
-        scene
-            .agenda
-            .enter(t_s + left_s, Happening::Reacts(self.turn));
-    }
-
-    fn react(&mut self, t_s: f64, scene: &mut Scene<'_>) {
-        let lands_s = scene.eye.lands_s();
-        if lands_s > t_s {
-            scene
-                .agenda
-                .enter(lands_s + 0.02, Happening::Reacts(self.turn));
-            return;
-        }
-        if let Some(aim) = self.next_aim.take() {
-            self.aim = aim;
-            self.next_fixation(t_s, scene);
-        }
-    }
-
-    /// Moves the eyes to the next place of the present aim.
-    fn next_fixation(&mut self, t_s: f64, scene: &mut Scene<'_>) {
-        let lands_s = scene.eye.lands_s();
-        if lands_s > t_s {
-            scene
-                .agenda
-                .enter(lands_s + 0.05, Happening::FixationEnds(self.fixation));
-            return;
-        }
-        self.fixation += 1;
-        let (next, last_of_fork) = self.aim_at();
-        let from = scene.eye.at(t_s);
-        let amplitude = distance_deg(from, next.at);
-        let gain = (0.94 + 0.035 * gauss(&mut self.rng)).clamp(0.82, 1.03);
-        let gain = if amplitude > 1.0 { gain } else { 1.0 };
-        let stray = 0.02 * amplitude;
-        let landing: Point = std::array::from_fn(|k| {
-            from[k] + gain * (next.at[k] - from[k]) + stray * gauss(&mut self.rng)
-        });
-        let vigour = self.vigour();
-        let lands_s = scene.eye.look(landing, t_s, vigour);
-        let correction_s = log_normal(&mut self.rng, 0.14, 0.2);
-        if distance_deg(landing, next.at) > 0.5 && correction_s < next.for_s {
-            scene.agenda.enter(
-                lands_s + correction_s,
-                Happening::Corrects(self.fixation, next.at),
-            );
-        }
-        let ends_s = lands_s + next.for_s;
-        scene
-            .agenda
-            .enter(ends_s, Happening::FixationEnds(self.fixation));
-        if last_of_fork {
-            let slowing = 1.0 + 0.4 * self.tiredness.at(t_s);
-            let decision_s = log_normal(&mut self.rng, self.traits.decision_s * slowing, 0.3);
-            scene
-                .agenda
-                .enter(ends_s + decision_s, Happening::Decides(self.turn));
-        }
-    }
-
-    /// Where the eyes go next and for how long, and whether this was the last word before deciding.
-    fn aim_at(&mut self) -> (Fixation, bool) {
-        let rng = &mut self.rng;
-        let wander = rng.random::<f64>();
-        if self.lapsing && wander < 0.6 {
-            let at = [10.0 * gauss(rng), 6.0 * gauss(rng)].map(|v| v.clamp(-18.0, 18.0));
-            let for_s = log_normal(rng, 0.4, 0.3);
-            return (Fixation { at, for_s }, false);
-        }
-        match &mut self.aim {
-            Aim::Hold { at, scatter } => {
-                let glance = rng.random_range(0..self.tiles.len().max(1));
-                if self.asked.is_some()
-                    && wander < 0.03
-                    && let Some(tile) = self.tiles.get(glance)
-                {
-                    let for_s = log_normal(rng, 0.2, 0.2);
-                    let at = [tile.x_deg, tile.y_deg];
-                    return (Fixation { at, for_s }, false);
-                }
-                let at = std::array::from_fn(|k| at[k] + scatter[k] * gauss(rng));
-                let for_s = log_normal(rng, 0.4, 0.35).clamp(0.12, 1.5);
-                (Fixation { at, for_s }, false)
-            }
-            Aim::Roam { line, x_deg } => {
-                *x_deg += 2.2 + 0.6 * gauss(rng);
-                if *x_deg > 9.0 {
-                    *x_deg = -9.0;
-                    *line = (*line + 1) % 4;
-                }
-                let at = [*x_deg, -8.0 + f64::from(*line) + 0.15 * gauss(rng)];
-                let for_s = log_normal(rng, self.traits.fixation_s, 0.3).clamp(0.08, 0.8);
-                (Fixation { at, for_s }, false)
-            }
-            Aim::Read(plan) => {
-                let next = plan.pop_front().unwrap_or(Fixation {
-                    at: [0.0; 2],
-                    for_s: self.traits.fixation_s,
-                });
-                let last = plan.is_empty();
-                if last {
-                    self.aim = hold(next.at, [0.25, 0.1]);
-                }
-                (next, last)
-            }
-        }
-    }
-
-    fn dwell_on(&self, item: i32) -> Option<Aim> {
-        let tile = self.tiles.iter().find(|tile| tile.item == item)?;
-        Some(hold(
-            [tile.x_deg, tile.y_deg],
-            [tile.w_deg, tile.h_deg].map(|size| (0.1 * size.abs()).clamp(0.12, 1.0)),
-        ))
-    }
-
-    fn roam(&self) -> Aim {
-        Aim::Roam {
-            line: (self.forks_seen % 4) as u32,
-            x_deg: -9.0,
-        }
-    }
-
-    fn vigour(&mut self) -> f64 {
-        self.traits.saccade_vigour * log_normal(&mut self.rng, 1.0, 0.05)
-    }
-
     fn plan_blink(&mut self, after_s: f64, agenda: &mut Agenda) {
         let attending = if self.asked.is_some() || self.cued.is_some() {
             0.7
@@ -508,18 +342,6 @@ impl Person {
     fn exponential(&mut self) -> f64 {
         -(1.0 - self.rng.random::<f64>()).ln()
     }
-}
-
-fn hold(at: Point, scatter: Point) -> Aim {
-    // A point that cannot be looked at is looked for in the middle.
-    let at = at.map(|v| {
-        if v.is_finite() {
-            v.clamp(-80.0, 80.0)
-        } else {
-            0.0
-        }
-    });
-    Aim::Hold { at, scatter }
 }
 
 fn press(t_s: f64, key: Key, scene: &mut Scene<'_>) {

@@ -18,7 +18,7 @@ pub const MAX_FAULTS: usize = 16;
 #[non_exhaustive]
 pub enum SettingsError {
     /// A number lies outside its range.
-    #[error("{key} must lie in {min}..={max} {unit}, got {got}")]
+    #[error("{key} must lie in {min}..={max}{unit}, got {got}", unit = spaced(unit))]
     OutOfRange {
         /// Which setting.
         key: &'static str,
@@ -55,6 +55,15 @@ pub enum SettingsError {
         /// What was given.
         text: String,
     },
+}
+
+/// A unit as it follows a number in a sentence; nothing for a bare number.
+fn spaced(unit: &str) -> String {
+    if unit.is_empty() {
+        String::new()
+    } else {
+        format!(" {unit}")
+    }
 }
 
 /// How difficult the person and the devices are.
@@ -222,6 +231,8 @@ pub struct SimSettings {
     pub goals: Vec<String>,
     /// Share of forks that the person answers by key as well, 0 to 1.
     pub key_share: f64,
+    /// How fast the person reads and decides, 0.5 to 2; 1 is an average reader.
+    pub pace: f64,
     /// Standard deviation of the eye tracker's noise, degrees, 0 to 5; `None` for the preset's.
     pub gaze_noise_deg: Option<f64>,
     /// Faults, at most [`MAX_FAULTS`].
@@ -240,6 +251,7 @@ impl Default for SimSettings {
             screen: Screen::default(),
             goals: Vec::new(),
             key_share: 0.0,
+            pace: 1.0,
             gaze_noise_deg: None,
             faults: Vec::new(),
         }
@@ -311,6 +323,7 @@ impl SimSettings {
             MAX_GOALS as f64,
         )?;
         within("key_share", "", self.key_share, 0.0, 1.0)?;
+        within("pace", "", self.pace, 0.5, 2.0)?;
         within(
             "gaze_noise_deg",
             "deg",
@@ -384,7 +397,11 @@ mod tests {
         };
         assert!(refused(|s| s.eeg_rate_hz = f64::NAN).starts_with("eeg_rate_hz"));
         assert!(refused(|s| s.gaze_rate_hz = 0.0).starts_with("gaze_rate_hz"));
-        assert!(refused(|s| s.key_share = 1.5).starts_with("key_share"));
+        assert_eq!(
+            refused(|s| s.key_share = 1.5),
+            "key_share must lie in 0..=1, got 1.5"
+        );
+        assert_eq!(refused(|s| s.pace = 3.0), "pace must lie in 0.5..=2, got 3");
         assert!(refused(|s| s.screen.distance_cm = -1.0).starts_with("screen.distance_cm"));
         assert!(refused(|s| s.channels.clear()).starts_with("channels"));
         assert!(refused(|s| s.channels.push("Pz".into())).contains("twice"));

@@ -137,8 +137,8 @@ impl Traits {
         };
         let person = PersonTraits {
             saccade_latency_s: around(0.2, 0.06),
-            fixation_s: around(0.22, 0.06),
-            decision_s: around(of([0.25, 0.35, 0.5]), 0.1),
+            fixation_s: around(0.22, 0.06) / settings.pace,
+            decision_s: around(of([0.25, 0.35, 0.5]), 0.1) / settings.pace,
             press_s: around(0.55, 0.1),
             reread: of([0.1, 0.2, 0.35]),
             slip: of([0.002, 0.01, 0.03]),
@@ -148,7 +148,7 @@ impl Traits {
             tires_in_s: of([3600.0, 2400.0, 1200.0]),
             calls_per_min: 0.15,
             undo: 0.85,
-            dissatisfied_below: -0.3,
+            dissatisfied_below: -0.15,
             ask_other: 0.5,
             saccade_vigour: around(1.0, 0.05),
         };

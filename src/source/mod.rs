@@ -4,6 +4,7 @@
 
 pub mod lsl;
 pub mod pins;
+pub mod replay;
 
 use std::time::Duration;
 
@@ -134,6 +135,12 @@ pub enum SourceError {
         name: String,
         /// What was seen.
         reason: String,
+    },
+    /// A source that has an end has come to it.
+    #[error("stream '{name}' has come to its end")]
+    Ended {
+        /// The stream's name.
+        name: String,
     },
     /// No stream answered at all.
     #[error(

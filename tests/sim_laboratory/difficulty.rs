@@ -64,15 +64,10 @@ fn lda(rows: &[(Vec<f64>, bool)]) -> Vec<f64> {
     let (n, p) = (centred.len() as f64, m1.len());
     let mut cov = vec![vec![0.0; p]; p];
     for row in &centred {
-        for i in 0..p {
-            for j in 0..=i {
-                cov[i][j] += row[i] * row[j] / n;
+        for (line, a) in cov.iter_mut().zip(row) {
+            for (value, b) in line.iter_mut().zip(row) {
+                *value += a * b / n;
             }
-        }
-    }
-    for i in 0..p {
-        for j in i + 1..p {
-            cov[i][j] = cov[j][i];
         }
     }
     let mu = (0..p).map(|i| cov[i][i]).sum::<f64>() / p as f64;

@@ -106,6 +106,33 @@ fn a_fork_that_ends_at_once_has_a_wish_but_no_decision() {
 }
 
 #[test]
+fn a_quick_reader_decides_sooner() {
+    let median = |pace| {
+        let settings = SimSettings {
+            pace,
+            ..SimSettings::default()
+        };
+        let mut script = Script::default();
+        let mut opened = Vec::new();
+        let mut t = 1.0;
+        for fork in 0..15 {
+            opened.push(t);
+            t = script.fork(t, fork, &six_options(), 15.0, None);
+        }
+        let truth = record(&settings, &script, t).truth;
+        let mut needed: Vec<f64> = truth
+            .iter()
+            .map(|truth| truth.at.unwrap() - START_S - opened[truth.fork as usize])
+            .collect();
+        needed.sort_by(f64::total_cmp);
+        needed[7]
+    };
+    let (slow, quick) = (median(1.0), median(2.0));
+    assert!((3.0..5.5).contains(&slow), "{slow}");
+    assert!(quick < 0.75 * slow, "{quick} {slow}");
+}
+
+#[test]
 fn with_a_hand_free_it_presses_what_it_attends_to() {
     let settings = SimSettings {
         key_share: 1.0,

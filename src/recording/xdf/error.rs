@@ -38,7 +38,7 @@ pub enum XdfError {
         /// What to do.
         advice: &'static str,
     },
-    /// The file ends too early, or a length lies.
+    /// The file ends too early, or the length of a chunk lies.
     #[error(
         "byte {offset}: {what} needs {needed} bytes, but only {left} are left. The file was cut off or is damaged here; \
          recover mode returns everything before"
@@ -51,6 +51,21 @@ pub enum XdfError {
         /// How many bytes it should have.
         needed: u64,
         /// How many there are.
+        left: u64,
+    },
+    /// The content of a chunk needs more bytes than the chunk has.
+    #[error(
+        "byte {offset}: {what} needs {needed} bytes, but its chunk has only {left} left: a length or a count in it lies. \
+         The file is damaged here or was written wrongly; recover mode skips to the next sound part"
+    )]
+    Overrun {
+        /// Where the thing begins that does not fit.
+        offset: u64,
+        /// What does not fit.
+        what: &'static str,
+        /// How many bytes it needs.
+        needed: u64,
+        /// How many the chunk has left.
         left: u64,
     },
     /// The content contradicts the format or itself.
@@ -94,6 +109,7 @@ impl XdfError {
             Self::NotXdf { .. } => Some(0),
             Self::Io { offset, .. }
             | Self::Truncated { offset, .. }
+            | Self::Overrun { offset, .. }
             | Self::Malformed { offset, .. }
             | Self::OverLimit { offset, .. } => Some(*offset),
         }

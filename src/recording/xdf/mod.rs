@@ -12,8 +12,10 @@
 //! | 6 | [`Chunk::StreamFooter`] | stream number, XML |
 //!
 //! All numbers are little-endian. [`Reader`] goes through a file chunk by chunk and trusts nothing it says of itself.
+//! [`Writer`] appends whole chunks, so that what was written survives a kill. [`sync`] makes one clock of many.
 
 mod chunk;
+mod compose;
 mod cursor;
 mod error;
 mod header;
@@ -21,6 +23,7 @@ mod reader;
 mod samples;
 pub mod sync;
 mod window;
+mod writer;
 
 pub use chunk::{
     BOUNDARY_UUID, Chunk, ClockMeasurement, FileHeader, Footer, Limits, MAGIC, SampleChunk,
@@ -29,3 +32,4 @@ pub use chunk::{
 pub use error::XdfError;
 pub use header::{HeaderError, spec_from_xml};
 pub use reader::{Damage, Reader};
+pub use writer::{Medium, Totals, WriteError, Writer, header_xml};

@@ -205,7 +205,17 @@ impl<R: Read> Reader<R> {
             return Ok(None);
         }
         let mut cursor = Cursor::new(head, base);
-        let length = cursor.length("chunk length")?;
+        let left = cursor.left();
+        let length = cursor.length("chunk length").map_err(|error| match error {
+            // Here it is the input that ends.
+            XdfError::Overrun { offset, needed, .. } => XdfError::Truncated {
+                offset: base,
+                what: "the length of the chunk that begins here",
+                needed: offset - base + needed,
+                left,
+            },
+            other => other,
+        })?;
         let field = (cursor.offset() - base) as usize;
         if length < 2 {
             return Err(XdfError::Malformed {
@@ -227,7 +237,7 @@ impl<R: Read> Reader<R> {
         let cut_off = |left: u64| XdfError::Truncated {
             offset: base,
             what: "the chunk that begins here",
-            needed: field as u64 + length,
+            needed: length.saturating_add(field as u64),
             left,
         };
         if let Some(left) = self.window.remaining()

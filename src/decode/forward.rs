@@ -1,0 +1,333 @@
+//! One step of the model: rows of several lines of text computed together.
+
+use std::sync::Arc;
+
+use super::cancel::Cancel;
+use super::error::{DecodeError, Interrupt};
+use super::kernel;
+use super::kv::{Pool, Sequence};
+use super::model::{Layer, Model};
+
+/// Rows computed together when a long text is read.
+pub(super) const CHUNK_ROWS: usize = 64;
+
+/// What the model says behind a token.
+#[derive(Debug)]
+pub(super) struct Prediction {
+    /// Logits of the next token, one per row of the vocabulary; all finite.
+    pub(super) logits: Vec<f32>,
+    /// The state they were read from, behind the last norm.
+    pub(super) hidden: Vec<f32>,
+}
+
+/// Tokens to be added to one line.
+pub(super) struct Feed<'a> {
+    /// The line.
+    pub(super) sequence: &'a mut Sequence,
+    /// Its next tokens, at least one.
+    pub(super) tokens: &'a [u32],
+    /// For which of them a prediction is wanted.
+    pub(super) wanted: Wanted,
+}
+
+/// For which of the tokens fed a prediction is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    None,
+    Last,
+    All,
+}
+
+/// Computes steps of one model; owns every buffer a step needs. Belongs to one thread.
+#[derive(Debug)]
+pub(super) struct Engine {
+    model: Arc<Model>,
+    pub(super) pool: Pool,
+    scratch: Scratch,
+    /// Forward passes made.
+    pub(super) steps: u64,
+    /// Rows computed in them.
+    pub(super) rows: u64,
+}
+
+#[derive(Debug, Default)]
+struct Scratch {
+    /// Feed and place within the feed of each row.
+    rows: Vec<(usize, usize)>,
+    positions: Vec<usize>,
+    x: Vec<f32>,
+    normed: Vec<f32>,
+    qkv: Vec<f32>,
+    attention: Vec<f32>,
+    added: Vec<f32>,
+    gate_up: Vec<f32>,
+    act: Vec<f32>,
+    scores: Vec<f32>,
+    cos: Vec<f32>,
+    sin: Vec<f32>,
+    logits: Vec<f32>,
+}
+
+impl Engine {
+    pub(super) fn new(model: Arc<Model>) -> Self {
+        let pool = Pool::new(model.kv_shape());
+        Self {
+            model,
+            pool,
+            scratch: Scratch::default(),
+            steps: 0,
+            rows: 0,
+        }
+    }
+
+    pub(super) fn model(&self) -> &Arc<Model> {
+        &self.model
+    }
+
+    /// Reads a text of any length into one line and predicts what follows it.
+    ///
+    /// A cancelled or failed call leaves a line that must be dropped.
+    pub(super) fn read(
+        &mut self,
+        sequence: &mut Sequence,
+        tokens: &[u32],
+        position: usize,
+        cancel: &Cancel,
+    ) -> Result<Arc<Prediction>, Interrupt> {
+        let mut last = Vec::new();
+        let chunks = tokens.len().div_ceil(CHUNK_ROWS);
+        for (i, chunk) in tokens.chunks(CHUNK_ROWS).enumerate() {
+            let wanted = if i + 1 == chunks {
+                Wanted::Last
+            } else {
+                Wanted::None
+            };
+            last = self.forward(
+                &mut [Feed {
+                    sequence,
+                    tokens: chunk,
+                    wanted,
+                }],
+                position,
+                cancel,
+            )?;
+        }
+        last.pop()
+            .ok_or_else(|| DecodeError::NoCandidates { position }.into())
+    }
+
+    /// Adds the tokens of each feed to its line, all in one pass; returns the predictions wanted, feed by feed.
+    ///
+    /// `position` is the place in the text, for messages. When cancelled or failed, every line is as it was.
+    pub(super) fn forward(
+        &mut self,
+        feeds: &mut [Feed<'_>],
+        position: usize,
+        cancel: &Cancel,
+    ) -> Result<Vec<Arc<Prediction>>, Interrupt> {
+        let model = Arc::clone(&self.model);
+        let config = &model.config;
+        self.begin(feeds)?;
+        let rows = self.scratch.rows.len();
+        for layer in 0..config.layers {
+            if cancel.is_requested() {
+                return Err(Interrupt::Cancelled);
+            }
+            // As many layers as the configuration says: `Model::read` made them so.
+            self.attention(&model.layers[layer], layer, feeds)?;
+            let (layer, s) = (&model.layers[layer], &mut self.scratch);
+            let hidden = config.hidden;
+            for (x, normed) in
+                s.x.chunks_exact(hidden)
+                    .zip(s.normed.chunks_exact_mut(hidden))
+            {
+                kernel::rms_norm(x, &layer.mlp_norm, config.norm_eps, normed);
+            }
+            layer.gate_up.forward(&s.normed, rows, &mut s.gate_up)?;
+            let inter = config.intermediate;
+            for (both, act) in s
+                .gate_up
+                .chunks_exact(2 * inter)
+                .zip(s.act.chunks_exact_mut(inter))
+            {
+                let (gate, up) = both.split_at(inter);
+                kernel::silu_times(gate, up, act);
+            }
+            layer.down.forward(&s.act, rows, &mut s.added)?;
+            s.x.iter_mut()
+                .zip(&s.added)
+                .for_each(|(x, added)| *x += added);
+        }
+        if cancel.is_requested() {
+            return Err(Interrupt::Cancelled);
+        }
+        let predictions = self.predict(feeds, position)?;
+        for feed in feeds {
+            feed.sequence.accept(feed.tokens.len());
+        }
+        self.steps += 1;
+        self.rows += rows as u64;
+        Ok(predictions)
+    }
+
+    /// Lays out the rows, embeds their tokens and finds the angles of their positions.
+    fn begin(&mut self, feeds: &mut [Feed<'_>]) -> Result<(), Interrupt> {
+        let config = &self.model.config;
+        let s = &mut self.scratch;
+        s.rows.clear();
+        s.positions.clear();
+        for (f, feed) in feeds.iter_mut().enumerate() {
+            feed.sequence.reserve(feed.tokens.len(), &mut self.pool);
+            s.rows.extend((0..feed.tokens.len()).map(|t| (f, t)));
+            s.positions
+                .extend((0..feed.tokens.len()).map(|t| feed.sequence.len() + t));
+        }
+        let rows = s.rows.len();
+        let qkv = (config.heads + 2 * config.kv_heads) * config.head_dim;
+        s.x.resize(rows * config.hidden, 0.0);
+        s.normed.resize(rows * config.hidden, 0.0);
+        s.added
+            .resize(rows * config.hidden.max(config.head_dim), 0.0);
+        s.qkv.resize(rows * qkv, 0.0);
+        s.attention
+            .resize(rows * config.heads * config.head_dim, 0.0);
+        s.gate_up.resize(rows * 2 * config.intermediate, 0.0);
+        s.act.resize(rows * config.intermediate, 0.0);
+        let longest = s.positions.iter().max().map_or(0, |p| p + 1);
+        s.scores.resize(config.heads * longest, 0.0);
+        let pairs = config.head_dim / 2;
+        s.cos.resize(rows * pairs, 0.0);
+        s.sin.resize(rows * pairs, 0.0);
+        for (r, &(f, t)) in s.rows.iter().enumerate() {
+            let token = feeds[f].tokens[t]; // rows were made from the feeds just above
+            if token as usize >= config.vocabulary {
+                return Err(DecodeError::UnknownToken {
+                    token,
+                    vocabulary: config.vocabulary,
+                }
+                .into());
+            }
+            self.model.embedding.row(
+                token as usize,
+                &mut s.x[r * config.hidden..(r + 1) * config.hidden],
+            )?;
+            let position = s.positions[r] as f32;
+            let angles = s.cos[r * pairs..].iter_mut().zip(&mut s.sin[r * pairs..]);
+            for ((cos, sin), frequency) in angles.zip(&self.model.frequencies) {
+                (*sin, *cos) = (position * frequency).sin_cos();
+            }
+        }
+        Ok(())
+    }
+
+    /// The attention block of one layer, added to the residual stream.
+    fn attention(
+        &mut self,
+        layer: &Layer,
+        index: usize,
+        feeds: &mut [Feed<'_>],
+    ) -> Result<(), Interrupt> {
+        let config = &self.model.config;
+        let s = &mut self.scratch;
+        let (rows, hidden, d) = (s.rows.len(), config.hidden, config.head_dim);
+        let (q_width, kv_width) = (config.heads * d, config.kv_heads * d);
+        for (x, normed) in
+            s.x.chunks_exact(hidden)
+                .zip(s.normed.chunks_exact_mut(hidden))
+        {
+            kernel::rms_norm(x, &layer.attention_norm, config.norm_eps, normed);
+        }
+        layer.qkv.forward(&s.normed, rows, &mut s.qkv)?;
+        for (r, row) in s.qkv.chunks_exact_mut(q_width + 2 * kv_width).enumerate() {
+            let (cos, sin) = (
+                &s.cos[r * d / 2..(r + 1) * d / 2],
+                &s.sin[r * d / 2..(r + 1) * d / 2],
+            );
+            let (turned, value) = row.split_at_mut(q_width + kv_width);
+            for (h, head) in turned.chunks_exact_mut(d).enumerate() {
+                if let Some(norms) = &layer.head_norms {
+                    let weight = if h < config.heads {
+                        &norms.query
+                    } else {
+                        &norms.key
+                    };
+                    let plain = &mut s.added[..d]; // free until the output projection, and long enough
+                    plain.copy_from_slice(head);
+                    kernel::rms_norm(plain, weight, config.norm_eps, head);
+                }
+                kernel::rotate(head, cos, sin);
+            }
+            let (f, t) = s.rows[r];
+            feeds[f].sequence.write(index, t, &turned[q_width..], value);
+        }
+        let scale = 1.0 / (d as f32).sqrt();
+        let group = config.heads / config.kv_heads;
+        for (r, row) in s.qkv.chunks_exact(q_width + 2 * kv_width).enumerate() {
+            let (sequence, seen) = (&*feeds[s.rows[r].0].sequence, s.positions[r] + 1);
+            let scores = &mut s.scores[..config.heads * seen];
+            for (at, keys, _) in sequence.runs(index, seen) {
+                kernel::attention_scores(
+                    &row[..q_width],
+                    keys,
+                    kv_width,
+                    d,
+                    group,
+                    scale,
+                    &mut scores[at..],
+                    seen,
+                );
+            }
+            scores.chunks_exact_mut(seen).for_each(kernel::softmax);
+            let out = &mut s.attention[r * q_width..(r + 1) * q_width];
+            out.fill(0.0);
+            for (at, _, values) in sequence.runs(index, seen) {
+                kernel::attention_values(&scores[at..], seen, values, kv_width, d, group, out);
+            }
+        }
+        layer.output.forward(&s.attention, rows, &mut s.added)?;
+        s.x.iter_mut()
+            .zip(&s.added)
+            .for_each(|(x, added)| *x += added);
+        Ok(())
+    }
+
+    /// Last norm and output matrix for the rows wanted.
+    fn predict(
+        &mut self,
+        feeds: &[Feed<'_>],
+        position: usize,
+    ) -> Result<Vec<Arc<Prediction>>, Interrupt> {
+        let model = &self.model;
+        let (hidden, vocabulary) = (model.config.hidden, model.head.outputs());
+        let s = &mut self.scratch;
+        let mut wanted = 0;
+        for (r, &(f, t)) in s.rows.iter().enumerate() {
+            let last = t + 1 == feeds[f].tokens.len();
+            if feeds[f].wanted == Wanted::All || (feeds[f].wanted == Wanted::Last && last) {
+                let (x, normed) = (
+                    &s.x[r * hidden..(r + 1) * hidden],
+                    &mut s.normed[wanted * hidden..][..hidden],
+                );
+                kernel::rms_norm(x, &model.norm, model.config.norm_eps, normed);
+                wanted += 1;
+            }
+        }
+        s.logits.resize(wanted * vocabulary, 0.0);
+        model.head.forward(&s.normed, wanted, &mut s.logits)?;
+        if s.logits.iter().any(|x| !x.is_finite()) {
+            return Err(DecodeError::NonFinite { position }.into());
+        }
+        let each = s
+            .logits
+            .chunks_exact(vocabulary)
+            .zip(s.normed.chunks_exact(hidden));
+        Ok(each
+            .map(|(l, h)| {
+                Arc::new(Prediction {
+                    logits: l.to_vec(),
+                    hidden: h.to_vec(),
+                })
+            })
+            .collect())
+    }
+}

@@ -1,0 +1,181 @@
+//! Tests of the KV tree through the whole model: branches never see each other, and no way of computing a text matters.
+
+use std::sync::Arc;
+
+use super::cancel::Cancel;
+use super::error::Interrupt;
+use super::forward::{Engine, Feed, Prediction, Wanted};
+use super::kv::Sequence;
+use super::model::Model;
+use super::samples::{Shape, random_model};
+
+/// Plain, grouped and multi-query attention, odd widths, heads wider and narrower than the stream.
+const SHAPES: [Shape; 5] = [
+    Shape(32, 2, 4, 4, 8, 48),
+    Shape(48, 3, 6, 2, 8, 80),
+    Shape(40, 2, 5, 1, 16, 33),
+    Shape(24, 1, 2, 1, 6, 20),
+    Shape(64, 2, 8, 2, 4, 96),
+];
+
+fn text(n: usize, salt: usize) -> Vec<u32> {
+    (0..n)
+        .map(|i| ((i * 37 + salt * 101 + 5) % 350 + 2) as u32)
+        .collect()
+}
+
+/// Largest difference to the logits of the whole text computed at once.
+fn difference_from_scratch(model: &Arc<Model>, whole: &[u32], found: &Prediction) -> f32 {
+    let vocabulary = model.config().vocabulary;
+    let logits = model.logits(whole).expect("logits");
+    let last = &logits[logits.len() - vocabulary..];
+    last.iter()
+        .zip(&found.logits)
+        .map(|(a, b)| (a - b).abs())
+        .fold(0.0, f32::max)
+}
+
+fn feed(engine: &mut Engine, lines: &mut [(&mut Sequence, u32)]) -> Vec<Arc<Prediction>> {
+    let mut feeds: Vec<Feed<'_>> = lines
+        .iter_mut()
+        .map(|(sequence, token)| Feed {
+            sequence,
+            tokens: std::slice::from_ref(token),
+            wanted: Wanted::Last,
+        })
+        .collect();
+    engine
+        .forward(&mut feeds, 0, &Cancel::new())
+        .expect("a step")
+}
+
+#[test]
+fn branches_of_any_length_decoded_together_equal_each_alone_and_the_whole_text_at_once() {
+    for (number, shape) in SHAPES.into_iter().enumerate() {
+        let model = random_model(shape, 256, number as u64);
+        let mut engine = Engine::new(Arc::clone(&model));
+        let prefix = text(37 + number, 0);
+        let mut trunk = Sequence::new(model.kv_shape());
+        engine
+            .read(&mut trunk, &prefix, 0, &Cancel::new())
+            .expect("the prefix");
+        let branches: Vec<Vec<u32>> = [3_usize, 21, 34]
+            .iter()
+            .enumerate()
+            .map(|(i, n)| text(*n, i + 1))
+            .collect();
+
+        let alone: Vec<Arc<Prediction>> = branches
+            .iter()
+            .map(|tokens| {
+                let mut line = trunk.fork();
+                tokens
+                    .iter()
+                    .map(|t| feed(&mut engine, &mut [(&mut line, *t)]).remove(0))
+                    .last()
+                    .expect("tokens")
+            })
+            .collect();
+
+        let mut lines: Vec<Sequence> = branches.iter().map(|_| trunk.fork()).collect();
+        let mut together: Vec<Option<Arc<Prediction>>> = vec![None; 3];
+        for step in 0..34 {
+            let going: Vec<usize> = (0..3).filter(|b| step < branches[*b].len()).collect();
+            let mut batch: Vec<(&mut Sequence, u32)> = lines
+                .iter_mut()
+                .enumerate()
+                .filter(|(b, _)| going.contains(b))
+                .map(|(b, line)| (line, branches[b][step]))
+                .collect();
+            for (b, prediction) in going.iter().zip(feed(&mut engine, &mut batch)) {
+                together[*b] = Some(prediction);
+            }
+        }
+        for b in 0..3 {
+            let found = together[b].as_ref().expect("decoded");
+            assert_eq!(
+                found.logits, alone[b].logits,
+                "{shape:?} branch {b}: the same bits in any batch"
+            );
+            let whole: Vec<u32> = prefix.iter().chain(&branches[b]).copied().collect();
+            let difference = difference_from_scratch(&model, &whole, found);
+            assert!(
+                difference < 2e-5,
+                "{shape:?} branch {b} differs by {difference}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_tree_of_forks_within_branches_keeps_every_line_apart() {
+    let model = random_model(SHAPES[1], 256, 9);
+    let mut engine = Engine::new(Arc::clone(&model));
+    let mut trunk = Sequence::new(model.kv_shape());
+    engine
+        .read(&mut trunk, &text(20, 0), 0, &Cancel::new())
+        .expect("the prefix");
+    let mut lines = vec![(trunk, text(20, 0))];
+    // Each round every line forks, both go on differently, and the first of all is cut back to a view.
+    for round in 0..3 {
+        let mut forked: Vec<(Sequence, Vec<u32>)> = lines
+            .iter_mut()
+            .map(|(sequence, tokens)| (sequence.fork(), tokens.clone()))
+            .collect();
+        lines.append(&mut forked);
+        for step in 0..7 {
+            let mut batch: Vec<(&mut Sequence, u32)> = Vec::new();
+            for (i, (sequence, tokens)) in lines.iter_mut().enumerate() {
+                let token = ((i * 53 + step * 17 + round * 7) % 350 + 2) as u32;
+                tokens.push(token);
+                batch.push((sequence, token));
+            }
+            feed(&mut engine, &mut batch);
+        }
+        let (first, tokens) = &mut lines[0];
+        first.seal();
+        let keep = tokens.len() - 4;
+        let view = first.view(keep);
+        engine.pool.recycle(std::mem::replace(first, view));
+        tokens.truncate(keep);
+    }
+    assert_eq!(lines.len(), 8);
+    for (sequence, tokens) in &mut lines {
+        tokens.push(5);
+        let found = feed(&mut engine, &mut [(sequence, 5)]).remove(0);
+        let difference = difference_from_scratch(&model, tokens, &found);
+        assert!(
+            difference < 2e-5,
+            "line of {} tokens differs by {difference}",
+            tokens.len()
+        );
+    }
+}
+
+#[test]
+fn a_cancelled_step_leaves_every_line_as_it_was() {
+    let model = random_model(SHAPES[0], 128, 4);
+    let mut engine = Engine::new(Arc::clone(&model));
+    let mut line = Sequence::new(model.kv_shape());
+    engine
+        .read(&mut line, &text(15, 0), 0, &Cancel::new())
+        .expect("the prefix");
+    let mut twin = line.fork();
+    let cancel = Cancel::new();
+    cancel.request();
+    let tokens = text(9, 3);
+    let refused = engine.forward(
+        &mut [Feed {
+            sequence: &mut line,
+            tokens: &tokens,
+            wanted: Wanted::Last,
+        }],
+        0,
+        &cancel,
+    );
+    assert!(matches!(refused, Err(Interrupt::Cancelled)));
+    assert_eq!(line.len(), 15);
+    let after = feed(&mut engine, &mut [(&mut line, 77)]).remove(0);
+    let untouched = feed(&mut engine, &mut [(&mut twin, 77)]).remove(0);
+    assert_eq!(after.logits, untouched.logits);
+}

@@ -1,0 +1,199 @@
+//! Between tokens and text: the tokenizer, and text that streams out of it in whole characters.
+
+use std::path::Path;
+
+use tokenizers::tokenizer::step_decode_stream;
+
+use super::error::{DecodeError, ModelError};
+
+/// A model's tokenizer, checked against the rows of the model.
+pub struct Tokens {
+    tokenizer: tokenizers::Tokenizer,
+    highest: u32,
+}
+
+impl std::fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tokens")
+            .field("vocabulary", &self.tokenizer.get_vocab_size(true))
+            .finish_non_exhaustive()
+    }
+}
+
+impl Tokens {
+    /// Reads `tokenizer.json`; `rows` are those of the model's embedding.
+    pub(super) fn parse(path: &Path, bytes: &[u8], rows: usize) -> Result<Self, ModelError> {
+        // Valid JSON first: its faults have a line and a column.
+        super::weights::parse_json::<serde::de::IgnoredAny>(path, bytes)?;
+        let refused = |reason: String| ModelError::Tokenizer {
+            path: path.into(),
+            reason,
+        };
+        // The library indexes with numbers from the file: a panic there is a fault of the file.
+        let tokenizer = std::panic::catch_unwind(|| tokenizers::Tokenizer::from_bytes(bytes))
+            .map_err(|_| refused("its tables contradict each other".into()))?
+            .map_err(|e| refused(e.to_string()))?;
+        match tokenizer.get_vocab(true).values().copied().max() {
+            None => Err(refused("it has no tokens".into())),
+            Some(highest) if highest as usize >= rows => Err(ModelError::Vocabulary {
+                path: path.into(),
+                highest,
+                rows,
+            }),
+            Some(highest) => Ok(Self { tokenizer, highest }),
+        }
+    }
+
+    /// The tokens of a text, with what the tokenizer adds around it.
+    ///
+    /// # Errors
+    /// [`DecodeError::Tokenizer`].
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>, DecodeError> {
+        let encoding = self.tokenizer.encode(text, true).map_err(failed)?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    /// The text of tokens, special ones left out.
+    ///
+    /// # Errors
+    /// [`DecodeError::Tokenizer`].
+    pub fn decode(&self, tokens: &[u32]) -> Result<String, DecodeError> {
+        self.tokenizer.decode(tokens, true).map_err(failed)
+    }
+
+    /// How many tokens there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.tokenizer.get_vocab_size(true)
+    }
+
+    /// The highest token.
+    pub(super) fn highest(&self) -> u32 {
+        self.highest
+    }
+
+    /// Whether there are none; never true of a loaded tokenizer.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+fn failed(source: tokenizers::Error) -> DecodeError {
+    DecodeError::Tokenizer {
+        reason: source.to_string(),
+    }
+}
+
+/// Text coming out token by token, in whole characters: a token that ends inside a character (of Cyrillic, of an emoji)
+/// gives nothing, and the next one gives both.
+#[derive(Debug, Clone, Default)]
+pub struct TextStream {
+    ids: Vec<u32>,
+    prefix: String,
+    prefix_index: usize,
+}
+
+impl TextStream {
+    /// A stream at the beginning of a text.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes the next token; returns the text it completes, which may be empty.
+    ///
+    /// # Errors
+    /// [`DecodeError::Tokenizer`] when the tokenizer's decoder contradicts itself; the stream is unchanged then.
+    pub fn push(&mut self, tokens: &Tokens, token: u32) -> Result<String, DecodeError> {
+        let mut next = self.clone();
+        let piece = step_decode_stream(
+            &tokens.tokenizer,
+            vec![token],
+            true,
+            &mut next.ids,
+            &mut next.prefix,
+            &mut next.prefix_index,
+        )
+        .map_err(failed)?;
+        *self = next;
+        Ok(piece.unwrap_or_default())
+    }
+
+    /// What `token` would look like here, the broken end of a character as U+FFFD. Changes nothing.
+    pub(super) fn peek(&self, tokens: &Tokens, token: u32) -> Result<String, DecodeError> {
+        let mut ids = self.ids.clone();
+        let before = tokens.decode(&ids)?;
+        ids.push(token);
+        let after = tokens.decode(&ids)?;
+        Ok(after.strip_prefix(&before).unwrap_or(&after).to_owned())
+    }
+
+    /// Whether the last token ended inside a character.
+    pub(super) fn inside_character(&self, tokens: &Tokens) -> Result<bool, DecodeError> {
+        Ok(tokens
+            .decode(&self.ids)?
+            .ends_with(char::REPLACEMENT_CHARACTER))
+    }
+}
+
+/// Whether `next` goes on with the word that `last` stands in.
+pub(super) fn continues_word(last: Option<char>, next: Option<char>) -> bool {
+    let (Some(last), Some(next)) = (last, next) else {
+        return false;
+    };
+    let broken = next == char::REPLACEMENT_CHARACTER && !last.is_whitespace();
+    broken || joins(next) || last == ZERO_WIDTH_JOINER || in_word(last) && in_word(next)
+}
+
+const ZERO_WIDTH_JOINER: char = '\u{200D}';
+
+/// Letters and digits of any script, and what stands inside words.
+fn in_word(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '_' | '\'' | '’' | '-')
+}
+
+/// Marks that belong to the character before them: combining accents, joiners, variation selectors, skin tones.
+fn joins(c: char) -> bool {
+    matches!(c,
+        ZERO_WIDTH_JOINER | '\u{FE00}'..='\u{FE0F}' | '\u{1F3FB}'..='\u{1F3FF}' | '\u{0300}'..='\u{036F}' | '\u{20D0}'..='\u{20FF}')
+}
+
+/// Whether a phrase may end behind this text: behind a stop, a comma, a colon, a line's end.
+pub(super) fn ends_phrase(text: &str) -> bool {
+    text.ends_with('\n')
+        || text.trim_end().ends_with([
+            '.', ',', ';', ':', '!', '?', '…', '。', '，', '、', '！', '？', '؟', '،',
+        ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_go_on_over_letters_and_not_over_spaces_or_stops() {
+        for (last, next, inside) in [
+            ('а', 'б', true),
+            ('a', '7', true),
+            ('n', '\'', true),
+            ('a', ' ', false),
+            (' ', 'a', false),
+            ('a', '.', false),
+            ('👨', '\u{200D}', true),
+            ('\u{200D}', '👩', true),
+            ('👍', '\u{1F3FD}', true),
+            ('🌊', '🦊', false),
+            ('е', '\u{0308}', true),
+            ('👨', '\u{FFFD}', true),
+            (' ', '\u{FFFD}', false),
+        ] {
+            assert_eq!(
+                continues_word(Some(last), Some(next)),
+                inside,
+                "{last:?} {next:?}"
+            );
+        }
+        assert!(!continues_word(None, Some('a')));
+    }
+}

@@ -1,0 +1,256 @@
+//! A live calibration: gaze points and cued blocks of flashes, recorded as XDF; the fit is that of `razvilka calibrate`.
+//!
+//! Nothing is fitted here. The paradigm is run, streams and markers are recorded, and the recording goes through the very
+//! code that reads recordings of others, so a live calibration and one from files cannot differ.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::bounded;
+
+use super::EngineError;
+use super::streams::Streams;
+use crate::choice::FlashSequence;
+use crate::config::Plan;
+use crate::gate::Lease;
+use crate::marker::{Event, GazePhase};
+use crate::pipeline::inlet::{Ended, Inlet, RecordOnly};
+use crate::pipeline::presenter::{Ask, FlashRun, MarkerStream, Presenter};
+use crate::recording::{Capacity, OffsetTap, Recorder, RecordingSummary};
+use crate::rt::{self, Wish};
+use crate::source::{ClockOffset, StreamSpec};
+use crate::view::layout;
+
+/// From the cue to the first flash.
+const CUE: Duration = Duration::from_millis(800);
+/// From the last flash to the end of its block, beyond the length of an epoch.
+const AFTER: Duration = Duration::from_millis(150);
+/// Filters settle before the first block.
+const SETTLE: Duration = Duration::from_millis(1_000);
+/// How long the disk may take at the end.
+const FINISH: Duration = Duration::from_secs(10);
+/// Flash sequences of calibration blocks are numbered from here, apart from those of forks.
+const BLOCK_STREAM: u64 = 1 << 40;
+
+/// What a calibration run gives back.
+pub struct Recorded {
+    /// The streams, for the session.
+    pub streams: Streams,
+    /// The marker stream, for the session.
+    pub markers: MarkerStream,
+    /// What was recorded.
+    pub summary: RecordingSummary,
+    /// Whether it was stopped before its end.
+    pub stopped: bool,
+}
+
+/// How far a calibration has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// Gaze point number `.0` of `.1`.
+    Point(u32, u32),
+    /// Block number `.0` of `.1`.
+    Block(u32, u32),
+}
+
+/// Runs the paradigm and records it to `file`.
+///
+/// # Errors
+/// [`EngineError`] when the file cannot be written, a thread not be made, or a stream is lost.
+pub fn record(
+    plan: &Plan,
+    streams: Streams,
+    mut markers: MarkerStream,
+    marker_spec: &StreamSpec,
+    file: &Path,
+    stop: &AtomicBool,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Recorded, EngineError> {
+    let recorder = Recorder::create(file, Capacity::default())?;
+    let wish = Wish {
+        priority: plan.realtime.priority,
+        cpu: None,
+    };
+    let mut offsets = Vec::new();
+    let mut inlets = Vec::new();
+    for (name, source) in [("eeg", streams.eeg), ("gaze", streams.gaze)] {
+        let inlet = match source {
+            Some(source) => {
+                let (tap, offset_tap) = recorder.add_samples(source.spec())?;
+                let inlet = Inlet::start(name, wish, source, tap, RecordOnly)?;
+                offsets.push((inlet.heartbeat(), offset_tap));
+                Some(inlet)
+            }
+            None => None,
+        };
+        inlets.push((name, inlet));
+    }
+    let (tap, marker_offsets) = recorder.add_markers(marker_spec)?;
+    markers.record_to(Some(tap));
+    let presenter = Presenter::start(markers, None)?;
+    let mut run = Run {
+        plan,
+        presenter: &presenter,
+        offsets: &offsets,
+        marker_offsets: &marker_offsets,
+        stop,
+    };
+    let finished = run.points(progress) && run.blocks(progress);
+    presenter.ask(Ask::RecordTo(None));
+    let mut sources = Vec::new();
+    for (name, inlet) in inlets {
+        let source = match inlet {
+            Some(inlet) => {
+                let ended: Ended<RecordOnly> = inlet
+                    .stop()
+                    .ok_or(EngineError::Internal("an inlet thread panicked"))?;
+                if ended.error.is_some() {
+                    return Err(EngineError::Lost { name });
+                }
+                Some(ended.source)
+            }
+            None => None,
+        };
+        sources.push(source);
+    }
+    let gaze = sources.pop().flatten();
+    let eeg = sources.pop().flatten();
+    let (markers, _) = presenter
+        .stop()
+        .ok_or(EngineError::Internal("the presenter's thread panicked"))?;
+    let summary = recorder.finish(FINISH);
+    Ok(Recorded {
+        streams: Streams {
+            eeg,
+            gaze,
+            keys: streams.keys,
+        },
+        markers,
+        summary,
+        stopped: !finished,
+    })
+}
+
+struct Run<'a> {
+    plan: &'a Plan,
+    presenter: &'a Presenter,
+    offsets: &'a [(Arc<crate::pipeline::inlet::Heartbeat>, OffsetTap)],
+    marker_offsets: &'a OffsetTap,
+    stop: &'a AtomicBool,
+}
+
+impl Run<'_> {
+    /// Gaze points; `false` when it was stopped.
+    fn points(&mut self, progress: &mut dyn FnMut(Progress)) -> bool {
+        if self.plan.gaze.is_none() {
+            return true;
+        }
+        let calibration = &self.plan.calibration;
+        let fit = layout::gaze_points(calibration.points, &self.plan.screen);
+        let check = layout::check_points(calibration.check_points, &self.plan.screen);
+        let points: Vec<_> = fit
+            .into_iter()
+            .map(|point| (point, GazePhase::Fit))
+            .chain(check.into_iter().map(|point| (point, GazePhase::Check)))
+            .collect();
+        let count = points.len() as u32;
+        for (point, ((x_deg, y_deg), phase)) in (0..).zip(points) {
+            progress(Progress::Point(point + 1, count));
+            self.presenter.ask(Ask::Say(Event::GazePoint {
+                point,
+                x_deg,
+                y_deg,
+                phase,
+            }));
+            if !self.wait(Duration::from_secs_f64(calibration.point_s)) {
+                return false;
+            }
+            self.presenter.ask(Ask::Say(Event::GazePointEnd { point }));
+        }
+        true
+    }
+
+    /// Cued blocks; `false` when it was stopped.
+    fn blocks(&mut self, progress: &mut dyn FnMut(Progress)) -> bool {
+        if self.plan.eeg.is_none() {
+            return true;
+        }
+        let calibration = &self.plan.calibration;
+        let items = self.plan.flash.config().items_min as usize;
+        let tiles = layout::calibration_tiles(items, &self.plan.screen);
+        let flashes = items as u32 * calibration.flashes_per_item;
+        if !self.wait(SETTLE) {
+            return false;
+        }
+        for block in 0..calibration.blocks {
+            progress(Progress::Block(block + 1, calibration.blocks));
+            // Every item is cued equally often, in an order that a person cannot foresee by position alone.
+            let item = ((block * 5 + 1) as usize % items) as i32;
+            self.presenter.ask(Ask::Say(Event::Cue {
+                run: block,
+                item,
+                options: tiles.clone(),
+            }));
+            if !self.wait(CUE) {
+                return false;
+            }
+            let stream = BLOCK_STREAM + u64::from(block);
+            let Ok(sequence) =
+                FlashSequence::new(items, &self.plan.flash, self.plan.session.seed, stream)
+            else {
+                return false;
+            };
+            let (done, is_done) = bounded(1);
+            self.presenter.ask(Ask::Flash(FlashRun {
+                fork: None,
+                cued: Some((block, item)),
+                sequence,
+                begin: rt::lsl_now(),
+                eeg_offset_s: None,
+                lease: Lease { epoch: 0 },
+                flashes_max: Some(flashes),
+                done: Some(done),
+            }));
+            while is_done.try_recv().is_err() {
+                if !self.wait(Duration::from_millis(20)) {
+                    self.presenter.ask(Ask::Hush);
+                    return false;
+                }
+            }
+            if !self.wait(Duration::from_secs_f64(self.plan.epoch.length_s) + AFTER) {
+                return false;
+            }
+            self.presenter.ask(Ask::Say(Event::CueEnd { run: block }));
+        }
+        true
+    }
+
+    /// Waits, and meanwhile hands clock offsets to the recorder; `false` when stopped or a stream is lost.
+    fn wait(&self, time: Duration) -> bool {
+        let until = Instant::now() + time;
+        loop {
+            for (heartbeat, tap) in self.offsets {
+                if let Some(offset) = heartbeat.clock_offset() {
+                    tap.push(offset);
+                }
+                if heartbeat.is_lost() {
+                    return false;
+                }
+            }
+            self.marker_offsets.push(ClockOffset {
+                at_s: rt::lsl_now().get(),
+                offset_s: 0.0,
+            });
+            if self.stop.load(Ordering::Relaxed) {
+                return false;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return true;
+            }
+            std::thread::sleep(left.min(Duration::from_millis(50)));
+        }
+    }
+}
