@@ -2,6 +2,7 @@
 
 pub mod exit;
 pub mod replay_publish;
+pub mod report;
 pub mod signals;
 pub mod simulate;
 pub mod streams;
