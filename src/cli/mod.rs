@@ -8,6 +8,7 @@ pub mod model;
 pub mod play;
 pub mod recorded;
 pub mod replay_publish;
+pub mod report;
 pub mod run;
 pub mod score;
 pub mod signals;
