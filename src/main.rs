@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use razvilka::cli::exit::{Exit, Failure};
 use razvilka::cli::{
-    calibrate, demo, generate, model, run, score, signals, simulate, streams,
+    calibrate, demo, generate, model, report, run, score, signals, simulate, streams,
 };
 
 /// At a decisive fork, hand the choice of the next meaning to a person: gaze and P300 over LSL gate a language model
@@ -28,6 +28,7 @@ enum Command {
     Score(score::Args),
     Generate(generate::Args),
     Model(model::Args),
+    Report(report::Args),
 }
 
 fn main() -> ExitCode {
@@ -53,5 +54,6 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Score(args) => score::run(&args, &mut std::io::stdout(), &mut std::io::stderr()),
         Command::Generate(args) => generate::run(&args),
         Command::Model(args) => model::run(&args),
+        Command::Report(args) => report::run(&args),
     }
 }
