@@ -14,7 +14,9 @@ use super::run;
 use crate::config::{
     EegSection, GazeSection, GazeUnits, KeysSection, NetworkMode, NetworkSection, Plan, ScreenSection,
 };
+use crate::choice::{FlashConfig, FlashSettings};
 use crate::engine::streams::marker_source_id;
+use crate::gate::{GateConfig, GateSettings};
 use crate::session::new_session_id;
 use crate::sim::{Preset, Screen, SimSettings, Streams};
 use crate::source::lsl::Network;
@@ -112,10 +114,26 @@ fn plan(args: &Args, settings: &SimSettings, lsl_session: &str) -> Plan {
     plan.session.forks = args.forks;
     plan.model.path = args.model.clone();
     // What fits into three minutes; the ranges are those of any experiment.
+    plan.flash = flash_settings();
+    plan.gate = gate_settings();
     plan.calibration.blocks = 7;
     plan.calibration.point_s = 0.9;
     plan.ask.reading_s_per_word = 0.06;
     plan
+}
+
+/// A little faster than by default.
+fn flash_settings() -> FlashSettings {
+    let config = FlashConfig { soa_s: 0.15, soa_jitter_s: 0.02, ..FlashConfig::default() };
+    // Inside the ranges of FlashConfig::LIMITS; a test builds this plan.
+    FlashSettings::new(config).unwrap_or_default()
+}
+
+/// Gaze alone does not reach the threshold: looking at a tile is first of all reading it, and the brain is there to confirm.
+fn gate_settings() -> GateSettings {
+    let mut config = GateConfig::default();
+    config.gaze.total_clip_nats = 3.0;
+    GateSettings::new(config).unwrap_or_default()
 }
 
 /// The truth is written beside the session folder while the session lasts: not where the engine writes.
@@ -186,5 +204,21 @@ impl Drop for Laboratory {
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_demo_is_an_experiment_like_any_other() {
+        let args = Args { seed: 7, forks: 3, out: None, preset: Preset::Easy, model: None };
+        let plan = plan(&args, &SimSettings::default(), "demo-test");
+        plan.check().unwrap();
+        assert_eq!(plan.flash.config().soa_s, 0.15);
+        assert_eq!(plan.gate.config().gaze.total_clip_nats, 3.0);
+        let text = plan.to_toml();
+        assert_eq!(Plan::parse(&text, Path::new("demo.toml")).unwrap(), plan);
     }
 }

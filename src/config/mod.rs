@@ -595,6 +595,22 @@ mod tests {
     }
 
     #[test]
+    fn the_annotated_example_states_every_number_with_its_default() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/experiment.toml");
+        let text = std::fs::read_to_string(file).unwrap();
+        parse(&text).unwrap();
+        let table: toml::Table = toml::from_str(&text).unwrap();
+        for limit in limits() {
+            let mut at = &toml::Value::Table(table.clone());
+            for part in limit.key.split('.') {
+                at = at.get(part).unwrap_or_else(|| panic!("{} is missing from the example", limit.key));
+            }
+            let value = at.as_float().or_else(|| at.as_integer().map(|n| n as f64));
+            assert_eq!(value, Some(limit.default), "{}", limit.key);
+        }
+    }
+
+    #[test]
     fn an_unknown_key_is_named() {
         let message = parse(&format!("{SMALL}[gate]\ntreshold = 0.9\n"))
             .unwrap_err()

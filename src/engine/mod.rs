@@ -2,6 +2,7 @@
 
 pub mod calibrate;
 pub mod conduct;
+pub mod desk;
 pub mod latency;
 pub mod lines;
 pub mod question;
