@@ -11,7 +11,9 @@ pub(super) fn section(material: &Material) -> Markup {
     let manifest = &material.manifest;
     let machine = &manifest.machine;
     let speed = &material.summary.speed;
-    let figure = |value: Option<f64>, digits: usize| value.map_or_else(|| NONE.to_owned(), |value| format!("{value:.digits$}"));
+    let figure = |value: Option<f64>, digits: usize| {
+        value.map_or_else(|| NONE.to_owned(), |value| format!("{value:.digits$}"))
+    };
     let (same, all) = reruns(material);
     html! {
         section id="facts" {
