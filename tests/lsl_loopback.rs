@@ -89,6 +89,19 @@ fn markers_arrive_with_their_stamps_and_any_script() {
 }
 
 #[test]
+fn several_sources_are_found_by_asking_once() {
+    let eeg_outlet = LslSampleOutlet::new(network(), &eeg("Both")).unwrap();
+    let marker_outlet = LslMarkerOutlet::new(network(), &markers("Both words")).unwrap();
+    let found = network()
+        .resolve_each(&[&named("Both words"), &named("Both")], WAIT)
+        .unwrap();
+    let uids: Vec<&str> = found.iter().map(|s| s.spec().uid.as_str()).collect();
+    assert_eq!(uids, [&marker_outlet.spec().uid, &eeg_outlet.spec().uid]);
+    let missing = network().resolve_each(&[&named("Both"), &named("Neither")], WAIT);
+    assert!(matches!(missing, Err(SourceError::NotFound { .. })));
+}
+
+#[test]
 fn two_streams_of_one_identity_are_refused_and_both_listed() {
     let real = LslSampleOutlet::new(network(), &eeg("Twin")).unwrap();
     let impostor = LslSampleOutlet::new(network(), &eeg("Twin")).unwrap();

@@ -52,9 +52,9 @@ pub struct RestrictedLda {
 impl LdaModel {
     /// Fits the classifier on all epochs.
     ///
-    /// Equal to scikit-learn's `LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")` up to scale: features are
-    /// centred by class, standardised by the pooled standard deviation, shrunk by [`ledoit_wolf`], scaled back
-    /// (Blankertz et al., NeuroImage 56 (2011), section 3.3).
+    /// Features are centred by class, standardised by their pooled standard deviation, their covariance shrunk by
+    /// [`ledoit_wolf`] and scaled back (Blankertz et al., NeuroImage 56 (2011), section 3.3, with the shrinkage of Ledoit & Wolf).
+    /// Unlike scikit-learn's `LinearDiscriminantAnalysis(shrinkage="auto")` the covariance is pooled before it is shrunk.
     ///
     /// # Errors
     /// [`CalibrationError::TooFew`] with fewer than 2 epochs of a class, [`CalibrationError::Degenerate`] when the

@@ -41,6 +41,7 @@ pub const DISAGREEMENT_S: f64 = 0.010;
 
 const OFFSETS_KEPT: usize = 16;
 const DRIFT_SPAN_MIN_S: f64 = 20.0;
+const AGE_WINDOW_S: f64 = 1.0;
 const AGE_FORGET_S: f64 = 60.0;
 
 /// Why a stream's clock is doubted.
@@ -135,13 +136,21 @@ pub struct ClockGuard {
     offsets: Vec<OffsetSeen>,
     offset_s: f64,
     usual_age_s: Option<f64>,
+    window: Option<AgeWindow>,
     shift_s: f64,
-    rate_from: Option<(f64, f64)>,
+    rate_from_s: Option<f64>,
     rate_samples: u64,
     measured_hz: Option<f64>,
     burst_from_s: Option<f64>,
     burst_samples: u64,
     last_arrival_s: Option<f64>,
+}
+
+/// Smallest age since a moment: one late chunk says nothing, a second of late chunks does.
+#[derive(Debug, Clone, Copy)]
+struct AgeWindow {
+    from_s: f64,
+    smallest_s: f64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -175,8 +184,9 @@ impl ClockGuard {
             offsets: Vec::with_capacity(OFFSETS_KEPT),
             offset_s: 0.0,
             usual_age_s: None,
+            window: None,
             shift_s: 0.0,
-            rate_from: None,
+            rate_from_s: None,
             rate_samples: 0,
             measured_hz: None,
             burst_from_s: None,
@@ -189,9 +199,8 @@ impl ClockGuard {
     pub fn reset(&mut self) {
         self.offsets.clear();
         self.offset_s = 0.0;
-        self.usual_age_s = None;
-        self.shift_s = 0.0;
-        self.rate_from = None;
+        self.forget_age();
+        self.rate_from_s = None;
         self.rate_samples = 0;
         self.measured_hz = None;
         self.burst_from_s = None;
@@ -211,13 +220,13 @@ impl ClockGuard {
         self.measured_hz
     }
 
-    /// How much later than usual samples come now, seconds; see [`disagreement`].
+    /// How much later than usual the promptest sample of the last second came, seconds; see [`disagreement`].
     #[must_use]
     pub fn shift_s(&self) -> f64 {
         self.shift_s
     }
 
-    /// The usual (smallest recent) age of the newest sample on arrival, seconds; `None` before the first chunk.
+    /// The usual age of the promptest newest sample on arrival, seconds; `None` during the first second.
     #[must_use]
     pub fn usual_age_s(&self) -> Option<f64> {
         self.usual_age_s
@@ -238,8 +247,7 @@ impl ClockGuard {
             let uncertainty_s = uncertainty_s.max(last.uncertainty_s);
             if step_s.abs() > OFFSET_JUMP_S.max(OFFSET_JUMP_UNCERTAINTIES * uncertainty_s) {
                 self.offsets.clear();
-                self.usual_age_s = None;
-                self.shift_s = 0.0;
+                self.forget_age();
                 doubts.add(ClockDoubt::OffsetJump { step_s });
             }
         }
@@ -296,26 +304,43 @@ impl ClockGuard {
         if age_s < -AHEAD_S {
             doubts.add(ClockDoubt::StampJump { ahead_s: -age_s });
         }
-        let usual_s = self.usual_age_s.unwrap_or(age_s);
+        let usual_s = self
+            .usual_age_s
+            .or(self.window.map(|w| w.smallest_s))
+            .unwrap_or(age_s);
         if age_s - usual_s > self.spec.age_limit.get() {
             doubts.add(ClockDoubt::Stale { age_s });
         }
-        let since_s = self
-            .last_arrival_s
-            .map_or(0.0, |last_s| (chunk.arrival_s - last_s).max(0.0));
-        // The smallest age seen, forgotten over a minute: what is usual may change, slowly.
-        self.usual_age_s = Some(if age_s < usual_s {
-            age_s
-        } else {
-            usual_s + (age_s - usual_s) * (since_s / AGE_FORGET_S).min(1.0)
-        });
-        self.shift_s = age_s - usual_s;
+        self.watch_age(age_s, chunk.arrival_s);
         self.last_arrival_s = Some(chunk.arrival_s);
         if let Some(rate) = self.spec.rate {
             self.watch_rate(&chunk, rate.get(), &mut doubts);
             self.watch_burst(&chunk, rate.get(), &mut doubts);
         }
         doubts
+    }
+
+    /// Closes a window each second: its smallest age against the usual one is the shift, and what is usual follows slowly.
+    fn watch_age(&mut self, age_s: f64, arrival_s: f64) {
+        let window = self.window.get_or_insert(AgeWindow {
+            from_s: arrival_s,
+            smallest_s: age_s,
+        });
+        window.smallest_s = window.smallest_s.min(age_s);
+        if arrival_s - window.from_s < AGE_WINDOW_S {
+            return;
+        }
+        let smallest_s = window.smallest_s;
+        self.window = None;
+        let usual_s = self.usual_age_s.unwrap_or(smallest_s);
+        self.shift_s = smallest_s - usual_s;
+        self.usual_age_s = Some(usual_s + self.shift_s * (AGE_WINDOW_S / AGE_FORGET_S));
+    }
+
+    fn forget_age(&mut self) {
+        self.usual_age_s = None;
+        self.window = None;
+        self.shift_s = 0.0;
     }
 
     /// Time has passed without a chunk: doubts a stream that has been silent for too long.
@@ -328,8 +353,8 @@ impl ClockGuard {
 
     /// The rate by arrivals: stamps made from a counter always show the nominal rate.
     fn watch_rate(&mut self, chunk: &Chunk, nominal_hz: f64, doubts: &mut Doubts) {
-        let Some((from_s, _)) = self.rate_from else {
-            self.rate_from = Some((chunk.arrival_s, chunk.newest_stamp_s));
+        let Some(from_s) = self.rate_from_s else {
+            self.rate_from_s = Some(chunk.arrival_s);
             self.rate_samples = 0;
             return;
         };
@@ -341,7 +366,7 @@ impl ClockGuard {
         let measured_hz = self.rate_samples as f64 / span_s;
         let deviation = measured_hz / nominal_hz - 1.0;
         self.measured_hz = Some(measured_hz);
-        self.rate_from = Some((chunk.arrival_s, chunk.newest_stamp_s));
+        self.rate_from_s = Some(chunk.arrival_s);
         self.rate_samples = 0;
         if deviation.abs() > RATE_WARN {
             doubts.add(ClockDoubt::RateOff {

@@ -35,7 +35,7 @@ pub struct DwellModel {
     pub sd_deg: f64,
     /// Probability that a fixation has nothing to do with the tile that is meant, 0.001..=0.999.
     pub outlier: f64,
-    /// Area over which such fixations spread, square degrees, 1..=1e5: the screen.
+    /// Area over which such fixations spread, square degrees, 1..=1e5: the screen, or the region of the tiles.
     pub area_deg2: f64,
     /// Time whose fixation counts as one independent observation, seconds, 0.02..=10.
     pub unit_s: f64,
@@ -50,17 +50,18 @@ pub struct DwellModel {
 }
 
 impl Default for DwellModel {
-    /// An error of 0.8 degrees, 0.2 of fixations elsewhere on a screen of 48 x 27 degrees, 0.25 s per observation; reading at 240 words a minute
-    /// plus 0.1 s per tile, weighted 0.15; 5 nats at most.
+    /// Made for a few tiles before anything is fitted: an error of 0.8 degrees, a third of fixations elsewhere in the region of the tiles
+    /// (400 square degrees), 0.3 s per observation; reading at 240 words a minute plus 0.1 s per tile, weighted 0.05, so that a first pass over one
+    /// tile says less than 1 nat; 5 nats at most.
     fn default() -> Self {
         Self {
             sd_deg: 0.8,
-            outlier: 0.2,
-            area_deg2: 48.0 * 27.0,
-            unit_s: 0.25,
+            outlier: 0.33,
+            area_deg2: 400.0,
+            unit_s: 0.3,
             reading_s_per_word: 0.25,
             reading_base_s: 0.1,
-            reading_weight: 0.15,
+            reading_weight: 0.05,
             clip_nats: 5.0,
         }
     }
@@ -136,22 +137,33 @@ pub struct DwellEvidence {
 /// What has been gathered.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Sums {
-    nats: [f64; MAX_TILES],
-    dwell_s: [f64; MAX_TILES],
-    read_s: [f64; MAX_TILES],
-    left: [bool; MAX_TILES],
+    tiles: [TileSum; MAX_TILES],
     on: Option<usize>,
     fixations: u64,
 }
 
-const EMPTY: Sums = Sums {
-    nats: [0.0; MAX_TILES],
-    dwell_s: [0.0; MAX_TILES],
-    read_s: [0.0; MAX_TILES],
-    left: [false; MAX_TILES],
-    on: None,
-    fixations: 0,
-};
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct TileSum {
+    nats: f64,
+    dwell_s: f64,
+    /// Time that was taken for reading.
+    read_s: f64,
+    /// Whether gaze has been on the tile and left it: the next time it returns.
+    left: bool,
+}
+
+impl Sums {
+    const EMPTY: Self = Self {
+        tiles: [TileSum {
+            nats: 0.0,
+            dwell_s: 0.0,
+            read_s: 0.0,
+            left: false,
+        }; MAX_TILES],
+        on: None,
+        fixations: 0,
+    };
+}
 
 impl DwellEvidence {
     /// Evidence without tiles; [`Self::reset`] puts them up.
@@ -163,8 +175,8 @@ impl DwellEvidence {
         Ok(Self {
             model,
             tiles: Vec::with_capacity(MAX_TILES),
-            settled: EMPTY,
-            shown: EMPTY,
+            settled: Sums::EMPTY,
+            shown: Sums::EMPTY,
             current: None,
         })
     }
@@ -176,8 +188,8 @@ impl DwellEvidence {
     /// up then.
     pub fn reset(&mut self, tiles: &[Tile]) -> Result<(), DspError> {
         self.tiles.clear();
-        self.settled = EMPTY;
-        self.shown = EMPTY;
+        self.settled = Sums::EMPTY;
+        self.shown = Sums::EMPTY;
         self.current = None;
         count("tiles", tiles.len(), 1, MAX_TILES)?;
         for tile in tiles {
@@ -208,8 +220,13 @@ impl DwellEvidence {
     /// Log-likelihood of each option, nats, the best one 0 and none below `-clip_nats`. Values beyond the tiles are left alone.
     /// All are 0 while nothing has been seen.
     pub fn ln_likelihoods(&self, out: &mut [f64]) {
-        let nats = self.shown.nats.iter().take(self.tiles.len());
-        let best = nats.clone().copied().fold(f64::NEG_INFINITY, f64::max);
+        let nats = self
+            .shown
+            .tiles
+            .iter()
+            .take(self.tiles.len())
+            .map(|t| t.nats);
+        let best = nats.clone().fold(f64::NEG_INFINITY, f64::max);
         for (out, nats) in out.iter_mut().zip(nats) {
             *out = (nats - best).max(-self.model.clip_nats);
         }
@@ -218,7 +235,7 @@ impl DwellEvidence {
     /// Time spent on a tile so far, seconds; 0 for a tile that is not there.
     #[must_use]
     pub fn dwell_s(&self, tile: usize) -> f64 {
-        self.shown.dwell_s.get(tile).copied().unwrap_or(0.0)
+        self.shown.tiles.get(tile).map_or(0.0, |t| t.dwell_s)
     }
 
     /// Fixations that count so far, the one that is going on included.
@@ -240,30 +257,27 @@ impl DwellEvidence {
         sums.fixations += 1;
         let on = nearest(&self.tiles, x, y, 3.0 * self.model.sd_deg);
         if sums.on != on {
-            if let Some(left) = sums.on.and_then(|i| sums.left.get_mut(i)) {
-                *left = true;
+            if let Some(left) = sums.on.and_then(|i| sums.tiles.get_mut(i)) {
+                left.left = true;
             }
             sums.on = on;
         }
         // Split the time into reading and looking.
         let mut reading_s = 0.0;
-        if let Some((tile, i)) = on.and_then(|i| Some((self.tiles.get(i)?, i))) {
-            if let (Some(read_s), Some(dwell_s), Some(left)) = (
-                sums.read_s.get_mut(i),
-                sums.dwell_s.get_mut(i),
-                sums.left.get(i),
-            ) {
-                if !left {
-                    reading_s = (self.model.reading_s(tile) - *read_s).clamp(0.0, fixation.dwell_s);
-                    *read_s += reading_s;
-                }
-                *dwell_s += fixation.dwell_s;
+        if let Some(i) = on
+            && let (Some(tile), Some(sum)) = (self.tiles.get(i), sums.tiles.get_mut(i))
+        {
+            if !sum.left {
+                let unread_s = (self.model.reading_s(tile) - sum.read_s).max(0.0);
+                reading_s = unread_s.min(fixation.dwell_s);
+                sum.read_s += reading_s;
             }
+            sum.dwell_s += fixation.dwell_s;
         }
         let looking_s = fixation.dwell_s - reading_s;
         let weight = (self.model.reading_weight * reading_s + looking_s) / self.model.unit_s;
-        for (nats, tile) in sums.nats.iter_mut().zip(&self.tiles) {
-            *nats += weight * self.model.ln_likelihood(tile, x, y);
+        for (sum, tile) in sums.tiles.iter_mut().zip(&self.tiles) {
+            sum.nats += weight * self.model.ln_likelihood(tile, x, y);
         }
     }
 }

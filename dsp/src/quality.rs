@@ -223,14 +223,16 @@ impl ChannelQuality {
         let rail = self.spec.rail.get();
         let first = self.seen == 0;
         for (index, ((c, x), y)) in self.channels.iter_mut().zip(raw).zip(filtered).enumerate() {
-            c.window.add(
-                *x,
-                *y,
-                c.previous.unwrap_or(*x),
-                first,
-                rail,
-                self.line_coefficient,
-            );
+            if first {
+                c.window = Window {
+                    lowest: *x,
+                    highest: *x,
+                    ..Window::default()
+                };
+            }
+            // What went before the window is none of its business.
+            let previous = c.previous.filter(|_| !first).unwrap_or(*x);
+            c.window.add(*x, *y, previous, rail, self.line_coefficient);
             c.previous = Some(*x);
             if c.unsettled > 0 {
                 c.unsettled -= 1;
@@ -302,14 +304,7 @@ impl ChannelQuality {
 }
 
 impl Window {
-    fn add(&mut self, x: f64, y: f64, previous: f64, first: bool, rail: f64, coefficient: f64) {
-        if first {
-            *self = Self {
-                lowest: x,
-                highest: x,
-                ..Self::default()
-            };
-        }
+    fn add(&mut self, x: f64, y: f64, previous: f64, rail: f64, coefficient: f64) {
         self.railed += u32::from(x.abs() >= rail);
         self.lowest = self.lowest.min(x);
         self.highest = self.highest.max(x);

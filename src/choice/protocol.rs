@@ -90,8 +90,8 @@ impl ProtocolConfig {
     }
 }
 
-/// Checked settings of the protocol. In a file they read and write as [`ProtocolConfig`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Checked settings of the protocol. In a file they read and write as [`ProtocolConfig`]. The default is that of every number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(try_from = "ProtocolConfig", into = "ProtocolConfig")]
 pub struct ProtocolSettings(ProtocolConfig);
 
@@ -111,13 +111,6 @@ impl ProtocolSettings {
     #[must_use]
     pub const fn config(&self) -> &ProtocolConfig {
         &self.0
-    }
-}
-
-impl Default for ProtocolSettings {
-    fn default() -> Self {
-        // The defaults lie within their ranges: a test holds them to it.
-        Self(ProtocolConfig::default())
     }
 }
 
@@ -360,6 +353,10 @@ impl Protocol {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot be set up should stop"
+)]
 mod tests {
     use proptest::prelude::*;
 

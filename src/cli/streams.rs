@@ -25,9 +25,12 @@ pub struct Args {
     /// Print JSON on stdout.
     #[arg(long)]
     pub json: bool,
-    /// Ask this machine only, in the session of the demo; otherwise the laboratory's LSL configuration decides.
+    /// Ask this machine only; otherwise the laboratory's LSL configuration decides.
     #[arg(long)]
     pub loopback: bool,
+    /// LSL session on this machine, with --loopback.
+    #[arg(long, value_name = "ID", requires = "loopback", default_value = Network::LOOPBACK_SESSION)]
+    pub session_id: String,
 }
 
 /// Why the streams could not be listed.
@@ -67,7 +70,7 @@ struct Listed {
 /// [`SourceError::Silent`], naming the addresses asked, when no stream answered; [`StreamsError`] as it says.
 pub fn run(args: &Args) -> Result<(), StreamsError> {
     let network = if args.loopback {
-        Network::loopback()?
+        Network::loopback_session(&args.session_id)?
     } else {
         Network::laboratory()?
     };
@@ -212,7 +215,13 @@ fn pins_toml(stream: &Listed) -> String {
             escaped(reason)
         );
     };
-    let mut lines = vec![format!("[sources.{}]", slot(&stream.kind))];
+    let mut lines = match section(&stream.kind) {
+        Some(section) => vec![format!("[{section}.pins]")],
+        None => vec![
+            "# Its type does not say what it is for: put it under [eeg.pins], [gaze.pins] or [keys.pins]."
+                .to_owned(),
+        ],
+    };
     for (key, pin) in [
         ("name", &pins.name),
         ("type", &pins.kind),
@@ -247,13 +256,13 @@ fn pins_toml(stream: &Listed) -> String {
     lines.join("\n")
 }
 
-/// Which source of an experiment a stream of this type usually is.
-fn slot(kind: &str) -> &'static str {
+/// The section of the experiment file that a stream of this type usually belongs to.
+fn section(kind: &str) -> Option<&'static str> {
     match kind.to_ascii_lowercase().as_str() {
-        "eeg" => "eeg",
-        "gaze" | "eyegaze" | "eyetracker" => "gaze",
-        "markers" | "marker" | "events" => "markers",
-        _ => "other",
+        "eeg" => Some("eeg"),
+        "gaze" | "eyegaze" | "eyetracker" => Some("gaze"),
+        "keys" => Some("keys"),
+        _ => None,
     }
 }
 
@@ -331,7 +340,7 @@ mod tests {
             "{text:?}"
         );
         let table: toml::Table = toml::from_str(&text).unwrap();
-        let pasted: Pins = table["sources"]["eeg"].clone().try_into().unwrap();
+        let pasted: Pins = table["eeg"]["pins"].clone().try_into().unwrap();
         assert_eq!(Some(pasted), odd.pins);
     }
 
@@ -361,6 +370,29 @@ mod tests {
             "# \"Усилитель\" cannot be used: too\\u{a}many channels\n"
         );
         assert!(toml::from_str::<toml::Table>(&text).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_stream_of_unknown_purpose_goes_under_no_section() {
+        let text = pins_toml(&listed(|s| s.kind = "Markers".into()));
+        assert!(text.starts_with("# Its type does not say"), "{text}");
+        let pasted: Pins = toml::from_str(&text).unwrap();
+        assert_eq!(pasted.kind.as_deref(), Some("Markers"));
+    }
+
+    #[test]
+    fn a_session_belongs_to_loopback() {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            args: Args,
+        }
+        let parse = |words: &[&str]| <Line as clap::Parser>::try_parse_from(words);
+        assert_eq!(parse(&["streams"]).unwrap().args.session_id, "loopback");
+        let own = parse(&["streams", "--loopback", "--session-id", "x"]).unwrap();
+        assert_eq!(own.args.session_id, "x");
+        assert!(parse(&["streams", "--session-id", "x"]).is_err());
+        assert!(parse(&["streams", "--timeout-s", "0"]).is_err());
     }
 
     #[test]

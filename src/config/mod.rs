@@ -359,8 +359,8 @@ impl Default for RealtimeSection {
     }
 }
 
-/// The validated experiment file: what a session does.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// The validated experiment file: what a session does. The default names no source, so it is no valid plan yet.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
     /// Length and seed.
@@ -475,7 +475,10 @@ impl Plan {
             &self.session,
             &self.screen,
             &self.filter,
-            &self.epoch, &self.writer, &self.ask, &self.budget,
+            &self.epoch,
+            &self.writer,
+            &self.ask,
+            &self.budget,
         ];
         for section in sections {
             all.extend(section.numbers());

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use super::cancel::Cancel;
-use super::distribution::{Place, probabilities, top};
+use super::distribution::{Candidate, Place, probabilities};
 use super::error::{DecodeError, Interrupt};
 use super::forward::{Engine, Feed, Wanted};
 use super::glance::heads;
 use super::line::Line;
 use super::meaning::merge;
-use super::offer::{Found, branches_from, found};
-use super::rollout::{Manner, roll_out};
+use super::offer::{Found, Seen, found};
+use super::rollout::{Manner, Rollout, roll_out};
 use super::settings::WriterSettings;
 use super::text::continues_word;
 use super::writer::{Trunk, Writer, finish};
@@ -18,8 +18,19 @@ use crate::fork::{Fork, ForkId, ForkOrigin, MAX_BRANCHES};
 
 /// First tokens rolled out when the person asks; few enough for one batch.
 const HEADS_MAX: usize = 6;
+/// Words a call goes further back to find the beginning of one.
+const WORDS_BACK_MORE: usize = 3;
 /// Least probability of one. Small: the person asked.
 const HEAD_MASS_MIN: f64 = 0.002;
+
+/// What a call came to at one place.
+enum Called {
+    Fork(Fork),
+    /// There is only one way on.
+    OneWay,
+    /// Most of what may follow goes on with the word before.
+    InsideWord,
+}
 
 impl Writer {
     /// Offers different branches at the open fork: less likely beginnings first, then other ways on from likely ones. What
@@ -37,14 +48,12 @@ impl Writer {
             return Err(DecodeError::NotOpen { fork });
         }
         let place = place(&self.settings, trunk);
-        let (engine, seen) = (&mut self.engine, &offer.seen);
         let mut found = finish(new_branches(
-            engine,
+            &mut self.engine,
             &mut trunk.line,
             &self.settings,
             place,
-            seen.heads.as_slice(),
-            &seen.phrases,
+            &offer.seen,
         ))?;
         if found.branches.is_empty() {
             return Ok(None);
@@ -63,7 +72,8 @@ impl Writer {
     }
 
     /// Makes a fork where the detector saw none: here, or `words_back` words before the end of the text, but not inside the
-    /// prompt. Text behind that place is taken back, and with it the choices made there; an open fork is dropped.
+    /// prompt. A call in the middle of a word goes to its beginning. Text behind that place is taken back, and with it the
+    /// choices made there; an open fork is dropped.
     ///
     /// Every continuation that reads differently is a branch, wordings included. `None` when the model has only one way to
     /// go on from there; then nothing has changed.
@@ -71,31 +81,44 @@ impl Writer {
     /// # Errors
     /// [`DecodeError::NotStarted`], [`DecodeError::NonFinite`].
     pub fn call(&mut self, words_back: usize) -> Result<Option<Fork>, DecodeError> {
-        let trunk = self.trunk.as_mut().ok_or(DecodeError::NotStarted)?;
+        for words_back in words_back..=words_back.saturating_add(WORDS_BACK_MORE) {
+            match finish(self.call_at(words_back))? {
+                Called::Fork(fork) => return Ok(Some(fork)),
+                Called::OneWay => return Ok(None),
+                Called::InsideWord => {}
+            }
+        }
+        Ok(None)
+    }
+
+    fn call_at(&mut self, words_back: usize) -> Result<Called, Interrupt> {
+        let trunk = self.trunk.as_ref().ok_or(DecodeError::NotStarted)?;
         let at = word_start(&trunk.line, trunk.prompt, words_back);
-        let skipped = if at == trunk.line.tokens.len() {
-            None
-        } else {
-            let (line, skipped) = finish(self.line_until(at))?;
-            Some((line, skipped))
-        };
-        let trunk = self.trunk.as_mut().ok_or(DecodeError::NotStarted)?;
+        let trunk_choices = trunk.choices;
+        let (mut line, skipped) = self.line_until(at)?;
         let place = Place {
+            seed: self.settings.seed,
             position: at,
-            ..place(&self.settings, trunk)
+            choices: trunk_choices,
         };
-        let settings = WriterSettings {
-            wording_tokens_max: 0,
-            ..self.settings.clone()
-        };
-        let Some((mut line, skipped)) = skipped else {
-            let found = finish(called(&mut self.engine, &mut trunk.line, &settings, place))?;
-            return Ok(found.map(|found| self.replace_offer(found)));
-        };
-        let Some(found) = finish(called(&mut self.engine, &mut line, &settings, place))? else {
+        let found = new_branches(
+            &mut self.engine,
+            &mut line,
+            &self.settings,
+            place,
+            &Seen::default(),
+        )?;
+        if found.branches.len() < 2 {
             self.retired.push(line.sequence);
-            return Ok(None);
-        };
+            self.retired
+                .extend(found.ahead.into_iter().map(|ahead| ahead.line.sequence));
+            return Ok(if found.seen.heads.is_empty() {
+                Called::InsideWord
+            } else {
+                Called::OneWay
+            });
+        }
+        let trunk = self.trunk.as_mut().ok_or(DecodeError::NotStarted)?;
         while let Some(past) = self.past.pop_back_if(|past| past.mark.tokens >= at) {
             trunk.choices = past.mark.choices;
             self.retired.push(past.mark.sequence);
@@ -112,7 +135,7 @@ impl Writer {
         trunk.examined = Some(at);
         self.retired
             .push(std::mem::replace(&mut trunk.line, line).sequence);
-        Ok(Some(self.replace_offer(found)))
+        Ok(Called::Fork(self.replace_offer(found)))
     }
 
     fn replace_offer(&mut self, found: Found) -> Fork {
@@ -162,68 +185,59 @@ fn place(settings: &WriterSettings, trunk: &Trunk) -> Place {
     }
 }
 
-/// The likeliest continuations that read differently.
-fn called(
-    engine: &mut Engine,
-    line: &mut Line,
-    settings: &WriterSettings,
-    place: Place,
-) -> Result<Option<Found>, Interrupt> {
-    let model = Arc::clone(engine.model());
-    let likely = heads(
-        &model,
-        line,
-        &probabilities(&line.next.logits),
-        HEADS_MAX,
-        HEAD_MASS_MIN,
-        &[],
-    )?;
-    branches_from(engine, line, &likely, settings, place, 0.0, &Cancel::new())
-}
-
-/// Branches that were not seen before: from other first tokens, then drawn from the first tokens already seen.
+/// Branches whose phrases were not seen before: the likeliest way on from each first token that was not seen, then, if
+/// those are few, ways drawn from all first tokens. There may be none.
 fn new_branches(
     engine: &mut Engine,
     line: &mut Line,
     settings: &WriterSettings,
     place: Place,
-    seen_heads: &[u32],
-    seen_phrases: &[String],
+    seen: &Seen,
 ) -> Result<Found, Interrupt> {
     let (model, never) = (Arc::clone(engine.model()), Cancel::new());
     let distribution = probabilities(&line.next.logits);
+    let phrase = settings.phrase_tokens_max;
     let fresh = heads(
         &model,
         line,
         &distribution,
         HEADS_MAX,
         HEAD_MASS_MIN,
-        seen_heads,
+        &seen.heads,
     )?;
-    let phrase = settings.phrase_tokens_max;
     let mut rollouts = roll_out(engine, line, &fresh, phrase, Manner::Likeliest, &never)?;
     if rollouts.len() < MAX_BRANCHES {
-        let mut likely = top(&distribution, HEADS_MAX);
-        likely.retain(|head| seen_heads.contains(&head.token));
-        let mut drawn = roll_out(engine, line, &likely, phrase, Manner::Drawn(place), &never)?;
-        for rollout in &mut drawn {
+        let likely = heads(&model, line, &distribution, HEADS_MAX, HEAD_MASS_MIN, &[])?;
+        let several: Vec<Candidate> = likely.iter().copied().cycle().take(HEADS_MAX).collect();
+        rollouts.append(&mut roll_out(
+            engine,
+            line,
+            &several,
+            phrase,
+            Manner::Drawn(place),
+            &never,
+        )?);
+        // Several phrases now share a first token and its mass: each has its own instead.
+        for rollout in &mut rollouts {
             rollout.mass = rollout.log_prob_nats.exp();
         }
-        rollouts.append(&mut drawn);
+        rollouts.sort_by(|a, b| b.mass.total_cmp(&a.mass));
     }
-    let mut known = seen_phrases.to_vec();
-    rollouts.retain(|rollout| {
+    let mut known = seen.phrases.clone();
+    let (new, old): (Vec<Rollout>, Vec<Rollout>) = rollouts.into_iter().partition(|rollout| {
         let new = !known.iter().any(|phrase| phrase == rollout.phrase());
         known.push(rollout.phrase().to_owned());
         new
     });
-    rollouts.sort_by(|a, b| b.mass.total_cmp(&a.mass));
-    let settings = WriterSettings {
+    old.into_iter()
+        .for_each(|rollout| engine.pool.recycle(rollout.line.sequence));
+    let mut new = new;
+    let apart = WriterSettings {
         wording_tokens_max: 0,
         ..settings.clone()
     };
-    let meanings = merge(engine, &mut rollouts, &settings, place, &never)?;
-    Ok(found(engine, rollouts, &meanings))
+    let meanings = merge(engine, &mut new, &apart, place, &never)?;
+    Ok(found(engine, new, &meanings))
 }
 
 /// The token that begins the word `words_back` words before the end, at `prompt` or behind it.

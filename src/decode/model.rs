@@ -11,6 +11,16 @@ use super::linear::Linear;
 use super::text::Tokens;
 use super::weights::{ModelFile, Origin, TOKENIZER_BYTES_MAX, Weights};
 
+macro_rules! embedded {
+    ($($name:literal),*) => {
+        [$(($name, include_bytes!(concat!("../../fixtures/story-model/", $name)).as_slice())),*]
+    };
+}
+
+/// The files of the story model, made by the program in fixtures/train.
+static EMBEDDED: [(&str, &[u8]); 3] =
+    embedded!("config.json", "model.safetensors", "tokenizer.json");
+
 /// A language model, ready to decode. Share it as `Arc<Model>`.
 #[derive(Debug)]
 pub struct Model {
@@ -80,6 +90,14 @@ impl Model {
             .to_string_lossy()
             .into_owned();
         Self::read(&Origin::Folder(dir.into()), name)
+    }
+
+    /// The story model compiled into the program: little stories in English, with forks of meaning that are known exactly.
+    ///
+    /// # Errors
+    /// [`ModelError`], if the program was built with damaged files.
+    pub fn embedded() -> Result<Self, ModelError> {
+        Self::read(&Origin::Embedded(&EMBEDDED), "embedded".into())
     }
 
     fn read(origin: &Origin, name: String) -> Result<Self, ModelError> {

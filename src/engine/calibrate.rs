@@ -69,7 +69,10 @@ pub fn record(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Recorded, EngineError> {
     let recorder = Recorder::create(file, Capacity::default())?;
-    let wish = Wish { priority: plan.realtime.priority, cpu: None };
+    let wish = Wish {
+        priority: plan.realtime.priority,
+        cpu: None,
+    };
     let mut offsets = Vec::new();
     let mut inlets = Vec::new();
     for (name, source) in [("eeg", streams.eeg), ("gaze", streams.gaze)] {
@@ -87,15 +90,22 @@ pub fn record(
     let (tap, marker_offsets) = recorder.add_markers(marker_spec)?;
     markers.record_to(Some(tap));
     let presenter = Presenter::start(markers, None)?;
-    let mut run = Run { plan, presenter: &presenter, offsets: &offsets, marker_offsets: &marker_offsets, stop };
+    let mut run = Run {
+        plan,
+        presenter: &presenter,
+        offsets: &offsets,
+        marker_offsets: &marker_offsets,
+        stop,
+    };
     let finished = run.points(progress) && run.blocks(progress);
     presenter.ask(Ask::RecordTo(None));
     let mut sources = Vec::new();
     for (name, inlet) in inlets {
         let source = match inlet {
             Some(inlet) => {
-                let ended: Ended<RecordOnly> =
-                    inlet.stop().ok_or(EngineError::Internal("an inlet thread panicked"))?;
+                let ended: Ended<RecordOnly> = inlet
+                    .stop()
+                    .ok_or(EngineError::Internal("an inlet thread panicked"))?;
                 if ended.error.is_some() {
                     return Err(EngineError::Lost { name });
                 }
@@ -107,9 +117,20 @@ pub fn record(
     }
     let gaze = sources.pop().flatten();
     let eeg = sources.pop().flatten();
-    let (markers, _) = presenter.stop().ok_or(EngineError::Internal("the presenter's thread panicked"))?;
+    let (markers, _) = presenter
+        .stop()
+        .ok_or(EngineError::Internal("the presenter's thread panicked"))?;
     let summary = recorder.finish(FINISH);
-    Ok(Recorded { streams: Streams { eeg, gaze, keys: streams.keys }, markers, summary, stopped: !finished })
+    Ok(Recorded {
+        streams: Streams {
+            eeg,
+            gaze,
+            keys: streams.keys,
+        },
+        markers,
+        summary,
+        stopped: !finished,
+    })
 }
 
 struct Run<'a> {
@@ -137,7 +158,12 @@ impl Run<'_> {
         let count = points.len() as u32;
         for (point, ((x_deg, y_deg), phase)) in (0..).zip(points) {
             progress(Progress::Point(point + 1, count));
-            self.presenter.ask(Ask::Say(Event::GazePoint { point, x_deg, y_deg, phase }));
+            self.presenter.ask(Ask::Say(Event::GazePoint {
+                point,
+                x_deg,
+                y_deg,
+                phase,
+            }));
             if !self.wait(Duration::from_secs_f64(calibration.point_s)) {
                 return false;
             }
@@ -162,12 +188,18 @@ impl Run<'_> {
             progress(Progress::Block(block + 1, calibration.blocks));
             // Every item is cued equally often, in an order that a person cannot foresee by position alone.
             let item = ((block * 5 + 1) as usize % items) as i32;
-            self.presenter.ask(Ask::Say(Event::Cue { run: block, item, options: tiles.clone() }));
+            self.presenter.ask(Ask::Say(Event::Cue {
+                run: block,
+                item,
+                options: tiles.clone(),
+            }));
             if !self.wait(CUE) {
                 return false;
             }
             let stream = BLOCK_STREAM + u64::from(block);
-            let Ok(sequence) = FlashSequence::new(items, &self.plan.flash, self.plan.session.seed, stream) else {
+            let Ok(sequence) =
+                FlashSequence::new(items, &self.plan.flash, self.plan.session.seed, stream)
+            else {
                 return false;
             };
             let (done, is_done) = bounded(1);
@@ -207,7 +239,10 @@ impl Run<'_> {
                     return false;
                 }
             }
-            self.marker_offsets.push(ClockOffset { at_s: rt::lsl_now().get(), offset_s: 0.0 });
+            self.marker_offsets.push(ClockOffset {
+                at_s: rt::lsl_now().get(),
+                offset_s: 0.0,
+            });
             if self.stop.load(Ordering::Relaxed) {
                 return false;
             }

@@ -105,6 +105,8 @@ pub struct Played {
     pub answered: u32,
     /// Why it ended, in words.
     pub ending: String,
+    /// What could not be kept, one sentence each.
+    pub warnings: Vec<String>,
     /// Whether a stream or the model failed.
     pub failure: Option<EngineError>,
 }
@@ -195,8 +197,16 @@ enum Ending {
 
 impl<'a> Conductor<'a> {
     fn begin(setting: Setting<'a>) -> Result<Self, EngineError> {
-        let Setting { plan, profile, folder, .. } = setting;
-        let wish = Wish { priority: plan.realtime.priority, cpu: None };
+        let Setting {
+            plan,
+            profile,
+            folder,
+            ..
+        } = setting;
+        let wish = Wish {
+            priority: plan.realtime.priority,
+            cpu: None,
+        };
         let recorder = Recorder::create(&folder.file(SessionFile::Recording), Capacity::default())?;
         let ledger = LedgerWriter::create(
             &folder.file(SessionFile::Ledger),
@@ -237,23 +247,45 @@ impl<'a> Conductor<'a> {
         let mut watching = Vec::new();
         let (mut eeg_ends, mut notices) = (None, None);
         if let (Some(source), Some(section)) = (eeg, &plan.eeg) {
-            let calibration = profile.eeg.as_ref().ok_or(lines::LineError::NoPart { part: "eeg" })?;
+            let calibration = profile
+                .eeg
+                .as_ref()
+                .ok_or(lines::LineError::NoPart { part: "eeg" })?;
             let line = lines::eeg_line(section, calibration, source.spec(), None)?;
             let (tap, offsets) = recorder.add_samples(source.spec())?;
             let (notice_in, notice_out) = HeapRb::new(256).split();
             let (scorers, scorers_out) = HeapRb::new(8).split();
             let (retired_in, retired) = HeapRb::new(16).split();
             let watch = Arc::new(EegWatch::default());
-            let lane = gate.eeg.take().ok_or(EngineError::Internal("the gate's EEG lane is taken"))?;
-            let ports = EegPorts { notices: notice_out, scorers: scorers_out, retired: retired_in, lane };
+            let lane = gate
+                .eeg
+                .take()
+                .ok_or(EngineError::Internal("the gate's EEG lane is taken"))?;
+            let ports = EegPorts {
+                notices: notice_out,
+                scorers: scorers_out,
+                retired: retired_in,
+                lane,
+            };
             let offset_s = source.clock_offset().map_or(0.0, |clock| clock.offset_s);
             let used_channels = line.path().spec().channels;
             let stage = EegStage::new(line, ports, Arc::clone(&watch), offset_s);
             let inlet = Inlet::start("eeg", wish, source, tap, stage)?;
-            watching.push(Watching { heartbeat: inlet.heartbeat(), offsets, name: "eeg" });
+            watching.push(Watching {
+                heartbeat: inlet.heartbeat(),
+                offsets,
+                name: "eeg",
+            });
             notices = Some(notice_in);
             let bad = ChannelMask::default();
-            eeg_ends = Some(EegEnds { inlet, watch, scorers, retired, bad, used_channels });
+            eeg_ends = Some(EegEnds {
+                inlet,
+                watch,
+                scorers,
+                retired,
+                bad,
+                used_channels,
+            });
         }
         let mut gaze_ends = None;
         if let (Some(source), Some(section)) = (gaze, &plan.gaze) {
@@ -261,20 +293,45 @@ impl<'a> Conductor<'a> {
             let (tap, offsets) = recorder.add_samples(source.spec())?;
             let (orders, orders_out) = HeapRb::new(16).split();
             let watch = Arc::new(GazeWatch::default());
-            let lane = gate.gaze.take().ok_or(EngineError::Internal("the gate's gaze lane is taken"))?;
+            let lane = gate
+                .gaze
+                .take()
+                .ok_or(EngineError::Internal("the gate's gaze lane is taken"))?;
             let offset_s = source.clock_offset().map_or(0.0, |clock| clock.offset_s);
             let channels = source.spec().labels.len();
-            let stage = GazeStage::new(line, orders_out, lane, Arc::clone(&watch), channels, offset_s);
+            let stage = GazeStage::new(
+                line,
+                orders_out,
+                lane,
+                Arc::clone(&watch),
+                channels,
+                offset_s,
+            );
             let inlet = Inlet::start("gaze", wish, source, tap, stage)?;
-            watching.push(Watching { heartbeat: inlet.heartbeat(), offsets, name: "gaze" });
-            gaze_ends = Some(GazeEnds { inlet, watch, orders });
+            watching.push(Watching {
+                heartbeat: inlet.heartbeat(),
+                offsets,
+                name: "gaze",
+            });
+            gaze_ends = Some(GazeEnds {
+                inlet,
+                watch,
+                orders,
+            });
         }
-        let keys = keys.map(|source| KeysEnds::start(source, &recorder)).transpose()?;
+        let keys = keys
+            .map(|source| KeysEnds::start(source, &recorder))
+            .transpose()?;
 
         let mut markers = setting.markers;
         let (marker_tap, marker_offsets) = recorder.add_markers(&setting.marker_spec)?;
         markers.record_to(Some(marker_tap));
-        markers.say(Event::SessionStart { session: setting.session }, rt::lsl_now());
+        markers.say(
+            Event::SessionStart {
+                session: setting.session,
+            },
+            rt::lsl_now(),
+        );
         let presenter = Presenter::start(markers, notices)?;
 
         let now = Instant::now();
@@ -324,7 +381,10 @@ impl<'a> Conductor<'a> {
         for watching in &self.watching {
             let longest = Duration::from_nanos(watching.heartbeat.longest_gap_ns());
             let silence_max = (3 * longest).clamp(SILENCE_MIN, SILENCE_MAX);
-            self.gate.watch(Watched { heartbeat: Arc::clone(&watching.heartbeat), silence_max });
+            self.gate.watch(Watched {
+                heartbeat: Arc::clone(&watching.heartbeat),
+                silence_max,
+            });
         }
         self.look_after();
         self.begun = Instant::now();
@@ -354,7 +414,10 @@ impl<'a> Conductor<'a> {
             if self.failure.is_some() {
                 return Ending::Failed;
             }
-            if self.answered >= self.plan.session.forks && self.question.is_none() && self.awaiting.is_none() {
+            if self.answered >= self.plan.session.forks
+                && self.question.is_none()
+                && self.awaiting.is_none()
+            {
                 return Ending::Forks;
             }
             if self.stop.load(Ordering::Relaxed) {
@@ -378,12 +441,26 @@ impl<'a> Conductor<'a> {
                 self.settle_awaiting_offer();
                 self.ask(fork, 0);
             }
-            Told::Taken { fork, how, text, replaced, position, ready_tokens: _, committed_ns } => {
+            Told::Taken {
+                fork,
+                how,
+                text,
+                replaced,
+                position,
+                ready_tokens: _,
+                committed_ns,
+            } => {
                 self.taken(fork, how, text, replaced, position, committed_ns);
             }
-            Told::NothingOther(_) => self.note("nothing else can be offered here: the model goes on"),
+            Told::NothingOther(_) => {
+                self.note("nothing else can be offered here: the model goes on")
+            }
             Told::Refused { asked } => self.note(&format!("{asked} cannot be followed here")),
-            Told::Called { words_back, position, text } => {
+            Told::Called {
+                words_back,
+                position,
+                text,
+            } => {
                 self.position = position;
                 self.replace(&text);
                 let detail = serde_json::json!({ "call": { "words_back": words_back, "position": position } });
@@ -406,9 +483,20 @@ impl<'a> Conductor<'a> {
     }
 
     /// The decoder stands on the chosen branch, or was taken back.
-    fn taken(&mut self, fork: ForkId, how: Taken, text: String, replaced: bool, position: usize, committed_ns: u64) {
+    fn taken(
+        &mut self,
+        fork: ForkId,
+        how: Taken,
+        text: String,
+        replaced: bool,
+        position: usize,
+        committed_ns: u64,
+    ) {
         self.records_until_ended();
-        let Some((question, step)) = self.awaiting.take_if(|(question, _)| question.fork.id == fork) else {
+        let Some((question, step)) = self
+            .awaiting
+            .take_if(|(question, _)| question.fork.id == fork)
+        else {
             // An undo asked for by key while no fork was open.
             self.count(position);
             if replaced {
@@ -425,7 +513,13 @@ impl<'a> Conductor<'a> {
         let (item, chooser) = match how {
             Taken::Branch(branch) => (Some(branch), Chooser::Human),
             Taken::ModelBranch(branch) => (Some(branch), Chooser::Model),
-            Taken::Undone => (question.kinds.iter().position(|kind| *kind == OptionKind::Undo), Chooser::Human),
+            Taken::Undone => (
+                question
+                    .kinds
+                    .iter()
+                    .position(|kind| *kind == OptionKind::Undo),
+                Chooser::Human,
+            ),
         };
         self.show_answer(&question, item, chooser, &step);
         if replaced {
@@ -455,7 +549,9 @@ impl<'a> Conductor<'a> {
     /// Other branches are offered: the question that asked for them is over.
     fn settle_awaiting_offer(&mut self) {
         self.records_until_ended();
-        let Some((question, step)) = self.awaiting.take() else { return };
+        let Some((question, step)) = self.awaiting.take() else {
+            return;
+        };
         let item = question.committed_option();
         let chooser = item.map(|_| Chooser::Human);
         self.show_answer(&question, item, chooser.unwrap_or(Chooser::Model), &step);
@@ -482,16 +578,35 @@ impl<'a> Conductor<'a> {
         self.kept(written);
     }
 
-    fn show_answer(&mut self, question: &Question, item: Option<usize>, chooser: Chooser, step: &Step) {
+    fn show_answer(
+        &mut self,
+        question: &Question,
+        item: Option<usize>,
+        chooser: Chooser,
+        step: &Step,
+    ) {
         let posterior = question.end.and_then(|end| end.arms).map(|arms| arms.fused);
-        let of = |option: usize| posterior.as_ref().and_then(|p| p.as_slice().get(option).copied()).unwrap_or(f64::NAN);
+        let of = |option: usize| {
+            posterior
+                .as_ref()
+                .and_then(|p| p.as_slice().get(option).copied())
+                .unwrap_or(f64::NAN)
+        };
         let line = ForkLine {
             fork: question.id.0,
-            options: question.tiles.iter().cloned().enumerate().map(|(option, tile)| (tile, of(option))).collect(),
+            options: question
+                .tiles
+                .iter()
+                .cloned()
+                .enumerate()
+                .map(|(option, tile)| (tile, of(option)))
+                .collect(),
             taken: item,
             chooser,
             ending: ending_words(step),
-            seconds: question.end.map_or(0.0, |end| end.decided_at.since(question.opened_at)),
+            seconds: question
+                .end
+                .map_or(0.0, |end| end.decided_at.since(question.opened_at)),
             evidence: question.evidence_counts(),
         };
         let shown = self.view.answered(&line);
@@ -530,7 +645,9 @@ impl<'a> Conductor<'a> {
             opened_mono: now,
             lease: self.lease,
             gate: self.gate_settings,
-            prior_capped: asked.then(|| capped_prior(self.gate_settings, &question)).flatten(),
+            prior_capped: asked
+                .then(|| capped_prior(self.gate_settings, &question))
+                .flatten(),
             eeg_clock,
             gaze_clock,
             model_sha256: self.model_sha256.clone(),
@@ -549,13 +666,24 @@ impl<'a> Conductor<'a> {
     }
 
     /// Opens the gate and shows the fork.
-    fn open(&mut self, question: Question, eeg_clock: Option<ClockOffset>, gaze_clock: Option<ClockOffset>) {
+    fn open(
+        &mut self,
+        question: Question,
+        eeg_clock: Option<ClockOffset>,
+        gaze_clock: Option<ClockOffset>,
+    ) {
         self.swap_scorer(question.id);
         let mut kinds = [OptionKind::Item; MAX_OPTIONS];
         let mut prior = [0.0; MAX_OPTIONS];
         let options = question.kinds.len().min(MAX_OPTIONS);
-        kinds.iter_mut().zip(&question.kinds).for_each(|(to, from)| *to = *from);
-        prior.iter_mut().zip(&question.priors).for_each(|(to, from)| *to = *from);
+        kinds
+            .iter_mut()
+            .zip(&question.kinds)
+            .for_each(|(to, from)| *to = *from);
+        prior
+            .iter_mut()
+            .zip(&question.priors)
+            .for_each(|(to, from)| *to = *from);
         self.scribe.ask(scribe::Ask::Options {
             fork: question.fork.id,
             question: question.id,
@@ -572,9 +700,16 @@ impl<'a> Conductor<'a> {
         if !opened {
             self.fail(EngineError::Internal("the gate takes no orders"));
         }
-        let appears = rt::lsl_of(MonoTime::from_nanos(rt::now().as_nanos() + LEAD.as_nanos() as u64));
+        let appears = rt::lsl_of(MonoTime::from_nanos(
+            rt::now().as_nanos() + LEAD.as_nanos() as u64,
+        ));
         if let (Some(gaze), Some(clock)) = (&mut self.gaze, gaze_clock) {
-            let tiles = gaze_tiles(&question, self.lease, appears.get() - clock.offset_s, clock.offset_s);
+            let tiles = gaze_tiles(
+                &question,
+                self.lease,
+                appears.get() - clock.offset_s,
+                clock.offset_s,
+            );
             // Room for many forks: only a thread that has ended leaves it full, and its silence aborts the fork.
             let _ = gaze.orders.try_push(tiles);
         }
@@ -590,7 +725,12 @@ impl<'a> Conductor<'a> {
         if self.eeg.is_some() {
             let reading_s = self.plan.ask.reading_s(&question.tiles);
             let begin_ns = rt::mono_of(appears).as_nanos() + (reading_s * 1e9) as u64;
-            match FlashSequence::new(options, &self.plan.flash, self.plan.session.seed, question.id.0) {
+            match FlashSequence::new(
+                options,
+                &self.plan.flash,
+                self.plan.session.seed,
+                question.id.0,
+            ) {
                 Ok(sequence) => self.presenter.ask(presenter::Ask::Flash(FlashRun {
                     fork: Some(question.id),
                     cued: None,
@@ -628,7 +768,13 @@ impl<'a> Conductor<'a> {
     }
 
     fn record(&mut self, record: &Record) {
-        let Some(question) = self.question.as_mut().filter(|question| question.id == record.fork) else { return };
+        let Some(question) = self
+            .question
+            .as_mut()
+            .filter(|question| question.id == record.fork)
+        else {
+            return;
+        };
         if let Some(row) = question.take(record) {
             let written = self.ledger.evidence(&row);
             self.kept(written);
@@ -643,15 +789,22 @@ impl<'a> Conductor<'a> {
     /// The gate is done with a question: hush, say so, and see what follows.
     fn ended(&mut self, question: Question) {
         self.presenter.ask(presenter::Ask::Hush);
-        let (Some(end), Some(outcome)) = (question.end, question.outcome()) else { return };
+        let (Some(end), Some(outcome)) = (question.end, question.outcome()) else {
+            return;
+        };
         self.presenter.ask(presenter::Ask::Say(Event::ForkClose {
             fork: question.id.0,
             outcome,
-            item: question.committed_option().and_then(|option| i32::try_from(option).ok()),
+            item: question
+                .committed_option()
+                .and_then(|option| i32::try_from(option).ok()),
         }));
         let selected = question.committed_option().is_some();
         let fork = question.fork.id;
-        match self.protocol.follow(&end.verdict, &question.kinds, question.attempt) {
+        match self
+            .protocol
+            .follow(&end.verdict, &question.kinds, question.attempt)
+        {
             Some(step @ Step::AskAgain { why }) => {
                 self.show_answer(&question, None, Chooser::Model, &step);
                 let done = Done {
@@ -670,13 +823,19 @@ impl<'a> Conductor<'a> {
             Some(step) => {
                 // What the person selected, the decoder has seen by itself; the rest it must be told.
                 match step {
-                    Step::OfferOther { .. } if !selected => self.scribe.ask(scribe::Ask::Other(fork)),
-                    Step::ModelChooses { .. } if !selected => self.scribe.ask(scribe::Ask::GoOn(fork)),
+                    Step::OfferOther { .. } if !selected => {
+                        self.scribe.ask(scribe::Ask::Other(fork))
+                    }
+                    Step::ModelChooses { .. } if !selected => {
+                        self.scribe.ask(scribe::Ask::GoOn(fork))
+                    }
                     _ => {}
                 }
                 self.awaiting = Some((question, step));
             }
-            None => self.fail(EngineError::Internal("the gate chose an option that does not exist")),
+            None => self.fail(EngineError::Internal(
+                "the gate chose an option that does not exist",
+            )),
         }
     }
 
@@ -685,13 +844,22 @@ impl<'a> Conductor<'a> {
     fn key(&mut self, stamp_s: f64, key: Key) {
         match (key, &self.question) {
             (Key::Select { item }, Some(question)) => {
-                let Some(option) = usize::try_from(item).ok().filter(|option| *option < question.kinds.len()) else {
-                    return self.note(&format!("a key asked for option {item}, which is not there"));
+                let Some(option) = usize::try_from(item)
+                    .ok()
+                    .filter(|option| *option < question.kinds.len())
+                else {
+                    return self.note(&format!(
+                        "a key asked for option {item}, which is not there"
+                    ));
                 };
                 self.press(stamp_s, option);
             }
             (Key::Undo, Some(question)) => {
-                match question.kinds.iter().position(|kind| *kind == OptionKind::Undo) {
+                match question
+                    .kinds
+                    .iter()
+                    .position(|kind| *kind == OptionKind::Undo)
+                {
                     Some(option) => self.press(stamp_s, option),
                     None => self.note("there is nothing to take back"),
                 }
@@ -704,11 +872,16 @@ impl<'a> Conductor<'a> {
     }
 
     fn press(&mut self, stamp_s: f64, option: usize) {
-        let Some(question) = &self.question else { return };
+        let Some(question) = &self.question else {
+            return;
+        };
         let pulled = rt::now();
         // A stamp that is no time, or lies ahead of our clock, is the key's arrival.
         let now = rt::lsl_of(pulled);
-        let at = LslTime::new(stamp_s).ok().filter(|at| *at <= now && *at >= question.opened_at).unwrap_or(now);
+        let at = LslTime::new(stamp_s)
+            .ok()
+            .filter(|at| *at <= now && *at >= question.opened_at)
+            .unwrap_or(now);
         let mut trace = Trace::default();
         trace.mark(Place::Stamp, rt::mono_of(at).as_nanos());
         trace.mark(Place::Pulled, pulled.as_nanos());
@@ -716,7 +889,13 @@ impl<'a> Conductor<'a> {
         let seq = pulled.as_nanos();
         let evidence = Evidence::key_press(question.id, self.lease, seq, at, option);
         if let Some(lane) = &mut self.gate.keys {
-            lane.send(Item { evidence, trace, made: Made::Key { item: option as u32 } });
+            lane.send(Item {
+                evidence,
+                trace,
+                made: Made::Key {
+                    item: option as u32,
+                },
+            });
         }
     }
 
@@ -725,17 +904,23 @@ impl<'a> Conductor<'a> {
     fn person_present(&self) -> bool {
         let now = rt::now();
         let alive = |name| {
-            self.watching
-                .iter()
-                .any(|watching| watching.name == name && !watching.heartbeat.silent(now, SILENCE_MAX))
+            self.watching.iter().any(|watching| {
+                watching.name == name && !watching.heartbeat.silent(now, SILENCE_MAX)
+            })
         };
         alive("eeg") || alive("gaze") || self.keys.is_some()
     }
 
     fn clock(&self, name: &str) -> Option<ClockOffset> {
-        let watching = self.watching.iter().find(|watching| watching.name == name)?;
+        let watching = self
+            .watching
+            .iter()
+            .find(|watching| watching.name == name)?;
         // Before the first measurement the clocks are taken as one, which on one machine they are; the row says so.
-        Some(watching.heartbeat.clock_offset().unwrap_or(ClockOffset { at_s: 0.0, offset_s: 0.0 }))
+        Some(watching.heartbeat.clock_offset().unwrap_or(ClockOffset {
+            at_s: 0.0,
+            offset_s: 0.0,
+        }))
     }
 
     fn look_after(&mut self) {
@@ -745,12 +930,19 @@ impl<'a> Conductor<'a> {
                 watching.offsets.push(offset);
             }
         }
-        self.marker_offsets.push(ClockOffset { at_s: rt::lsl_now().get(), offset_s: 0.0 });
+        self.marker_offsets.push(ClockOffset {
+            at_s: rt::lsl_now().get(),
+            offset_s: 0.0,
+        });
         if let Some(eeg) = &mut self.eeg {
             // Scorers that came back are dropped here, off the real-time thread.
             while eeg.retired.try_pop().is_some() {}
         }
-        let lost = self.watching.iter().find(|watching| watching.heartbeat.is_lost()).map(|watching| watching.name);
+        let lost = self
+            .watching
+            .iter()
+            .find(|watching| watching.heartbeat.is_lost())
+            .map(|watching| watching.name);
         if let Some(name) = lost {
             self.gate.orders.send(Order::Abort(AbortReason::SourceLost));
             self.event(EventKind::Source, format!("the {name} stream was lost"));
@@ -762,15 +954,25 @@ impl<'a> Conductor<'a> {
 
     /// A channel has gone bad or good since the last fork: the scorer of the remaining ones takes over.
     fn swap_scorer(&mut self, fork: ForkId) {
-        let (Some(eeg), Some(calibration)) = (&mut self.eeg, &self.profile.eeg) else { return };
+        let (Some(eeg), Some(calibration)) = (&mut self.eeg, &self.profile.eeg) else {
+            return;
+        };
         let bad = eeg.watch.bad();
         if bad == eeg.bad {
             return;
         }
-        let kept: Vec<bool> = (0..eeg.used_channels).map(|channel| !bad.contains(channel)).collect();
-        let names: Vec<_> =
-            bad.iter().filter_map(|channel| calibration.labels.get(channel).map(String::as_str)).collect();
-        let words = if names.is_empty() { "all channels are good again".to_owned() } else { format!("bad channels: {}", names.join(", ")) };
+        let kept: Vec<bool> = (0..eeg.used_channels)
+            .map(|channel| !bad.contains(channel))
+            .collect();
+        let names: Vec<_> = bad
+            .iter()
+            .filter_map(|channel| calibration.labels.get(channel).map(String::as_str))
+            .collect();
+        let words = if names.is_empty() {
+            "all channels are good again".to_owned()
+        } else {
+            format!("bad channels: {}", names.join(", "))
+        };
         match calibration.restrict(&kept) {
             Ok(scorer) => {
                 // Eight may be under way; a full ring means that the thread has ended, which the heartbeat shows.
@@ -794,7 +996,10 @@ impl<'a> Conductor<'a> {
     fn say_text(&mut self, piece: &str) {
         let shown = self.view.text(piece);
         self.seen(shown);
-        self.presenter.ask(presenter::Ask::Say(Event::Text { piece: piece.to_owned(), replace: false }));
+        self.presenter.ask(presenter::Ask::Say(Event::Text {
+            piece: piece.to_owned(),
+            replace: false,
+        }));
         let written = self.text_file.append(piece);
         self.text_kept(written);
     }
@@ -804,7 +1009,10 @@ impl<'a> Conductor<'a> {
         let whole = format!("{}{}", self.past_text, self.text);
         let shown = self.view.replaced(&whole);
         self.seen(shown);
-        self.presenter.ask(presenter::Ask::Say(Event::Text { piece: whole.clone(), replace: true }));
+        self.presenter.ask(presenter::Ask::Say(Event::Text {
+            piece: whole.clone(),
+            replace: true,
+        }));
         let written = self.text_file.replace(&whole);
         self.text_kept(written);
     }
@@ -846,7 +1054,13 @@ impl<'a> Conductor<'a> {
     fn event(&mut self, kind: EventKind, detail: String) {
         let mono = rt::now();
         let fork = self.question.as_ref().map(|question| question.id);
-        let written = self.ledger.event(&EventRow { kind, fork, at: rt::lsl_of(mono), mono, detail });
+        let written = self.ledger.event(&EventRow {
+            kind,
+            fork,
+            at: rt::lsl_of(mono),
+            mono,
+            detail,
+        });
         self.kept(written);
     }
 
@@ -877,14 +1091,24 @@ impl<'a> Conductor<'a> {
                 "ending": words, "text": stopped.text_number, "position": stopped.position,
             });
             let mono = rt::now();
-            let row = EventRow { kind: EventKind::End, fork: None, at: rt::lsl_of(mono), mono, detail: detail.to_string() };
+            let row = EventRow {
+                kind: EventKind::End,
+                fork: None,
+                at: rt::lsl_of(mono),
+                mono,
+                detail: detail.to_string(),
+            };
             let written = self.ledger.event(&row);
             if let Err(error) = written {
                 self.warned.push(format!("the ledger failed: {error}"));
             }
         }
         self.presenter.ask(presenter::Ask::Say(Event::SessionEnd));
-        let shown = self.presenter.stop().map(|(_, shown)| shown).unwrap_or_default();
+        let shown = self
+            .presenter
+            .stop()
+            .map(|(_, shown)| shown)
+            .unwrap_or_default();
         let mut granted = Vec::new();
         let mut streams = Vec::new();
         if let Some(eeg) = self.eeg
@@ -893,14 +1117,26 @@ impl<'a> Conductor<'a> {
             granted.push(ended.granted);
             let (line, steps) = ended.stage.into_parts();
             let counts = serde_json::to_value(line.path().counts()).unwrap_or_default();
-            streams.push(StreamLatency::new("eeg", &steps, &self.plan.budget, counts, eeg.watch.rejected()));
+            streams.push(StreamLatency::new(
+                "eeg",
+                &steps,
+                &self.plan.budget,
+                counts,
+                eeg.watch.rejected(),
+            ));
         }
         if let Some(gaze) = self.gaze
             && let Some(ended) = gaze.inlet.stop()
         {
             granted.push(ended.granted);
             let counts = serde_json::json!({ "samples": gaze.watch.samples(), "lost": gaze.watch.lost(), "late_orders": gaze.watch.late() });
-            streams.push(StreamLatency::new("gaze", &ended.stage.into_steps(), &self.plan.budget, counts, 0));
+            streams.push(StreamLatency::new(
+                "gaze",
+                &ended.stage.into_steps(),
+                &self.plan.budget,
+                counts,
+                0,
+            ));
         }
         if let Some(keys) = self.keys {
             keys.stop.store(true, Ordering::Relaxed);
@@ -917,13 +1153,18 @@ impl<'a> Conductor<'a> {
         }
         let ledger = self.ledger.finish()?;
         Ok(Played {
-            latency: LatencyReport { forks: self.book.report(), streams, gate_items_dropped: dropped },
+            latency: LatencyReport {
+                forks: self.book.report(),
+                streams,
+                gate_items_dropped: dropped,
+            },
             recording,
             granted,
             ledger,
             shown,
             answered: self.answered,
             ending: words.to_owned(),
+            warnings: self.warned,
             failure: self.failure,
         })
     }
@@ -935,27 +1176,29 @@ impl KeysEnds {
         let (send, keys) = bounded(64);
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
-        let thread = std::thread::Builder::new().name("keys".into()).spawn(move || {
-            let seen = AtomicU64::new(0);
-            while !stopped.load(Ordering::Relaxed) {
-                match source.pull(Duration::from_millis(50)) {
-                    Ok(Some((stamp, text))) => {
-                        tap.push(stamp, text.clone());
-                        let clock = source.clock_offset();
-                        if let Some(clock) = clock {
-                            offsets.push(clock);
+        let thread = std::thread::Builder::new()
+            .name("keys".into())
+            .spawn(move || {
+                let seen = AtomicU64::new(0);
+                while !stopped.load(Ordering::Relaxed) {
+                    match source.pull(Duration::from_millis(50)) {
+                        Ok(Some((stamp, text))) => {
+                            tap.push(stamp, text.clone());
+                            let clock = source.clock_offset();
+                            if let Some(clock) = clock {
+                                offsets.push(clock);
+                            }
+                            if let Ok(key) = Key::from_json(&text) {
+                                seen.fetch_add(1, Ordering::Relaxed);
+                                let stamp = stamp + clock.map_or(0.0, |clock| clock.offset_s);
+                                let _ = send.try_send((stamp, key));
+                            }
                         }
-                        if let Ok(key) = Key::from_json(&text) {
-                            seen.fetch_add(1, Ordering::Relaxed);
-                            let stamp = stamp + clock.map_or(0.0, |clock| clock.offset_s);
-                            let _ = send.try_send((stamp, key));
-                        }
+                        Ok(None) => {}
+                        Err(_) => return,
                     }
-                    Ok(None) => {}
-                    Err(_) => return,
                 }
-            }
-        })?;
+            })?;
         Ok(Self { keys, stop, thread })
     }
 }
@@ -963,7 +1206,14 @@ impl KeysEnds {
 /// The prior as the gate will cap it.
 fn capped_prior(settings: GateSettings, question: &Question) -> Option<crate::gate::Posterior> {
     let mut gate = Gate::new(settings);
-    gate.open(question.id, &question.kinds, &question.priors, question.opened_at, Lease { epoch: 0 }).ok()?;
+    gate.open(
+        question.id,
+        &question.kinds,
+        &question.priors,
+        question.opened_at,
+        Lease { epoch: 0 },
+    )
+    .ok()?;
     Some(gate.arms().prior)
 }
 
@@ -974,11 +1224,17 @@ fn option_rows(question: &Question) -> Vec<OptionRow> {
         .iter()
         .zip(priors(&question.fork, &question.kinds))
         .map(|(tile, prior)| {
-            let branch = if tile.kind == OptionKind::Branch { branches.next() } else { None };
+            let branch = if tile.kind == OptionKind::Branch {
+                branches.next()
+            } else {
+                None
+            };
             OptionRow {
                 fork: question.id,
                 tile: tile.clone(),
-                tokens: branch.map(|branch| branch.tokens.clone()).unwrap_or_default(),
+                tokens: branch
+                    .map(|branch| branch.tokens.clone())
+                    .unwrap_or_default(),
                 prior,
                 log_prob_nats: branch.map_or(f64::NAN, |branch| branch.log_prob_nats),
             }
@@ -994,8 +1250,20 @@ pub fn gaze_tiles(question: &Question, lease: Lease, from_s: f64, offset_s: f64)
 
 /// As [`gaze_tiles`], from the tiles alone.
 #[must_use]
-pub fn tiles_of(fork: ForkId, shown: &[OptionTile], lease: Lease, from_s: f64, offset_s: f64) -> Tiles {
-    let empty = Tile { x_deg: 0.0, y_deg: 0.0, w_deg: 1.0, h_deg: 1.0, words: 0 };
+pub fn tiles_of(
+    fork: ForkId,
+    shown: &[OptionTile],
+    lease: Lease,
+    from_s: f64,
+    offset_s: f64,
+) -> Tiles {
+    let empty = Tile {
+        x_deg: 0.0,
+        y_deg: 0.0,
+        w_deg: 1.0,
+        h_deg: 1.0,
+        words: 0,
+    };
     let mut tiles = [empty; MAX_OPTIONS];
     for (to, tile) in tiles.iter_mut().zip(shown) {
         *to = Tile {
@@ -1006,7 +1274,14 @@ pub fn tiles_of(fork: ForkId, shown: &[OptionTile], lease: Lease, from_s: f64, o
             words: tile.text.split_whitespace().count() as u32,
         };
     }
-    Tiles { fork, lease, tiles, count: shown.len().min(MAX_OPTIONS), from_s, offset_s }
+    Tiles {
+        fork,
+        lease,
+        tiles,
+        count: shown.len().min(MAX_OPTIONS),
+        from_s,
+        offset_s,
+    }
 }
 
 fn why_of(step: &Step) -> Why {
@@ -1032,7 +1307,11 @@ fn ending_words(step: &Step) -> String {
 /// One digest for a model: SHA-256 over the names and digests of its files, hexadecimal.
 #[must_use]
 pub fn model_digest(model: &Model) -> String {
-    let files: Vec<_> =
-        model.card().files.iter().map(|file| format!("{} {}\n", file.name, file.sha256)).collect();
+    let files: Vec<_> = model
+        .card()
+        .files
+        .iter()
+        .map(|file| format!("{} {}\n", file.name, file.sha256))
+        .collect();
     sha256_hex(files.concat().as_bytes())
 }

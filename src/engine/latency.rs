@@ -41,10 +41,23 @@ impl StreamLatency {
         rejected: u64,
     ) -> Self {
         let steps = vec![
-            step_report("stamp>pulled", &steps.stamp_to_pulled, budget.stamp_to_pulled_ms),
-            step_report("pulled>scored", &steps.pulled_to_scored, budget.pulled_to_scored_ms),
+            step_report(
+                "stamp>pulled",
+                &steps.stamp_to_pulled,
+                budget.stamp_to_pulled_ms,
+            ),
+            step_report(
+                "pulled>scored",
+                &steps.pulled_to_scored,
+                budget.pulled_to_scored_ms,
+            ),
         ];
-        Self { stream: stream.into(), steps, counts, rejected }
+        Self {
+            stream: stream.into(),
+            steps,
+            counts,
+            rejected,
+        }
     }
 }
 

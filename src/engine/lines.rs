@@ -37,7 +37,9 @@ pub enum LineError {
     #[error(transparent)]
     Settings(#[from] SettingsError),
     /// The profile has no part for a stream that the plan names.
-    #[error("the calibration profile has no {part} part, but the experiment file names a {part} stream. Calibrate with it, or leave [{part}] out")]
+    #[error(
+        "the calibration profile has no {part} part, but the experiment file names a {part} stream. Calibrate with it, or leave [{part}] out"
+    )]
     NoPart {
         /// `eeg` or `gaze`.
         part: &'static str,
@@ -48,11 +50,17 @@ pub enum LineError {
 ///
 /// # Errors
 /// [`SourceError::Mismatch`] for a label that is not there.
-pub fn montage(section: &EegSection, spec: &StreamSpec) -> Result<(Vec<usize>, Vec<String>), SourceError> {
+pub fn montage(
+    section: &EegSection,
+    spec: &StreamSpec,
+) -> Result<(Vec<usize>, Vec<String>), SourceError> {
     match &section.use_channels {
         None => Ok(((0..spec.labels.len()).collect(), spec.labels.clone())),
         Some(labels) => {
-            let select = labels.iter().map(|label| channel(spec, label)).collect::<Result<_, _>>()?;
+            let select = labels
+                .iter()
+                .map(|label| channel(spec, label))
+                .collect::<Result<_, _>>()?;
             Ok((select, labels.clone()))
         }
     }
@@ -91,25 +99,43 @@ pub fn eeg_line(
     kept: Option<&[bool]>,
 ) -> Result<EegLine, LineError> {
     let (select, labels) = montage(section, spec)?;
-    calibration.montage().check(&Montage { labels, rate_hz: spec.rate_hz })?;
+    calibration.montage().check(&Montage {
+        labels,
+        rate_hz: spec.rate_hz,
+    })?;
     let (scorer, density) = match kept {
         Some(kept) => calibration.restrict(kept)?,
         None => (calibration.scorer()?, calibration.density),
     };
-    Ok(EegLine::prepare(calibration.path, select, spec.labels.len(), scorer, density)?)
+    Ok(EegLine::prepare(
+        calibration.path,
+        select,
+        spec.labels.len(),
+        scorer,
+        density,
+    )?)
 }
 
 /// How a gaze stream is read.
 ///
 /// # Errors
 /// [`SourceError::Mismatch`] for a label that is not there.
-pub fn gaze_reading(section: &GazeSection, plan: &Plan, spec: &StreamSpec) -> Result<GazeReading, SourceError> {
+pub fn gaze_reading(
+    section: &GazeSection,
+    plan: &Plan,
+    spec: &StreamSpec,
+) -> Result<GazeReading, SourceError> {
     let confidence = match &section.confidence {
         Some(label) => Some((channel(spec, label)?, section.confidence_min)),
         None => None,
     };
     let xy = (channel(spec, &section.x)?, channel(spec, &section.y)?);
-    Ok(GazeReading::new(xy, confidence, section.units, &plan.screen))
+    Ok(GazeReading::new(
+        xy,
+        confidence,
+        section.units,
+        &plan.screen,
+    ))
 }
 
 /// The gaze line for a stream; with `None` the tracker's own calibration is taken as it is.
@@ -125,14 +151,22 @@ pub fn gaze_line(
     let reading = gaze_reading(section, plan, spec)?;
     let map = calibration.map(|calibration| calibration.map);
     let model = dwell_model(plan, calibration);
-    Ok(GazeLine::prepare(reading, map, model, Hertz::new(spec.rate_hz)?)?)
+    Ok(GazeLine::prepare(
+        reading,
+        map,
+        model,
+        Hertz::new(spec.rate_hz)?,
+    )?)
 }
 
 /// How looks become evidence: the error as calibrated, the screen as it is.
 #[must_use]
 pub fn dwell_model(plan: &Plan, calibration: Option<&GazeCalibration>) -> DwellModel {
     let (half_w, half_h) = half_extent_deg(&plan.screen);
-    let mut model = DwellModel { area_deg2: 4.0 * half_w * half_h, ..DwellModel::default() };
+    let mut model = DwellModel {
+        area_deg2: 4.0 * half_w * half_h,
+        ..DwellModel::default()
+    };
     if let Some(calibration) = calibration {
         let error = &calibration.error;
         model.sd_deg = error.sd_x_deg.max(error.sd_y_deg).clamp(0.3, 5.0);

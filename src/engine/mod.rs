@@ -22,7 +22,9 @@ pub enum EngineError {
     #[error(transparent)]
     Source(#[from] SourceError),
     /// A stream was lost in mid-session.
-    #[error("the {name} stream was lost; the session ended in order. Check the device and start again: what was recorded is whole up to here")]
+    #[error(
+        "the {name} stream was lost; the session ended in order. Check the device and start again: what was recorded is whole up to here"
+    )]
     Lost {
         /// `eeg` or `gaze`.
         name: &'static str,
@@ -43,7 +45,9 @@ pub enum EngineError {
     #[error(transparent)]
     Model(#[from] DecodeError),
     /// The decoder failed in mid-session.
-    #[error("the decoder failed: {0}. What was written is safe; start again from the session's text")]
+    #[error(
+        "the decoder failed: {0}. What was written is safe; start again from the session's text"
+    )]
     Decoder(String),
     /// A gate setting out of range.
     #[error(transparent)]

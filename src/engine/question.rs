@@ -103,11 +103,21 @@ impl Question {
         if record.verdict.is_terminal() && self.end.is_none() {
             let decided_at = record.input.map_or(self.opened_at, |input| input.now());
             let (verdict, arms, trace) = (record.verdict, record.arms, record.trace);
-            self.end = Some(End { verdict, arms, trace, decided_at });
+            self.end = Some(End {
+                verdict,
+                arms,
+                trace,
+                decided_at,
+            });
         }
         let input = record.input?;
         let (item, raw_score, onset_sample) = match record.made {
-            Some(Made::Flash { item, onset_sample, score, .. }) => {
+            Some(Made::Flash {
+                item,
+                onset_sample,
+                score,
+                ..
+            }) => {
                 self.flashes += 1;
                 (i32::try_from(item).ok(), Some(score), Some(onset_sample))
             }
@@ -124,7 +134,15 @@ impl Question {
         };
         let step = self.steps;
         self.steps += 1;
-        Some(EvidenceRow { fork: self.id, step, input, item, flash_seq, raw_score, onset_sample })
+        Some(EvidenceRow {
+            fork: self.id,
+            step,
+            input,
+            item,
+            flash_seq,
+            raw_score,
+            onset_sample,
+        })
     }
 
     /// Flashes and gaze updates that the gate was given.
@@ -204,7 +222,9 @@ pub fn priors(fork: &Fork, kinds: &[OptionKind]) -> Vec<f64> {
         .iter()
         .take(MAX_OPTIONS)
         .map(|kind| match kind {
-            OptionKind::Branch => branches.next().map_or(0.0, |branch| branch.prior.clamp(0.0, 1.0)),
+            OptionKind::Branch => branches
+                .next()
+                .map_or(0.0, |branch| branch.prior.clamp(0.0, 1.0)),
             _ => CONTROL_PRIOR,
         })
         .collect()

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::config::Plan;
 use crate::source::lsl::{LslMarkerOutlet, LslMarkers, LslSamples, Network};
-use crate::source::{Format, MarkerSink, MarkerSource, SampleSource, SourceError, StreamSpec};
+use crate::source::{Format, MarkerSource, SampleSource, SourceError, StreamSpec};
 
 /// How long a source may take to answer once it was found.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -79,7 +79,7 @@ pub fn channel(spec: &StreamSpec, label: &str) -> Result<usize, SourceError> {
 ///
 /// # Errors
 /// [`SourceError::Lsl`] when no port is free.
-pub fn marker_outlet(network: Network, session: &str) -> Result<(StreamSpec, Box<dyn MarkerSink>), SourceError> {
+pub fn marker_outlet(network: Network, session: &str) -> Result<(StreamSpec, LslMarkerOutlet), SourceError> {
     let spec = StreamSpec {
         name: MARKER_STREAM.into(),
         kind: "Markers".into(),
@@ -93,7 +93,7 @@ pub fn marker_outlet(network: Network, session: &str) -> Result<(StreamSpec, Box
         xml: String::new(),
     };
     let outlet = LslMarkerOutlet::new(network, &spec)?;
-    Ok((outlet.spec().clone(), Box::new(outlet)))
+    Ok((outlet.spec().clone(), outlet))
 }
 
 /// The `source_id` of the engine's marker stream.

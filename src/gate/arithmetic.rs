@@ -13,7 +13,8 @@ const fn is_content(kind: OptionKind) -> bool {
 ///
 /// Branches and control options (`other`, `undo`, `go on`) first share the mass: the control options together get their own
 /// share, held within `control_mass_min..=control_mass_max`; within a group the given priors divide the mass (equally when they
-/// are all 0). Then no option is left with less than `1 / prior_ratio_max` of the largest, and all is normalised.
+/// are all 0). Then no option is left with less than `1 / prior_ratio_max` of the largest, which may lift a group above its
+/// share, and all is normalised.
 ///
 /// Values are 0..=1 and finite, `kinds` and `priors` have the same length of 2 to [`MAX_OPTIONS`]: checked by the caller.
 pub(super) fn cap_prior(
@@ -91,6 +92,13 @@ pub(super) fn relative(
     out
 }
 
+/// Whether the first `options` entries are all equal: such an item does not tell the options apart.
+pub(super) fn is_flat(log_lik: &[f64; MAX_OPTIONS], options: usize) -> bool {
+    let mut used = log_lik.iter().take(options);
+    let first = used.next();
+    used.all(|value| Some(value) == first)
+}
+
 /// The one entry that is larger than all others among the first `options`; `None` for a tie.
 pub(super) fn single_best(values: &[f64; MAX_OPTIONS], options: usize) -> Option<usize> {
     let (best, lead) = best_and_lead(values, options)?;
@@ -115,6 +123,10 @@ pub(super) fn best_and_lead(values: &[f64; MAX_OPTIONS], options: usize) -> Opti
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot be set up should stop"
+)]
 mod tests {
     use super::*;
     use crate::gate::GateConfig;

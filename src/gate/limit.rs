@@ -75,6 +75,10 @@ pub enum SettingsError {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot be set up should stop"
+)]
 mod tests {
     use super::*;
 

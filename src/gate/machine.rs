@@ -2,65 +2,14 @@
 
 use razvilka_dsp::units::LslTime;
 
-use super::arithmetic::{best_and_lead, cap_prior, relative, single_best};
+use super::arithmetic::{best_and_lead, cap_prior, is_flat, relative, single_best};
+use super::error::GateError;
 use super::evidence::{Evidence, EvidenceMode, GateInput, Lease, Source};
 use super::posterior::{Arms, Best, Posterior};
 use super::settings::{ContradictionPolicy, GateSettings};
 use super::verdict::{AbortReason, State, Verdict};
 use crate::fork::{ForkId, MAX_OPTIONS};
 use crate::marker::OptionKind;
-
-/// Why a fork could not be opened. The gate stays as it was.
-#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum GateError {
-    /// The former fork was not closed.
-    #[error("{doing}: the gate still holds fork {held}; close it first")]
-    NotClosed {
-        /// What was asked for.
-        doing: &'static str,
-        /// The fork it holds.
-        held: u64,
-    },
-    /// Forks are numbered upwards; an old one is never resumed.
-    #[error("fork {fork} cannot be opened: fork {last} was opened before it; take a new number")]
-    Reused {
-        /// The fork to be opened.
-        fork: u64,
-        /// The last one opened.
-        last: u64,
-    },
-    /// Too few options to choose between, or more than there is room for.
-    #[error("fork {fork} has {got} options; a fork has 2 to {max}")]
-    OptionCount {
-        /// The fork to be opened.
-        fork: u64,
-        /// Options given.
-        got: usize,
-        /// Options accepted.
-        max: usize,
-    },
-    /// One prior per option.
-    #[error("fork {fork} has {expected} options but {actual} priors; give one for each")]
-    PriorShape {
-        /// The fork to be opened.
-        fork: u64,
-        /// Number of options.
-        expected: usize,
-        /// Number of priors.
-        actual: usize,
-    },
-    /// A prior that is no probability.
-    #[error("fork {fork}: the prior of option {option} is {got}; it must lie in 0..=1")]
-    PriorValue {
-        /// The fork to be opened.
-        fork: u64,
-        /// The option.
-        option: usize,
-        /// The value given.
-        got: f64,
-    },
-}
 
 /// What happened to the evidence of the current fork, by count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -100,7 +49,7 @@ impl Heard {
 
 /// The gate of one fork at a time. See the [module](super) for the rules.
 ///
-/// Real-time: no call but [`Gate::new`] allocates (that one does not either), none panics, none reads a clock.
+/// Real-time: no call allocates, panics, waits or reads a clock.
 #[derive(Debug, Clone)]
 pub struct Gate {
     settings: GateSettings,
@@ -350,9 +299,10 @@ impl Gate {
             .settings
             .source(evidence.source)
             .map_or(f64::MAX, |source| source.item_clip_nats);
+        let speaks = !is_flat(&evidence.log_lik_nats, options);
         let heard = self.heard_mut(evidence.source);
         heard.last_seq = Some(evidence.seq);
-        heard.items = heard.items.saturating_add(1);
+        heard.items = heard.items.saturating_add(u64::from(speaks));
         match evidence.mode {
             EvidenceMode::Replace => heard.total = evidence.log_lik_nats,
             EvidenceMode::Add => {
@@ -529,7 +479,7 @@ impl Gate {
         }
     }
 
-    /// Items of a source that entered the posterior of this fork.
+    /// Items of a source that entered the posterior of this fork and told its options apart; the flash of a filler does not.
     #[must_use]
     pub const fn items(&self, source: Source) -> u64 {
         self.heard(source).items

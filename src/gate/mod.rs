@@ -31,6 +31,7 @@
 )]
 
 mod arithmetic;
+mod error;
 mod evidence;
 mod limit;
 mod machine;
@@ -38,9 +39,10 @@ mod posterior;
 mod settings;
 mod verdict;
 
+pub use error::GateError;
 pub use evidence::{Evidence, EvidenceMode, GateInput, Lease, Source};
 pub use limit::{Limit, SettingsError};
-pub use machine::{Counters, Gate, GateError};
+pub use machine::{Counters, Gate};
 pub use posterior::{Arms, Best, Posterior, PosteriorError};
 pub use settings::{ContradictionPolicy, GateConfig, GateSettings, SourceConfig};
 pub use verdict::{AbortReason, State, TimeoutPolicy, Verdict};

@@ -61,7 +61,7 @@ const EVIDENCE_ITEMS_MIN: Limit = Limit {
     min: 1.0,
     max: 1000.0,
     default: 2.0,
-    about: "items of evidence that must have come before a commit (a key press needs none)",
+    about: "items of evidence that tell options apart, before a commit (a key press needs none)",
 };
 const HUMAN_LEAD_NATS_MIN: Limit = Limit {
     key: "gate.human_lead_nats_min",
@@ -194,7 +194,7 @@ pub struct GateConfig {
     pub timeout_s: f64,
     /// What is to happen then.
     pub timeout_policy: TimeoutPolicy,
-    /// Items of evidence that must have come before a commit.
+    /// Items of evidence, flashes of fillers not counted, that must have come before a commit.
     pub evidence_items_min: u32,
     /// Lead of the committed option in the person's evidence alone, nats.
     pub human_lead_nats_min: f64,
@@ -323,8 +323,8 @@ impl GateConfig {
     }
 }
 
-/// Checked settings of a gate. In a file they read and write as [`GateConfig`].
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+/// Checked settings of a gate. In a file they read and write as [`GateConfig`]. The default is that of every number.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(try_from = "GateConfig", into = "GateConfig")]
 pub struct GateSettings(GateConfig);
 
@@ -364,13 +364,6 @@ impl GateSettings {
     }
 }
 
-impl Default for GateSettings {
-    fn default() -> Self {
-        // The defaults lie within their ranges: a test holds them to it.
-        Self(GateConfig::default())
-    }
-}
-
 impl TryFrom<GateConfig> for GateSettings {
     type Error = SettingsError;
 
@@ -386,6 +379,10 @@ impl From<GateSettings> for GateConfig {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot be set up should stop"
+)]
 mod tests {
     use super::*;
 
@@ -406,9 +403,8 @@ mod tests {
                 let mut document = document.clone();
                 let mut at = &mut document;
                 for part in limit.key.split('.').skip(1) {
-                    at = at
-                        .get_mut(part)
-                        .unwrap_or_else(|| panic!("no key {}", limit.key));
+                    assert!(at.get(part).is_some(), "no key {}", limit.key);
+                    at = &mut at[part];
                 }
                 *at = if limit.key.ends_with("items_min") {
                     if bad < 0.0 {

@@ -17,7 +17,9 @@ use ringbuf::{HeapCons, HeapProd, HeapRb};
 use super::inlet::Heartbeat;
 use super::trace::{Place, Trace};
 use crate::fork::{ForkId, MAX_OPTIONS};
-use crate::gate::{AbortReason, Arms, Evidence, Gate, GateInput, GateSettings, Lease, State, Verdict};
+use crate::gate::{
+    AbortReason, Arms, Evidence, Gate, GateInput, GateSettings, Lease, State, Verdict,
+};
 use crate::marker::OptionKind;
 use crate::rt::{self, Granted, Wish};
 
@@ -138,14 +140,20 @@ pub struct ChoiceCell {
 impl ChoiceCell {
     fn put(&self, fork: ForkId, option: usize, decided_ns: u64) {
         self.decided_ns.store(decided_ns, Ordering::Relaxed);
-        self.word.store(((fork.0 + 1) << 8) | option as u64, Ordering::Release);
+        self.word
+            .store(((fork.0 + 1) << 8) | option as u64, Ordering::Release);
     }
 
     /// The option chosen for `fork` and when, monotonic nanoseconds; `None` while it is undecided.
     #[must_use]
     pub fn get(&self, fork: ForkId) -> Option<(usize, u64)> {
         let word = self.word.load(Ordering::Acquire);
-        (word >> 8 == fork.0 + 1).then(|| ((word & 0xff) as usize, self.decided_ns.load(Ordering::Relaxed)))
+        (word >> 8 == fork.0 + 1).then(|| {
+            (
+                (word & 0xff) as usize,
+                self.decided_ns.load(Ordering::Relaxed),
+            )
+        })
     }
 }
 
@@ -230,13 +238,25 @@ impl GateThread {
             granted
         })?;
         let handle = thread.thread().clone();
-        let lane = |ring| Lane { ring, gate: handle.clone(), full: Arc::clone(&full) };
+        let lane = |ring| Lane {
+            ring,
+            gate: handle.clone(),
+            full: Arc::clone(&full),
+        };
         Ok(Self {
             eeg: Some(lane(eeg)),
             gaze: Some(lane(gaze)),
             keys: Some(lane(keys)),
-            orders: Lane { ring: orders, gate: handle.clone(), full: Arc::clone(&full) },
-            watch: Lane { ring: watch, gate: handle.clone(), full: Arc::clone(&full) },
+            orders: Lane {
+                ring: orders,
+                gate: handle.clone(),
+                full: Arc::clone(&full),
+            },
+            watch: Lane {
+                ring: watch,
+                gate: handle.clone(),
+                full: Arc::clone(&full),
+            },
             records,
             full,
             stop,
@@ -285,7 +305,9 @@ impl<C: OnChoice> Deciding<C> {
     /// Everything that waits, then the clock and the heartbeats. Allocates nothing.
     fn turn(&mut self) {
         while self.watched.len() < self.watched.capacity() {
-            let Some(watched) = self.watch_in.try_pop() else { break };
+            let Some(watched) = self.watch_in.try_pop() else {
+                break;
+            };
             self.watched.push(watched);
         }
         while let Some(order) = self.orders.try_pop() {
@@ -301,7 +323,11 @@ impl<C: OnChoice> Deciding<C> {
         }
         let now = rt::now();
         if self.gate.verdict_is_open() {
-            if self.watched.iter().any(|watched| watched.heartbeat.silent(now, watched.silence_max)) {
+            if self
+                .watched
+                .iter()
+                .any(|watched| watched.heartbeat.silent(now, watched.silence_max))
+            {
                 self.abort(AbortReason::SourceLost);
             }
             let overflow = self.overflow.load(Ordering::Relaxed);
@@ -312,7 +338,12 @@ impl<C: OnChoice> Deciding<C> {
             let now = rt::lsl_now();
             let verdict = self.gate.tick(now);
             if verdict.is_terminal() {
-                self.record(Some(GateInput::Tick { now }), None, verdict, Trace::default());
+                self.record(
+                    Some(GateInput::Tick { now }),
+                    None,
+                    verdict,
+                    Trace::default(),
+                );
             }
         }
     }
@@ -322,9 +353,14 @@ impl<C: OnChoice> Deciding<C> {
         let options = opening.options.min(MAX_OPTIONS);
         let (kinds, priors) = (&opening.kinds[..options], &opening.priors[..options]);
         self.fork = Some(opening.fork);
-        let verdict = match self.gate.open(opening.fork, kinds, priors, opening.at, opening.lease) {
+        let verdict = match self
+            .gate
+            .open(opening.fork, kinds, priors, opening.at, opening.lease)
+        {
             Ok(()) => self.gate.verdict(),
-            Err(_) => Verdict::Aborted { reason: AbortReason::Internal },
+            Err(_) => Verdict::Aborted {
+                reason: AbortReason::Internal,
+            },
         };
         self.record(None, None, verdict, Trace::default());
     }
@@ -340,7 +376,10 @@ impl<C: OnChoice> Deciding<C> {
 
     fn take(&mut self, item: &Item) {
         let before = self.gate.verdict_is_open();
-        let input = GateInput::Evidence { evidence: item.evidence, now: rt::lsl_now() };
+        let input = GateInput::Evidence {
+            evidence: item.evidence,
+            now: rt::lsl_now(),
+        };
         let verdict = self.gate.apply(&input);
         if !before {
             return; // late, or of another fork: the gate has counted it
@@ -355,11 +394,28 @@ impl<C: OnChoice> Deciding<C> {
         self.record(Some(input), Some(item.made), verdict, trace);
     }
 
-    fn record(&mut self, input: Option<GateInput>, made: Option<Made>, verdict: Verdict, trace: Trace) {
+    fn record(
+        &mut self,
+        input: Option<GateInput>,
+        made: Option<Made>,
+        verdict: Verdict,
+        trace: Trace,
+    ) {
         let Some(fork) = self.fork else { return };
         let arms = verdict.is_terminal().then(|| self.gate.arms());
         // The ring holds minutes of records; the control plane drains it many times a second.
-        if self.records.try_push(Record { fork, input, made, verdict, arms, trace }).is_err() {
+        if self
+            .records
+            .try_push(Record {
+                fork,
+                input,
+                made,
+                verdict,
+                arms,
+                trace,
+            })
+            .is_err()
+        {
             self.gate.abort(AbortReason::Overflow);
         }
     }

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use razvilka_dsp::eeg::{EegPath, EegSpec, ScoredFlash};
 use razvilka_dsp::DspError;
+use razvilka_dsp::eeg::{EegPath, EegSpec, ScoredFlash};
 use razvilka_dsp::epoch::{EpochStatus, ScorerRefused};
 use razvilka_dsp::mask::ChannelMask;
 use razvilka_dsp::score::{LinearScorer, ScoreDensity};
@@ -73,7 +73,14 @@ impl EegLine {
         // A path that has opened no epoch holds no scorer back.
         let _ = path.set_scorer(scorer)?;
         let picked = vec![0.0; select.len()];
-        Ok(Self { path, density, select, stream_channels, picked, waiting: None })
+        Ok(Self {
+            path,
+            density,
+            select,
+            stream_channels,
+            picked,
+            waiting: None,
+        })
     }
 
     /// The path inside.
@@ -85,15 +92,19 @@ impl EegLine {
     /// Takes a scorer and its densities for flashes from now on; gives back what must be dropped elsewhere.
     ///
     /// While epochs of the scorer before the present one are open, the new one waits.
-    pub fn set_scorer(&mut self, (scorer, density): (LinearScorer, ScoreDensity)) -> Option<LinearScorer> {
+    pub fn set_scorer(
+        &mut self,
+        (scorer, density): (LinearScorer, ScoreDensity),
+    ) -> Option<LinearScorer> {
         match self.path.set_scorer(scorer) {
             Ok(old) => {
                 self.density = density;
                 old
             }
-            Err(ScorerRefused::Busy(scorer)) => {
-                self.waiting.replace((scorer, density)).map(|(superseded, _)| superseded)
-            }
+            Err(ScorerRefused::Busy(scorer)) => self
+                .waiting
+                .replace((scorer, density))
+                .map(|(superseded, _)| superseded),
             Err(ScorerRefused::Shape { scorer, .. }) => Some(scorer),
         }
     }
@@ -127,7 +138,12 @@ impl EegLine {
             let clean = scored.status == EpochStatus::Clean;
             let evidence = scored.score.filter(|_| clean).and_then(|score| {
                 let llr_nats = self.density.llr(score)?;
-                Some(FlashEvidence { id: FlashId(scored.id), scored, score, llr_nats })
+                Some(FlashEvidence {
+                    id: FlashId(scored.id),
+                    scored,
+                    score,
+                    llr_nats,
+                })
             });
             if evidence.is_some() {
                 return evidence;
@@ -228,8 +244,10 @@ impl StepTimes {
 
     /// Notes one block.
     pub fn note(&mut self, stamp: LslTime, pulled: MonoTime, scored: MonoTime) {
-        self.stamp_to_pulled.saturating_record(pulled.nanos_since(rt::mono_of(stamp)).max(1));
-        self.pulled_to_scored.saturating_record(scored.nanos_since(pulled).max(1));
+        self.stamp_to_pulled
+            .saturating_record(pulled.nanos_since(rt::mono_of(stamp)).max(1));
+        self.pulled_to_scored
+            .saturating_record(scored.nanos_since(pulled).max(1));
     }
 }
 
@@ -244,7 +262,15 @@ impl EegStage {
     #[must_use]
     pub fn new(line: EegLine, ports: EegPorts, watch: Arc<EegWatch>, offset_s: f64) -> Self {
         let lease = Lease { epoch: 0 };
-        Self { line, ports, watch, offset_s, lease, rejected: 0, steps: StepTimes::new() }
+        Self {
+            line,
+            ports,
+            watch,
+            offset_s,
+            lease,
+            rejected: 0,
+            steps: StepTimes::new(),
+        }
     }
 
     /// The line and the latencies, after the thread has ended.
@@ -262,8 +288,7 @@ impl Stage for EegStage {
                 None => self.line.offer_waiting(),
             };
             let Some(old) = old else { break };
-            if let Err(old) = self.ports.retired.try_push(old)
-            {
+            if let Err(old) = self.ports.retired.try_push(old) {
                 // The way back holds more scorers than can be under way; leaking one is better than freeing it here.
                 std::mem::forget(old);
             }
@@ -277,7 +302,9 @@ impl Stage for EegStage {
         for (stamp, sample) in stamps.iter().zip(data.chunks_exact(channels)) {
             self.line.sample(*stamp, sample);
             while let Some(found) = self.line.next(&mut self.rejected) {
-                let Ok(at) = LslTime::new(found.scored.last_s + self.offset_s) else { continue };
+                let Ok(at) = LslTime::new(found.scored.last_s + self.offset_s) else {
+                    continue;
+                };
                 let mut trace = Trace::default();
                 trace.mark(Place::Stamp, rt::mono_of(at).as_nanos());
                 trace.mark(Place::Pulled, pulled.as_nanos());
@@ -295,12 +322,17 @@ impl Stage for EegStage {
                 self.ports.lane.send(item);
             }
         }
-        if let Some(stamp) = stamps.last().and_then(|stamp| LslTime::new(stamp + self.offset_s).ok()) {
+        if let Some(stamp) = stamps
+            .last()
+            .and_then(|stamp| LslTime::new(stamp + self.offset_s).ok())
+        {
             self.steps.note(stamp, pulled, rt::now());
         }
         self.watch.publish_bad(&self.line.path.quality().bad());
         self.watch.rejected.store(self.rejected, Ordering::Relaxed);
-        self.watch.settled.store(self.line.path.next_sample().0, Ordering::Relaxed);
+        self.watch
+            .settled
+            .store(self.line.path.next_sample().0, Ordering::Relaxed);
     }
 }
 
@@ -308,5 +340,12 @@ impl Stage for EegStage {
 #[must_use]
 pub fn flash_evidence(found: &FlashEvidence, lease: Lease, at: LslTime) -> Evidence {
     let seq = u64::from(found.id.number());
-    Evidence::flash(found.id.fork(), lease, seq, at, usize::from(found.id.item()), found.llr_nats)
+    Evidence::flash(
+        found.id.fork(),
+        lease,
+        seq,
+        at,
+        usize::from(found.id.item()),
+        found.llr_nats,
+    )
 }

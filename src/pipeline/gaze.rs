@@ -76,7 +76,11 @@ impl GazeReading {
     /// One sample in the tracker's own unit; whether the tracker believes it.
     #[must_use]
     pub fn raw(&self, sample: &[f32]) -> (f64, f64, bool) {
-        let channel = |index: usize| sample.get(index).map_or(f64::NAN, |value| f64::from(*value));
+        let channel = |index: usize| {
+            sample
+                .get(index)
+                .map_or(f64::NAN, |value| f64::from(*value))
+        };
         let (x, y) = (channel(self.x), channel(self.y));
         let believed = self.confidence.is_none_or(|index| {
             sample
@@ -90,14 +94,18 @@ impl GazeReading {
     /// that is calibrated by itself.
     #[must_use]
     pub fn degrees(&self, x: f64, y: f64) -> (f64, f64) {
-        let angle =
-            |share: f64, size_cm: f64| ((share - 0.5) * size_cm / self.distance_cm).atan().to_degrees();
+        let angle = |share: f64, size_cm: f64| {
+            ((share - 0.5) * size_cm / self.distance_cm)
+                .atan()
+                .to_degrees()
+        };
         match self.units {
             GazeUnits::Degrees => (x, y),
             GazeUnits::Normalised => (angle(x, self.width_cm), angle(y, self.height_cm)),
-            GazeUnits::Pixels => {
-                (angle(x / self.width_px, self.width_cm), angle(y / self.height_px, self.height_cm))
-            }
+            GazeUnits::Pixels => (
+                angle(x / self.width_px, self.width_cm),
+                angle(y / self.height_px, self.height_cm),
+            ),
         }
     }
 }
@@ -210,7 +218,12 @@ impl GazeLine {
         let (up, dwell, tell_every) = (self.up, &mut self.dwell, self.tell_every);
         let mut tell = false;
         let counts = |fixation: &Fixation| up.is_some_and(|tiles| fixation.onset_s >= tiles.from_s);
-        let sample = GazeSample { t_s: stamp_s, x_deg, y_deg, valid };
+        let sample = GazeSample {
+            t_s: stamp_s,
+            x_deg,
+            y_deg,
+            valid,
+        };
         self.detector.push(sample, &mut |event| match event {
             GazeEvent::Label(_) => {}
             GazeEvent::Start(fixation) => {
@@ -255,7 +268,13 @@ impl GazeLine {
 #[must_use]
 pub fn gaze_evidence(word: &GazeWord) -> Option<Evidence> {
     let at = LslTime::new(word.at_s + word.offset_s).ok()?;
-    Some(Evidence::gaze(word.fork, word.lease, word.number, at, word.ln_lik))
+    Some(Evidence::gaze(
+        word.fork,
+        word.lease,
+        word.number,
+        at,
+        word.ln_lik,
+    ))
 }
 
 /// What the control plane may look at while the gaze thread runs.
@@ -310,7 +329,16 @@ impl GazeStage {
         offset_s: f64,
     ) -> Self {
         let steps = StepTimes::new();
-        Self { line, orders, lane, watch, channels, offset_s, newest_s: None, steps }
+        Self {
+            line,
+            orders,
+            lane,
+            watch,
+            channels,
+            offset_s,
+            newest_s: None,
+            steps,
+        }
     }
 
     /// The latencies, after the thread has ended.
@@ -338,7 +366,13 @@ impl Stage for GazeStage {
             trace.mark(Place::Stamp, rt::mono_of(evidence.at).as_nanos());
             trace.mark(Place::Pulled, pulled.as_nanos());
             trace.mark(Place::Scored, rt::now().as_nanos());
-            self.lane.send(Item { evidence, trace, made: Made::Gaze { sample: word.sample } });
+            self.lane.send(Item {
+                evidence,
+                trace,
+                made: Made::Gaze {
+                    sample: word.sample,
+                },
+            });
         }
         if let Some(stamp) = stamps
             .last()
@@ -347,7 +381,11 @@ impl Stage for GazeStage {
             self.steps.note(stamp, pulled, rt::now());
         }
         self.watch.late.store(self.line.late(), Ordering::Relaxed);
-        self.watch.lost.store(self.line.detector.counts().invalid, Ordering::Relaxed);
-        self.watch.samples.store(self.line.sample, Ordering::Relaxed);
+        self.watch
+            .lost
+            .store(self.line.detector.counts().invalid, Ordering::Relaxed);
+        self.watch
+            .samples
+            .store(self.line.sample, Ordering::Relaxed);
     }
 }

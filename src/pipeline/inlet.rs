@@ -51,7 +51,8 @@ impl Heartbeat {
     fn beat(&self, at: MonoTime, samples: usize) {
         let last = self.last_ns.swap(at.as_nanos(), Ordering::Release);
         if last != 0 {
-            self.longest_gap_ns.fetch_max(at.as_nanos().saturating_sub(last), Ordering::Relaxed);
+            self.longest_gap_ns
+                .fetch_max(at.as_nanos().saturating_sub(last), Ordering::Relaxed);
         }
         self.samples.fetch_add(samples as u64, Ordering::Relaxed);
     }
@@ -64,7 +65,8 @@ impl Heartbeat {
             return;
         }
         self.measured.store(version + 1, Ordering::SeqCst);
-        self.offset_s.store(clock.offset_s.to_bits(), Ordering::SeqCst);
+        self.offset_s
+            .store(clock.offset_s.to_bits(), Ordering::SeqCst);
         self.offset_at_s.store(at, Ordering::SeqCst);
         self.measured.store(version + 2, Ordering::SeqCst);
     }
@@ -115,7 +117,10 @@ impl Heartbeat {
     /// Silence of more than `limit` since the last sample, or a stream that is gone. A stream that has not begun is silent.
     #[must_use]
     pub fn silent(&self, now: MonoTime, limit: Duration) -> bool {
-        self.is_lost() || self.last().is_none_or(|last| u128::from(now.nanos_since(last)) > limit.as_nanos())
+        self.is_lost()
+            || self
+                .last()
+                .is_none_or(|last| u128::from(now.nanos_since(last)) > limit.as_nanos())
     }
 }
 
@@ -157,11 +162,21 @@ impl<S: Stage> Inlet<S> {
         let heartbeat = Arc::new(Heartbeat::default());
         let (thread_stop, thread_heartbeat) = (Arc::clone(&stop), Arc::clone(&heartbeat));
         let thread = rt::spawn(name, wish, move |granted| {
-            let mut ended = Ended { source, tap, stage, granted, error: None };
+            let mut ended = Ended {
+                source,
+                tap,
+                stage,
+                granted,
+                error: None,
+            };
             run(&mut ended, &thread_stop, &thread_heartbeat);
             ended
         })?;
-        Ok(Self { stop, heartbeat, thread })
+        Ok(Self {
+            stop,
+            heartbeat,
+            thread,
+        })
     }
 
     /// The stream's heartbeat.
@@ -198,7 +213,10 @@ fn run<S: Stage>(ended: &mut Ended<S>, stop: &AtomicBool, heartbeat: &Heartbeat)
                 if let Some(clock) = ended.source.clock_offset() {
                     heartbeat.measured(clock);
                 }
-                let (stamps, data) = (&stamps[..n.min(BLOCK_SAMPLES)], &data[..n.min(BLOCK_SAMPLES) * channels]);
+                let (stamps, data) = (
+                    &stamps[..n.min(BLOCK_SAMPLES)],
+                    &data[..n.min(BLOCK_SAMPLES) * channels],
+                );
                 rt::hot(|| {
                     ended.stage.block(stamps, data, now);
                     ended.tap.push(stamps, data);

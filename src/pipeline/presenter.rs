@@ -85,7 +85,11 @@ impl MarkerStream {
     /// A stream that publishes to `sink`; numbers go on from `seq`.
     #[must_use]
     pub fn new(sink: Box<dyn MarkerSink>, seq: Arc<AtomicU64>) -> Self {
-        Self { sink, tap: None, seq }
+        Self {
+            sink,
+            tap: None,
+            seq,
+        }
     }
 
     /// Number of the next marker.
@@ -101,7 +105,10 @@ impl MarkerStream {
 
     /// Publishes an event with its stamp on our LSL clock.
     pub fn say(&mut self, body: Event, stamp: LslTime) {
-        let marker = Marker { seq: self.seq.fetch_add(1, Ordering::Relaxed), body };
+        let marker = Marker {
+            seq: self.seq.fetch_add(1, Ordering::Relaxed),
+            body,
+        };
         let json = marker.to_json();
         // A listener that cannot be reached must not stop the session; the recording has the marker.
         let _ = self.sink.push(&json, stamp.get());
@@ -171,13 +178,23 @@ impl Presenter {
     ///
     /// # Errors
     /// The system's error when no thread can be made.
-    pub fn start(stream: MarkerStream, notices: Option<HeapProd<FlashNotice>>) -> std::io::Result<Self> {
+    pub fn start(
+        stream: MarkerStream,
+        notices: Option<HeapProd<FlashNotice>>,
+    ) -> std::io::Result<Self> {
         let (asks, heard) = bounded(256);
-        let thread = std::thread::Builder::new().name("presenter".into()).spawn(move || {
-            let mut presenting = Presenting { stream, notices, run: None, shown: Shown::default() };
-            presenting.until_closed(&heard);
-            (presenting.stream, presenting.shown)
-        })?;
+        let thread = std::thread::Builder::new()
+            .name("presenter".into())
+            .spawn(move || {
+                let mut presenting = Presenting {
+                    stream,
+                    notices,
+                    run: None,
+                    shown: Shown::default(),
+                };
+                presenting.until_closed(&heard);
+                (presenting.stream, presenting.shown)
+            })?;
         Ok(Self { asks, thread })
     }
 
@@ -205,10 +222,13 @@ struct Presenting {
 impl Presenting {
     fn until_closed(&mut self, heard: &Receiver<Ask>) {
         loop {
-            let wait = self.run.as_ref().map_or(Duration::from_secs(3600), |(_, due, _)| {
-                // The last millisecond is slept precisely, below.
-                Duration::from_nanos(due.nanos_since(rt::now()).saturating_sub(1_000_000))
-            });
+            let wait = self
+                .run
+                .as_ref()
+                .map_or(Duration::from_secs(3600), |(_, due, _)| {
+                    // The last millisecond is slept precisely, below.
+                    Duration::from_nanos(due.nanos_since(rt::now()).saturating_sub(1_000_000))
+                });
             match heard.recv_timeout(wait) {
                 Ok(ask) => self.take(ask),
                 Err(RecvTimeoutError::Timeout) => self.flash(),
@@ -231,7 +251,9 @@ impl Presenting {
     }
 
     fn flash(&mut self) {
-        let Some((mut run, due, number)) = self.run.take() else { return };
+        let Some((mut run, due, number)) = self.run.take() else {
+            return;
+        };
         rt::sleep_until(due);
         let next = run.sequence.next_flash();
         let stamp = rt::now();
@@ -240,9 +262,16 @@ impl Presenting {
         self.shown.late_ns_max = self.shown.late_ns_max.max(late);
         self.shown.late += u64::from(late > LATE_NS);
         let onset = rt::lsl_of(stamp);
-        if let (Some(notices), Some(fork), Some(offset)) = (&mut self.notices, run.fork, run.eeg_offset_s) {
+        if let (Some(notices), Some(fork), Some(offset)) =
+            (&mut self.notices, run.fork, run.eeg_offset_s)
+        {
             let id = FlashId::new(fork, self.stream.next_seq() as u32, next.item as u8);
-            let notice = FlashNotice { id, onset_s: onset.get() - offset, offset_s: offset, lease: run.lease };
+            let notice = FlashNotice {
+                id,
+                onset_s: onset.get() - offset,
+                offset_s: offset,
+                lease: run.lease,
+            };
             let told = notices.try_push(notice).is_ok();
             self.shown.unheard += u64::from(!told);
         }

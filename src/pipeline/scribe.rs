@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, unbounded};
 
 use super::decision::ChoiceCell;
-use crate::decode::{Cancel, DecodeError, Model, Stats, Step, Thought, Undone, Writer, WriterSettings};
+use crate::decode::{
+    Cancel, DecodeError, Model, Stats, Step, Thought, Undone, Writer, WriterSettings,
+};
 use crate::fork::{Fork, ForkId};
 use crate::marker::OptionKind;
 use crate::rt;
@@ -136,7 +138,13 @@ impl Texts {
     /// [`DecodeError`] when the settings do not fit the model, or the prompt cannot be read.
     pub fn begin(&self, number: u64) -> Result<Writer, DecodeError> {
         let seed = self.settings.seed.wrapping_add(number);
-        let mut writer = Writer::new(Arc::clone(&self.model), WriterSettings { seed, ..self.settings.clone() })?;
+        let mut writer = Writer::new(
+            Arc::clone(&self.model),
+            WriterSettings {
+                seed,
+                ..self.settings.clone()
+            },
+        )?;
         writer.start(&self.prompt)?;
         Ok(writer)
     }
@@ -160,30 +168,46 @@ impl Scribe {
     ///
     /// # Errors
     /// The system's error when no thread can be made, [`DecodeError`] when no text can be begun.
-    pub fn start(texts: Texts, choice: Arc<ChoiceCell>, cancel: Cancel, pace_tokens_per_s: f64) -> Result<Self, ScribeError> {
+    pub fn start(
+        texts: Texts,
+        choice: Arc<ChoiceCell>,
+        cancel: Cancel,
+        pace_tokens_per_s: f64,
+    ) -> Result<Self, ScribeError> {
         let writer = texts.begin(0)?;
         let (asks, heard) = unbounded();
         let (tell, told) = unbounded();
         let thread_cancel = cancel.clone();
-        let thread = std::thread::Builder::new().name("decoder".into()).spawn(move || {
-            let mut writing = Writing {
-                texts,
-                number: 0,
-                writer,
-                choice,
-                cancel: thread_cancel,
-                heard,
-                tell,
-                pace: Duration::from_secs_f64(1.0 / pace_tokens_per_s),
-                open: None,
-                paused: true,
-            };
-            if let Err(error) = writing.until_closed() {
-                let _ = writing.tell.send(Told::Failed(error.to_string()));
-            }
-            Stopped { text_number: writing.number, position: writing.writer.position(), stats: writing.writer.stats() }
-        })?;
-        Ok(Self { asks, told, cancel, thread })
+        let thread = std::thread::Builder::new()
+            .name("decoder".into())
+            .spawn(move || {
+                let mut writing = Writing {
+                    texts,
+                    number: 0,
+                    writer,
+                    choice,
+                    cancel: thread_cancel,
+                    heard,
+                    tell,
+                    pace: Duration::from_secs_f64(1.0 / pace_tokens_per_s),
+                    open: None,
+                    paused: true,
+                };
+                if let Err(error) = writing.until_closed() {
+                    let _ = writing.tell.send(Told::Failed(error.to_string()));
+                }
+                Stopped {
+                    text_number: writing.number,
+                    position: writing.writer.position(),
+                    stats: writing.writer.stats(),
+                }
+            })?;
+        Ok(Self {
+            asks,
+            told,
+            cancel,
+            thread,
+        })
     }
 
     /// The thread's handle, to be woken by the gate.
@@ -203,7 +227,12 @@ impl Scribe {
     /// Stops the thread and says where it stood; `None` when it panicked.
     #[must_use]
     pub fn stop(self) -> Option<Stopped> {
-        let Self { asks, cancel, thread, .. } = self;
+        let Self {
+            asks,
+            cancel,
+            thread,
+            ..
+        } = self;
         drop(asks);
         cancel.request();
         thread.thread().unpark();
@@ -300,7 +329,9 @@ impl Writing {
 
     /// One step further on every branch, or a nap when that is of no use.
     fn think(&mut self) -> Result<(), DecodeError> {
-        let Some(open) = &mut self.open else { return Ok(()) };
+        let Some(open) = &mut self.open else {
+            return Ok(());
+        };
         if open.thought_out {
             std::thread::park_timeout(NAP);
         } else {
@@ -311,8 +342,12 @@ impl Writing {
 
     /// Follows the gate's choice, if it has made one for the open fork.
     fn take_choice(&mut self) -> Result<(), DecodeError> {
-        let Some(open) = &self.open else { return Ok(()) };
-        let Some((option, _)) = open.question.and_then(|question| self.choice.get(question)) else { return Ok(()) };
+        let Some(open) = &self.open else {
+            return Ok(());
+        };
+        let Some((option, _)) = open.question.and_then(|question| self.choice.get(question)) else {
+            return Ok(());
+        };
         let fork = open.fork;
         match open.kinds.get(option) {
             Some(OptionKind::Branch) => {
@@ -340,7 +375,11 @@ impl Writing {
 
     fn take(&mut self, ask: Ask) -> Result<(), DecodeError> {
         match ask {
-            Ask::Options { fork, question, kinds } => {
+            Ask::Options {
+                fork,
+                question,
+                kinds,
+            } => {
                 if let Some(open) = self.open.as_mut().filter(|open| open.fork == fork) {
                     open.question = Some(question);
                     open.kinds = kinds;
@@ -368,7 +407,12 @@ impl Writing {
     }
 
     fn offer(&mut self, fork: Fork) {
-        self.open = Some(Open { fork: fork.id, question: None, kinds: Vec::new(), thought_out: false });
+        self.open = Some(Open {
+            fork: fork.id,
+            question: None,
+            kinds: Vec::new(),
+            thought_out: false,
+        });
         self.say(Told::Fork(fork));
     }
 
@@ -431,7 +475,11 @@ impl Writing {
         }
         match self.writer.call(words_back as usize)? {
             Some(fork) => {
-                self.say(Told::Called { words_back, position: self.writer.position(), text: self.writer.text().to_owned() });
+                self.say(Told::Called {
+                    words_back,
+                    position: self.writer.position(),
+                    text: self.writer.text().to_owned(),
+                });
                 self.offer(fork);
             }
             None => self.say(Told::Refused { asked: "call" }),

@@ -305,26 +305,11 @@ impl RecordedStream {
     }
 
     fn append(&mut self, chunk: SampleChunk) {
-        // The reader gives the values in the format of the header, so text meets text.
         match (&mut self.samples, chunk.values) {
             (Samples::Text(texts), Values::Text(more)) => texts.extend(more),
-            (Samples::Numeric(numbers), Values::Int8(more)) => {
-                numbers.extend(more.into_iter().map(f64::from))
-            }
-            (Samples::Numeric(numbers), Values::Int16(more)) => {
-                numbers.extend(more.into_iter().map(f64::from))
-            }
-            (Samples::Numeric(numbers), Values::Int32(more)) => {
-                numbers.extend(more.into_iter().map(f64::from))
-            }
-            (Samples::Numeric(numbers), Values::Int64(more)) => {
-                numbers.extend(more.into_iter().map(|v| v as f64))
-            }
-            (Samples::Numeric(numbers), Values::Float32(more)) => {
-                numbers.extend(more.into_iter().map(f64::from))
-            }
-            (Samples::Numeric(numbers), Values::Double64(more)) => numbers.extend(more),
-            (Samples::Numeric(_), Values::Text(_)) | (Samples::Text(_), _) => return,
+            (Samples::Numeric(numbers), more) => widen(numbers, more),
+            // The reader gives values in the format of the header, so numbers never come to text.
+            (Samples::Text(_), _) => return,
         }
         self.raw_stamps.extend(chunk.stamps);
     }
@@ -437,6 +422,19 @@ impl RecordedStream {
             .iter()
             .copied()
             .zip(texts.iter().map(String::as_str))
+    }
+}
+
+/// Appends numeric values; there is nothing to append of text.
+fn widen(numbers: &mut Vec<f64>, more: Values) {
+    match more {
+        Values::Int8(more) => numbers.extend(more.into_iter().map(f64::from)),
+        Values::Int16(more) => numbers.extend(more.into_iter().map(f64::from)),
+        Values::Int32(more) => numbers.extend(more.into_iter().map(f64::from)),
+        Values::Int64(more) => numbers.extend(more.into_iter().map(|value| value as f64)),
+        Values::Float32(more) => numbers.extend(more.into_iter().map(f64::from)),
+        Values::Double64(more) => numbers.extend(more),
+        Values::Text(_) => {}
     }
 }
 

@@ -43,6 +43,10 @@ pub fn sha256_file(path: &Path) -> std::io::Result<(String, u64)> {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot be set up should stop"
+)]
 mod tests {
     use super::*;
 

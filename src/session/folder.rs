@@ -205,11 +205,7 @@ impl Folder {
             }
             Err(error) => return Err(FolderError::of(&file, error)),
         };
-        let manifest: Manifest = serde_json::from_str(&text)
-            .map_err(|error| not_a_session(format!("manifest.json cannot be read: {error}")))?;
-        if let Some(reason) = manifest.refusal() {
-            return Err(not_a_session(reason));
-        }
+        let manifest = Manifest::parse(&text).map_err(not_a_session)?;
         let folder = Self {
             path: path.to_owned(),
             lock: None,

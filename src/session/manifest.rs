@@ -162,17 +162,25 @@ impl Manifest {
         self.complete = self.recording_incomplete.is_empty() && self.ledger.is_some();
     }
 
-    /// Whether this is the manifest of a session, in a form this program reads; otherwise what is wrong with it.
-    pub(super) fn refusal(&self) -> Option<String> {
-        if self.format != FORMAT {
-            Some(format!("its format is `{}`", self.format))
-        } else if self.format_version > FORMAT_VERSION {
-            Some(format!(
-                "its version is {} and this program reads up to {FORMAT_VERSION}",
-                self.format_version
-            ))
-        } else {
-            None
+    /// Reads a manifest, or says why the text is none. The form is asked for first, so that a later one is refused by its
+    /// version and not by a field unknown here.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        #[derive(Deserialize)]
+        struct Form {
+            format: String,
+            format_version: u32,
         }
+        let unreadable = |error| format!("manifest.json cannot be read: {error}");
+        let form: Form = serde_json::from_str(text).map_err(unreadable)?;
+        if form.format != FORMAT {
+            return Err(format!("its format is `{}`", form.format));
+        }
+        if form.format_version > FORMAT_VERSION {
+            return Err(format!(
+                "its version is {} and this program reads up to {FORMAT_VERSION}",
+                form.format_version
+            ));
+        }
+        serde_json::from_str(text).map_err(unreadable)
     }
 }

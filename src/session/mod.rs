@@ -17,6 +17,7 @@ mod folder;
 mod ledger;
 mod machine;
 mod manifest;
+mod replay;
 mod summary;
 mod text;
 mod truth;
@@ -31,6 +32,7 @@ pub use ledger::{
 };
 pub use machine::Machine;
 pub use manifest::{ConfigRecord, Manifest, ModelRecord, StreamRecord, Versions};
+pub use replay::{ReplayError, Replayed, reopen_gate, replay_forks};
 pub use summary::{
     ArmScore, ArmScores, Counts, Interval, Speed, Summary, SummaryInput, wilson_interval,
     wolpaw_bits,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ledger::{ChoiceRow, ForkRow, Ledger, LedgerError};
 use super::truth::Truth;
-use crate::choice::{Decision, Why};
+use crate::choice::Why;
 use crate::fork::{Chooser, ForkId};
 use crate::gate::{Arms, Posterior};
 use crate::marker::Outcome;
@@ -103,7 +103,7 @@ pub struct ArmScores {
     pub eeg: ArmScore,
     /// Prior, gaze and P300.
     pub fused: ArmScore,
-    /// What was committed, on the committed forks alone.
+    /// What the gate committed, on the committed forks alone; key presses are among them.
     pub committed: ArmScore,
 }
 
@@ -167,10 +167,7 @@ impl Counts {
     fn of(forks: &[ForkRow], choices: &[ChoiceRow]) -> Self {
         let mut counts = Self {
             forks: forks.len() as u64,
-            asked: forks
-                .iter()
-                .filter(|fork| matches!(fork.decision, Decision::Ask(_)))
-                .count() as u64,
+            asked: forks.iter().filter(|fork| fork.is_asked()).count() as u64,
             ..Self::default()
         };
         for choice in choices {
@@ -242,10 +239,12 @@ impl ArmScores {
             gaze: arm(|arms| &arms.gaze),
             eeg: arm(|arms| &arms.eeg),
             fused: arm(|arms| &arms.fused),
-            committed: ArmScore::of(
-                committed(choices)
-                    .filter_map(|choice| Some((choice.item, truth.wish(choice.fork)?))),
-            ),
+            committed: ArmScore::of(committed(choices).filter_map(|choice| {
+                let selected = choice
+                    .selected()
+                    .and_then(|option| i32::try_from(option).ok());
+                Some((selected, truth.wish(choice.fork)?))
+            })),
         }
     }
 }
@@ -353,6 +352,10 @@ pub fn wolpaw_bits(options: f64, accuracy: f64) -> f64 {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot be set up should stop"
+)]
 mod tests {
     use super::*;
 

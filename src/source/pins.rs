@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{Format, SourceError, StreamSpec};
 
-/// Most channels that can be pinned.
-const MAX_CHANNELS: usize = 512;
-/// Highest rate that can be pinned, Hz.
-const MAX_RATE_HZ: f64 = 50_000.0;
+/// Most channels a stream may have to be opened, and be pinned to.
+pub const MAX_CHANNELS: usize = 512;
+/// Highest nominal rate a stream may have to be opened, and be pinned to, Hz.
+pub const MAX_RATE_HZ: f64 = 50_000.0;
 /// Longest text of a pin, bytes.
 const MAX_TEXT_BYTES: usize = 256;
 /// Two nominal rates within this relative distance are the same rate written differently.
@@ -65,11 +65,14 @@ pub enum Channels {
 impl Pins {
     /// Pins that hold a stream to everything it says of itself now, but its `uid`: for after a restart, and to paste.
     ///
-    /// Keys that the stream leaves empty stay unpinned; a unit is pinned when all channels share it.
+    /// Keys that the stream leaves empty stay unpinned. Labels are pinned when every channel has one of its own, else the
+    /// number of channels; a unit is pinned when all channels share it.
     #[must_use]
     pub fn of(spec: &StreamSpec) -> Self {
         let said = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        let labelled = !spec.labels.is_empty() && spec.labels.iter().all(|l| !l.is_empty());
+        let labelled = !spec.labels.is_empty()
+            && spec.labels.iter().all(|l| !l.is_empty())
+            && repeated(&spec.labels).is_none();
         let channels = if labelled {
             Some(Channels::Labels(spec.labels.clone()))
         } else if spec.labels.is_empty() {
@@ -210,8 +213,9 @@ impl Pins {
                 channel_count.to_string(),
             );
         }
+        let same_rate = |rate: f64| (rate - spec.rate_hz).abs() <= RATE_TOLERANCE * rate;
         if let Some(rate) = self.rate_hz
-            && (rate - spec.rate_hz).abs() > RATE_TOLERANCE * rate
+            && !same_rate(rate)
         {
             return differ(
                 "the rate",
@@ -436,6 +440,11 @@ mod tests {
             ..spec()
         };
         assert!(mismatch(&pins, &slow).contains("the rate should be 500 Hz but is 250 Hz"));
+        let no_number = StreamSpec {
+            rate_hz: f64::NAN,
+            ..spec()
+        };
+        assert!(mismatch(&pins, &no_number).contains("but is NaN Hz"));
         let wide = StreamSpec {
             format: Format::Int16,
             ..spec()
@@ -464,5 +473,13 @@ mod tests {
         );
         assert_eq!(pins.channels, Some(Channels::Count(2)));
         pins.verify(&bare).unwrap();
+
+        let twice = StreamSpec {
+            labels: vec!["Fz".into(), "Fz".into()],
+            ..spec()
+        };
+        let pins = Pins::of(&twice);
+        assert_eq!(pins.channels, Some(Channels::Count(2)));
+        pins.check().unwrap();
     }
 }

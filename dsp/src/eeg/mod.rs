@@ -162,7 +162,7 @@ impl EegPath {
         };
         Ok(Self {
             spec,
-            guard: StampGuard::new(rate, spec.stamps)?,
+            guard: StampGuard::new(rate, spec.stamps),
             quality: ChannelQuality::new(spec.quality, rate, n)?,
             filter: SosFilter::new(&spec.sections()?, n)?,
             reference,

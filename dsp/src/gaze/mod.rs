@@ -11,8 +11,9 @@ pub use track::{Fixation, FixationEnd};
 use serde::{Deserialize, Serialize};
 
 use self::track::FixationTrack;
-use self::velocity::{SpeedWindow, Timed};
+use self::velocity::{Measured, SpeedWindow, Timed};
 use crate::error::{DspError, parameter};
+use crate::queue::FixedQueue;
 use crate::units::{Hertz, Seconds};
 
 /// Longest look-ahead that is allowed.
@@ -28,10 +29,18 @@ pub struct VelocitySpec {
     pub half_window: Seconds,
     /// Lowest speed that a saccade must reach, deg/s. Default 40.
     pub peak_floor_deg_s: f64,
-    /// The speed that a saccade must reach is at least this multiple of the running median speed between saccades. Default 6.
+    /// The speed that a saccade must reach is at least this multiple of the running median speed between saccades. Default 7.
     pub peak_noise_factor: f64,
-    /// A saccade begins and ends where speed crosses this share of the speed it must reach, 0..=1. Default 0.6.
+    /// A saccade begins and ends where speed crosses this share of the speed it must reach, 0..=1. Default 0.8.
     pub edge_share: f64,
+    /// After a saccade the eye is settling while it is faster than this share of the speed a saccade must reach, 0..=1. Default 0.3.
+    pub settled_share: f64,
+    /// A saccade is over, and settling begins, when its speed has fallen below this share of its peak and rises again, 0..=1. Default 0.2.
+    pub rebound_share: f64,
+    /// Longest settling after a saccade. Default 40 ms.
+    pub settling: Seconds,
+    /// No eye is faster, deg/s: beyond it is a blink. Default 1000.
+    pub speed_max_deg_s: f64,
     /// Time constant of the running median. Default 1 s.
     pub noise_window: Seconds,
     /// A fixation is announced once it has lasted this long (by labels, which come a look-ahead later). Default 20 ms.
@@ -55,12 +64,17 @@ impl Default for VelocitySpec {
         const NOISE: Seconds = s(1.0);
         const ANNOUNCE: Seconds = s(0.020);
         const BRIDGE: Seconds = s(0.075);
+        const SETTLING: Seconds = s(0.040);
         Self {
             look_ahead: LOOK_AHEAD,
             half_window: HALF_WINDOW,
             peak_floor_deg_s: 40.0,
-            peak_noise_factor: 6.0,
-            edge_share: 0.6,
+            peak_noise_factor: 7.0,
+            edge_share: 0.8,
+            settled_share: 0.3,
+            rebound_share: 0.2,
+            settling: SETTLING,
+            speed_max_deg_s: 1000.0,
             noise_window: NOISE,
             announce_after: ANNOUNCE,
             bridge: BRIDGE,
@@ -92,12 +106,14 @@ pub enum EyeMovement {
     Fixation = 1,
     /// Saccade.
     Saccade = 2,
+    /// Settling after a saccade (post-saccadic oscillation).
+    Settling = 3,
     /// Blink or lost data.
     Lost = 5,
 }
 
 impl EyeMovement {
-    /// The code: 0 none, 1 fixation, 2 saccade, 5 blink or lost.
+    /// The code: 0 none, 1 fixation, 2 saccade, 3 settling, 5 blink or lost.
     #[must_use]
     pub const fn code(self) -> u8 {
         self as u8
@@ -149,7 +165,8 @@ pub struct GazeCounts {
 /// or quadratic Savitzky-Golay filter, with the samples' true times). The threshold follows the median speed between
 /// saccades, after Engbert & Kliegl (2003) and Nystrom & Holmqvist (2010), but causally: the median is tracked in the logarithm by
 /// equal steps up and down. A saccade begins where speed rises above the lower threshold on its way to the upper one
-/// within the look-ahead, and ends where it falls below the lower one.
+/// within the look-ahead, and ends where it falls below the lower one or rises again from a small part of its peak; until the eye is
+/// quiet it is settling. Fast movement beside lost data, or faster than any eye, is a lid.
 ///
 /// Rates from 60 to 2000 Hz and irregular stamps are fine. Below 100 Hz no later sample lies within 10 ms: speed is then the slope from
 /// the sample before, and nothing waits.
@@ -159,19 +176,21 @@ pub struct VelocityThreshold {
     period_s: f64,
     ahead: usize,
     window: SpeedWindow,
-    queue: crate::queue::FixedQueue<Pending>,
+    queue: FixedQueue<Measured>,
     noise: RunningMedian,
-    in_saccade: bool,
+    phase: Phase,
     track: FixationTrack,
     last_s: Option<f64>,
     counts: GazeCounts,
 }
 
-/// A sample whose speed is known and whose label waits for the look-ahead.
-#[derive(Debug, Clone, Copy)]
-struct Pending {
-    sample: Timed,
-    speed: Option<f64>,
+/// What went on at the sample before.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Phase {
+    Slow,
+    Saccade { peak: f64, last: f64 },
+    Settling { since_s: f64 },
+    Lost,
 }
 
 /// Median of a positive quantity by steps of equal size in the logarithm.
@@ -198,6 +217,10 @@ impl VelocityThreshold {
         parameter("saccade speed in deg/s", spec.peak_floor_deg_s, 1.0, 1000.0)?;
         parameter("saccade noise factor", spec.peak_noise_factor, 1.0, 100.0)?;
         parameter("saccade edge share", spec.edge_share, 0.01, 1.0)?;
+        parameter("settled share", spec.settled_share, 0.0, 1.0)?;
+        parameter("rebound share", spec.rebound_share, 0.0, 1.0)?;
+        parameter("settling time in s", spec.settling.get(), 0.0, 0.2)?;
+        parameter("largest speed in deg/s", spec.speed_max_deg_s, 100.0, 1e5)?;
         parameter("noise window in s", spec.noise_window.get(), 0.05, 60.0)?;
         parameter("bridged gap in s", spec.bridge.get(), 0.0, 0.5)?;
         parameter("bridged distance in deg", spec.bridge_deg, 0.0, 90.0)?;
@@ -210,9 +233,9 @@ impl VelocityThreshold {
             period_s: 1.0 / rate_hz,
             ahead: ahead - half,
             window: SpeedWindow::new(half, 1.0 / rate_hz),
-            queue: crate::queue::FixedQueue::new(ahead - half + 1)?,
+            queue: FixedQueue::new(ahead - half + 1)?,
             noise: RunningMedian::new(spec.peak_floor_deg_s / spec.peak_noise_factor),
-            in_saccade: false,
+            phase: Phase::Slow,
             track: FixationTrack::new(&spec, 1.0 / rate_hz),
             last_s: None,
             counts: GazeCounts::default(),
@@ -242,7 +265,7 @@ impl VelocityThreshold {
         self.window.reset();
         self.queue.reset();
         self.noise.reset();
-        self.in_saccade = false;
+        self.phase = Phase::Slow;
         self.track.reset();
         self.last_s = None;
         self.counts = GazeCounts::default();
@@ -266,8 +289,8 @@ impl VelocityThreshold {
             t_s: sample.t_s,
             at_deg: valid.then_some([sample.x_deg, sample.y_deg]),
         };
-        if let Some((centre, speed)) = self.window.push(timed) {
-            self.enqueue(centre, speed, sample.t_s, out);
+        if let Some(measured) = self.window.push(timed) {
+            self.enqueue(measured, sample.t_s, out);
         }
     }
 
@@ -276,8 +299,8 @@ impl VelocityThreshold {
         let Some(now_s) = self.last_s else {
             return;
         };
-        while let Some((centre, speed)) = self.window.flush() {
-            self.enqueue(centre, speed, now_s, out);
+        while let Some(measured) = self.window.flush() {
+            self.enqueue(measured, now_s, out);
         }
         while let Some(oldest) = self.queue.pop() {
             self.label(oldest, now_s, out);
@@ -285,38 +308,25 @@ impl VelocityThreshold {
         self.track.interrupt(now_s, out);
     }
 
-    fn enqueue(
-        &mut self,
-        sample: Timed,
-        speed: Option<f64>,
-        now_s: f64,
-        out: &mut impl FnMut(GazeEvent),
-    ) {
+    fn enqueue(&mut self, measured: Measured, now_s: f64, out: &mut impl FnMut(GazeEvent)) {
         // One place is always free here.
-        let _ = self.queue.push(Pending { sample, speed });
-        if self.queue.len() > self.ahead {
-            if let Some(oldest) = self.queue.pop() {
-                self.label(oldest, now_s, out);
-            }
+        let _ = self.queue.push(measured);
+        if self.queue.len() > self.ahead
+            && let Some(oldest) = self.queue.pop()
+        {
+            self.label(oldest, now_s, out);
         }
     }
 
-    fn label(&mut self, oldest: Pending, now_s: f64, out: &mut impl FnMut(GazeEvent)) {
-        let upper = self.peak_threshold_deg_s();
-        let lower = upper * self.spec.edge_share;
-        let movement = match (oldest.sample.at_deg, oldest.speed) {
-            (None, _) => EyeMovement::Lost,
-            (Some(_), None) => EyeMovement::None,
-            (Some(_), Some(speed)) => {
-                let rising = speed > upper || (speed > lower && self.reaches(lower, upper));
-                if (self.in_saccade && speed > lower) || rising {
-                    EyeMovement::Saccade
-                } else {
-                    EyeMovement::Fixation
-                }
-            }
+    fn label(&mut self, oldest: Measured, now_s: f64, out: &mut impl FnMut(GazeEvent)) {
+        self.phase = self.next_phase(&oldest);
+        let movement = match (self.phase, oldest.speed) {
+            (Phase::Lost, _) => EyeMovement::Lost,
+            (_, None) => EyeMovement::None,
+            (Phase::Saccade { .. }, _) => EyeMovement::Saccade,
+            (Phase::Settling { .. }, _) => EyeMovement::Settling,
+            (Phase::Slow, _) => EyeMovement::Fixation,
         };
-        self.in_saccade = movement == EyeMovement::Saccade;
         if let (EyeMovement::Fixation, Some(speed)) = (movement, oldest.speed) {
             let window_samples = self.spec.noise_window.get() / self.period_s;
             self.noise.learn(speed, window_samples);
@@ -329,6 +339,50 @@ impl VelocityThreshold {
             announces: false,
         };
         self.track.follow(&mut labelled, oldest.sample.at_deg, out);
+    }
+
+    fn next_phase(&self, now: &Measured) -> Phase {
+        if now.sample.at_deg.is_none() {
+            return Phase::Lost;
+        }
+        let Some(speed) = now.speed else {
+            return Phase::Slow;
+        };
+        let upper = self.peak_threshold_deg_s();
+        let lower = upper * self.spec.edge_share;
+        // A lid that closes or opens drags the measured gaze along.
+        let lid = speed > lower && (now.near_lost || self.phase == Phase::Lost);
+        if lid || speed > self.spec.speed_max_deg_s {
+            return Phase::Lost;
+        }
+        let settling = upper * self.spec.settled_share;
+        match self.phase {
+            Phase::Saccade { peak, last } => {
+                let rebounds = speed > last && last < self.spec.rebound_share * peak;
+                if speed > lower && !rebounds {
+                    Phase::Saccade {
+                        peak: peak.max(speed),
+                        last: speed,
+                    }
+                } else if speed > settling {
+                    Phase::Settling {
+                        since_s: now.sample.t_s,
+                    }
+                } else {
+                    Phase::Slow
+                }
+            }
+            Phase::Settling { since_s }
+                if speed > settling && now.sample.t_s - since_s < self.spec.settling.get() =>
+            {
+                Phase::Settling { since_s }
+            }
+            _ if speed > upper || (speed > lower && self.reaches(lower, upper)) => Phase::Saccade {
+                peak: speed,
+                last: speed,
+            },
+            _ => Phase::Slow,
+        }
     }
 
     /// Whether the samples ahead stay above `lower` until one is above `upper`.

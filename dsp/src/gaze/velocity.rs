@@ -7,6 +7,16 @@ pub(super) struct Timed {
     pub(super) at_deg: Option<[f64; 2]>,
 }
 
+/// A sample and what its neighbours say.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Measured {
+    pub(super) sample: Timed,
+    /// Speed, deg/s; `None` without a position or a neighbour that has one.
+    pub(super) speed: Option<f64>,
+    /// Whether data are lost within the window.
+    pub(super) near_lost: bool,
+}
+
 /// The last `2 half + 1` samples; gives each sample's speed once `half` later ones are there.
 #[derive(Debug, Clone)]
 pub(super) struct SpeedWindow {
@@ -47,7 +57,7 @@ impl SpeedWindow {
     }
 
     /// Takes a sample; gives the one `half` back with its speed.
-    pub(super) fn push(&mut self, sample: Timed) -> Option<(Timed, Option<f64>)> {
+    pub(super) fn push(&mut self, sample: Timed) -> Option<Measured> {
         self.newest = (self.newest + 1) % self.ring.len();
         if let Some(place) = self.ring.get_mut(self.newest) {
             *place = sample;
@@ -57,7 +67,7 @@ impl SpeedWindow {
     }
 
     /// After the last sample: the next one whose later neighbours will never come.
-    pub(super) fn flush(&mut self) -> Option<(Timed, Option<f64>)> {
+    pub(super) fn flush(&mut self) -> Option<Measured> {
         let waiting = self.half.min(self.seen);
         if self.flushed >= waiting {
             return None;
@@ -75,25 +85,32 @@ impl SpeedWindow {
     }
 
     /// The sample `back` before the newest and the slope of the line through its neighbours.
-    fn at_back(&self, back: usize) -> (Timed, Option<f64>) {
+    fn at_back(&self, back: usize) -> Measured {
         let Some(&centre) = self.back(back) else {
             // Never asked for before it is there.
-            return (
-                Timed {
+            return Measured {
+                sample: Timed {
                     t_s: 0.0,
                     at_deg: None,
                 },
-                None,
-            );
+                speed: None,
+                near_lost: true,
+            };
+        };
+        let oldest = (back + self.half.max(1)).min(self.ring.len() - 1);
+        let newest = back.saturating_sub(self.half);
+        let around = || (newest..=oldest).filter_map(|b| self.back(b));
+        let near_lost = around().any(|s| s.at_deg.is_none());
+        let measured = |speed| Measured {
+            sample: centre,
+            speed,
+            near_lost,
         };
         if centre.at_deg.is_none() {
-            return (centre, None);
+            return measured(None);
         }
-        let oldest = back + self.half.max(1);
-        let newest = back.saturating_sub(self.half);
         let near = || {
-            (newest..=oldest.min(self.ring.len() - 1)).filter_map(|b| {
-                let s = self.back(b)?;
+            around().filter_map(|s| {
                 let dt = s.t_s - centre.t_s;
                 let [x, y] = s.at_deg?;
                 (dt.abs() <= self.reach_s).then_some([dt, x, y])
@@ -108,7 +125,7 @@ impl SpeedWindow {
             }
         }
         if n < 2.0 {
-            return (centre, None);
+            return measured(None);
         }
         let [mt, mx, my] = mean.map(|m| m / n);
         let (mut tt, mut tx, mut ty) = (0.0, 0.0, 0.0);
@@ -119,6 +136,6 @@ impl SpeedWindow {
         }
         // Stamps rise, so tt is above zero; a subnormal one may still overflow the quotient.
         let speed = (tx / tt).hypot(ty / tt);
-        (centre, speed.is_finite().then_some(speed))
+        measured(speed.is_finite().then_some(speed))
     }
 }

@@ -29,7 +29,7 @@ impl<'a> Cursor<'a> {
     pub(super) fn take(&mut self, count: u64, what: &'static str) -> Result<&'a [u8], XdfError> {
         let left = self.left();
         if count > left {
-            return Err(XdfError::Truncated {
+            return Err(XdfError::Overrun {
                 offset: self.offset(),
                 what,
                 needed: count,

@@ -292,7 +292,8 @@ mod tests {
                 (1.0, extreme),
             ]);
             assert_eq!(synchronise(&[0.0, extreme], &measured).stamps.len(), 2);
-            last_is_corrupt(&measured);
+            // Only that it returns is asked.
+            let _ = last_is_corrupt(&measured);
         }
     }
 }

@@ -290,6 +290,10 @@ impl ExactList {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot be set up should stop"
+)]
 mod tests {
     use proptest::prelude::*;
 

@@ -80,6 +80,14 @@ pub struct ForkRow {
     pub adapter: Option<String>,
 }
 
+impl ForkRow {
+    /// Whether the person was asked.
+    #[must_use]
+    pub const fn is_asked(&self) -> bool {
+        matches!(self.decision, Decision::Ask(_))
+    }
+}
+
 /// An option as it was offered.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OptionRow {
@@ -89,7 +97,7 @@ pub struct OptionRow {
     pub tile: OptionTile,
     /// The branch's tokens; none for control options.
     pub tokens: Vec<u32>,
-    /// The prior as given to the gate, before capping.
+    /// The prior as it was given to the gate, before capping.
     pub prior: f64,
     /// Log-probability of the tokens, nats; NaN for control options.
     pub log_prob_nats: f64,
@@ -121,7 +129,8 @@ pub struct ChoiceRow {
     pub fork: ForkId,
     /// How the gate ended; `None` when the person was not asked.
     pub outcome: Option<Outcome>,
-    /// The option that was taken, by whomever; `None` when none was.
+    /// The option that was taken in the end, by whomever; `None` when none was. After `go on` that is the model's branch, not the
+    /// option the person selected: see [`ChoiceRow::selected`].
     pub item: Option<i32>,
     /// Its kind.
     pub kind: Option<OptionKind>,
@@ -155,6 +164,17 @@ pub struct ChoiceRow {
     pub model_sha256: String,
     /// Version of the adapter, if one was in use.
     pub adapter: Option<String>,
+}
+
+impl ChoiceRow {
+    /// The option that the gate committed; `None` when it committed none.
+    #[must_use]
+    pub fn selected(&self) -> Option<usize> {
+        match (self.outcome, &self.posterior) {
+            (Some(Outcome::Committed), Some(posterior)) => Some(posterior.best().option),
+            _ => None,
+        }
+    }
 }
 
 /// What an event is about.
@@ -262,7 +282,7 @@ impl Row for ForkRow {
             .text(&self.context)
             .word(&self.origin)?
             .count(u64::from(self.attempt))
-            .flag(matches!(self.decision, Decision::Ask(_)))
+            .flag(self.is_asked())
             .json(&self.decision)?
             .real(self.opened_at.get())
             .count(self.opened_mono.as_nanos())

@@ -52,7 +52,7 @@ impl Latest {
     fn announce(&self, measured: Measured) {
         let next = self.version.load(SeqCst) + 1;
         let [even, odd] = &self.slots;
-        let slot = if next % 2 == 0 { even } else { odd };
+        let slot = if next.is_multiple_of(2) { even } else { odd };
         let words = [
             measured.offset.at_s,
             measured.offset.offset_s,
@@ -72,7 +72,7 @@ impl Latest {
                 return None;
             }
             let [even, odd] = &self.slots;
-            let slot = if version % 2 == 0 { even } else { odd };
+            let slot = if version.is_multiple_of(2) { even } else { odd };
             let [at_s, offset_s, uncertainty_s] =
                 slot.each_ref().map(|w| f64::from_bits(w.load(SeqCst)));
             if self.version.load(SeqCst) == version {

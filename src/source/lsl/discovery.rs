@@ -6,13 +6,9 @@ use std::time::Duration;
 use labstream::Query;
 
 use super::Network;
-use crate::source::pins::Pins;
+use crate::source::pins::{MAX_CHANNELS, MAX_RATE_HZ, Pins};
 use crate::source::{Format, SourceError, StreamSpec};
 
-/// Most channels a stream may have to be opened.
-pub const MAX_CHANNELS: usize = 512;
-/// Highest nominal rate a stream may have to be opened, Hz.
-pub const MAX_RATE_HZ: f64 = 50_000.0;
 /// Longest name, type, source_id, hostname or uid, bytes.
 const MAX_NAME_BYTES: usize = 256;
 /// Most announcements kept of one survey.
@@ -29,6 +25,8 @@ pub struct Announcement {
 }
 
 /// A stream whose size was bounded and whose full description was read: it may be opened.
+///
+/// Its `labels` and `units` have one entry per channel, 1 to [`MAX_CHANNELS`].
 #[derive(Debug, Clone)]
 pub struct Stream {
     spec: StreamSpec,
@@ -70,7 +68,25 @@ impl Network {
     /// - [`SourceError::Lost`] when it went away meanwhile.
     pub fn resolve(&self, pins: &Pins, wait: Duration) -> Result<Stream, SourceError> {
         pins.check()?;
+        self.pick(&self.resolve_all(wait)?, pins)
+    }
+
+    /// As [`Network::resolve`] for several sources at once: the network is asked, and the time waited, only once.
+    ///
+    /// # Errors
+    /// As [`Network::resolve`], for the first of `pins` that fails.
+    pub fn resolve_each(&self, pins: &[&Pins], wait: Duration) -> Result<Vec<Stream>, SourceError> {
+        for pins in pins {
+            pins.check()?;
+        }
         let announcements = self.resolve_all(wait)?;
+        pins.iter()
+            .map(|pins| self.pick(&announcements, pins))
+            .collect()
+    }
+
+    /// The one announced stream that fits, described and checked.
+    fn pick(&self, announcements: &[Announcement], pins: &Pins) -> Result<Stream, SourceError> {
         let candidates: Vec<&Announcement> = announcements
             .iter()
             .filter(|a| pins.identify(a.spec()))
@@ -79,7 +95,7 @@ impl Network {
             [] => Err(SourceError::NotFound {
                 wanted: pins.to_string(),
                 asked: self.describe(),
-                seen: similar(&announcements, pins),
+                seen: similar(announcements, pins),
             }),
             [only] => {
                 only.check_size()?;

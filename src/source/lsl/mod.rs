@@ -8,7 +8,8 @@
 //!
 //! - A [`Network`] is the only way in, so nothing touches a socket before it is settled who may be asked.
 //! - What the network says is not believed: an [`Announcement`] is only looked at, and becomes a [`Stream`] after its
-//!   size was bounded ([`MAX_CHANNELS`], [`MAX_RATE_HZ`], [`MAX_XML_BYTES`]) and its full description was read.
+//!   size was bounded ([`MAX_CHANNELS`](super::pins::MAX_CHANNELS), [`MAX_RATE_HZ`](super::pins::MAX_RATE_HZ),
+//!   [`MAX_XML_BYTES`]) and its full description was read.
 //! - `labstream` does discovery, the handshake and the outlets. The samples themselves are read from the socket by the
 //!   thread that pulls: no queue, no lock, no allocation and no second thread between the socket and the pipeline.
 //!   `labstream`'s own inlet decodes on a thread of its own, allocates per sample and locks a queue.
@@ -27,7 +28,7 @@ mod network;
 mod outlet;
 
 pub use description::MAX_XML_BYTES;
-pub use discovery::{Announcement, MAX_CHANNELS, MAX_RATE_HZ, Stream};
+pub use discovery::{Announcement, Stream};
 pub use inlet::{LslMarkers, LslSamples, MAX_MARKER_BYTES, reopen};
 pub use network::Network;
 pub use outlet::{LslMarkerOutlet, LslSampleOutlet};

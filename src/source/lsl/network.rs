@@ -69,7 +69,8 @@ impl Network {
     ///
     /// # Errors
     /// [`SourceError::Lsl`] when the process was settled on another network, when `LSLAPICFG` names a file that LSL
-    /// could not use (it would fall back to asking the whole network), or when the configuration replaces stamps.
+    /// cannot use, or the file has a comment after a value (either way LSL would ask the whole network instead of
+    /// what was meant), or when the configuration replaces stamps.
     pub fn laboratory() -> Result<Self, SourceError> {
         let network = Self::settle(Scope::Laboratory)?;
         let in_force = config::get();
@@ -77,7 +78,15 @@ impl Network {
             && in_force.source != named
         {
             return Err(SourceError::Lsl(format!(
-                "LSLAPICFG names {named:?}, which cannot be read as an LSL configuration (a comment after a value is enough). Correct or unset it"
+                "LSLAPICFG names {named:?}, which cannot be read as an LSL configuration: every line must be empty, '[section]', 'key = value' or start with ';'. Correct or unset it"
+            )));
+        }
+        if let Ok(text) = std::fs::read_to_string(&in_force.source)
+            && let Some((number, line)) = commented_value(&text)
+        {
+            return Err(SourceError::Lsl(format!(
+                "{} line {number} has a comment after a value, which LSL reads as part of the value: {line:?}. Put it on a line of its own",
+                in_force.source
             )));
         }
         if in_force.force_default_timestamps {
@@ -178,6 +187,14 @@ impl Network {
             )))
         }
     }
+}
+
+/// The first line, from 1, that has `;` after a value.
+fn commented_value(text: &str) -> Option<(usize, &str)> {
+    text.lines()
+        .zip(1..)
+        .find(|(line, _)| !line.starts_with(';') && line.contains(';'))
+        .map(|(line, number)| (number, line))
 }
 
 fn checked_session(session: &str) -> Result<&str, SourceError> {

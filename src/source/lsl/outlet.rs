@@ -8,7 +8,8 @@ use labstream_wire::{DEDUCED_TIMESTAMP, Sample, Value};
 use super::description::{MAX_XML_DEPTH, nesting};
 use super::discovery::wire_format;
 use super::inlet::MAX_MARKER_BYTES;
-use super::{MAX_CHANNELS, MAX_XML_BYTES, Network};
+use super::{MAX_XML_BYTES, Network};
+use crate::source::pins::{MAX_CHANNELS, MAX_RATE_HZ};
 use crate::source::{Format, MarkerSink, SampleSink, SourceError, StreamSpec};
 
 /// Publishes samples of a numeric stream (float32 or double64).
@@ -179,12 +180,12 @@ impl Published {
         if !spec.units.is_empty() && spec.units.len() != spec.labels.len() {
             return Err(refused(spec, "give every channel a unit, or none"));
         }
-        if !(0.0..=super::MAX_RATE_HZ).contains(&spec.rate_hz) {
+        if !(0.0..=MAX_RATE_HZ).contains(&spec.rate_hz) {
             return Err(SourceError::Oversized {
                 name: spec.name.clone(),
                 what: "the nominal rate",
                 actual: format!("{} Hz", spec.rate_hz),
-                max: format!("0 (irregular) to {} Hz", super::MAX_RATE_HZ),
+                max: format!("0 (irregular) to {} Hz", MAX_RATE_HZ),
             });
         }
         let mut info = labstream_net::StreamInfo::new(

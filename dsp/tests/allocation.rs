@@ -1,0 +1,207 @@
+//! Nothing allocates after construction: a counting allocator watches every stage at work.
+
+#![allow(clippy::disallowed_methods)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use razvilka_dsp::clock::{Chunk, ClockGuard, ClockSpec};
+use razvilka_dsp::eeg::{EegPath, EegSpec, Reference};
+use razvilka_dsp::gaze::{GazeEvent, GazeSample, VelocitySpec, VelocityThreshold};
+use razvilka_dsp::gaze_evidence::{DwellEvidence, DwellModel, Tile};
+use razvilka_dsp::score::{LinearScorer, ScoreDensity, StudentT};
+use razvilka_dsp::spectrum::{Goertzel, Welch};
+use razvilka_dsp::units::{Hertz, Seconds};
+
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+fn tick() {
+    // The thread may be going away, when nothing is measured any more.
+    let _ = ALLOCATIONS.try_with(|n| n.set(n.get() + 1));
+}
+
+// SAFETY: every call is passed on to the system allocator unchanged; counting touches a thread-local cell that needs no allocation.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        tick();
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        tick();
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.dealloc(memory, layout) }
+    }
+
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        tick();
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.realloc(memory, layout, size) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// Allocations and releases of `work` on this thread.
+fn allocations(work: impl FnOnce()) -> u64 {
+    let before = ALLOCATIONS.with(Cell::get);
+    work();
+    ALLOCATIONS.with(Cell::get) - before
+}
+
+fn hz(value: f64) -> Hertz {
+    Hertz::new(value).unwrap()
+}
+
+#[test]
+fn the_counter_counts() {
+    assert!(allocations(|| drop(std::hint::black_box(vec![1_u8; 100]))) >= 2);
+}
+
+#[test]
+fn the_eeg_path_does_not_allocate_whatever_arrives() {
+    let rate = 250.0;
+    let mut spec = EegSpec::p300(hz(rate), 19);
+    spec.reference = Reference::CommonAverage;
+    spec.quality.line = Some(hz(50.0));
+    let mut path = EegPath::prepare(spec).unwrap();
+    let shape = path.epoch_shape();
+    let weights: Vec<f64> = (0..shape.features())
+        .map(|i| (i % 7) as f64 - 3.0)
+        .collect();
+    let mut scorers: Vec<LinearScorer> = (0..3)
+        .map(|bias| LinearScorer::new(shape, &weights, f64::from(bias)).unwrap())
+        .collect();
+    let mut pushed_out = Vec::with_capacity(8);
+    let mut sample = [0.0_f32; 19];
+    let mut results = 0;
+    let n = allocations(|| {
+        for i in 0..20_000_u64 {
+            for (c, x) in sample.iter_mut().enumerate() {
+                *x = ((i * 31 + c as u64 * 17) % 101) as f32 - 50.0 + 1000.0 * c as f32;
+            }
+            if i % 997 == 5 {
+                sample[3] = f32::NAN;
+            }
+            // Gaps of all three kinds, doubled and broken stamps, a jump of the clock.
+            let lost = match i {
+                0..3_000 => 0,
+                3_000..6_000 => 3,
+                6_000..9_000 => 40,
+                9_000..12_000 => 900,
+                _ => 100_000,
+            };
+            let stamp = match i % 500 {
+                7 => f64::NAN,
+                8 => (i + lost - 1) as f64 / rate,
+                _ => (i + lost) as f64 / rate,
+            };
+            if i % 44 == 0 {
+                let _ = path.flash(
+                    i,
+                    (i + lost) as f64 / rate - if i % 88 == 0 { 1.0 } else { 0.0 },
+                );
+            }
+            if i % 6_000 == 100 {
+                if let Some(scorer) = scorers.pop() {
+                    match path.set_scorer(scorer) {
+                        Ok(Some(out)) => pushed_out.push(out),
+                        Ok(None) => {}
+                        Err(refused) => panic!("{refused}"),
+                    }
+                }
+            }
+            path.push(stamp, &sample).unwrap();
+            while let Some(flash) = path.pop() {
+                std::hint::black_box(flash);
+                results += 1;
+            }
+        }
+        path.reset();
+    });
+    assert!(results > 300, "only {results} flashes came through");
+    assert_eq!(n, 0);
+}
+
+#[test]
+fn eye_movements_and_dwell_evidence_do_not_allocate() {
+    let mut detector = VelocityThreshold::new(VelocitySpec::default(), hz(500.0)).unwrap();
+    let mut evidence = DwellEvidence::new(DwellModel::default()).unwrap();
+    let tiles = [-10.0, 0.0, 10.0].map(|x_deg| Tile {
+        x_deg,
+        y_deg: 0.0,
+        w_deg: 6.0,
+        h_deg: 2.0,
+        words: 3,
+    });
+    let mut fixations = 0;
+    let n = allocations(|| {
+        evidence.reset(&tiles).unwrap();
+        for i in 0..10_000_u32 {
+            let sample = GazeSample {
+                t_s: f64::from(i) * 0.002,
+                x_deg: f64::from(i / 200 % 3) * 10.0 - 10.0,
+                y_deg: f64::from(i % 5) * 0.01,
+                valid: i % 1_500 > 60,
+            };
+            detector.push(sample, &mut |event| match event {
+                GazeEvent::Label(_) => {}
+                GazeEvent::Start(f) | GazeEvent::Update(f) => evidence.update(&f),
+                GazeEvent::End(f, how) => {
+                    fixations += 1;
+                    evidence.end(&f, how == razvilka_dsp::gaze::FixationEnd::Saccade);
+                }
+            });
+        }
+        detector.finish(&mut |_| {});
+        detector.reset();
+    });
+    assert!(fixations > 30, "only {fixations} fixations");
+    assert_eq!(n, 0);
+}
+
+#[test]
+fn spectra_densities_and_the_clock_guard_do_not_allocate() {
+    let signal: Vec<f64> = (0..2_000).map(|i| f64::from(i % 13)).collect();
+    let mut welch = Welch::new(hz(250.0), 500, 250).unwrap();
+    let mut density = vec![0.0; welch.bins()];
+    let mut goertzel = Goertzel::new(hz(50.0), hz(250.0), 250).unwrap();
+    let t = |location| StudentT {
+        location,
+        scale: 1.0,
+        dof: 5.0,
+    };
+    let evidence = ScoreDensity::new(t(1.0), t(0.0), (-5.0, 5.0), 4.0).unwrap();
+    let mut guard = ClockGuard::new(ClockSpec {
+        rate: Some(hz(250.0)),
+        chunk_period: Seconds::new(0.032).unwrap(),
+        age_limit: Seconds::new(0.1).unwrap(),
+    })
+    .unwrap();
+    let n = allocations(|| {
+        welch.process(&signal, &mut density).unwrap();
+        std::hint::black_box(welch.theta_over_alpha(&density));
+        for x in &signal {
+            std::hint::black_box((goertzel.push(*x), evidence.llr(*x)));
+        }
+        for i in 0..5_000_u32 {
+            let at_s = f64::from(i) * 0.032;
+            if i % 100 == 0 {
+                std::hint::black_box(guard.offset(at_s, at_s * 0.1, 1e-4));
+            }
+            std::hint::black_box(guard.chunk(Chunk {
+                newest_stamp_s: at_s,
+                arrival_s: at_s + 0.01,
+                samples: 9,
+            }));
+        }
+        guard.reset();
+    });
+    assert_eq!(n, 0);
+}

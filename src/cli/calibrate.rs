@@ -1,0 +1,375 @@
+//! `razvilka calibrate`: from recordings to a profile and a report.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::Args as ClapArgs;
+use razvilka_calibration::report::{grade_eeg, grade_gaze, save_report};
+use razvilka_calibration::{
+    CalibrationError, CalibrationInput, EegInput, EpochInfo, Epochs, Fitted, GazePoint, Montage, Overwrite, Profile, Provenance,
+    SourceFile, fit_session, may_be_fitted_on,
+};
+use razvilka_dsp::eeg::{BandSpec, EegSpec};
+use razvilka_dsp::mask::ChannelMask;
+use razvilka_dsp::units::{Hertz, Seconds};
+use sha2::{Digest, Sha256};
+
+use super::exit::{Exit, Failure};
+use super::recorded::{Flash, Passed, Recorded, ScoredEpoch, Streams};
+use crate::recording::RecordedStream;
+
+/// File names in the output folder.
+pub const PROFILE_FILE: &str = "profile.json";
+/// File names in the output folder.
+pub const REPORT_FILE: &str = "report.html";
+/// A channel that was bad in more than this share of epochs is left out altogether.
+const BAD_SHARE_MAX: f64 = 0.5;
+
+/// Fit a calibration from recordings: DIR/profile.json and DIR/report.html.
+///
+/// The recordings need an EEG stream and markers {"event":"flash","target":0 or 1}; gaze points
+/// ({"event":"gaze_point","x_deg":..,"y_deg":..}) with a gaze stream are fitted as well.
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Args {
+    /// Recordings (XDF), in the order of time, all of one person and one montage.
+    #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
+    pub xdf: Vec<PathBuf>,
+    /// Where to write profile.json and report.html; made if it is not there.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Replace files that are there already.
+    #[arg(long)]
+    pub force: bool,
+    /// Lower edge of the band-pass, Hz.
+    #[arg(long, value_name = "HZ", default_value_t = 0.5)]
+    pub low_hz: f64,
+    /// Upper edge of the band-pass, Hz.
+    #[arg(long, value_name = "HZ", default_value_t = 20.0)]
+    pub high_hz: f64,
+    /// Order of the Butterworth band-pass, 1 to 12.
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub order: usize,
+    /// Length of an epoch after a flash, up to 2 s.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0.8)]
+    pub epoch_s: f64,
+    /// Which streams are meant.
+    #[command(flatten)]
+    pub streams: Streams,
+}
+
+/// Fits and writes; says on `talk` what is being done and how it came out.
+///
+/// # Errors
+/// [`Exit::Usage`] for an option out of range or an output folder that cannot be used, [`Exit::Source`] for recordings
+/// that cannot.
+pub fn run(args: &Args, talk: &mut impl Write) -> Result<Profile, Failure> {
+    let profile_path = args.out.join(PROFILE_FILE);
+    let report_path = args.out.join(REPORT_FILE);
+    let overwrite = if args.force { Overwrite::Replace } else { Overwrite::Refuse };
+    prepare_folder(&args.out, [&profile_path, &report_path], overwrite)?;
+
+    let mut recordings = Vec::with_capacity(args.xdf.len());
+    for file in &args.xdf {
+        say(talk, format_args!("reading {}", file.display()));
+        recordings.push(Recorded::open(file, &args.streams)?);
+    }
+    let eeg = eeg_input(args, &recordings, talk)?;
+    let gaze = gaze_points(&recordings)?;
+    let input = CalibrationInput {
+        eeg,
+        gaze,
+        provenance: provenance(&args.xdf)?,
+    };
+    say(talk, format_args!("fitting"));
+    let fitted = fit_session(&input).map_err(|e| Failure::new(Exit::Source, e))?;
+    say_verdict(talk, &fitted);
+    let unwritable = |e: CalibrationError| Failure::new(Exit::Usage, e);
+    fitted.profile.save(&profile_path, overwrite).map_err(unwritable)?;
+    save_report(&fitted.profile, &fitted.report, &report_path, overwrite).map_err(unwritable)?;
+    say(talk, format_args!("wrote {} and {}", profile_path.display(), report_path.display()));
+    Ok(fitted.profile)
+}
+
+/// Talk that nobody can hear any more (a closed pipe) is no reason to stop.
+fn say(talk: &mut impl Write, text: std::fmt::Arguments<'_>) {
+    let _ = writeln!(talk, "{text}");
+}
+
+/// Finds out before the work whether its result can be kept.
+fn prepare_folder(folder: &Path, files: [&PathBuf; 2], overwrite: Overwrite) -> Result<(), Failure> {
+    let failed = |e| Failure::new(Exit::Usage, e);
+    let unwritable = |source| {
+        failed(CalibrationError::Unwritable {
+            path: folder.to_owned(),
+            source,
+        })
+    };
+    fs::create_dir_all(folder).map_err(unwritable)?;
+    for path in files {
+        if overwrite == Overwrite::Refuse && path.symlink_metadata().is_ok() {
+            return Err(failed(CalibrationError::Exists { path: path.clone() }));
+        }
+    }
+    let probe = folder.join(format!(".razvilka-{}.probe", std::process::id()));
+    File::create(&probe).map_err(unwritable)?;
+    fs::remove_file(&probe).map_err(unwritable)
+}
+
+/// The signal path asked for, on this stream.
+fn path_spec(args: &Args, stream: &RecordedStream) -> Result<EegSpec, Failure> {
+    let usage = |e: razvilka_dsp::units::OutOfRange| Failure::new(Exit::Usage, e);
+    let rate = Hertz::new(stream.spec.rate_hz).map_err(|e| Failure::new(Exit::Source, e))?;
+    let mut spec = EegSpec::p300(rate, stream.channels());
+    spec.band = Some(BandSpec {
+        low: Hertz::new(args.low_hz).map_err(usage)?,
+        high: Hertz::new(args.high_hz).map_err(usage)?,
+        order: args.order,
+    });
+    spec.epoch.length = Seconds::new(args.epoch_s).map_err(usage)?;
+    spec.check().map_err(|e| Failure::new(Exit::Usage, e))?;
+    Ok(spec)
+}
+
+fn montage(stream: &RecordedStream) -> Montage {
+    Montage {
+        labels: stream.spec.labels.clone(),
+        rate_hz: stream.spec.rate_hz,
+    }
+}
+
+/// Epochs of all recordings with known truth; `None` when no recording has a flash.
+fn eeg_input(args: &Args, recordings: &[Recorded], talk: &mut impl Write) -> Result<Option<EegInput>, Failure> {
+    let with_flashes: Vec<(&Recorded, Vec<Flash>)> = recordings
+        .iter()
+        .map(|recorded| (recorded, recorded.flashes()))
+        .filter(|(_, flashes)| flashes.iter().any(|flash| flash.target.is_some()))
+        .collect();
+    let Some((first, _)) = with_flashes.first() else {
+        return Ok(None);
+    };
+    let stream = first.eeg()?;
+    for (other, _) in &with_flashes {
+        montage(stream).check(&montage(other.eeg()?)).map_err(|_| disagree(first, other))?;
+    }
+    let spec = path_spec(args, stream)?;
+    let pass_all = |used: Option<ChannelMask>| -> Result<Vec<Passed>, Failure> {
+        with_flashes.iter().map(|(recorded, _)| recorded.pass(spec, used, None)).collect()
+    };
+    say(talk, format_args!("filtering {} channels at {} Hz", spec.channels, spec.rate.get()));
+    let mut passed = pass_all(None)?;
+    let good = good_channels(spec.channels, &passed);
+    if good.count() < spec.channels {
+        let names: Vec<String> = ChannelMask::all(spec.channels)
+            .difference(&good)
+            .iter()
+            .map(|channel| name_of(stream, channel))
+            .collect();
+        say(talk, format_args!("left out, bad for most of the time: {}", names.join(", ")));
+        passed = pass_all(Some(good))?;
+    }
+    for ((recorded, _), passed) in with_flashes.iter().zip(&passed) {
+        if passed.counts.stamps.looks_block_stamped() {
+            say(
+                talk,
+                format_args!(
+                    "warning: samples of {} share stamps in blocks; onsets are uncertain by a block",
+                    recorded.path().display()
+                ),
+            );
+        }
+    }
+    let flashes: Vec<&[Flash]> = with_flashes.iter().map(|(_, flashes)| flashes.as_slice()).collect();
+    let (epochs, rejected) = labelled_epochs(&spec, good, &flashes, &passed)?;
+    say(
+        talk,
+        format_args!("{} epochs, {} of them targets; {rejected} flashes left out", epochs.len(), epochs.targets()),
+    );
+    Ok(Some(EegInput {
+        labels: stream.spec.labels.clone(),
+        path: spec,
+        epochs,
+        rejected,
+    }))
+}
+
+fn disagree(first: &Recorded, other: &Recorded) -> Failure {
+    Failure::said(
+        Exit::Source,
+        format!(
+            "{} and {} have different channels or rates. Calibrate each montage by itself",
+            first.path().display(),
+            other.path().display()
+        ),
+    )
+}
+
+fn name_of(stream: &RecordedStream, channel: usize) -> String {
+    let label = stream.spec.labels.get(channel).filter(|label| !label.is_empty());
+    label.cloned().unwrap_or_else(|| format!("channel {}", channel + 1))
+}
+
+/// Channels that were good in at least half of the epochs; all, when none was.
+fn good_channels(channels: usize, passed: &[Passed]) -> ChannelMask {
+    let total: usize = passed.iter().map(|p| p.epochs.len()).sum();
+    let good: ChannelMask = (0..channels)
+        .filter(|&channel| {
+            let bad = passed.iter().flat_map(|p| &p.epochs).filter(|e| e.bad.contains(channel));
+            bad.count() as f64 <= BAD_SHARE_MAX * total as f64
+        })
+        .collect();
+    if good.is_empty() { ChannelMask::all(channels) } else { good }
+}
+
+/// Epochs with known truth that may be fitted on, runs numbered through all recordings; and how many flashes were left out.
+fn labelled_epochs(
+    spec: &EegSpec,
+    good: ChannelMask,
+    flashes: &[&[Flash]],
+    passed: &[Passed],
+) -> Result<(Epochs, usize), Failure> {
+    let failed = |e: CalibrationError| Failure::new(Exit::Source, e);
+    let shape = spec.epoch_shape().map_err(|e| Failure::new(Exit::Usage, e))?;
+    let used = (0..spec.channels).map(|channel| good.contains(channel)).collect();
+    let mut epochs = Epochs::with_used(used, shape.bins()).map_err(failed)?;
+    let mut run_before = None;
+    let mut run = 0;
+    for (file, (flashes, passed)) in flashes.iter().zip(passed).enumerate() {
+        let fit = |epoch: &&ScoredEpoch| may_be_fitted_on(spec, &good, epoch.status, &epoch.features);
+        for epoch in passed.epochs.iter().filter(fit) {
+            // Ids were given as indices into these flashes.
+            let Some(flash) = flashes.get(epoch.flash) else {
+                continue;
+            };
+            let Some(target) = flash.target else {
+                continue;
+            };
+            let here = (file, flash.run);
+            if run_before.is_some_and(|before| before != here) {
+                run += 1;
+            }
+            run_before = Some(here);
+            let info = EpochInfo {
+                onset_s: flash.onset_s,
+                target,
+                run,
+            };
+            epochs.push(info, &epoch.features).map_err(failed)?;
+        }
+    }
+    let known = flashes.iter().flat_map(|f| f.iter()).filter(|f| f.target.is_some()).count();
+    let rejected = known - epochs.len();
+    Ok((epochs, rejected))
+}
+
+fn gaze_points(recordings: &[Recorded]) -> Result<Vec<GazePoint>, Failure> {
+    let mut points = Vec::new();
+    for recorded in recordings {
+        points.extend(recorded.gaze_points()?);
+    }
+    Ok(points)
+}
+
+/// Where the fit comes from: this program, now, these files.
+fn provenance(files: &[PathBuf]) -> Result<Provenance, Failure> {
+    let mut sources = Vec::with_capacity(files.len());
+    for path in files {
+        let unreadable = |source| {
+            Failure::new(
+                Exit::Source,
+                CalibrationError::Unreadable {
+                    path: path.clone(),
+                    source,
+                },
+            )
+        };
+        let mut hash = Sha256::new();
+        io::copy(&mut File::open(path).map_err(unreadable)?, &mut HashWriter(&mut hash)).map_err(unreadable)?;
+        sources.push(SourceFile {
+            name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            sha256: hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect(),
+        });
+    }
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    Ok(Provenance {
+        created_utc: rfc3339(seconds),
+        software: concat!("razvilka ", env!("CARGO_PKG_VERSION")).to_owned(),
+        sources,
+    })
+}
+
+struct HashWriter<'a>(&'a mut Sha256);
+
+impl Write for HashWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// `2026-01-31T12:00:00Z` from seconds since 1970 (days to civil date after Hinnant, "chrono-compatible low-level date
+/// algorithms").
+fn rfc3339(unix_s: u64) -> String {
+    let (days, rest) = (unix_s / 86_400, unix_s % 86_400);
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    let (hour, minute, second) = (rest / 3_600, rest / 60 % 60, rest % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+fn say_verdict(talk: &mut impl Write, fitted: &Fitted) {
+    if let Some(eeg) = &fitted.profile.eeg {
+        let m = &eeg.metrics;
+        say(
+            talk,
+            format_args!(
+                "P300: {}. AUC {:.3} ({:.3} to {:.3}), calibration error {:.3}, reliability {:.2}, held out in {} folds",
+                grade_eeg(m).word(),
+                m.auc.value,
+                m.auc.ci_low,
+                m.auc.ci_high,
+                m.ece,
+                eeg.reliability,
+                m.folds
+            ),
+        );
+    }
+    if let Some(gaze) = &fitted.profile.gaze {
+        let q = &gaze.quality;
+        say(
+            talk,
+            format_args!(
+                "gaze: {}. Error {:.2} deg, precision {:.2} deg, {:.1} % lost, {} points",
+                grade_gaze(q).word(),
+                q.accuracy_deg,
+                q.precision_sd_deg,
+                100.0 * q.data_loss,
+                q.points_used
+            ),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_written_as_others_read_them() {
+        assert_eq!(rfc3339(0), "1970-01-01T00:00:00Z");
+        assert_eq!(rfc3339(951_827_696), "2000-02-29T12:34:56Z");
+        assert_eq!(rfc3339(1_735_689_599), "2024-12-31T23:59:59Z");
+        assert_eq!(rfc3339(4_107_542_399), "2100-02-28T23:59:59Z");
+    }
+}

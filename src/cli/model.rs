@@ -1,0 +1,152 @@
+//! `razvilka model check`: loads, verifies and describes a model; gives its logits for tokens on request.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use safetensors::tensor::{Dtype, TensorView};
+
+use super::exit::{Exit, Failure};
+use crate::decode::{DecodeError, Model, ModelCard, ModelError};
+
+/// Look at a language model.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// What to do with it
+    #[command(subcommand)]
+    pub action: Action,
+}
+
+/// What can be done with a model.
+#[derive(Debug, Clone, clap::Subcommand)]
+pub enum Action {
+    /// Verify every file of a model and describe it
+    Check(CheckArgs),
+}
+
+/// Verify every file of a model and describe it.
+#[derive(Debug, Clone, clap::Args)]
+pub struct CheckArgs {
+    /// A Llama-shaped Hugging Face folder; the embedded story model when absent
+    pub dir: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Token numbers, separated by commas, to compute logits for
+    #[arg(
+        long,
+        value_name = "N,N,...",
+        value_delimiter = ',',
+        requires = "logits"
+    )]
+    pub tokens: Vec<u32>,
+    /// Where to write those logits: a safetensors file with `logits`, f32 [tokens, vocabulary]
+    #[arg(long, value_name = "FILE", requires = "tokens")]
+    pub logits: Option<PathBuf>,
+}
+
+/// Runs `razvilka model`.
+///
+/// # Errors
+/// [`Failure`]: exit code 4 for a model that cannot be used, 2 for tokens it does not know or a file that cannot be written.
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let Action::Check(check) = &args.action;
+    let model = Arc::new(open(check.dir.as_deref())?);
+    if let Some(path) = &check.logits {
+        write_logits(&model, &check.tokens, path)?;
+    }
+    let card = model.card();
+    let mut out = io::stdout().lock();
+    let written = if check.json {
+        serde_json::to_writer(&mut out, &card)
+            .map_err(io::Error::from)
+            .and_then(|()| writeln!(out))
+    } else {
+        describe(&card, &mut out)
+    };
+    written.map_err(|e| Failure::said(Exit::Usage, format!("cannot write to standard output: {e}")))
+}
+
+/// The model of a folder, or the embedded one.
+///
+/// # Errors
+/// [`Failure`] with exit code 4.
+pub fn open(dir: Option<&Path>) -> Result<Model, Failure> {
+    Ok(match dir {
+        Some(dir) => Model::load(dir)?,
+        None => Model::embedded()?,
+    })
+}
+
+fn describe(card: &ModelCard, out: &mut impl Write) -> io::Result<()> {
+    const MIB: f64 = (1 << 20) as f64;
+    let c = &card.config;
+    let mib = |bytes: usize| bytes as f64 / MIB;
+    writeln!(out, "model         {} ({:?}): sound", card.name, c.family)?;
+    writeln!(
+        out,
+        "parameters    {:.2} million",
+        card.parameters as f64 / 1e6
+    )?;
+    writeln!(
+        out,
+        "shape         {} layers of {}, {} heads of {} ({} for keys), feed-forward {}",
+        c.layers, c.hidden, c.heads, c.head_dim, c.kv_heads, c.intermediate
+    )?;
+    writeln!(
+        out,
+        "vocabulary    {} rows, {} tokens, output {}",
+        c.vocabulary,
+        card.tokenizer_tokens,
+        if c.tied { "tied" } else { "of its own" }
+    )?;
+    writeln!(out, "context       {} tokens", c.context_tokens)?;
+    writeln!(
+        out,
+        "memory        {:.1} MiB of weights, {:.1} KiB per token of text",
+        mib(card.weights_bytes),
+        mib(card.kv_bytes_per_token) * 1024.0
+    )?;
+    for file in &card.files {
+        writeln!(
+            out,
+            "file          {} {:>12} bytes  {}",
+            file.sha256, file.bytes, file.name
+        )?;
+    }
+    Ok(())
+}
+
+fn write_logits(model: &Arc<Model>, tokens: &[u32], path: &Path) -> Result<(), Failure> {
+    let logits = model.logits(tokens)?;
+    let bytes: Vec<u8> = logits.iter().flat_map(|x| x.to_le_bytes()).collect();
+    let shape = vec![tokens.len(), model.config().vocabulary];
+    let unwritable = |reason: String| {
+        Failure::said(
+            Exit::Usage,
+            format!("{}: cannot be written: {reason}", path.display()),
+        )
+    };
+    let view = TensorView::new(Dtype::F32, shape, &bytes).map_err(|e| unwritable(e.to_string()))?;
+    safetensors::serialize_to_file(HashMap::from([("logits", view)]), None, path)
+        .map_err(|e| unwritable(e.to_string()))
+}
+
+impl From<ModelError> for Failure {
+    fn from(error: ModelError) -> Self {
+        Self::new(Exit::Model, error)
+    }
+}
+
+impl From<DecodeError> for Failure {
+    fn from(error: DecodeError) -> Self {
+        let exit = match error {
+            DecodeError::Setting { .. }
+            | DecodeError::EmptyPrompt
+            | DecodeError::UnknownToken { .. } => Exit::Usage,
+            _ => Exit::Model,
+        };
+        Self::new(exit, error)
+    }
+}

@@ -1,0 +1,374 @@
+//! What `run` and `demo` share: a whole session, from open streams to the report.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use razvilka_calibration::Profile;
+
+use super::calibrate;
+use super::exit::{Exit, Failure};
+use super::recorded;
+use crate::config::Plan;
+use crate::decode::{Model, ModelError};
+use crate::engine::calibrate::{Progress, record};
+use crate::engine::conduct::{Played, Setting, conduct};
+use crate::engine::streams::{Streams, marker_outlet};
+use crate::engine::{EngineError, lines};
+use crate::pipeline::presenter::MarkerStream;
+use crate::rt;
+use crate::session::{
+    ConfigRecord, Folder, Ledger, Manifest, ModelRecord, SessionFile, StreamRecord, Summary, Truth,
+    sha256_file,
+};
+use crate::source::StreamSpec;
+use crate::source::lsl::{LslMarkerOutlet, Network};
+use crate::view::terminal::View;
+
+/// Folder of the calibration inside a session folder.
+pub const CALIBRATION: &str = "calibration";
+/// Recording of a live calibration, inside its folder.
+const CALIBRATION_FILE: &str = "calibration.xdf";
+/// Gaze error beyond which gaze would do more harm than good, degrees.
+const GAZE_ERROR_MAX_DEG: f64 = 6.0;
+
+/// What a session is made of.
+pub struct Play<'a> {
+    /// What was asked for.
+    pub plan: Plan,
+    /// The network, settled.
+    pub network: Network,
+    /// The session folder, to be made.
+    pub out: PathBuf,
+    /// The command and its arguments, for the manifest.
+    pub command: Vec<String>,
+    /// Identity of the engine's marker stream.
+    pub marker_session: String,
+    /// How long somebody is awaited who listens to the markers; a simulated person must.
+    pub listener: Option<Duration>,
+    /// What the person sees.
+    pub view: &'a mut dyn View,
+    /// Raised when the session is to stop.
+    pub stop: Arc<AtomicBool>,
+}
+
+/// What is left when the session is over.
+pub struct Left {
+    /// The folder.
+    pub folder: Folder,
+    /// What came of it; `None` when it was stopped before its first fork.
+    pub played: Option<Played>,
+    manifest: Manifest,
+}
+
+/// Loads the model that the plan names.
+///
+/// # Errors
+/// [`Exit::Model`] with what is wrong with it.
+pub fn load_model(plan: &Plan) -> Result<Arc<Model>, Failure> {
+    let model = match &plan.model.path {
+        Some(path) => Model::load(path),
+        None => Model::embedded(),
+    };
+    model.map(Arc::new).map_err(|error: ModelError| Failure::new(Exit::Model, error))
+}
+
+/// Plays a session: calibrates if need be, asks, records. The folder is complete but for summary and report, which
+/// [`conclude`] makes.
+///
+/// # Errors
+/// [`Failure`] with the exit code of what went wrong before the session began. What goes wrong later is in [`Left`].
+pub fn play(play: Play<'_>) -> Result<Left, Failure> {
+    let Play { plan, network, out, command, marker_session, listener, view, stop } = play;
+    let model = load_model(&plan)?;
+    let folder = Folder::create(&out).map_err(|error| Failure::new(Exit::Usage, error))?;
+    let mut manifest = Manifest::begin(command, ConfigRecord::new(plan.to_toml()));
+    manifest.seeds.insert("session".into(), plan.session.seed);
+    manifest.models = models(&model);
+    write_manifest(&folder, &manifest)?;
+    if plan.realtime.lock_memory
+        && let Err(reason) = rt::lock_memory()
+    {
+        manifest.uncertified.push(format!("memory could not be locked: {reason}"));
+    }
+
+    let streams = Streams::open(network, &plan)?;
+    let (marker_spec, outlet) = marker_outlet(network, &marker_session)?;
+    if let Some(wait) = listener {
+        await_listener(&outlet, wait)?;
+    }
+    manifest.streams = stream_records(&streams, &marker_spec);
+    let markers = MarkerStream::new(Box::new(outlet), Arc::new(AtomicU64::new(0)));
+
+    let (profile_path, streams, markers) = match &plan.calibration.profile {
+        Some(path) => (path.clone(), streams, markers),
+        None => {
+            let live = calibrate_live(&plan, streams, markers, &marker_spec, &folder, &stop, view)?;
+            match live {
+                Some(live) => live,
+                None => {
+                    manifest.end(None);
+                    write_manifest(&folder, &manifest)?;
+                    return Ok(Left { folder, played: None, manifest });
+                }
+            }
+        }
+    };
+    let profile = Profile::load(&profile_path).map_err(|error| Failure::new(Exit::Usage, error))?;
+    let kept = folder.path().join(CALIBRATION).join(calibrate::PROFILE_FILE);
+    if kept != profile_path {
+        keep_profile(&profile_path, &kept)?;
+    }
+    manifest.profile_sha256 = sha256_file(&kept).ok().map(|(digest, _)| digest);
+    note_calibration(&profile, view);
+    write_manifest(&folder, &manifest)?;
+
+    let setting = Setting {
+        plan: &plan,
+        profile: &profile,
+        streams,
+        markers,
+        marker_spec,
+        model,
+        folder: &folder,
+        session: manifest.session.clone(),
+        started_utc: manifest.started_utc.clone(),
+        view,
+        stop,
+    };
+    let played = conduct(setting)?;
+    for granted in &played.granted {
+        if let Err(reason) = &granted.priority {
+            manifest.uncertified.push(format!("thread {}: no real-time priority: {reason}", granted.thread));
+        }
+    }
+    manifest.recording_incomplete = played.recording.incomplete.iter().map(ToString::to_string).collect();
+    manifest.recording_incomplete.extend(played.warnings.iter().cloned());
+    if let Some(failure) = &played.failure {
+        manifest.recording_incomplete.push(format!("the session ended early: {failure}"));
+    }
+    manifest.end(Some(played.ledger.clone()));
+    folder
+        .write_json(SessionFile::Latency, &played.latency)
+        .map_err(|error| Failure::new(Exit::RecordingIncomplete, error))?;
+    write_manifest(&folder, &manifest)?;
+    Ok(Left { folder, played: Some(played), manifest })
+}
+
+/// Writes summary and report. `truth` names what the person wanted, where that is known.
+///
+/// # Errors
+/// [`Exit::RecordingIncomplete`] when they cannot be written.
+pub fn conclude(left: &Left, truth: Option<&Path>) -> Result<Summary, Failure> {
+    let failed = |error: anyhow::Error| Failure::new(Exit::RecordingIncomplete, error);
+    let truth = truth
+        .map(Truth::read)
+        .transpose()
+        .map_err(|error| failed(anyhow::Error::new(error)))?;
+    let ledger = Ledger::open_read_only(&left.folder.file(SessionFile::Ledger))
+        .map_err(|error| failed(anyhow::Error::new(error)))?;
+    let summary = Summary::of_ledger(&ledger, truth.as_ref())
+        .map_err(|error| failed(anyhow::Error::new(error)))?;
+    left.folder
+        .write_json(SessionFile::Summary, &summary)
+        .map_err(|error| failed(anyhow::Error::new(error)))?;
+    Ok(summary)
+}
+
+/// How the program ends after this session.
+#[must_use]
+pub fn exit_of(left: &Left) -> Option<Failure> {
+    let played = left.played.as_ref()?;
+    if let Some(failure) = &played.failure {
+        return Some(Failure::said(exit_code(failure), failure.to_string()));
+    }
+    (!left.manifest.recording_incomplete.is_empty()).then(|| {
+        Failure::said(
+            Exit::RecordingIncomplete,
+            format!("the recording is incomplete: {}", left.manifest.recording_incomplete.join("; ")),
+        )
+    })
+}
+
+/// The exit code of an engine's error.
+#[must_use]
+pub fn exit_code(error: &EngineError) -> Exit {
+    match error {
+        EngineError::Source(_) | EngineError::Lost { .. } => Exit::Source,
+        EngineError::Line(lines::LineError::Source(_)) => Exit::Source,
+        EngineError::Line(_) | EngineError::Settings(_) | EngineError::Folder(_) => Exit::Usage,
+        EngineError::Model(_) | EngineError::Decoder(_) => Exit::Model,
+        EngineError::Recording(_) | EngineError::Ledger(_) | EngineError::Io(_) => Exit::RecordingIncomplete,
+        EngineError::Internal(_) => Exit::Internal,
+    }
+}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Self {
+        Self::new(exit_code(&error), error)
+    }
+}
+
+fn write_manifest(folder: &Folder, manifest: &Manifest) -> Result<(), Failure> {
+    folder.write_manifest(manifest).map_err(|error| Failure::new(Exit::RecordingIncomplete, error))
+}
+
+fn models(model: &Model) -> Vec<ModelRecord> {
+    let card = model.card();
+    let record = |file: &crate::decode::ModelFile| ModelRecord {
+        role: "base".into(),
+        name: format!("{}/{}", card.name, file.name),
+        bytes: file.bytes,
+        sha256: file.sha256.clone(),
+    };
+    card.files.iter().map(record).collect()
+}
+
+fn stream_records(streams: &Streams, markers: &StreamSpec) -> Vec<StreamRecord> {
+    let specs = [
+        ("eeg", streams.eeg.as_ref().map(|source| source.spec())),
+        ("gaze", streams.gaze.as_ref().map(|source| source.spec())),
+        ("keys", streams.keys.as_ref().map(|source| source.spec())),
+        ("markers", Some(markers)),
+    ];
+    specs
+        .into_iter()
+        .filter_map(|(role, spec)| Some(StreamRecord { role: role.into(), spec: spec?.clone() }))
+        .collect()
+}
+
+fn await_listener(outlet: &LslMarkerOutlet, wait: Duration) -> Result<(), Failure> {
+    if outlet.wait_for_consumers(wait) {
+        return Ok(());
+    }
+    Err(Failure::said(
+        Exit::Source,
+        format!("nobody listened to the marker stream within {} s; is the simulated person running?", wait.as_secs()),
+    ))
+}
+
+fn keep_profile(from: &Path, to: &Path) -> Result<(), Failure> {
+    let copy = || -> std::io::Result<()> {
+        if let Some(folder) = to.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        std::fs::copy(from, to).map(|_| ())
+    };
+    copy().map_err(|error| {
+        Failure::said(Exit::Usage, format!("the profile {} could not be kept with the session: {error}", from.display()))
+    })
+}
+
+type Calibrated = (PathBuf, Streams, MarkerStream);
+
+/// Runs the paradigm, fits, and writes the calibration's folder; `None` when it was stopped.
+fn calibrate_live(
+    plan: &Plan,
+    streams: Streams,
+    markers: MarkerStream,
+    marker_spec: &StreamSpec,
+    folder: &Folder,
+    stop: &Arc<AtomicBool>,
+    view: &mut dyn View,
+) -> Result<Option<Calibrated>, Failure> {
+    let out = folder.path().join(CALIBRATION);
+    std::fs::create_dir_all(&out).map_err(|error| {
+        Failure::said(Exit::Usage, format!("{} cannot be made: {error}", out.display()))
+    })?;
+    let file = out.join(CALIBRATION_FILE);
+    let steps = if plan.gaze.is_some() { plan.calibration.points + plan.calibration.check_points } else { 0 };
+    let blocks = if plan.eeg.is_some() { plan.calibration.blocks } else { 0 };
+    let bar = progress_bar(u64::from(steps + blocks));
+    let begun = Instant::now();
+    let done = record(plan, streams, markers, marker_spec, &file, stop, &mut |progress| {
+        let (position, message) = match progress {
+            Progress::Point(n, of) => (n - 1, format!("gaze point {n} of {of}")),
+            Progress::Block(n, of) => (steps + n - 1, format!("flash block {n} of {of}")),
+        };
+        bar.set_position(u64::from(position));
+        bar.set_message(message);
+    })?;
+    bar.finish_and_clear();
+    if done.stopped {
+        if stop.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        return Err(Failure::said(Exit::Source, "a stream was lost during calibration; check the devices and start again"));
+    }
+    let args = calibrate::Args {
+        xdf: vec![file],
+        out: out.clone(),
+        force: false,
+        low_hz: plan.filter.low_hz,
+        high_hz: plan.filter.high_hz,
+        order: plan.filter.order as usize,
+        epoch_s: plan.epoch.length_s,
+        streams: recorded::Streams::default(),
+    };
+    let mut talk = std::io::stderr();
+    calibrate::run(&args, &mut talk)?;
+    let _ = view.note(&format!("calibrated in {:.0} s: {}", begun.elapsed().as_secs_f64(), out.display()));
+    Ok(Some((out.join(calibrate::PROFILE_FILE), done.streams, done.markers)))
+}
+
+fn note_calibration(profile: &Profile, view: &mut dyn View) {
+    let mut words = Vec::new();
+    if let Some(eeg) = &profile.eeg {
+        let auc = &eeg.metrics.auc;
+        words.push(format!(
+            "P300 AUC {:.3} (95 % {:.3} to {:.3}, n = {}), reliability {:.2}",
+            auc.value, auc.ci_low, auc.ci_high, eeg.metrics.epochs, eeg.reliability
+        ));
+    }
+    if let Some(gaze) = &profile.gaze {
+        let error = gaze.error.sd_x_deg.hypot(gaze.error.sd_y_deg);
+        words.push(format!("gaze error {error:.2} deg"));
+        if error > GAZE_ERROR_MAX_DEG {
+            words.push("gaze is too inaccurate to choose tiles: calibrate again".into());
+        }
+    }
+    let _ = view.note(&words.join("; "));
+}
+
+/// A bar on stderr; silent when stderr is no terminal.
+#[must_use]
+pub fn progress_bar(length: u64) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr());
+    // The template is a constant that a test parses.
+    if let Ok(style) = ProgressStyle::with_template("{elapsed:>4} [{bar:30}] {msg}") {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+/// The summary in a few lines for people.
+pub fn print_summary(left: &Left, summary: &Summary, out: &mut impl Write) -> std::io::Result<()> {
+    let counts = &summary.counts;
+    writeln!(out, "\nforks {}: asked {}, answered {}, declined {}, aborted {}; taken by the person {}, by the model {}",
+        counts.forks, counts.asked, counts.committed, counts.declined, counts.aborted, counts.by_human, counts.by_model)?;
+    if let Some(accuracy) = &summary.accuracy {
+        writeln!(out, "as the person wished, of the same forks:")?;
+        for (name, arm) in [("prior only", &accuracy.prior), ("gaze only", &accuracy.gaze), ("EEG only", &accuracy.eeg), ("fused", &accuracy.fused), ("taken", &accuracy.committed)] {
+            let share = arm.accuracy.map_or_else(|| "-".to_owned(), |share| format!("{:.0} %", share * 100.0));
+            let interval = arm.interval.as_ref().map_or_else(String::new, |i| format!(" (95 % {:.0} to {:.0} %)", i.low * 100.0, i.high * 100.0));
+            writeln!(out, "  {name:<11}{:>3} of {:<3} {share}{interval}", arm.correct, arm.n)?;
+        }
+    }
+    let speed = &summary.speed;
+    if let (Some(median), Some(p90)) = (speed.decision_s_median, speed.decision_s_p90) {
+        writeln!(out, "time to decide: median {median:.2} s, p90 {p90:.2} s; {:.1} flashes per decision; the person added {:.1} bits",
+            speed.flashes_per_decision.unwrap_or(f64::NAN), speed.bits_added_total)?;
+    }
+    if let Some(played) = &left.played {
+        writeln!(out, "latency of decided forks:\n{}", crate::pipeline::trace::table(&played.latency.forks))?;
+        for stream in &played.latency.streams {
+            writeln!(out, "{}, every block:\n{}", stream.stream, crate::pipeline::trace::table(&stream.steps))?;
+        }
+        writeln!(out, "{}", played.ending)?;
+    }
+    writeln!(out, "session folder: {}", left.folder.path().display())
+}

@@ -1,0 +1,341 @@
+//! A recording as calibration and scoring see it: EEG, flashes, gaze points. Read leniently, as recordings of others must work.
+
+use std::path::{Path, PathBuf};
+
+use razvilka_calibration::{GazePoint, GazeSample, PointUse};
+use razvilka_dsp::DspError;
+use razvilka_dsp::eeg::{EegCounts, EegPath, EegSpec};
+use razvilka_dsp::epoch::EpochStatus;
+use razvilka_dsp::mask::ChannelMask;
+use razvilka_dsp::score::LinearScorer;
+use serde_json::Value;
+
+use super::exit::{Exit, Failure};
+use crate::recording::{RecordedStream, Recording, Samples};
+
+/// Confidence of the tracker below which a gaze sample is invalid, where the stream has such a channel.
+const CONFIDENCE_MIN: f64 = 0.5;
+
+/// Which streams of a recording are meant; the only one of its type where no name is given.
+#[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
+pub struct Streams {
+    /// Name of the EEG stream, where the recording has more than one.
+    #[arg(long, value_name = "NAME")]
+    pub eeg: Option<String>,
+    /// Name of the marker stream, where more than one has flashes or gaze points.
+    #[arg(long, value_name = "NAME")]
+    pub markers: Option<String>,
+}
+
+/// A flash as recorded.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Flash {
+    /// Onset on the recording's clock, seconds.
+    pub onset_s: f64,
+    /// Whether it was a target, where the truth is known.
+    pub target: Option<bool>,
+    /// Calibration block, 0 where the marker names none.
+    pub run: u32,
+}
+
+/// What became of a flash whose epoch is whole.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScoredEpoch {
+    /// Index of the flash in the order of onsets.
+    pub flash: usize,
+    /// `[channel][bin]`, microvolts.
+    pub features: Vec<f64>,
+    /// Whether it may be used.
+    pub status: EpochStatus,
+    /// Channels that were bad somewhere in it.
+    pub bad: ChannelMask,
+    /// Linear score, where a scorer was given.
+    pub score: Option<f64>,
+}
+
+/// What the signal path made of a recording.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Passed {
+    /// Whole epochs in the order of onsets.
+    pub epochs: Vec<ScoredEpoch>,
+    /// What the path counted.
+    pub counts: EegCounts,
+}
+
+/// An opened recording with its markers parsed.
+#[derive(Debug)]
+pub struct Recorded {
+    path: PathBuf,
+    recording: Recording,
+    streams: Streams,
+    markers: Vec<(f64, Value)>,
+}
+
+impl Recorded {
+    /// Reads a recording and the markers of flashes and gaze points in it.
+    ///
+    /// # Errors
+    /// [`Exit::Source`] when the file cannot be read or is no XDF, or when two marker streams could be meant.
+    pub fn open(path: &Path, streams: &Streams) -> Result<Self, Failure> {
+        let recording = Recording::open(path).map_err(|e| Failure::new(Exit::Source, e))?;
+        let mut found: Vec<(&str, Vec<(f64, Value)>)> = recording
+            .streams
+            .iter()
+            .filter(|s| streams.markers.as_ref().is_none_or(|name| *name == s.spec.name))
+            .map(|s| (s.spec.name.as_str(), markers_of(s)))
+            .filter(|(_, markers)| !markers.is_empty())
+            .collect();
+        if found.len() > 1 {
+            let names: Vec<&str> = found.iter().map(|(name, _)| *name).collect();
+            return Err(Failure::said(
+                Exit::Source,
+                format!(
+                    "{}: {} streams have flashes or gaze points ({}). Say which with --markers NAME",
+                    path.display(),
+                    names.len(),
+                    names.join(", ")
+                ),
+            ));
+        }
+        let markers = found.pop().map_or_else(Vec::new, |(_, markers)| markers);
+        Ok(Self {
+            path: path.to_owned(),
+            streams: streams.clone(),
+            markers,
+            recording,
+        })
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Flashes in the order of their onsets.
+    #[must_use]
+    pub fn flashes(&self) -> Vec<Flash> {
+        let mut flashes: Vec<Flash> = self
+            .markers
+            .iter()
+            .filter(|(_, marker)| event(marker) == Some("flash"))
+            .map(|(onset_s, marker)| Flash {
+                onset_s: *onset_s,
+                target: marker.get("target").and_then(truth),
+                run: marker
+                    .get("run")
+                    .and_then(Value::as_u64)
+                    .and_then(|run| u32::try_from(run).ok())
+                    .unwrap_or(0),
+            })
+            .collect();
+        flashes.sort_by(|a, b| a.onset_s.total_cmp(&b.onset_s));
+        flashes
+    }
+
+    /// The EEG stream.
+    ///
+    /// # Errors
+    /// [`Exit::Source`] when there is none, or more than one and none is named.
+    pub fn eeg(&self) -> Result<&RecordedStream, Failure> {
+        let said = |what: String| Failure::said(Exit::Source, format!("{}: {what}", self.path.display()));
+        let candidates: Vec<&RecordedStream> = self
+            .numeric("eeg")
+            .filter(|s| self.streams.eeg.as_ref().is_none_or(|name| *name == s.spec.name))
+            .collect();
+        match candidates.as_slice() {
+            [one] if one.spec.rate_hz > 0.0 => Ok(one),
+            [one] => Err(said(format!("the EEG stream '{}' states no rate", one.spec.name))),
+            [] => Err(said("there is no EEG stream with samples (type \"EEG\")".into())),
+            several => {
+                let names: Vec<&str> = several.iter().map(|s| s.spec.name.as_str()).collect();
+                Err(said(format!(
+                    "there are {} EEG streams ({}). Say which with --eeg NAME",
+                    several.len(),
+                    names.join(", ")
+                )))
+            }
+        }
+    }
+
+    /// Calibration points with their samples; empty when no point was shown.
+    ///
+    /// The gaze stream's first two channels are taken as position, or those labelled `x` and `y`; a channel labelled
+    /// `confidence` below 0.5 makes a sample invalid.
+    ///
+    /// # Errors
+    /// [`Exit::Source`] when points were shown but there is not exactly one gaze stream.
+    pub fn gaze_points(&self) -> Result<Vec<GazePoint>, Failure> {
+        let mut points = self.shown_points();
+        if points.is_empty() {
+            return Ok(Vec::new());
+        }
+        let streams: Vec<&RecordedStream> = self.numeric("gaze").filter(|s| s.channels() >= 2).collect();
+        let [stream] = streams.as_slice() else {
+            return Err(Failure::said(
+                Exit::Source,
+                format!(
+                    "{}: gaze points were shown, but {} streams of type \"Gaze\" have samples; one is needed",
+                    self.path.display(),
+                    streams.len()
+                ),
+            ));
+        };
+        let labelled = |name: &str| {
+            let labels = stream.spec.labels.iter();
+            labels.map(|l| l.to_ascii_lowercase()).position(|l| l == name)
+        };
+        let (x, y) = labelled("x").zip(labelled("y")).unwrap_or((0, 1));
+        let confidence = labelled("confidence");
+        for (index, &t_s) in stream.stamps.iter().enumerate() {
+            let (Some(row), Some((point, _))) = (
+                stream.numbers(index),
+                points
+                    .iter_mut()
+                    .find(|(point, until_s)| t_s >= point.shown_s && t_s < *until_s),
+            ) else {
+                continue;
+            };
+            let value = |channel: usize| row.get(channel).copied().unwrap_or(f64::NAN);
+            point.samples.push(GazeSample {
+                t_s,
+                x: value(x),
+                y: value(y),
+                valid: confidence.is_none_or(|channel| value(channel) >= CONFIDENCE_MIN),
+            });
+        }
+        Ok(points.into_iter().map(|(point, _)| point).collect())
+    }
+
+    /// Points with the time until which each was shown.
+    fn shown_points(&self) -> Vec<(GazePoint, f64)> {
+        let mut points: Vec<(GazePoint, f64)> = Vec::new();
+        for (stamp_s, marker) in &self.markers {
+            if let Some(last) = points.last_mut() {
+                last.1 = last.1.min(*stamp_s);
+            }
+            let number = |key: &str| marker.get(key).and_then(Value::as_f64);
+            if let (Some("gaze_point"), Some(x_deg), Some(y_deg)) = (event(marker), number("x_deg"), number("y_deg")) {
+                let check = marker.get("phase").and_then(Value::as_str) == Some("check");
+                let point = GazePoint {
+                    x_deg,
+                    y_deg,
+                    use_as: if check { PointUse::Check } else { PointUse::Fit },
+                    shown_s: *stamp_s,
+                    samples: Vec::new(),
+                };
+                points.push((point, f64::INFINITY));
+            }
+        }
+        points
+    }
+
+    fn numeric(&self, kind: &'static str) -> impl Iterator<Item = &RecordedStream> {
+        self.recording.streams.iter().filter(move |s| {
+            s.spec.kind.eq_ignore_ascii_case(kind) && matches!(s.samples, Samples::Numeric(_)) && !s.is_empty()
+        })
+    }
+
+    /// Sends the EEG and the flashes through the signal path, sample by sample, as they would have come live.
+    ///
+    /// # Errors
+    /// [`Exit::Source`] as [`Recorded::eeg`], or when the path cannot be built for this stream.
+    pub fn pass(
+        &self,
+        spec: EegSpec,
+        used: Option<ChannelMask>,
+        scorer: Option<LinearScorer>,
+    ) -> Result<Passed, Failure> {
+        let failed = |e: DspError| Failure::new(Exit::Source, e);
+        let stream = self.eeg()?;
+        let mut path = EegPath::prepare(spec).map_err(failed)?;
+        if let Some(used) = used {
+            path.set_used(used);
+        }
+        if let Some(scorer) = scorer {
+            // A new path has no open epoch, so the scorer is taken.
+            let _ = path.set_scorer(scorer).map_err(|e| Failure::new(Exit::Source, e))?;
+        }
+        let flashes = self.flashes();
+        let mut announced = 0;
+        let mut epochs = Vec::with_capacity(flashes.len());
+        let features = spec.epoch_shape().map_err(failed)?.features();
+        let mut row = vec![0.0_f32; stream.channels()];
+        for (index, &stamp_s) in stream.stamps.iter().enumerate() {
+            let mut keep = |epoch: &razvilka_dsp::epoch::FinishedEpoch<'_>| {
+                let whole = (epoch.last.0 - epoch.onset.0 + 1) as usize >= epoch.shape.samples();
+                if whole && epoch.features.len() == features {
+                    epochs.push(ScoredEpoch {
+                        flash: epoch.id as usize,
+                        features: epoch.features.to_vec(),
+                        status: epoch.status,
+                        bad: epoch.bad,
+                        score: epoch.score,
+                    });
+                }
+            };
+            while let Some(flash) = flashes.get(announced).filter(|f| f.onset_s <= stamp_s) {
+                // A flash that is refused has no epoch; the caller sees that it is missing.
+                let _ = path.flash_with(announced as u64, flash.onset_s, &mut keep);
+                announced += 1;
+            }
+            for (to, from) in row.iter_mut().zip(stream.numbers(index).unwrap_or_default()) {
+                // The stream's own width, as amplifiers send it and as it comes live.
+                *to = *from as f32;
+            }
+            path.push_with(stamp_s, &row, &mut keep).map_err(failed)?;
+            while path.pop().is_some() {}
+        }
+        epochs.sort_by_key(|epoch| epoch.flash);
+        Ok(Passed {
+            epochs,
+            counts: path.counts(),
+        })
+    }
+}
+
+fn event(marker: &Value) -> Option<&str> {
+    marker.get("event").and_then(Value::as_str)
+}
+
+/// 0 or 1, however it was written.
+fn truth(value: &Value) -> Option<bool> {
+    value.as_bool().or_else(|| match value.as_f64() {
+        Some(0.0) => Some(false),
+        Some(1.0) => Some(true),
+        _ => None,
+    })
+}
+
+/// Markers that concern us, with synchronised stamps; anything else a marker stream may say is passed over.
+fn markers_of(stream: &RecordedStream) -> Vec<(f64, Value)> {
+    let Samples::Text(_) = &stream.samples else {
+        return Vec::new();
+    };
+    let wanted = |marker: &Value| matches!(event(marker), Some("flash" | "gaze_point" | "gaze_point_end"));
+    stream
+        .stamps
+        .iter()
+        .enumerate()
+        .filter_map(|(index, &stamp_s)| {
+            let text = stream.texts(index)?.first()?;
+            let marker: Value = serde_json::from_str(text).ok()?;
+            wanted(&marker).then_some((stamp_s, marker))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn truth_is_read_as_others_write_it() {
+        let read = |json: &str| truth(&serde_json::from_str(json).unwrap());
+        assert_eq!(read("1"), Some(true));
+        assert_eq!(read("0.0"), Some(false));
+        assert_eq!(read("true"), Some(true));
+        assert_eq!(read("-1"), None);
+        assert_eq!(read("\"1\""), None);
+    }
+}

@@ -1,0 +1,335 @@
+//! `razvilka score`: offline scores by the same causal code as live, as CSV on stdout.
+
+use std::fs;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use clap::{Args as ClapArgs, Subcommand};
+use razvilka_calibration::{EegCalibration, Montage, Profile};
+use razvilka_dsp::epoch::{EpochStatus, Rejection};
+use razvilka_dsp::gaze::{GazeEvent, GazeSample, VelocitySpec, VelocityThreshold};
+use razvilka_dsp::mask::ChannelMask;
+use razvilka_dsp::score::{LinearScorer, ScoreDensity};
+use razvilka_dsp::units::Hertz;
+
+use super::exit::{Exit, Failure};
+use super::recorded::{Recorded, ScoredEpoch, Streams};
+
+/// Score a recording offline, by the same causal code as live. CSV on stdout.
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Args {
+    /// What to score.
+    #[command(subcommand)]
+    pub what: What,
+}
+
+/// What can be scored.
+#[derive(Debug, Clone, Subcommand)]
+pub enum What {
+    /// Flashes: onset_s,score,p_target, one line per flash whose epoch is whole.
+    P300(P300Args),
+    /// Eye movements: t_ms,emit_ms,label,new_fixation, one line per sample.
+    Gaze(GazeArgs),
+}
+
+/// Options of `score p300`.
+#[derive(Debug, Clone, ClapArgs)]
+pub struct P300Args {
+    /// The profile that `razvilka calibrate` wrote.
+    #[arg(long, value_name = "FILE")]
+    pub calibration: PathBuf,
+    /// The recording.
+    #[arg(long, value_name = "FILE")]
+    pub xdf: PathBuf,
+    /// Which streams are meant.
+    #[command(flatten)]
+    pub streams: Streams,
+}
+
+/// Options of `score gaze`.
+#[derive(Debug, Clone, ClapArgs)]
+pub struct GazeArgs {
+    /// Samples with the columns t_ms,x_deg,y_deg,valid; others are passed over.
+    #[arg(long, value_name = "FILE")]
+    pub csv: PathBuf,
+    /// Rate of the tracker, Hz; measured from the stamps when not given.
+    #[arg(long, value_name = "HZ")]
+    pub rate: Option<f64>,
+}
+
+/// Scores and prints.
+///
+/// # Errors
+/// [`Exit::Usage`] for a profile that cannot be used, [`Exit::Source`] for a recording or table that cannot.
+pub fn run(args: &Args, out: &mut impl Write, talk: &mut impl Write) -> Result<(), Failure> {
+    let mut out = BufWriter::new(out);
+    let done = match &args.what {
+        What::P300(args) => p300(args, &mut out, talk)?,
+        What::Gaze(args) => gaze(args, &mut out)?,
+    };
+    match done.and_then(|()| out.flush()) {
+        // Whoever closed the pipe has read enough.
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(e) => Err(Failure::new(Exit::Usage, e)),
+        Ok(()) => Ok(()),
+    }
+}
+
+fn p300(args: &P300Args, out: &mut impl Write, talk: &mut impl Write) -> Result<io::Result<()>, Failure> {
+    let profile = Profile::load(&args.calibration).map_err(|e| Failure::new(Exit::Usage, e))?;
+    let Some(calibration) = &profile.eeg else {
+        return Err(Failure::said(
+            Exit::Usage,
+            format!("{} holds gaze only, no P300 classifier. Calibrate with flashes", args.calibration.display()),
+        ));
+    };
+    let recorded = Recorded::open(&args.xdf, &args.streams)?;
+    let stream = recorded.eeg()?;
+    let montage = Montage {
+        labels: stream.spec.labels.clone(),
+        rate_hz: stream.spec.rate_hz,
+    };
+    calibration.montage().check(&montage).map_err(|e| Failure::new(Exit::Source, e))?;
+    let scorer = calibration.scorer().map_err(|e| Failure::new(Exit::Usage, e))?;
+    let passed = recorded.pass(calibration.path, None, Some(scorer))?;
+    let flashes = recorded.flashes();
+    let mut masked = MaskedScorers::new(calibration);
+    let mut lines = Vec::with_capacity(passed.epochs.len());
+    for epoch in &passed.epochs {
+        let (Some(flash), Some((score, p_target))) = (flashes.get(epoch.flash), masked.judge(epoch)?) else {
+            continue;
+        };
+        lines.push((flash.onset_s, score, p_target));
+    }
+    let doubtful = passed.epochs.iter().filter(|e| !e.status.is_clean()).count();
+    let _ = writeln!(
+        talk,
+        "scored {} of {} flashes; {doubtful} of them with a doubt about the signal",
+        lines.len(),
+        flashes.len()
+    );
+    Ok(write_scores(out, &lines))
+}
+
+fn write_scores(out: &mut impl Write, lines: &[(f64, f64, f64)]) -> io::Result<()> {
+    writeln!(out, "onset_s,score,p_target")?;
+    for (onset_s, score, p_target) in lines {
+        writeln!(out, "{onset_s},{score},{p_target}")?;
+    }
+    Ok(())
+}
+
+/// Scorers for the sets of channels that were bad, made when first needed.
+struct MaskedScorers<'a> {
+    calibration: &'a EegCalibration,
+    made: Vec<(ChannelMask, Option<(LinearScorer, ScoreDensity)>)>,
+}
+
+impl<'a> MaskedScorers<'a> {
+    fn new(calibration: &'a EegCalibration) -> Self {
+        Self {
+            calibration,
+            made: Vec::new(),
+        }
+    }
+
+    /// Score and probability of one epoch; `None` when it cannot be scored at all.
+    ///
+    /// With bad channels the classifier of the others is used. Where the gate would take no evidence (too few channels, a
+    /// swing beyond the limit, a gap) the probability is the base rate, whatever the score.
+    fn judge(&mut self, epoch: &ScoredEpoch) -> Result<Option<(f64, f64)>, Failure> {
+        let calibration = self.calibration;
+        let base_rate = calibration.base_rate;
+        match epoch.status {
+            EpochStatus::Clean => Ok(epoch.score.map(|score| (score, calibration.p_target(score)))),
+            EpochStatus::Rejected(Rejection::BadChannel) => {
+                let Some((scorer, density)) = self.without(epoch.bad) else {
+                    return Ok(epoch.score.map(|score| (score, base_rate)));
+                };
+                let score = scorer
+                    .score(&epoch.features)
+                    .map_err(|e| Failure::new(Exit::Internal, e))?;
+                let p = density.llr(score).map_or(base_rate, |llr| {
+                    razvilka_calibration::posterior(llr, base_rate, calibration.reliability)
+                });
+                Ok(Some((score, p)))
+            }
+            EpochStatus::Rejected(_) => Ok(epoch.score.map(|score| (score, base_rate))),
+        }
+    }
+
+    /// The classifier without these channels; `None` when too few would be left.
+    fn without(&mut self, bad: ChannelMask) -> Option<&(LinearScorer, ScoreDensity)> {
+        let place = match self.made.iter().position(|(mask, _)| *mask == bad) {
+            Some(place) => place,
+            None => {
+                let kept: Vec<bool> = (0..self.calibration.path.channels).map(|c| !bad.contains(c)).collect();
+                let enough = kept.iter().filter(|kept| **kept).count() >= self.calibration.path.quality.min_good;
+                let scorer = enough.then(|| self.calibration.restrict(&kept).ok()).flatten();
+                self.made.push((bad, scorer));
+                self.made.len() - 1
+            }
+        };
+        self.made.get(place).and_then(|(_, scorer)| scorer.as_ref())
+    }
+}
+
+fn gaze(args: &GazeArgs, out: &mut impl Write) -> Result<io::Result<()>, Failure> {
+    let samples = read_gaze(&args.csv)?;
+    let rate_hz = match args.rate {
+        Some(rate) => rate,
+        None => measured_rate(&samples).ok_or_else(|| {
+            Failure::said(
+                Exit::Source,
+                format!("{} has too few samples to measure a rate. Give it with --rate", args.csv.display()),
+            )
+        })?,
+    };
+    let usage = |e| Failure::new(Exit::Usage, e);
+    let rate = Hertz::new(rate_hz).map_err(|e| Failure::new(Exit::Usage, e))?;
+    let mut detector = VelocityThreshold::new(VelocitySpec::default(), rate).map_err(usage)?;
+    Ok(write_labels(out, &label_samples(&mut detector, &samples)))
+}
+
+/// One line of the output.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Line {
+    t_ms: f64,
+    emit_ms: f64,
+    label: u8,
+    new_fixation: bool,
+}
+
+/// Labels every sample in its order; one that the detector drops (a stamp not after the last) is labelled 0 at once.
+fn label_samples(detector: &mut VelocityThreshold, samples: &[GazeSample]) -> Vec<Line> {
+    let mut lines: Vec<Line> = samples
+        .iter()
+        .map(|s| Line {
+            t_ms: s.t_s,
+            emit_ms: s.t_s,
+            label: 0,
+            new_fixation: false,
+        })
+        .collect();
+    // Labels come one per accepted sample and in order, so the next label belongs to the oldest sample without one.
+    let mut waiting = std::collections::VecDeque::new();
+    let mut now_ms = 0.0;
+    for (index, sample) in samples.iter().enumerate() {
+        let dropped = detector.counts().not_finite + detector.counts().backward;
+        let mut labelled = Vec::new();
+        let in_seconds = GazeSample {
+            t_s: sample.t_s / 1e3,
+            ..*sample
+        };
+        detector.push(in_seconds, &mut |event| labelled.push(event));
+        if detector.counts().not_finite + detector.counts().backward == dropped {
+            waiting.push_back(index);
+            now_ms = sample.t_s;
+        }
+        assign(&mut lines, &mut waiting, &labelled, now_ms);
+    }
+    let mut labelled = Vec::new();
+    detector.finish(&mut |event| labelled.push(event));
+    assign(&mut lines, &mut waiting, &labelled, now_ms);
+    lines
+}
+
+fn assign(
+    lines: &mut [Line],
+    waiting: &mut std::collections::VecDeque<usize>,
+    events: &[GazeEvent],
+    now_ms: f64,
+) {
+    for event in events {
+        if let GazeEvent::Label(label) = event
+            && let Some(line) = waiting.pop_front().and_then(|index| lines.get_mut(index))
+        {
+            line.emit_ms = now_ms;
+            line.label = label.movement.code();
+            line.new_fixation = label.announces;
+        }
+    }
+}
+
+fn write_labels(out: &mut impl Write, lines: &[Line]) -> io::Result<()> {
+    writeln!(out, "t_ms,emit_ms,label,new_fixation")?;
+    for line in lines {
+        writeln!(
+            out,
+            "{},{},{},{}",
+            line.t_ms,
+            line.emit_ms,
+            line.label,
+            u8::from(line.new_fixation)
+        )?;
+    }
+    Ok(())
+}
+
+/// Samples of a table; `t_s` holds milliseconds as they stand there, so that they are printed unchanged.
+fn read_gaze(path: &Path) -> Result<Vec<GazeSample>, Failure> {
+    let said = |what: String| Failure::said(Exit::Source, format!("{}: {what}", path.display()));
+    let text = fs::read_to_string(path).map_err(|e| said(format!("cannot be read: {e}")))?;
+    let mut rows = text.lines().enumerate();
+    let header: Vec<&str> = rows
+        .next()
+        .map(|(_, line)| line.trim_start_matches('\u{feff}').split(',').map(str::trim).collect())
+        .unwrap_or_default();
+    let column = |name: &str| {
+        let place = header.iter().position(|h| *h == name);
+        place.ok_or_else(|| said(format!("the header lacks the column {name}; it needs t_ms,x_deg,y_deg,valid")))
+    };
+    let (t, x, y, valid) = (column("t_ms")?, column("x_deg")?, column("y_deg")?, column("valid")?);
+    let mut samples = Vec::new();
+    for (number, line) in rows.filter(|(_, line)| !line.trim().is_empty()) {
+        let cells: Vec<&str> = line.split(',').map(str::trim).collect();
+        let cell = |place: usize| cells.get(place).copied().unwrap_or_default();
+        let number_in = |place: usize| match cell(place) {
+            "" => Ok(f64::NAN),
+            text => text
+                .parse::<f64>()
+                .map_err(|_| said(format!("line {}: '{text}' is no number", number + 1))),
+        };
+        samples.push(GazeSample {
+            t_s: number_in(t)?,
+            x_deg: number_in(x)?,
+            y_deg: number_in(y)?,
+            valid: number_in(valid)? == 1.0,
+        });
+    }
+    Ok(samples)
+}
+
+/// Samples per second by the median interval; `None` with fewer than two samples in order.
+fn measured_rate(samples: &[GazeSample]) -> Option<f64> {
+    let mut intervals: Vec<f64> = samples
+        .windows(2)
+        .map(|pair| pair[1].t_s - pair[0].t_s)
+        .filter(|interval| *interval > 0.0)
+        .collect();
+    intervals.sort_by(f64::total_cmp);
+    intervals.get(intervals.len() / 2).map(|median_ms| 1e3 / median_ms)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_sample_gets_one_line_in_order_and_none_is_labelled_before_it_came() {
+        let samples: Vec<GazeSample> = (0..400)
+            .map(|i| GazeSample {
+                t_s: if i == 200 { 100.0 } else { f64::from(i) * 2.0 },
+                x_deg: if i < 250 { 0.0 } else { 10.0 },
+                y_deg: 0.0,
+                valid: i % 97 != 5,
+            })
+            .collect();
+        let mut detector = VelocityThreshold::new(VelocitySpec::default(), Hertz::new(500.0).unwrap()).unwrap();
+        let lines = label_samples(&mut detector, &samples);
+        assert_eq!(lines.len(), samples.len());
+        assert!(lines.iter().zip(&samples).all(|(l, s)| l.t_ms == s.t_s && l.emit_ms >= l.t_ms));
+        assert_eq!(lines[200].label, 0, "a stamp that goes back has no label");
+        assert!(lines.iter().filter(|l| l.new_fixation).count() >= 2);
+    }
+}

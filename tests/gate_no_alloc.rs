@@ -1,0 +1,100 @@
+//! The gate and the flash sequence are real-time code: once built, they never allocate.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot be set up should stop"
+)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::hint::black_box;
+
+use razvilka::choice::{FlashSequence, FlashSettings};
+use razvilka::fork::ForkId;
+use razvilka::gate::{AbortReason, Evidence, Gate, GateSettings, Lease};
+use razvilka::marker::OptionKind::{Branch, GoOn, Other};
+use razvilka_dsp::units::LslTime;
+
+/// Counts allocations of the thread that asks for it, and leaves the rest to the system.
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+// SAFETY: every call is passed on unchanged to the system's allocator; the counter is a plain thread-local cell that needs no
+// allocation and no destructor.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller's promise about `layout` is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: `pointer` came from `System` with this layout, as all of ours do.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn allocations(work: impl FnOnce()) -> u64 {
+    let before = ALLOCATIONS.with(Cell::get);
+    work();
+    ALLOCATIONS.with(Cell::get) - before
+}
+
+#[test]
+fn the_counter_counts() {
+    assert_eq!(allocations(|| drop(black_box(Box::new(1)))), 1);
+}
+
+#[test]
+fn a_whole_fork_from_open_to_close_allocates_nothing() {
+    let mut gate = Gate::new(GateSettings::default());
+    let lease = Lease { epoch: 1 };
+    let now = |step: u64| LslTime::new(10.0 + step as f64 * 1e-3).unwrap();
+    let count = allocations(|| {
+        for fork in 0..3 {
+            let fork = ForkId(fork);
+            gate.open(
+                fork,
+                &[Branch, Branch, Other, GoOn],
+                &[0.6, 0.3, 0.0, 0.0],
+                now(0),
+                lease,
+            )
+            .unwrap();
+            for step in 0..500 {
+                let llr = if step % 2 == 0 { 0.2 } else { -0.1 };
+                let flash = Evidence::flash(fork, lease, step, now(step), (step % 5) as usize, llr);
+                black_box(gate.evidence(&flash, now(step)));
+                let gaze = Evidence::gaze(fork, lease, step, now(step), [llr; 8]);
+                black_box(gate.evidence(&gaze, now(step)));
+                black_box(gate.tick(now(step)));
+                black_box(gate.arms());
+            }
+            // Every other way to end, too.
+            if fork.0 == 1 {
+                let press = Evidence::key_press(fork, lease, 0, now(500), 1);
+                black_box(gate.evidence(&press, now(500)));
+            }
+            black_box(gate.abort(AbortReason::SourceLost));
+            black_box(gate.close());
+        }
+    });
+    assert_eq!(count, 0);
+}
+
+#[test]
+fn flashes_allocate_nothing() {
+    let settings = FlashSettings::default();
+    let count = allocations(|| {
+        let mut sequence = FlashSequence::new(5, &settings, 1, 2).unwrap();
+        for _ in 0..1000 {
+            black_box(sequence.next_flash());
+        }
+    });
+    assert_eq!(count, 0);
+}

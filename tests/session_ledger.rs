@@ -1,0 +1,429 @@
+//! The ledger: exact, chained, and honest about damage.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot be set up should stop"
+)]
+
+mod session_common;
+
+use std::path::PathBuf;
+
+use razvilka::fork::ForkId;
+use razvilka::gate::{AbortReason, Evidence, GateInput, Verdict};
+use razvilka::session::{
+    EventKind, EventRow, EvidenceRow, Ledger, LedgerError, LedgerWriter, Replayed, SCHEMA_VERSION,
+    replay_forks,
+};
+use razvilka_dsp::units::MonoTime;
+use rusqlite::Connection;
+use session_common::{
+    LEASE, at, fork_row, ledger_of, opened_gate, option_rows, session_row, write_fork,
+};
+
+struct Place {
+    _folder: tempfile::TempDir,
+    path: PathBuf,
+}
+
+fn place() -> Place {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.sqlite");
+    Place {
+        _folder: folder,
+        path,
+    }
+}
+
+/// A finished ledger of three forks, then changed behind the program's back.
+fn altered(sql: &str) -> Result<(), LedgerError> {
+    let place = place();
+    let (writer, _) = ledger_of(&place.path, 3);
+    writer.finish().unwrap();
+    let connection = Connection::open(&place.path).unwrap();
+    connection.execute_batch(sql).unwrap();
+    connection.close().unwrap();
+    Ledger::open_read_only(&place.path)?.verify().map(|_| ())
+}
+
+#[test]
+fn every_row_comes_back_as_it_went_in() {
+    let place = place();
+    let (mut writer, written) = ledger_of(&place.path, 3);
+    let event = EventRow {
+        kind: EventKind::Clock,
+        fork: Some(ForkId(2)),
+        at: at(1.0 / 3.0),
+        mono: MonoTime::from_nanos(u64::MAX >> 1),
+        detail: "часы eye tracker jumped by 12.3 s".to_owned(),
+    };
+    writer.event(&event).unwrap();
+    let head = writer.finish().unwrap();
+
+    let ledger = Ledger::open_read_only(&place.path).unwrap();
+    assert_eq!(ledger.session().unwrap(), session_row());
+    assert_eq!(ledger.events().unwrap(), [event]);
+    assert_eq!(ledger.forks().unwrap().len(), 3);
+    for written in &written {
+        let fork = written.fork.fork;
+        assert!(ledger.forks().unwrap().contains(&written.fork));
+        assert_eq!(ledger.options_of(fork).unwrap(), written.options);
+        assert_eq!(ledger.evidence_of(fork).unwrap(), written.evidence);
+        assert_eq!(
+            ledger.choice_of(fork).unwrap().as_ref(),
+            Some(&written.choice)
+        );
+    }
+    assert_eq!(ledger.verify().unwrap(), head);
+}
+
+#[test]
+fn a_ledger_fed_to_the_gate_again_gives_the_same_decisions_to_the_bit() {
+    let place = place();
+    let (mut writer, written) = ledger_of(&place.path, 3);
+    let gate = opened_gate(ForkId(3));
+    writer
+        .fork(&fork_row(&gate), &option_rows(ForkId(3)))
+        .unwrap();
+    writer.finish().unwrap();
+    let ledger = Ledger::open_read_only(&place.path).unwrap();
+    let replayed = replay_forks(&ledger).unwrap();
+    assert_eq!(replayed.len(), 4);
+    for (again, written) in replayed.iter().zip(&written) {
+        assert!(again.agrees(), "{again:?}");
+        assert_eq!(again.recorded.as_ref(), Some(&written.choice));
+        assert!(matches!(
+            again.verdict,
+            Verdict::Committed { option: 1, .. }
+        ));
+    }
+    assert!(replayed[3].agrees(), "opened, and open still");
+
+    // One input changed by a billionth: the replay sees it, even if nobody checks the chain.
+    let connection = Connection::open(&place.path).unwrap();
+    connection
+        .execute(
+            "UPDATE evidence SET log_lik_nats = '[0.0,0.400000001]' WHERE fork = 1 AND step = 1",
+            [],
+        )
+        .unwrap();
+    connection.close().unwrap();
+    let ledger = Ledger::open_read_only(&place.path).unwrap();
+    let agrees: Vec<bool> = replay_forks(&ledger)
+        .unwrap()
+        .iter()
+        .map(Replayed::agrees)
+        .collect();
+    assert_eq!(agrees, [true, false, true, true]);
+}
+
+#[test]
+fn hostile_numbers_come_back_too() {
+    let place = place();
+    let mut writer = LedgerWriter::create(&place.path, &session_row()).unwrap();
+    let gate = opened_gate(ForkId(0));
+    let mut fork = fork_row(&gate);
+    fork.tokens_written = u64::MAX;
+    fork.opened_at = at(-0.0);
+    let mut options = option_rows(ForkId(0));
+    options[3].log_prob_nats = f64::NAN;
+    options[2].log_prob_nats = f64::NEG_INFINITY;
+    writer.fork(&fork, &options).unwrap();
+    let mut values = [5e-324; 8];
+    values[0] = f64::NAN;
+    values[1] = f64::INFINITY;
+    values[2] = -0.0;
+    let inputs = [
+        GateInput::Evidence {
+            evidence: Evidence::gaze(ForkId(9), LEASE, u64::MAX, at(1e12), values),
+            now: at(0.1 + 0.2),
+        },
+        GateInput::Tick { now: at(5e-324) },
+        GateInput::Abort {
+            reason: AbortReason::SourceLost,
+            now: at(2.0),
+        },
+    ];
+    for (step, input) in inputs.into_iter().enumerate() {
+        let row = EvidenceRow {
+            fork: ForkId(0),
+            step: step as u64,
+            input,
+            item: Some(-1),
+            flash_seq: None,
+            raw_score: Some(f64::MAX),
+            onset_sample: Some(u64::MAX),
+        };
+        writer.evidence(&row).unwrap();
+    }
+    let head = writer.finish().unwrap();
+    let ledger = Ledger::open_read_only(&place.path).unwrap();
+    assert_eq!(
+        ledger.verify().unwrap(),
+        head,
+        "NaN and -0 must not break the chain"
+    );
+    let back = ledger.options_of(ForkId(0)).unwrap();
+    assert!(back[3].log_prob_nats.is_nan());
+    assert_eq!(back[2], options[2]);
+    assert_eq!(ledger.forks().unwrap()[0], fork);
+    let evidence = ledger.evidence_of(ForkId(0)).unwrap();
+    let GateInput::Evidence {
+        evidence: item,
+        now,
+    } = evidence[0].input
+    else {
+        panic!("the first input was evidence");
+    };
+    assert_eq!(now.get().to_bits(), (0.1 + 0.2f64).to_bits());
+    assert_eq!(item.fork, ForkId(9));
+    assert!(item.log_lik_nats[0].is_nan());
+    let bits = |values: &[f64]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+    assert_eq!(bits(&item.log_lik_nats[1..]), bits(&values[1..]));
+    assert_eq!(evidence[1].input, inputs[1]);
+    assert_eq!(evidence[2].input, inputs[2]);
+    assert_eq!(evidence[2].onset_sample, Some(u64::MAX));
+}
+
+#[test]
+fn an_altered_value_is_named_by_its_row() {
+    let changes = [
+        ("UPDATE fork SET context = 'another' WHERE fork = 1", "fork"),
+        (
+            "UPDATE choice SET chooser = 'model' WHERE fork = 1",
+            "choice",
+        ),
+        (
+            "UPDATE evidence SET at_s = at_s + 1e-9 WHERE fork = 1 AND step = 2",
+            "evidence",
+        ),
+        (
+            "UPDATE option SET prior = NULL WHERE fork = 1 AND item = 0",
+            "option",
+        ),
+        ("UPDATE session SET seed = 1", "session"),
+        (
+            "UPDATE choice SET hash = zeroblob(32) WHERE fork = 1",
+            "choice",
+        ),
+        (
+            "UPDATE choice SET prev_hash = zeroblob(32) WHERE fork = 1",
+            "choice",
+        ),
+    ];
+    for (sql, expected) in changes {
+        match altered(sql) {
+            Err(LedgerError::Tampered { table, .. }) => assert_eq!(table, expected, "{sql}"),
+            other => panic!("{sql}: {other:?}"),
+        }
+    }
+    assert!(altered("").is_ok());
+}
+
+#[test]
+fn a_row_taken_out_put_in_or_moved_is_found() {
+    for sql in [
+        "DELETE FROM evidence WHERE fork = 1 AND step = 0",
+        "DELETE FROM session",
+        "INSERT INTO event SELECT n, 'pause', NULL, 1.0, 1, '', prev_hash, hash FROM choice WHERE fork = 1",
+        "INSERT INTO event SELECT 100000, 'pause', NULL, 1.0, 1, '', prev_hash, hash FROM choice WHERE fork = 1",
+        "UPDATE evidence SET n = -n; UPDATE evidence SET n = CASE n WHEN -7 THEN 8 WHEN -8 THEN 7 ELSE -n END",
+    ] {
+        let outcome = altered(sql);
+        assert!(
+            matches!(outcome, Err(LedgerError::Tampered { .. })),
+            "{sql}: {outcome:?}"
+        );
+    }
+}
+
+#[test]
+fn rows_cut_off_at_the_end_show_against_the_head_in_the_manifest() {
+    let place = place();
+    let (writer, _) = ledger_of(&place.path, 2);
+    let head = writer.finish().unwrap();
+    let connection = Connection::open(&place.path).unwrap();
+    connection
+        .execute("DELETE FROM choice WHERE fork = 1", [])
+        .unwrap();
+    connection.close().unwrap();
+    let shorter = Ledger::open_read_only(&place.path)
+        .unwrap()
+        .verify()
+        .unwrap();
+    assert_ne!(shorter, head);
+    assert_eq!(shorter.rows, head.rows - 1);
+}
+
+#[test]
+fn acknowledged_rows_are_there_for_others_while_the_writer_lives_and_after_it_vanishes() {
+    let place = place();
+    let (mut writer, written) = ledger_of(&place.path, 1);
+    let live = Ledger::open_read_only(&place.path).unwrap();
+    assert_eq!(live.choices().unwrap(), [written[0].choice.clone()]);
+    write_fork(&mut writer, 1);
+    assert_eq!(live.choices().unwrap().len(), 2);
+    // Gone without a word: no checkpoint, no close.
+    std::mem::forget(writer);
+    drop(live);
+    let after = Ledger::open_read_only(&place.path).unwrap();
+    assert_eq!(after.choices().unwrap().len(), 2);
+    after.verify().unwrap();
+}
+
+#[test]
+fn a_refused_row_costs_nothing_but_itself() {
+    let place = place();
+    let (mut writer, _) = ledger_of(&place.path, 1);
+    let gate = opened_gate(ForkId(1));
+    writer
+        .fork(&fork_row(&gate), &option_rows(ForkId(1)))
+        .unwrap();
+    let row = |step| EvidenceRow {
+        fork: ForkId(1),
+        step,
+        input: GateInput::Tick { now: at(200.0) },
+        item: None,
+        flash_seq: None,
+        raw_score: None,
+        onset_sample: None,
+    };
+    writer.evidence(&row(0)).unwrap();
+    let refused = writer.evidence(&row(0)).unwrap_err();
+    assert!(
+        matches!(refused, LedgerError::Write { rows_lost: 0, .. }),
+        "{refused}"
+    );
+    // A fork's number is used once; its options do not stay behind when it is refused.
+    assert!(
+        writer
+            .fork(&fork_row(&gate), &option_rows(ForkId(1)))
+            .is_err()
+    );
+    writer.evidence(&row(1)).unwrap();
+    // A call that fails at its last row takes the first ones back, but not the evidence that waits.
+    let next = opened_gate(ForkId(2));
+    let mut twice = option_rows(ForkId(2));
+    twice[3].tile.item = 0;
+    assert!(writer.fork(&fork_row(&next), &twice).is_err());
+    writer
+        .fork(&fork_row(&next), &option_rows(ForkId(2)))
+        .unwrap();
+    let head = writer.finish().unwrap();
+    let ledger = Ledger::open_read_only(&place.path).unwrap();
+    assert_eq!(ledger.verify().unwrap(), head);
+    assert_eq!(ledger.evidence_of(ForkId(1)).unwrap().len(), 2);
+    assert_eq!(ledger.options_of(ForkId(1)).unwrap().len(), 4);
+}
+
+#[test]
+fn what_is_no_ledger_of_ours_is_refused_in_one_sentence() {
+    let place = place();
+    let open = || Ledger::open_read_only(&place.path).map(|_| ()).unwrap_err();
+    assert!(matches!(open(), LedgerError::Missing { .. }));
+
+    std::fs::write(&place.path, "a letter, not a database").unwrap();
+    assert!(matches!(open(), LedgerError::Foreign { .. }));
+
+    std::fs::remove_file(&place.path).unwrap();
+    let other = Connection::open(&place.path).unwrap();
+    other.execute_batch("CREATE TABLE photos (name)").unwrap();
+    other.close().unwrap();
+    assert!(matches!(open(), LedgerError::Foreign { .. }));
+    assert!(open().to_string().contains("not a ledger of Razvilka"));
+    let taken = LedgerWriter::create(&place.path, &session_row()).map(|_| ());
+    assert!(matches!(taken, Err(LedgerError::Exists { .. })));
+}
+
+#[test]
+fn a_later_version_and_a_damaged_file_are_told_apart() {
+    let place = place();
+    let (writer, _) = ledger_of(&place.path, 20);
+    writer.finish().unwrap();
+    let connection = Connection::open(&place.path).unwrap();
+    connection
+        .pragma_update(None, "user_version", SCHEMA_VERSION + 1)
+        .unwrap();
+    connection.close().unwrap();
+    let outcome = Ledger::open_read_only(&place.path).map(|_| ());
+    assert!(
+        matches!(outcome, Err(LedgerError::TooNew { found, known, .. })
+        if found == i64::from(known) + 1)
+    );
+
+    let connection = Connection::open(&place.path).unwrap();
+    connection
+        .pragma_update(None, "user_version", SCHEMA_VERSION)
+        .unwrap();
+    connection.close().unwrap();
+    let mut bytes = std::fs::read(&place.path).unwrap();
+    let half = bytes.len() / 2;
+    bytes[4096..half].fill(0x5a);
+    std::fs::write(&place.path, bytes).unwrap();
+    let outcome = Ledger::open_read_only(&place.path).and_then(|ledger| ledger.verify());
+    assert!(
+        matches!(outcome, Err(LedgerError::Corrupt { .. })),
+        "{outcome:?}"
+    );
+}
+
+#[test]
+fn the_file_is_private_and_in_wal_mode() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = place();
+    let (writer, _) = ledger_of(&place.path, 1);
+    for suffix in ["", "-wal", "-shm"] {
+        let path = format!("{}{suffix}", place.path.display());
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{path}");
+    }
+    writer.finish().unwrap();
+    let mode: String = Connection::open(&place.path)
+        .unwrap()
+        .pragma_query_value(None, "journal_mode", |row| row.get(0))
+        .unwrap();
+    assert_eq!(mode, "wal");
+}
+
+#[test]
+fn the_view_shows_one_row_per_fork() {
+    let place = place();
+    let (mut writer, written) = ledger_of(&place.path, 2);
+    let gate = opened_gate(ForkId(2));
+    writer
+        .fork(&fork_row(&gate), &option_rows(ForkId(2)))
+        .unwrap();
+    writer.finish().unwrap();
+    let connection = Connection::open(&place.path).unwrap();
+    type Shown = (i64, Option<String>, Option<String>, Option<f64>);
+    let rows: Vec<Shown> = connection
+        .prepare("SELECT fork, chooser, option_text, decision_s FROM decision")
+        .unwrap()
+        .query_map([], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        })
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    assert_eq!(rows.len(), 3);
+    let text = &written[0].options[1].tile.text;
+    assert_eq!(rows[0].1.as_deref(), Some("human"));
+    assert_eq!(rows[0].2.as_ref(), Some(text));
+    assert_eq!(rows[0].3, Some(2.0));
+    assert_eq!(rows[2], (2, None, None, None), "opened and never ended");
+}
+
+#[test]
+fn a_ledger_on_a_medium_that_cannot_be_written_is_read_all_the_same() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let inner = folder.path().join("a % session?");
+    std::fs::create_dir(&inner).unwrap();
+    let path = inner.join("ledger.sqlite");
+    let (writer, _) = ledger_of(&path, 1);
+    let head = writer.finish().unwrap();
+    let set = |mode| std::fs::set_permissions(&inner, std::fs::Permissions::from_mode(mode));
+    set(0o500).unwrap();
+    let outcome = Ledger::open_read_only(&path).and_then(|ledger| ledger.verify());
+    set(0o700).unwrap();
+    assert_eq!(outcome.unwrap(), head);
+}
