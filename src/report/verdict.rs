@@ -83,6 +83,7 @@ fn budgets(material: &Material) -> Markup {
             Some(missed) => span class="bad" { "Latency budgets missed: " (missed.join("; ")) "." },
         }
         @if let Some(slowest) = decided_to_committed(material) { " " (slowest) }
+        @if !material.manifest.uncertified.is_empty() { " These times are not certified: see the facts." }
     }
 }
 
