@@ -458,12 +458,15 @@ impl<'a> Conductor<'a> {
             Told::Refused { asked } => self.note(&format!("{asked} cannot be followed here")),
             Told::Called {
                 words_back,
+                text_number,
                 position,
                 text,
             } => {
                 self.position = position;
                 self.replace(&text);
-                let detail = serde_json::json!({ "call": { "words_back": words_back, "position": position } });
+                let detail = serde_json::json!({
+                    "call": { "words_back": words_back, "text": text_number, "position": position },
+                });
                 self.event(EventKind::Operator, detail.to_string());
             }
             Told::NextText => {
@@ -1086,6 +1089,11 @@ impl<'a> Conductor<'a> {
             Ending::Failed => "a fault ended it",
         };
         let stopped = self.scribe.stop();
+        // What the decoder wrote before it stopped belongs to the text and the ledger; nobody is asked any more.
+        let told = self.scribe.told.clone();
+        for told in told.try_iter().filter(|told| !matches!(told, Told::Fork(_))) {
+            self.told(told);
+        }
         if let Some(stopped) = &stopped {
             let detail = serde_json::json!({
                 "ending": words, "text": stopped.text_number, "position": stopped.position,

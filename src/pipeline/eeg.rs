@@ -109,8 +109,8 @@ impl EegLine {
         }
     }
 
-    /// Offers a scorer that waits once more.
-    fn offer_waiting(&mut self) -> Option<LinearScorer> {
+    /// Offers a scorer that waits once more; gives back what must be dropped elsewhere.
+    pub fn offer_waiting(&mut self) -> Option<LinearScorer> {
         let waiting = self.waiting.take()?;
         self.set_scorer(waiting)
     }
