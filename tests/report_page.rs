@@ -16,9 +16,17 @@ const HOSTILE: &str = "<script>alert('x')</script> & \" onload=\"y ]]> \u{202e}\
 fn session(path: &Path) -> (PathBuf, Truth) {
     let mut scene = Scene::new(path);
     scene.write("The fox came to the river");
-    scene.fork(&["and swam across", "and waited for the hen", "and went home"], Some(1), Answer::Look(1));
+    scene.fork(
+        &["and swam across", "and waited for the hen", "and went home"],
+        Some(1),
+        Answer::Look(1),
+    );
     scene.write(". Лиса подумала");
-    scene.fork(&["о зиме", "о мельнице", "о курице"], Some(0), Answer::Look(0));
+    scene.fork(
+        &["о зиме", "о мельнице", "о курице"],
+        Some(0),
+        Answer::Look(0),
+    );
     scene.write(". In the evening");
     scene.fork(&["the hen sang", "the wolf came"], Some(0), Answer::Key(1));
     scene.fork(&["they ate", "they slept"], None, Answer::NotAsked);
@@ -38,7 +46,10 @@ fn session(path: &Path) -> (PathBuf, Truth) {
 fn html_of(folder: &Path, truth: Option<&Truth>) -> (String, Summary) {
     let written = report::write(folder, truth).unwrap();
     assert_eq!(written.path, folder.join("report.html"));
-    (std::fs::read_to_string(&written.path).unwrap(), written.summary)
+    (
+        std::fs::read_to_string(&written.path).unwrap(),
+        written.summary,
+    )
 }
 
 /// The page as XML: `<meta>` is the one element of HTML here that is never closed.
@@ -53,12 +64,17 @@ fn as_xml(html: &str) -> String {
 }
 
 fn words(node: Node<'_, '_>) -> String {
-    let text: String = node.descendants().filter_map(|node| node.text().filter(|_| node.is_text())).collect();
+    let text: String = node
+        .descendants()
+        .filter_map(|node| node.text().filter(|_| node.is_text()))
+        .collect();
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn by_id<'a>(page: &'a Document<'a>, id: &str) -> Node<'a, 'a> {
-    page.descendants().find(|node| node.attribute("id") == Some(id)).unwrap_or_else(|| panic!("no #{id}"))
+    page.descendants()
+        .find(|node| node.attribute("id") == Some(id))
+        .unwrap_or_else(|| panic!("no #{id}"))
 }
 
 /// A folder that stays after the test, so that its report can be looked at in a browser.
@@ -81,11 +97,19 @@ fn the_page_is_well_formed_and_says_what_the_summary_says() {
     let scores = summary.accuracy.unwrap();
     assert_eq!((scores.committed.n, scores.committed.correct), (7, 6));
     let verdict = words(by_id(&page, "verdict"));
-    let (share, interval) = (100.0 * scores.committed.accuracy.unwrap(), scores.committed.interval.unwrap());
+    let (share, interval) = (
+        100.0 * scores.committed.accuracy.unwrap(),
+        scores.committed.interval.unwrap(),
+    );
     for said in [
-        "Of 10 forks the person was asked at 9 and took 7; the model 2, nobody 1".to_owned(),
+        "Of 10 forks the person was asked at 9 and chose at 7; the model chose at 2, nobody at 1."
+            .to_owned(),
         format!("6 of 7 committed choices were what the person wanted: {share:.1} %"),
-        format!("{:.1} – {:.1} %, n = 7", 100.0 * interval.low, 100.0 * interval.high),
+        format!(
+            "{:.1} – {:.1} %, n = 7",
+            100.0 * interval.low,
+            100.0 * interval.high
+        ),
         format!("within {:.2} s", summary.speed.decision_s_median.unwrap()),
         "chain holds".to_owned(),
     ] {
@@ -93,7 +117,13 @@ fn the_page_is_well_formed_and_says_what_the_summary_says() {
     }
     let arms = words(by_id(&page, "arms"));
     for score in [scores.prior, scores.gaze, scores.eeg, scores.fused] {
-        let said = format!("{}{}{}{:.1} %", score.n, score.correct, score.undecided, 100.0 * score.accuracy.unwrap());
+        let said = format!(
+            "{}{}{}{:.1} %",
+            score.n,
+            score.correct,
+            score.undecided,
+            100.0 * score.accuracy.unwrap()
+        );
         assert!(arms.contains(&said), "{said:?} is not in {arms:?}");
     }
     assert!(words(by_id(&page, "facts")).contains("the very same end at 9 of 9 forks"));
@@ -116,11 +146,21 @@ fn every_fork_stands_in_the_table_with_its_end_and_in_a_plot_if_it_was_asked() {
         let row = words(by_id(&page, &format!("fork-{fork}")));
         assert!(row.contains(said), "{said:?} is not in {row:?}");
     }
-    let plots = by_id(&page, "posterior").descendants().filter(|node| node.has_tag_name("svg")).count();
+    let plots = by_id(&page, "posterior")
+        .descendants()
+        .filter(|node| node.has_tag_name("svg"))
+        .count();
     assert_eq!(plots, 9);
     for svg in page.descendants().filter(|node| node.has_tag_name("svg")) {
-        let points = svg.descendants().filter_map(|node| node.attribute("points")).flat_map(|points| points.split([' ', ',']));
-        assert!(points.map(|number| number.parse::<f64>().unwrap()).all(f64::is_finite));
+        let points = svg
+            .descendants()
+            .filter_map(|node| node.attribute("points"))
+            .flat_map(|points| points.split([' ', ',']));
+        assert!(
+            points
+                .map(|number| number.parse::<f64>().unwrap())
+                .all(f64::is_finite)
+        );
     }
 }
 
@@ -131,21 +171,35 @@ fn the_text_shows_who_chose_what_and_leaves_out_what_was_taken_back() {
     let (html, _) = html_of(&folder, None);
     let xml = as_xml(&html);
     let page = Document::parse(&xml).unwrap();
-    let story = page.descendants().find(|node| node.attribute("class") == Some("story")).unwrap();
+    let story = page
+        .descendants()
+        .find(|node| node.attribute("class") == Some("story"))
+        .unwrap();
     let chosen: Vec<(&str, String)> = story
         .children()
         .filter(|node| node.has_tag_name("span"))
         .map(|node| (node.attribute("class").unwrap(), words(node)))
         .collect();
     let of = |class: &str| -> Vec<&str> {
-        chosen.iter().filter(|(found, _)| *found == class).map(|(_, text)| text.as_str()).collect()
+        chosen
+            .iter()
+            .filter(|(found, _)| *found == class)
+            .map(|(_, text)| text.as_str())
+            .collect()
     };
     assert_eq!(of("by-model"), ["they ate", "it rained"]);
     let person = of("by-person");
     assert_eq!(person.len(), 5);
-    assert_eq!([person[0], person[1], person[2]], ["and waited for the hen", "о зиме", "the wolf came"]);
+    assert_eq!(
+        [person[0], person[1], person[2]],
+        ["and waited for the hen", "о зиме", "the wolf came"]
+    );
     assert_eq!(person[4], "fell asleep");
-    let numbers: Vec<String> = story.children().filter(|node| node.has_tag_name("sup")).map(words).collect();
+    let numbers: Vec<String> = story
+        .children()
+        .filter(|node| node.has_tag_name("sup"))
+        .map(words)
+        .collect();
     assert_eq!(numbers, ["0", "1", "2", "3", "4", "6", "9"]);
     assert!(words(by_id(&page, "note-7")).ends_with("not in the final text"));
     assert!(words(by_id(&page, "note-1")).contains("о зиме"));
@@ -158,18 +212,35 @@ fn foreign_text_cannot_become_markup_and_nothing_outside_is_named() {
     let (html, _) = html_of(&folder, Some(&truth));
     let xml = as_xml(&html);
     let page = Document::parse(&xml).unwrap();
-    assert!(words(by_id(&page, "text")).contains("<script>alert('x')</script> & \" onload=\"y ]]>"));
+    assert!(
+        words(by_id(&page, "text")).contains("<script>alert('x')</script> & \" onload=\"y ]]>")
+    );
     for node in page.descendants().filter(Node::is_element) {
         let name = node.tag_name().name();
-        assert!(!["script", "link", "img", "iframe", "object", "embed", "image", "use", "base", "form"].contains(&name), "<{name}>");
+        assert!(
+            ![
+                "script", "link", "img", "iframe", "object", "embed", "image", "use", "base",
+                "form"
+            ]
+            .contains(&name),
+            "<{name}>"
+        );
         for attribute in node.attributes() {
             assert!(!attribute.name().starts_with("on"), "{}", attribute.name());
             if ["href", "src", "action", "style"].contains(&attribute.name()) {
-                assert!(attribute.name() == "href" && attribute.value().starts_with('#'), "{}", attribute.value());
+                assert!(
+                    attribute.name() == "href" && attribute.value().starts_with('#'),
+                    "{}",
+                    attribute.value()
+                );
             }
         }
     }
-    let style = words(page.descendants().find(|node| node.has_tag_name("style")).unwrap());
+    let style = words(
+        page.descendants()
+            .find(|node| node.has_tag_name("style"))
+            .unwrap(),
+    );
     assert!(!style.contains("url(") && !style.contains("@import"));
     // Links inside the page lead somewhere.
     for link in page.descendants().filter_map(|node| node.attribute("href")) {
@@ -187,7 +258,10 @@ fn without_a_wish_agreement_is_not_called_accuracy() {
     let page = Document::parse(&xml).unwrap();
     assert!(words(by_id(&page, "verdict")).contains("is not known"));
     let arms = words(by_id(&page, "arms"));
-    assert!(arms.contains("agreement with itself is not accuracy"), "{arms}");
+    assert!(
+        arms.contains("agreement with itself is not accuracy"),
+        "{arms}"
+    );
     assert!(arms.contains("over 7 commits"), "{arms}");
 }
 
@@ -198,7 +272,10 @@ fn the_report_is_private_and_replaced_as_a_whole() {
     let (first, _) = html_of(&folder, Some(&truth));
     let (second, _) = html_of(&folder, Some(&truth));
     assert_eq!(first, second);
-    let mode = std::fs::metadata(folder.join("report.html")).unwrap().permissions().mode();
+    let mode = std::fs::metadata(folder.join("report.html"))
+        .unwrap()
+        .permissions()
+        .mode();
     assert_eq!(mode & 0o777, 0o600);
 }
 
@@ -207,13 +284,18 @@ fn a_ledger_that_was_tampered_with_is_said_to_be_so_at_the_top() {
     let home = tempfile::tempdir().unwrap();
     let (folder, _) = session(&home.path().join("session"));
     let ledger = rusqlite::Connection::open(folder.join("ledger.sqlite")).unwrap();
-    ledger.execute("UPDATE choice SET chooser = 'model' WHERE fork = 0", []).unwrap();
+    ledger
+        .execute("UPDATE choice SET chooser = 'model' WHERE fork = 0", [])
+        .unwrap();
     drop(ledger);
     let (html, _) = html_of(&folder, None);
     let xml = as_xml(&html);
     let page = Document::parse(&xml).unwrap();
     let verdict = words(by_id(&page, "verdict"));
-    assert!(verdict.contains("The ledger cannot be trusted"), "{verdict}");
+    assert!(
+        verdict.contains("The ledger cannot be trusted"),
+        "{verdict}"
+    );
     assert!(!verdict.contains("chain holds"), "{verdict}");
 }
 
@@ -235,7 +317,10 @@ fn a_session_that_was_killed_is_reported_from_what_it_left() {
 #[test]
 fn a_folder_without_a_session_and_a_broken_latency_file_are_refused_by_name() {
     let empty = tempfile::tempdir().unwrap();
-    assert!(matches!(report::write(empty.path(), None), Err(ReportError::Folder(_))));
+    assert!(matches!(
+        report::write(empty.path(), None),
+        Err(ReportError::Folder(_))
+    ));
     let (folder, _) = session(&empty.path().join("session"));
     std::fs::write(folder.join("latency.json"), "{").unwrap();
     let error = report::write(&folder, None).unwrap_err();

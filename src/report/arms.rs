@@ -78,7 +78,14 @@ fn table(right: &str, rows: &[(&str, &ArmScore)]) -> Markup {
 fn picture(title: &str, rows: &[(&str, &ArmScore)], chance: Option<f64>) -> Markup {
     const ROW: f64 = 26.0;
     let bottom = 18.0 + ROW * rows.len() as f64;
-    let frame = Frame { width: 620.0, height: bottom + 24.0, left: 110.0, right: 560.0, top: 14.0, bottom };
+    let frame = Frame {
+        width: 620.0,
+        height: bottom + 24.0,
+        left: 110.0,
+        right: 560.0,
+        top: 14.0,
+        bottom,
+    };
     let scale = Scale::Linear { from: 0.0, to: 1.0 };
     let x = |share: f64| at(frame.x(scale.share(share)));
     let content = html! {
@@ -125,7 +132,9 @@ impl Agreement {
         let pairs: Vec<(&Arms, usize)> = material
             .committed()
             .filter(|(_, choice)| choice.chooser == Some(Chooser::Human))
-            .filter_map(|(_, choice)| Some((choice.arms.as_ref()?, usize::try_from(choice.item?).ok()?)))
+            .filter_map(|(_, choice)| {
+                Some((choice.arms.as_ref()?, usize::try_from(choice.item?).ok()?))
+            })
             .collect();
         let score = |arm: fn(&Arms) -> &Posterior| {
             let picks = pairs.iter().map(|&(arms, item)| (arm(arms).pick(), item));

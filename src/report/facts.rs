@@ -11,8 +11,18 @@ pub(super) fn section(material: &Material) -> Markup {
     let manifest = &material.manifest;
     let machine = &manifest.machine;
     let speed = &material.summary.speed;
-    let figure = |value: Option<f64>, digits: usize| value.map_or_else(|| NONE.to_owned(), |value| format!("{value:.digits$}"));
+    let figure = |value: Option<f64>, digits: usize| {
+        value.map_or_else(|| NONE.to_owned(), |value| format!("{value:.digits$}"))
+    };
     let (same, all) = reruns(material);
+    let commits = format!(" (n = {})", material.summary.counts.committed);
+    let scored = material
+        .summary
+        .accuracy
+        .as_ref()
+        .map_or_else(String::new, |scores| {
+            format!(" (n = {} scored)", scores.committed.n)
+        });
     html! {
         section id="facts" {
             h2 { "Facts" }
@@ -30,17 +40,18 @@ pub(super) fn section(material: &Material) -> Markup {
                     }
                 }
                 dt { "tokens written" } dd { (material.summary.tokens_written) }
-                dt { "commits per 100 tokens" } dd { (figure(speed.selections_per_100_tokens, 1)) }
-                dt { "flashes per commit" } dd { (figure(speed.flashes_per_decision, 1)) }
+                dt { "commits per 100 tokens" } dd { (figure(speed.selections_per_100_tokens, 1)) (commits) }
+                dt { "flashes per commit" } dd { (figure(speed.flashes_per_decision, 1)) (commits) }
                 dt { "bits the person added" }
                 dd {
                     (format!("{:.1}", speed.bits_added_total)) " in all, " (figure(speed.bits_added_mean, 2))
-                    " per commit (divergence of the posterior from the capped prior)"
+                    " per commit" (commits) ": divergence of the posterior from the capped prior"
                 }
                 dt { "information transfer rate" }
                 dd {
                     (figure(speed.itr_bits_per_min, 1)) " bits/min, " (figure(speed.wolpaw_bits_per_selection, 2))
-                    " bits per commit (Wolpaw; it undervalues a choice among few options that differ in meaning)"
+                    " bits per commit" (scored)
+                    ", by Wolpaw, who undervalues a choice among few options that differ in meaning"
                 }
             }
             h3 { "What it ran on" }

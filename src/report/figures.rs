@@ -9,7 +9,8 @@ use crate::session::Interval;
 /// A dash where there is no figure.
 pub(super) const NONE: &str = "–";
 
-/// Text from outside, with control characters (which HTML cannot hold) made visible; line feeds and tabs stay.
+/// Text from outside, with control characters (which HTML cannot hold) made visible; line feeds and tabs stay. Characters that
+/// force a direction of writing are taken out too: they would turn the page around them.
 pub(super) fn readable(text: &str) -> String {
     text.chars()
         .map(|c| match c {
@@ -17,6 +18,7 @@ pub(super) fn readable(text: &str) -> String {
             // Unicode has a picture for each of the first 32.
             '\0'..='\u{1f}' => char::from_u32(0x2400 + u32::from(c)).unwrap_or('\u{fffd}'),
             '\u{7f}'..='\u{9f}' | '\u{fffe}' | '\u{ffff}' => '\u{fffd}',
+            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
             _ => c,
         })
         .collect()
@@ -24,7 +26,7 @@ pub(super) fn readable(text: &str) -> String {
 
 /// A share as a percentage with one decimal.
 pub(super) fn percent(share: f64) -> String {
-    format!("{:.1} %", 100.0 * share)
+    format!("{:.1}\u{a0}%", 100.0 * share)
 }
 
 /// A probability with two decimals, honest at the ends.
@@ -39,8 +41,8 @@ pub(super) fn probability(p: f64) -> String {
 }
 
 /// Seconds with two decimals.
-pub(super) fn seconds(s: Option<f64>) -> String {
-    s.map_or_else(|| NONE.to_owned(), |s| format!("{s:.2}"))
+pub(super) fn seconds(s: f64) -> String {
+    format!("{s:.2}")
 }
 
 /// Nats with one decimal and a sign; without limit as such.
@@ -58,16 +60,29 @@ pub(super) fn nats(nats: f64) -> String {
     }
 }
 
-/// A time in the unit that reads best.
+/// A measured time in the unit that reads best.
 pub(super) fn micros(us: f64) -> String {
     if us >= 999_500.0 {
-        format!("{:.2} s", us / 1e6)
+        format!("{:.2}\u{a0}s", us / 1e6)
     } else if us >= 99_950.0 {
-        format!("{:.0} ms", us / 1e3)
+        format!("{:.0}\u{a0}ms", us / 1e3)
     } else if us >= 999.5 {
-        format!("{:.1} ms", us / 1e3)
+        format!("{:.1}\u{a0}ms", us / 1e3)
     } else {
-        format!("{us:.0} µs")
+        format!("{us:.0}\u{a0}µs")
+    }
+}
+
+/// A time that was set, a budget or a tick of an axis, in the unit that reads best and without idle digits.
+pub(super) fn set_micros(us: f64) -> String {
+    // Nine digits suffice for what people set, and hide the rounding of powers.
+    let digits = |value: f64| (value * 1e6).round() / 1e6;
+    if us >= 1e6 {
+        format!("{}\u{a0}s", digits(us / 1e6))
+    } else if us >= 1e3 {
+        format!("{}\u{a0}ms", digits(us / 1e3))
+    } else {
+        format!("{}\u{a0}µs", digits(us))
     }
 }
 
@@ -83,7 +98,7 @@ pub(super) fn count(n: u64, one: &str) -> String {
 /// `69.9 – 97.2 %`.
 pub(super) fn range(interval: &Interval) -> String {
     format!(
-        "{:.1} – {:.1} %",
+        "{:.1} – {:.1}\u{a0}%",
         100.0 * interval.low,
         100.0 * interval.high
     )
@@ -165,7 +180,10 @@ mod tests {
 
     #[test]
     fn control_characters_become_visible_and_scripts_stay() {
-        assert_eq!(readable("a\0b\u{1b}[1m\nлиса\u{7f}"), "a␀b␛[1m\nлиса\u{fffd}");
+        assert_eq!(
+            readable("a\0b\u{1b}[1m\nлиса\u{7f}\u{202e}x"),
+            "a␀b␛[1m\nлиса\u{fffd}\u{fffd}x"
+        );
     }
 
     #[test]
@@ -187,14 +205,29 @@ mod tests {
             (123_456.0, "123 ms"),
             (1_500_000.0, "1.50 s"),
         ] {
-            assert_eq!(micros(us), text);
+            assert_eq!(micros(us).replace('\u{a0}', " "), text);
+        }
+        for (us, text) in [
+            (0.1, "0.1 µs"),
+            (200.0, "200 µs"),
+            (1_500.0, "1.5 ms"),
+            (20_000.0, "20 ms"),
+            (1e7, "10 s"),
+        ] {
+            assert_eq!(set_micros(us).replace('\u{a0}', " "), text);
         }
     }
 
     #[test]
     fn evidence_carries_its_sign() {
         assert_eq!(
-            [nats(2.34), nats(-0.96), nats(-0.01), nats(f64::INFINITY), nats(f64::NAN)],
+            [
+                nats(2.34),
+                nats(-0.96),
+                nats(-0.01),
+                nats(f64::INFINITY),
+                nats(f64::NAN)
+            ],
             ["+2.3", "−1.0", "0.0", "+∞", "–"]
         );
     }

@@ -22,16 +22,16 @@ pub(super) fn section(material: &Material) -> Markup {
             } @else {
                 p {
                     "Options carry the capped prior and the posterior at the end. Evidence is in nats, for the option that was taken \
-                     (the one that led, where none was) against its nearest rival in the posterior: prior, gaze, P300; their sum is \
-                     the posterior's log odds between the two. "
+                     (the one that led, where none was) against its nearest rival in the posterior: their sum is the posterior's log \
+                     odds between the two, but for a key press, which makes certain. "
                     @if material.forks.iter().any(|story| story.wish.is_some()) { "★ marks what the person wanted." }
                 }
                 table class="forks" {
                     thead {
                         tr {
                             th { "fork" } th { "text before" } th { "options: prior → posterior" } th { "who and why" }
-                            th class="n" { "s" } th class="n" { "flashes" } th class="n" { "gaze" }
-                            th class="n" { "prior" } th class="n" { "gaze" } th class="n" { "P300" }
+                            th class="n" { "s" } th class="n" { "flashes" } th class="n" { "gaze updates" }
+                            th class="n" { "prior, nats" } th class="n" { "gaze, nats" } th class="n" { "P300, nats" }
                         }
                     }
                     tbody { @for story in &material.forks { (row(story)) } }
@@ -44,18 +44,21 @@ pub(super) fn section(material: &Material) -> Markup {
 fn row(story: &ForkStory) -> Markup {
     let choice = story.choice.as_ref();
     let counts = choice.filter(|choice| choice.outcome.is_some());
-    let evidence = choice.and_then(|choice| choice.arms.as_ref()).and_then(|arms| {
-        let taken = choice.and_then(|choice| usize::try_from(choice.item?).ok());
-        Evidence::of(arms, taken)
-    });
-    let figure = |of: fn(&Evidence) -> f64| evidence.as_ref().map_or_else(String::new, |e| nats(of(e)));
+    let evidence = choice
+        .and_then(|choice| choice.arms.as_ref())
+        .and_then(|arms| {
+            let taken = choice.and_then(|choice| usize::try_from(choice.item?).ok());
+            Evidence::of(arms, taken)
+        });
+    let figure =
+        |of: fn(&Evidence) -> f64| evidence.as_ref().map_or_else(String::new, |e| nats(of(e)));
     html! {
         tr id=(format!("fork-{}", story.id().0)) {
             td class="n" { (story.id().0) }
             td class="context" { bdi lang="" { (tail(&story.row.context, CONTEXT_CHARS)) } }
             td { (options(story)) }
             td { (ending(story)) }
-            td class="n" { (seconds(story.seconds())) }
+            td class="n" { @if let Some(s) = story.seconds() { (seconds(s)) } }
             td class="n" { @if let Some(choice) = counts { (choice.flashes) } }
             td class="n" { @if let Some(choice) = counts { (choice.items_gaze) } }
             td class="n" { (figure(|e| e.prior)) }
@@ -72,7 +75,10 @@ fn options(story: &ForkStory) -> Markup {
             .and_then(|item| posterior?.as_slice().get(item).copied());
         p.map(probability)
     };
-    let posterior = story.choice.as_ref().and_then(|choice| choice.posterior.as_ref());
+    let posterior = story
+        .choice
+        .as_ref()
+        .and_then(|choice| choice.posterior.as_ref());
     let taken = story.choice.as_ref().and_then(|choice| choice.item);
     html! {
         ul class="options" {

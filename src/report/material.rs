@@ -9,8 +9,8 @@ use crate::engine::latency::LatencyReport;
 use crate::fork::{Chooser, ForkId};
 use crate::marker::{OptionKind, Outcome};
 use crate::session::{
-    ChainHead, ChoiceRow, EventRow, Folder, ForkRow, Ledger, Manifest, OptionRow,
-    SessionFile, Summary, TextFile, Truth,
+    ChainHead, ChoiceRow, EventRow, Folder, ForkRow, Ledger, Manifest, OptionRow, SessionFile,
+    Summary, TextFile, Truth,
 };
 
 /// Everything a report shows.
@@ -107,6 +107,13 @@ impl ForkStory {
         let choice = self.choice.as_ref()?;
         choice.outcome?;
         Some(choice.decided_at.since(self.row.opened_at))
+    }
+
+    /// Whether the person's answer selected an option.
+    pub(super) fn is_committed(&self) -> bool {
+        self.choice
+            .as_ref()
+            .is_some_and(|choice| choice.outcome == Some(Outcome::Committed))
     }
 
     /// Whether the person took the last choice back here.

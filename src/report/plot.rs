@@ -27,9 +27,13 @@ pub(super) enum Scale {
 impl Scale {
     /// From 0 to a round number not below `max`.
     pub(super) fn from_zero(max: f64) -> Self {
-        let max = if max.is_finite() && max > 0.0 { max } else { 1.0 };
+        let max = if max.is_finite() && max > 0.0 {
+            max
+        } else {
+            1.0
+        };
         let decade = 10.0_f64.powf(max.log10().floor());
-        let to = [1.0, 2.0, 5.0, 10.0]
+        let to = [1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0]
             .map(|step| step * decade)
             .into_iter()
             .find(|&to| to >= max * (1.0 - 1e-9))
@@ -66,13 +70,22 @@ impl Scale {
         }
     }
 
+    /// Whether a value lies between the ends.
+    pub(super) fn holds(&self, value: f64) -> bool {
+        let (Self::Linear { from, to } | Self::Log { from, to }) = *self;
+        (from..=to).contains(&value)
+    }
+
     /// Values to be written at the axis.
     pub(super) fn ticks(&self) -> Vec<f64> {
         match *self {
             Self::Linear { from, to } => {
-                // A range of 2 decades' steps is cut in four, others in five.
                 let leading = (to - from) / 10.0_f64.powf((to - from).log10().floor());
-                let parts = if (leading - 2.0).abs() < 1e-6 { 4 } else { 5 };
+                let parts = match (leading * 10.0).round() as i32 {
+                    15 | 30 | 60 => 3,
+                    20 | 40 | 80 => 4,
+                    _ => 5,
+                };
                 (0..=parts)
                     .map(|part| from + (to - from) * f64::from(part) / f64::from(parts))
                     .collect()
@@ -149,7 +162,12 @@ impl Frame {
     }
 
     /// Faint lines at these values of the vertical axis, with the values.
-    pub(super) fn y_grid(&self, scale: &Scale, values: &[f64], label: impl Fn(f64) -> String) -> Markup {
+    pub(super) fn y_grid(
+        &self,
+        scale: &Scale,
+        values: &[f64],
+        label: impl Fn(f64) -> String,
+    ) -> Markup {
         html! {
             @for &value in values {
                 @let y = self.y(scale.share(value));
@@ -164,7 +182,8 @@ impl Frame {
 pub(super) fn at(coordinate: f64) -> String {
     if coordinate.is_finite() {
         let text = format!("{coordinate:.1}");
-        text.strip_suffix(".0").map_or_else(|| text.clone(), str::to_owned)
+        text.strip_suffix(".0")
+            .map_or_else(|| text.clone(), str::to_owned)
     } else {
         "0".to_owned()
     }
@@ -185,7 +204,13 @@ mod tests {
 
     #[test]
     fn a_linear_axis_ends_at_a_round_number() {
-        for (max, to) in [(0.3, 0.5), (1.0, 1.0), (7.2, 10.0), (12.0, 20.0), (f64::NAN, 1.0)] {
+        for (max, to) in [
+            (0.3, 0.5),
+            (1.0, 1.0),
+            (7.2, 10.0),
+            (12.0, 15.0),
+            (f64::NAN, 1.0),
+        ] {
             let Scale::Linear { to: end, .. } = Scale::from_zero(max) else {
                 panic!("linear")
             };
@@ -207,7 +232,10 @@ mod tests {
     #[test]
     fn values_off_the_axis_stay_in_the_picture() {
         let scale = Scale::Linear { from: 0.0, to: 2.0 };
-        assert_eq!([scale.share(-1.0), scale.share(9.0), scale.share(f64::NAN)], [0.0, 1.0, 0.0]);
+        assert_eq!(
+            [scale.share(-1.0), scale.share(9.0), scale.share(f64::NAN)],
+            [0.0, 1.0, 0.0]
+        );
         assert_eq!(points([(1.0, 2.25), (f64::INFINITY, 0.04)]), "1,2.2 0,0");
     }
 }

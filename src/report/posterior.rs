@@ -28,11 +28,13 @@ pub(super) fn section(material: &Material) -> Markup {
         .iter()
         .filter_map(|story| Some((story, story.rerun.as_ref()?)))
         .collect();
+    // One axis for all, long enough for every commit; the few that ran longer would press the others together.
     let longest_s = asked
         .iter()
-        .flat_map(|(story, rerun)| rerun.steps.iter().map(|step| step.at_s).chain(story.seconds()))
+        .filter(|(story, _)| story.is_committed())
+        .filter_map(|(story, rerun)| ends_at(story, rerun))
         .fold(0.0, f64::max);
-    let scale = Scale::from_zero(longest_s);
+    let shared = Scale::from_zero(longest_s);
     html! {
         section id="posterior" {
             h2 { "Posterior over time" }
@@ -40,8 +42,8 @@ pub(super) fn section(material: &Material) -> Markup {
                 p { "Nobody was asked." }
             } @else {
                 p {
-                    "The gate run again on the inputs that the ledger kept. Seconds since it opened; the same axis in all plots. Dashed: the \
-                     threshold for a commit. Marks below: each update of gaze, each scored flash, each key press."
+                    "The gate run again on the inputs that the ledger kept. Seconds since it opened, on the same axis in all \
+                     plots but those that say otherwise. Dashed: the threshold for a commit. Marks below: each update of gaze, each scored flash, each key press."
                     @if asked.len() > DRAWN_MAX { " The first " (DRAWN_MAX) " of " (asked.len()) " are drawn." }
                 }
                 p class="key" {
@@ -51,14 +53,21 @@ pub(super) fn section(material: &Material) -> Markup {
                     @for (_, name, class) in LANES { span class=(format!("swatch {class}")) { (name) } " " }
                 }
                 div class="multiples" {
-                    @for (story, rerun) in asked.iter().take(DRAWN_MAX) { (multiple(story, rerun, &scale)) }
+                    @for (story, rerun) in asked.iter().take(DRAWN_MAX) { (multiple(story, rerun, &shared)) }
                 }
             }
         }
     }
 }
 
-fn multiple(story: &ForkStory, rerun: &Rerun, scale: &Scale) -> Markup {
+fn multiple(story: &ForkStory, rerun: &Rerun, shared: &Scale) -> Markup {
+    let end_s = ends_at(story, rerun).unwrap_or(0.0);
+    let longer = !shared.holds(end_s);
+    let scale = if longer {
+        Scale::from_zero(end_s)
+    } else {
+        *shared
+    };
     let choice = story.choice.as_ref();
     let taken = choice.and_then(|choice| choice.item);
     let number = story.id().0;
@@ -73,19 +82,29 @@ fn multiple(story: &ForkStory, rerun: &Rerun, scale: &Scale) -> Markup {
                     (Some(choice), None) => { (chooser(choice.chooser)) }
                     (None, _) => "open at the end",
                 }
-                @if story.seconds().is_some() { span class="aside" { " " (seconds(story.seconds())) " s" } }
+                span class="aside" {
+                    @if let Some(s) = story.seconds() { " " (seconds(s)) " s" }
+                    @if longer { " – longer axis" }
+                }
             }
-            (picture(story, rerun, scale, taken))
+            (picture(story, rerun, &scale, taken))
         }
     }
 }
 
 fn picture(story: &ForkStory, rerun: &Rerun, scale: &Scale, taken: Option<i32>) -> Markup {
-    let frame = Frame { width: 260.0, height: 150.0, left: 26.0, right: 252.0, top: 6.0, bottom: 100.0 };
+    let frame = Frame {
+        width: 330.0,
+        height: 170.0,
+        left: 26.0,
+        right: 318.0,
+        top: 6.0,
+        bottom: 120.0,
+    };
     let p_scale = Scale::Linear { from: 0.0, to: 1.0 };
     let threshold = frame.y(p_scale.share(story.row.gate.config().commit_threshold));
     let end = story.seconds().map(|s| frame.x(scale.share(s)));
-    let end_s = story.seconds().into_iter().chain(rerun.steps.iter().map(|step| step.at_s)).fold(0.0, f64::max);
+    let end_s = ends_at(story, rerun).unwrap_or(0.0);
     // Those that were taken are drawn last, over the others.
     let mut order: Vec<_> = story.options.iter().enumerate().collect();
     order.sort_by_key(|(_, option)| Some(option.tile.item) == taken);
@@ -114,13 +133,26 @@ fn picture(story: &ForkStory, rerun: &Rerun, scale: &Scale, taken: Option<i32>) 
             text class="tick" x=(at(x)) y=(at(frame.bottom + 40.0)) text-anchor="middle" { (s) }
         }
     };
-    let title = format!("Posterior at fork {}: {}", story.id().0, count(rerun.steps.len() as u64, "input"));
+    let title = format!(
+        "Posterior at fork {}: {}",
+        story.id().0,
+        count(rerun.steps.len() as u64, "input")
+    );
     frame.picture(&title, &content)
+}
+
+/// When the last thing happened at a fork, seconds since it opened.
+fn ends_at(story: &ForkStory, rerun: &Rerun) -> Option<f64> {
+    story
+        .seconds()
+        .or_else(|| rerun.steps.last().map(|step| step.at_s))
 }
 
 /// Time and probability of an option: level until an input moves it, and level to the end.
 fn staircase(rerun: &Rerun, option: usize, end_s: f64) -> Vec<(f64, f64)> {
-    let of = |posterior: &crate::gate::Posterior| posterior.as_slice().get(option).copied().unwrap_or(0.0);
+    let of = |posterior: &crate::gate::Posterior| {
+        posterior.as_slice().get(option).copied().unwrap_or(0.0)
+    };
     let mut level = of(&rerun.prior);
     let mut stairs = vec![(0.0, level)];
     for step in &rerun.steps {

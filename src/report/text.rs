@@ -118,7 +118,9 @@ fn place<'a>(text: &str, material: &'a Material) -> Vec<Placed<'a>> {
     }
     let mut past: Vec<(u64, Past<'a>)> = Vec::new();
     for story in &material.forks {
-        let Some(choice) = &story.choice else { continue };
+        let Some(choice) = &story.choice else {
+            continue;
+        };
         let at = choice.committed_mono.as_nanos();
         if story.is_undo() {
             past.push((at, Past::Undo));
@@ -207,7 +209,10 @@ mod tests {
     fn a_phrase_that_stands_twice_is_found_where_its_context_is() {
         let text = "The fox went to the mill. The hen went to the mill.";
         assert_eq!(find(text, " to the mill", "The fox went"), Some(12..24));
-        assert_eq!(find(text, " to the mill", "prompt: The hen went"), Some(38..50));
+        assert_eq!(
+            find(text, " to the mill", "prompt: The hen went"),
+            Some(38..50)
+        );
         assert_eq!(find(text, " to the mill", "The wolf ran off"), None);
     }
 

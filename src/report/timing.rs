@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::figures::{micros, percent};
+use super::figures::{micros, percent, set_micros};
 use super::material::Material;
 use super::plot::{Frame, Scale, at, points};
 use crate::engine::latency::LatencyReport;
@@ -42,22 +42,40 @@ pub(super) fn section(material: &Material) -> Markup {
 /// All steps that were reported, forks first.
 fn steps(latency: &LatencyReport) -> Vec<Named<'_>> {
     let forks = latency.forks.iter().map(|step| ("forks".to_owned(), step));
-    let streams = latency
-        .streams
-        .iter()
-        .flat_map(|stream| stream.steps.iter().map(|step| (stream.stream.clone(), step)));
-    forks.chain(streams).map(|(of, step)| (format!("{} {}", super::figures::readable(&of), arrow(&step.step)), step)).collect()
+    let streams = latency.streams.iter().flat_map(|stream| {
+        stream
+            .steps
+            .iter()
+            .map(|step| (stream.stream.clone(), step))
+    });
+    forks
+        .chain(streams)
+        .map(|(of, step)| {
+            (
+                format!("{} {}", super::figures::readable(&of), arrow(&step.step)),
+                step,
+            )
+        })
+        .collect()
 }
 
 /// Names of budgets that were missed; `None` without measurements.
 pub(super) fn missed(latency: &LatencyReport) -> Option<Vec<String>> {
-    let measured: Vec<Named<'_>> = steps(latency).into_iter().filter(|(_, step)| step.n > 0).collect();
+    let measured: Vec<Named<'_>> = steps(latency)
+        .into_iter()
+        .filter(|(_, step)| step.n > 0)
+        .collect();
     (!measured.is_empty()).then(|| {
         measured
             .into_iter()
             .filter(|(_, step)| is_missed(step))
             .map(|(name, step)| {
-                format!("{name} (p99 {}, budget {}, n = {})", micros(step.p99_us), micros(step.budget_us), step.n)
+                format!(
+                    "{name} (p99 {}, budget {}, n = {})",
+                    micros(step.p99_us),
+                    set_micros(step.budget_us),
+                    step.n
+                )
             })
             .collect()
     })
@@ -94,7 +112,7 @@ fn table(steps: &[Named<'_>]) -> Markup {
                             td class="n" { (micros(step.p999_us)) }
                             td class="n" { (micros(step.max_us)) }
                         }
-                        td class="n" { (micros(step.budget_us)) }
+                        td class="n" { (set_micros(step.budget_us)) }
                         td class="n" {
                             (step.misses)
                             @if step.misses > 0 { " (" (percent(step.misses as f64 / step.n.max(1) as f64)) ")" }
@@ -114,16 +132,25 @@ fn table(steps: &[Named<'_>]) -> Markup {
 fn ranges(steps: &[Named<'_>]) -> Markup {
     const ROW: f64 = 22.0;
     let measured: Vec<&Named<'_>> = steps.iter().filter(|(_, step)| step.n > 0).collect();
-    let values = measured.iter().flat_map(|(_, step)| [step.p50_us, step.max_us, step.budget_us]);
+    let values = measured
+        .iter()
+        .flat_map(|(_, step)| [step.p50_us, step.max_us, step.budget_us]);
     let Some(scale) = Scale::decades(values) else {
         return html! {};
     };
     let bottom = 8.0 + ROW * measured.len() as f64;
-    let frame = Frame { width: 760.0, height: bottom + 24.0, left: 190.0, right: 740.0, top: 6.0, bottom };
+    let frame = Frame {
+        width: 760.0,
+        height: bottom + 24.0,
+        left: 190.0,
+        right: 740.0,
+        top: 6.0,
+        bottom,
+    };
     let x = |us: f64| at(frame.x(scale.share(us)));
     let content = html! {
         (frame.x_grid(&scale))
-        (frame.x_axis(&scale, micros))
+        (frame.x_axis(&scale, set_micros))
         @for (row, (name, step)) in measured.iter().enumerate() {
             @let y = frame.top + ROW * (row as f64 + 0.55);
             text class="label" x=(at(frame.left - 8.0)) y=(at(y + 4.0)) text-anchor="end" { (name) }
@@ -155,17 +182,33 @@ fn distributions(material: &Material) -> Markup {
     };
     let total: Vec<f64> = material
         .committed()
-        .filter_map(|(_, choice)| STEPS.iter().map(|step| choice.latency_ns.get(*step)).sum::<Option<u64>>())
+        .filter_map(|(_, choice)| {
+            STEPS
+                .iter()
+                .map(|step| choice.latency_ns.get(*step))
+                .sum::<Option<u64>>()
+        })
         .map(|ns| ns as f64 / 1e3)
         .collect();
     let budget = |step: &str| {
         let forks = &material.latency.as_ref()?.forks;
-        forks.iter().find(|report| report.step == step).map(|report| report.budget_us)
+        forks
+            .iter()
+            .find(|report| report.step == step)
+            .map(|report| report.budget_us)
     };
     let panels = [
         ("stamp → shown".to_owned(), total, None),
-        (arrow("pulled>scored"), times("pulled>scored"), budget("pulled>scored")),
-        (arrow("decided>committed"), times("decided>committed"), budget("decided>committed")),
+        (
+            arrow("pulled>scored"),
+            times("pulled>scored"),
+            budget("pulled>scored"),
+        ),
+        (
+            arrow("decided>committed"),
+            times("decided>committed"),
+            budget("decided>committed"),
+        ),
     ];
     html! {
         h3 { "Distribution over committed forks" }
@@ -186,7 +229,14 @@ fn ecdf(name: &str, mut us: Vec<f64>, budget_us: Option<f64>) -> Option<Markup> 
     us.sort_by(f64::total_cmp);
     let scale = Scale::decades(us.iter().copied().chain(budget_us))?;
     let (n, &last) = (us.len() as f64, us.last()?);
-    let frame = Frame { width: 300.0, height: 170.0, left: 34.0, right: 276.0, top: 8.0, bottom: 140.0 };
+    let frame = Frame {
+        width: 320.0,
+        height: 170.0,
+        left: 44.0,
+        right: 296.0,
+        top: 8.0,
+        bottom: 140.0,
+    };
     let y_scale = Scale::Linear { from: 0.0, to: 1.0 };
     let mut below = 0.0;
     let mut stairs = vec![(frame.left, frame.bottom)];
@@ -200,14 +250,18 @@ fn ecdf(name: &str, mut us: Vec<f64>, budget_us: Option<f64>) -> Option<Markup> 
     let content = html! {
         (frame.x_grid(&scale))
         (frame.y_grid(&y_scale, &[0.0, 0.5, 1.0], |share| format!("{:.0} %", 100.0 * share)))
-        (frame.x_axis(&scale, micros))
+        (frame.x_axis(&scale, set_micros))
         polyline class="line ecdf" points=(points(stairs)) {}
         @if let Some(budget) = budget_us {
             @let x = at(frame.x(scale.share(budget)));
             line class="budget" x1=(x) x2=(x) y1=(at(frame.top)) y2=(at(frame.bottom)) {}
         }
     };
-    let title = format!("{name}: {} measurements, the largest {}", us.len(), micros(last));
+    let title = format!(
+        "{name}: {} measurements, the largest {}",
+        us.len(),
+        micros(last)
+    );
     Some(frame.picture(&title, &content))
 }
 
@@ -230,10 +284,17 @@ mod tests {
 
     #[test]
     fn a_budget_without_a_measurement_is_neither_met_nor_missed() {
-        let of = |forks| LatencyReport { forks, streams: Vec::new(), gate_items_dropped: 0 };
+        let of = |forks| LatencyReport {
+            forks,
+            streams: Vec::new(),
+            gate_items_dropped: 0,
+        };
         assert_eq!(missed(&of(vec![step(0, 0.0)])), None);
         assert_eq!(missed(&of(vec![step(3, 900.0)])), Some(Vec::new()));
         let named = missed(&of(vec![step(3, 2_500.0), step(0, 9e9)])).unwrap();
-        assert_eq!(named, ["forks pulled → scored (p99 2.5 ms, budget 1.0 ms, n = 3)"]);
+        assert_eq!(
+            named,
+            ["forks pulled → scored (p99 2.5\u{a0}ms, budget 1\u{a0}ms, n = 3)"]
+        );
     }
 }

@@ -24,18 +24,21 @@ fn choices(material: &Material) -> String {
     if counts.forks == 0 {
         return "No fork was met.".to_owned();
     }
-    let mut rest = vec![format!("the model {}", counts.by_model)];
+    let mut rest = vec![format!("the model chose at {}", counts.by_model)];
     if counts.by_imitator > 0 {
-        rest.push(format!("the imitator {}", counts.by_imitator));
+        rest.push(format!("the imitator at {}", counts.by_imitator));
     }
     if counts.by_nobody > 0 {
-        rest.push(format!("nobody {} (asked again)", counts.by_nobody));
+        rest.push(format!("nobody at {}", counts.by_nobody));
     }
     if counts.unfinished > 0 {
-        rest.push(format!("{} still open when the session ended", counts.unfinished));
+        rest.push(format!(
+            "{} were still open when the session ended",
+            counts.unfinished
+        ));
     }
     format!(
-        "Of {} the person was asked at {} and took {}; {}.",
+        "Of {} the person was asked at {} and chose at {}; {}.",
         count(counts.forks, "fork"),
         counts.asked,
         counts.by_human,
@@ -80,13 +83,16 @@ fn budgets(material: &Material) -> Markup {
             Some(missed) => span class="bad" { "Latency budgets missed: " (missed.join("; ")) "." },
         }
         @if let Some(slowest) = decided_to_committed(material) { " " (slowest) }
+        @if !material.manifest.uncertified.is_empty() { " These times are not certified: see the facts." }
     }
 }
 
 /// The step that the person feels.
 fn decided_to_committed(material: &Material) -> Option<String> {
     let forks = &material.latency.as_ref()?.forks;
-    let step = forks.iter().find(|step| step.step == "decided>committed" && step.n > 0)?;
+    let step = forks
+        .iter()
+        .find(|step| step.step == "decided>committed" && step.n > 0)?;
     Some(format!(
         "From decision to the next token: median {}, p99 {} (n = {}).",
         micros(step.p50_us),
@@ -132,12 +138,18 @@ fn doubts(material: &Material) -> Vec<String> {
 
 /// Forks at which the gate, run again, came to the recorded end; and all that were asked and ended.
 pub(super) fn reruns(material: &Material) -> (usize, usize) {
-    let ended = material
-        .forks
-        .iter()
-        .filter_map(|story| story.choice.as_ref().filter(|choice| choice.outcome.is_some()).map(|choice| (story, choice)));
+    let ended = material.forks.iter().filter_map(|story| {
+        story
+            .choice
+            .as_ref()
+            .filter(|choice| choice.outcome.is_some())
+            .map(|choice| (story, choice))
+    });
     ended.fold((0, 0), |(same, all), (story, choice)| {
-        let agrees = story.rerun.as_ref().is_some_and(|rerun| rerun.agrees(choice));
+        let agrees = story
+            .rerun
+            .as_ref()
+            .is_some_and(|rerun| rerun.agrees(choice));
         (same + usize::from(agrees), all + 1)
     })
 }

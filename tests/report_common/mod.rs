@@ -19,7 +19,7 @@ use razvilka_dsp::units::{LslTime, MonoTime};
 
 /// How the person behaves at a fork.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Answer {
+pub(crate) enum Answer {
     /// Gaze and P300 point to this option.
     Look(usize),
     /// A key is pressed for this option.
@@ -33,11 +33,11 @@ pub enum Answer {
 }
 
 /// A session folder that grows fork by fork.
-pub struct Scene {
-    pub folder: Folder,
-    pub manifest: Manifest,
-    pub truth: Truth,
-    pub text: TextFile,
+pub(crate) struct Scene {
+    pub(crate) folder: Folder,
+    pub(crate) manifest: Manifest,
+    pub(crate) truth: Truth,
+    pub(crate) text: TextFile,
     ledger: LedgerWriter,
     settings: GateSettings,
     next: u64,
@@ -56,16 +56,23 @@ fn mono(seconds: f64) -> MonoTime {
 }
 
 impl Scene {
-    pub fn new(path: &Path) -> Self {
+    pub(crate) fn new(path: &Path) -> Self {
         let folder = Folder::create(path).unwrap();
         let mut manifest = Manifest::begin(
-            vec!["razvilka".into(), "demo".into(), "--seed".into(), "7".into()],
+            vec![
+                "razvilka".into(),
+                "demo".into(),
+                "--seed".into(),
+                "7".into(),
+            ],
             ConfigRecord::new("[session]\nforks = 20\n".into()),
         );
         manifest.seeds.insert("session".into(), 7);
-        for (role, kind, rate_hz, labels) in
-            [("eeg", "EEG", 500.0, vec!["Fz", "Cz", "Pz", "Oz"]), ("gaze", "Gaze", 250.0, vec!["x", "y"]), ("markers", "Markers", 0.0, vec!["marker"])]
-        {
+        for (role, kind, rate_hz, labels) in [
+            ("eeg", "EEG", 500.0, vec!["Fz", "Cz", "Pz", "Oz"]),
+            ("gaze", "Gaze", 250.0, vec!["x", "y"]),
+            ("markers", "Markers", 0.0, vec!["marker"]),
+        ] {
             manifest.streams.push(StreamRecord {
                 role: role.into(),
                 spec: StreamSpec {
@@ -126,12 +133,12 @@ impl Scene {
     }
 
     /// The model writes by itself.
-    pub fn write(&mut self, piece: &str) {
+    pub(crate) fn write(&mut self, piece: &str) {
         self.text.append(piece).unwrap();
     }
 
     /// A fork among `phrases`, with the wish that is to be known.
-    pub fn fork(&mut self, phrases: &[&str], wish: Option<i32>, answer: Answer) -> ForkId {
+    pub(crate) fn fork(&mut self, phrases: &[&str], wish: Option<i32>, answer: Answer) -> ForkId {
         let fork = ForkId(self.next);
         self.next += 1;
         self.now_s += 2.0;
@@ -150,8 +157,12 @@ impl Scene {
         let options = self.options(fork, phrases, &kinds);
         let priors: Vec<f64> = options.iter().map(|option| option.prior).collect();
         let mut gate = Gate::new(self.settings);
-        gate.open(fork, &kinds, &priors, lsl(opened_s), lease).unwrap();
-        let clock = Some(ClockOffset { at_s: opened_s - 1.0, offset_s: 0.0 });
+        gate.open(fork, &kinds, &priors, lsl(opened_s), lease)
+            .unwrap();
+        let clock = Some(ClockOffset {
+            at_s: opened_s - 1.0,
+            offset_s: 0.0,
+        });
         let context = self.text.as_str().to_owned();
         let row = ForkRow {
             fork,
@@ -172,7 +183,11 @@ impl Scene {
             adapter: None,
         };
         self.ledger.fork(&row, &options).unwrap();
-        let (flashes, looks) = if asked { self.answer(&mut gate, fork, lease, answer) } else { (0, 0) };
+        let (flashes, looks) = if asked {
+            self.answer(&mut gate, fork, lease, answer)
+        } else {
+            (0, 0)
+        };
         self.choice(&gate, &row, &options, answer, (flashes, looks));
         fork
     }
@@ -183,7 +198,9 @@ impl Scene {
         (0..)
             .zip(kinds)
             .map(|(item, &kind)| {
-                let branch = (kind == OptionKind::Branch).then(|| phrases.next()).flatten();
+                let branch = (kind == OptionKind::Branch)
+                    .then(|| phrases.next())
+                    .flatten();
                 let prior = if branch.is_some() { share } else { 0.03 };
                 share *= 0.6;
                 OptionRow {
@@ -191,7 +208,10 @@ impl Scene {
                     tile: OptionTile {
                         item,
                         kind,
-                        text: branch.map_or_else(|| format!("{kind:?}").to_lowercase(), |phrase| phrase.trim().to_owned()),
+                        text: branch.map_or_else(
+                            || format!("{kind:?}").to_lowercase(),
+                            |phrase| phrase.trim().to_owned(),
+                        ),
                         x_deg: 6.0 * f64::from(item) - 10.0,
                         y_deg: 4.0,
                         w_deg: 5.0,
@@ -206,7 +226,13 @@ impl Scene {
     }
 
     /// Feeds the gate until it ends, as the engine would, and the ledger with it.
-    fn answer(&mut self, gate: &mut Gate, fork: ForkId, lease: Lease, answer: Answer) -> (u32, u32) {
+    fn answer(
+        &mut self,
+        gate: &mut Gate,
+        fork: ForkId,
+        lease: Lease,
+        answer: Answer,
+    ) -> (u32, u32) {
         let options = gate.posterior().options();
         let (opened_s, mut step, mut flashes, mut looks) = (self.now_s, 0, 0_u32, 0_u32);
         let mut gaze = [0.0; razvilka::fork::MAX_OPTIONS];
@@ -215,29 +241,68 @@ impl Scene {
             let now = lsl(self.now_s);
             let waited_s = self.now_s - opened_s;
             let (input, item) = match answer {
-                Answer::Key(option) if waited_s > 1.2 => {
-                    (GateInput::Evidence { evidence: Evidence::key_press(fork, lease, 1, now, option), now }, Some(option))
-                }
-                Answer::Lost if waited_s > 0.8 => (GateInput::Abort { reason: AbortReason::SourceLost, now }, None),
+                Answer::Key(option) if waited_s > 1.2 => (
+                    GateInput::Evidence {
+                        evidence: Evidence::key_press(fork, lease, 1, now, option),
+                        now,
+                    },
+                    Some(option),
+                ),
+                Answer::Lost if waited_s > 0.8 => (
+                    GateInput::Abort {
+                        reason: AbortReason::SourceLost,
+                        now,
+                    },
+                    None,
+                ),
                 Answer::Nothing if waited_s > 11.9 => {
                     self.now_s = opened_s + 12.0;
-                    (GateInput::Tick { now: lsl(self.now_s) }, None)
+                    (
+                        GateInput::Tick {
+                            now: lsl(self.now_s),
+                        },
+                        None,
+                    )
                 }
                 _ if step % 3 == 2 => {
                     if let Answer::Look(option) = answer {
                         gaze[option] += 0.35 + 0.3 * self.normal();
                     }
                     looks += 1;
-                    (GateInput::Evidence { evidence: Evidence::gaze(fork, lease, step, now, gaze), now }, None)
+                    (
+                        GateInput::Evidence {
+                            evidence: Evidence::gaze(fork, lease, step, now, gaze),
+                            now,
+                        },
+                        None,
+                    )
                 }
                 _ => {
                     let item = flashes as usize % options;
-                    let signal = if answer == Answer::Look(item) { 1.1 } else { -0.25 };
-                    let level = if matches!(answer, Answer::Look(_)) { signal } else { -0.1 };
-                    let spread = if matches!(answer, Answer::Look(_)) { 0.6 } else { 0.15 };
+                    let signal = if answer == Answer::Look(item) {
+                        1.1
+                    } else {
+                        -0.25
+                    };
+                    let level = if matches!(answer, Answer::Look(_)) {
+                        signal
+                    } else {
+                        -0.1
+                    };
+                    let spread = if matches!(answer, Answer::Look(_)) {
+                        0.6
+                    } else {
+                        0.15
+                    };
                     let llr = level + spread * self.normal();
                     flashes += 1;
-                    (GateInput::Evidence { evidence: Evidence::flash(fork, lease, step, now, item, llr), now }, Some(item))
+                    (
+                        GateInput::Evidence {
+                            evidence: Evidence::flash(fork, lease, step, now, item, llr),
+                            now,
+                        },
+                        Some(item),
+                    )
                 }
             };
             let verdict = gate.apply(&input);
@@ -259,12 +324,25 @@ impl Scene {
         }
     }
 
-    fn choice(&mut self, gate: &Gate, row: &ForkRow, options: &[OptionRow], answer: Answer, counts: (u32, u32)) {
+    fn choice(
+        &mut self,
+        gate: &Gate,
+        row: &ForkRow,
+        options: &[OptionRow],
+        answer: Answer,
+        counts: (u32, u32),
+    ) {
         let asked = answer != Answer::NotAsked;
         let (outcome, option, why) = match gate.verdict() {
             _ if !asked => (None, Some(0), Why::NotAsked(ModelReason::BudgetSpent)),
-            Verdict::Committed { option, .. } => (Some(Outcome::Committed), Some(option), Why::Selected),
-            Verdict::Declined { .. } => (Some(Outcome::Declined), Some(0), Why::TimedOut(TimeoutPolicy::LetModelGoOn)),
+            Verdict::Committed { option, .. } => {
+                (Some(Outcome::Committed), Some(option), Why::Selected)
+            }
+            Verdict::Declined { .. } => (
+                Some(Outcome::Declined),
+                Some(0),
+                Why::TimedOut(TimeoutPolicy::LetModelGoOn),
+            ),
             Verdict::Aborted { reason } => (Some(Outcome::Aborted), None, Why::Aborted(reason)),
             verdict => panic!("the gate did not end: {verdict:?}"),
         };
@@ -287,7 +365,12 @@ impl Scene {
             STEPS
                 .iter()
                 .zip([4e6, 3e5, 6e4, 3.5e5, 1.5e5])
-                .map(|(step, typical)| ((*step).to_owned(), (typical * (0.4 * self.normal()).exp()) as u64))
+                .map(|(step, typical)| {
+                    (
+                        (*step).to_owned(),
+                        (typical * (0.4 * self.normal()).exp()) as u64,
+                    )
+                })
                 .collect()
         } else {
             BTreeMap::new()
@@ -325,17 +408,27 @@ impl Scene {
             .unwrap();
     }
 
-    pub fn event(&mut self, kind: EventKind, detail: &str) {
+    pub(crate) fn event(&mut self, kind: EventKind, detail: &str) {
         self.ledger
-            .event(&EventRow { kind, fork: None, at: lsl(self.now_s), mono: mono(self.now_s), detail: detail.into() })
+            .event(&EventRow {
+                kind,
+                fork: None,
+                at: lsl(self.now_s),
+                mono: mono(self.now_s),
+                detail: detail.into(),
+            })
             .unwrap();
     }
 
     /// Writes `latency.json` as an engine would, and ends the session.
-    pub fn end(mut self) -> (PathBuf, Truth) {
+    pub(crate) fn end(mut self) -> (PathBuf, Truth) {
         let step = |name: &str, mut us: Vec<f64>, budget_us: f64| {
             us.sort_by(f64::total_cmp);
-            let at = |q: f64| us.get(((q * us.len() as f64).ceil() as usize).max(1) - 1).copied().unwrap_or(0.0);
+            let at = |q: f64| {
+                us.get(((q * us.len() as f64).ceil() as usize).max(1) - 1)
+                    .copied()
+                    .unwrap_or(0.0)
+            };
             serde_json::json!({
                 "step": name, "n": us.len(), "p50_us": at(0.5), "p99_us": at(0.99), "p999_us": at(0.999), "max_us": at(1.0),
                 "budget_us": budget_us, "misses": us.iter().filter(|us| **us > budget_us).count(),
@@ -345,10 +438,19 @@ impl Scene {
             .iter()
             .zip([20_000.0, 1_000.0, 1_000.0, 1_000.0, 200.0])
             .map(|(name, budget)| {
-                step(name, self.latencies.iter().map(|latency| latency[*name] as f64 / 1e3).collect(), budget)
+                step(
+                    name,
+                    self.latencies
+                        .iter()
+                        .map(|latency| latency[*name] as f64 / 1e3)
+                        .collect(),
+                    budget,
+                )
             })
             .collect();
-        let blocks: Vec<f64> = (0..4_000).map(|_| 45.0 * (0.5 * self.normal()).exp()).collect();
+        let blocks: Vec<f64> = (0..4_000)
+            .map(|_| 45.0 * (0.5 * self.normal()).exp())
+            .collect();
         let latency = serde_json::json!({
             "forks": forks,
             "streams": [{
@@ -357,11 +459,15 @@ impl Scene {
             }],
             "gate_items_dropped": 0,
         });
-        self.folder.write_json(SessionFile::Latency, &latency).unwrap();
+        self.folder
+            .write_json(SessionFile::Latency, &latency)
+            .unwrap();
         self.text.sync().unwrap();
         self.event(EventKind::End, r#"{"ending":"all forks were answered"}"#);
         let head = self.ledger.finish().unwrap();
-        self.manifest.uncertified.push("no real-time priority was granted".into());
+        self.manifest
+            .uncertified
+            .push("no real-time priority was granted".into());
         self.manifest.end(Some(head));
         self.folder.write_manifest(&self.manifest).unwrap();
         (self.folder.path().to_owned(), self.truth)
