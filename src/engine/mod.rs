@@ -5,6 +5,7 @@ pub mod conduct;
 pub mod latency;
 pub mod lines;
 pub mod question;
+pub mod replay;
 pub mod streams;
 
 use crate::decode::DecodeError;
