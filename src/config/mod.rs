@@ -359,8 +359,8 @@ impl Default for RealtimeSection {
     }
 }
 
-/// The validated experiment file: what a session does.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// The validated experiment file: what a session does. The default names no source, so it is no valid plan yet.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
     /// Length and seed.
