@@ -127,9 +127,17 @@ pub enum ReplayError {
     #[error(transparent)]
     Decode(#[from] DecodeError),
     /// A file cannot be read.
-    #[error("{}: {source}", path.display())]
+    #[error("{} cannot be read: {source}", path.display())]
     Read {
         /// The file.
+        path: PathBuf,
+        /// The system's words.
+        source: std::io::Error,
+    },
+    /// The new folder cannot be written.
+    #[error("{} cannot be written: {source}. Free some space, or name a folder elsewhere with --out", path.display())]
+    Write {
+        /// The file or folder.
         path: PathBuf,
         /// The system's words.
         source: std::io::Error,
@@ -370,7 +378,7 @@ impl RecordedSession {
         let head = ledger.finish()?;
         let mut text_file = out.create_text()?;
         let written = text_file.append(&text).and_then(|()| text_file.sync());
-        written.map_err(|source| ReplayError::Read { path: out.file(SessionFile::Text), source })?;
+        written.map_err(|source| ReplayError::Write { path: out.file(SessionFile::Text), source })?;
         let seconds = begun.elapsed().as_secs_f64();
         let report = ReplayReport {
             session: self.manifest.session.clone(),
@@ -440,7 +448,7 @@ impl RecordedSession {
                 json.push(b'\n');
                 std::fs::write(out.path().join(REPORT), json)
             })
-            .map_err(|source| ReplayError::Read { path: out.path().to_owned(), source })?;
+            .map_err(|source| ReplayError::Write { path: out.path().to_owned(), source })?;
         let mut manifest = Manifest::begin(command, self.manifest.config.clone());
         manifest.session.clone_from(&self.manifest.session);
         manifest.models.clone_from(&self.manifest.models);
