@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use razvilka::cli::exit::{Exit, Failure};
 use razvilka::cli::{
-    calibrate, demo, generate, model, report, run, score, signals, simulate, streams,
+    calibrate, demo, generate, model, replay, report, run, score, signals, simulate, streams,
 };
 
 /// At a decisive fork, hand the choice of the next meaning to a person: gaze and P300 over LSL gate a language model
@@ -24,6 +24,7 @@ enum Command {
     Streams(streams::Args),
     Calibrate(calibrate::Args),
     Run(run::Args),
+    Replay(replay::Args),
     Simulate(simulate::Args),
     Score(score::Args),
     Generate(generate::Args),
@@ -48,6 +49,10 @@ fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
         Command::Demo(args) => demo::run(&args, words(), &stop()?),
         Command::Run(args) => run::run(&args, words(), &stop()?),
+        Command::Replay(args) => {
+            let (out, talk) = (&mut std::io::stdout(), &mut std::io::stderr());
+            replay::run(&args, words(), &*stop()?, out, talk)
+        }
         Command::Streams(args) => streams::run(&args).map_err(Failure::from),
         Command::Simulate(args) => simulate::run(&args, &stop()?).map_err(Failure::from),
         Command::Calibrate(args) => calibrate::run(&args, &mut std::io::stderr()).map(|_| ()),

@@ -7,6 +7,7 @@ pub mod generate;
 pub mod model;
 pub mod play;
 pub mod recorded;
+pub mod replay;
 pub mod replay_publish;
 pub mod report;
 pub mod run;

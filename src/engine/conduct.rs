@@ -1194,7 +1194,7 @@ impl KeysEnds {
 }
 
 /// The prior as the gate will cap it.
-fn capped_prior(settings: GateSettings, question: &Question) -> Option<crate::gate::Posterior> {
+pub(super) fn capped_prior(settings: GateSettings, question: &Question) -> Option<crate::gate::Posterior> {
     let mut gate = Gate::new(settings);
     gate.open(
         question.id,
@@ -1207,7 +1207,7 @@ fn capped_prior(settings: GateSettings, question: &Question) -> Option<crate::ga
     Some(gate.arms().prior)
 }
 
-fn option_rows(question: &Question) -> Vec<OptionRow> {
+pub(super) fn option_rows(question: &Question) -> Vec<OptionRow> {
     let mut branches = question.fork.branches.iter();
     question
         .tiles
@@ -1274,7 +1274,7 @@ pub fn tiles_of(
     }
 }
 
-fn why_of(step: &Step) -> Why {
+pub(super) fn why_of(step: &Step) -> Why {
     match *step {
         Step::TakeBranch { why, .. }
         | Step::ModelChooses { why }

@@ -6,6 +6,7 @@ pub mod desk;
 pub mod latency;
 pub mod lines;
 pub mod question;
+pub mod replay;
 pub mod streams;
 
 use crate::decode::DecodeError;
