@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use razvilka::cli::exit::{Exit, Failure};
 use razvilka::cli::{
-    calibrate, demo, generate, model, replay, report, run, score, signals, simulate, streams,
+    calibrate, certify, demo, generate, model, replay, report, run, score, signals, simulate,
+    streams,
 };
 
 /// At a decisive fork, hand the choice of the next meaning to a person: gaze and P300 over LSL gate a language model
@@ -30,6 +31,7 @@ enum Command {
     Generate(generate::Args),
     Model(model::Args),
     Report(report::Args),
+    Certify(certify::Args),
 }
 
 fn main() -> ExitCode {
@@ -60,5 +62,6 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Generate(args) => generate::run(&args),
         Command::Model(args) => model::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Certify(args) => certify::run(&args, &stop()?),
     }
 }

@@ -1,6 +1,7 @@
 //! Commands: what was typed becomes a validated plan, then runs. stdout is data, stderr is talk.
 
 pub mod calibrate;
+pub mod certify;
 pub mod demo;
 pub mod exit;
 pub mod generate;

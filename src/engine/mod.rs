@@ -1,6 +1,7 @@
 //! The engine's control plane: it conducts calibration and session, and replays what was recorded.
 
 pub mod calibrate;
+pub mod certify;
 pub mod conduct;
 pub mod desk;
 pub mod latency;

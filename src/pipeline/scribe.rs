@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, unbounded};
 
-use super::decision::ChoiceCell;
+use super::decision::{ChoiceCell, OnChoice};
 use crate::decode::{
     Cancel, DecodeError, Model, Stats, Step, Thought, Undone, Writer, WriterSettings,
 };
 use crate::fork::{Fork, ForkId};
 use crate::marker::OptionKind;
-use crate::rt;
+use crate::rt::{self, Lent, Wish};
 
 /// What the control plane asks of the decoder.
 #[derive(Debug, Clone)]
@@ -109,6 +109,10 @@ pub struct Stopped {
     pub position: usize,
     /// What the present text's writer did.
     pub stats: Stats,
+    /// Forward passes over all texts.
+    pub forward_steps: u64,
+    /// Commits that came in the middle of a step, which was broken off.
+    pub interrupted: u64,
 }
 
 /// How a fork was taken.
@@ -162,6 +166,7 @@ pub struct Scribe {
     /// From the decoder.
     pub told: Receiver<Told>,
     cancel: Cancel,
+    lent: Arc<Lent>,
     decoder: Thread,
     thread: Option<JoinHandle<Stopped>>,
 }
@@ -182,9 +187,12 @@ impl Scribe {
         let (asks, heard) = unbounded();
         let (tell, told) = unbounded();
         let thread_cancel = cancel.clone();
+        let lent = Arc::new(Lent::default());
+        let thread_lent = Arc::clone(&lent);
         let thread = std::thread::Builder::new()
             .name("decoder".into())
             .spawn(move || {
+                let _borrower = thread_lent.borrower();
                 let mut writing = Writing {
                     texts,
                     number: 0,
@@ -197,14 +205,21 @@ impl Scribe {
                     pace: Duration::from_secs_f64(1.0 / pace_tokens_per_s),
                     open: None,
                     paused: true,
+                    lent: &thread_lent,
+                    broken_off: false,
+                    interrupted: 0,
+                    forward_steps: 0,
                 };
                 if let Err(error) = writing.until_closed() {
                     let _ = writing.tell.send(Told::Failed(error.to_string()));
                 }
+                let stats = writing.writer.stats();
                 Stopped {
                     text_number: writing.number,
                     position: writing.writer.position(),
-                    stats: writing.writer.stats(),
+                    forward_steps: writing.forward_steps + stats.forward_steps,
+                    stats,
+                    interrupted: writing.interrupted,
                 }
             })?;
         let decoder = thread.thread().clone();
@@ -212,6 +227,7 @@ impl Scribe {
             asks,
             told,
             cancel,
+            lent,
             decoder,
             thread: Some(thread),
         })
@@ -221,6 +237,19 @@ impl Scribe {
     #[must_use]
     pub fn thread(&self) -> Thread {
         self.decoder.clone()
+    }
+
+    /// What the gate does the moment it has chosen: breaks off the decoder's step, lends it priority for the commit if
+    /// `wish` asks for any, and wakes it.
+    pub fn on_choice(&self, wish: Wish) -> impl OnChoice + use<> {
+        let (cancel, lent, thread) = (self.cancel.clone(), Arc::clone(&self.lent), self.thread());
+        move || {
+            cancel.request();
+            if wish.priority > 0 {
+                lent.lend();
+            }
+            thread.unpark();
+        }
     }
 
     /// Asks the decoder for something and wakes it.
@@ -251,7 +280,7 @@ struct Open {
     thought_out: bool,
 }
 
-struct Writing {
+struct Writing<'a> {
     texts: Texts,
     number: u64,
     writer: Writer,
@@ -264,6 +293,12 @@ struct Writing {
     pace: Duration,
     open: Option<Open>,
     paused: bool,
+    lent: &'a Lent,
+    /// Whether the latest step was broken off.
+    broken_off: bool,
+    interrupted: u64,
+    /// Of the texts that are over.
+    forward_steps: u64,
 }
 
 /// Why the decoder's thread could not be started.
@@ -280,12 +315,13 @@ pub enum ScribeError {
 /// How long the decoder sleeps when a fork is thought out; the gate wakes it earlier.
 const NAP: Duration = Duration::from_millis(20);
 
-impl Writing {
+impl Writing<'_> {
     fn until_closed(&mut self) -> Result<(), DecodeError> {
         loop {
             self.cancel.clear();
             // The choice first: it may have come before the reset.
             self.take_choice()?;
+            self.lent.give_back();
             loop {
                 match self.heard.try_recv() {
                     Ok(ask) => self.take(ask)?,
@@ -323,6 +359,7 @@ impl Writing {
             }
             Step::Fork(fork) => self.offer(fork),
             Step::End(_) => {
+                self.forward_steps += self.writer.stats().forward_steps;
                 self.number += 1;
                 self.writer = self.texts.begin(self.number)?;
                 self.prompt_bytes = self.writer.text().len();
@@ -341,13 +378,16 @@ impl Writing {
         if open.thought_out {
             std::thread::park_timeout(NAP);
         } else {
-            open.thought_out = self.writer.think(&self.cancel)? == Thought::Ready;
+            let thought = self.writer.think(&self.cancel)?;
+            open.thought_out = thought == Thought::Ready;
+            self.broken_off = thought == Thought::Cancelled;
         }
         Ok(())
     }
 
     /// Follows the gate's choice, if it has made one for the open fork.
     fn take_choice(&mut self) -> Result<(), DecodeError> {
+        let broken_off = std::mem::take(&mut self.broken_off);
         let Some(open) = &self.open else {
             return Ok(());
         };
@@ -360,6 +400,7 @@ impl Writing {
                 let commit = self.writer.commit(fork, option)?;
                 let committed_ns = rt::now().as_nanos();
                 self.open = None;
+                self.interrupted += u64::from(broken_off);
                 self.say(Told::Taken {
                     fork,
                     how: Taken::Branch(option),
