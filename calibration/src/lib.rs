@@ -40,4 +40,4 @@ pub use metrics::{
 pub use profile::{
     EegCalibration, EegMetrics, FORMAT, KIND, Montage, Overwrite, Profile, Provenance, SourceFile,
 };
-pub use session::{CalibrationInput, EegInput, EegReport, Erp, Fitted, ReportInput, fit_session};
+pub use session::{CalibrationInput, EegInput, EegReport, Erp, Fitted, ReportInput, fit_session, may_be_fitted_on};

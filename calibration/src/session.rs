@@ -1,7 +1,8 @@
 //! One calibration from beginning to end: epochs and looks in, profile and the report's material out.
 
 use razvilka_dsp::eeg::EegSpec;
-use razvilka_dsp::epoch::EpochShape;
+use razvilka_dsp::epoch::{EpochShape, EpochStatus, Rejection};
+use razvilka_dsp::mask::ChannelMask;
 
 use crate::crossval::out_of_fold;
 use crate::density::{fit_score_density, posterior};
@@ -83,6 +84,32 @@ pub struct Erp {
     pub other_se: Vec<f64>,
 }
 
+/// An epoch that swings beyond this multiple of the peak-to-peak limit is not even fitted on.
+const FIT_SWING_MAX: f64 = 3.0;
+
+/// Whether an epoch that has ended may be fitted on: a clean one, or one that was rejected for its peak-to-peak swing alone
+/// and whose features (`[channel][bin]`, microvolts) swing no more than three times the limit in the channels used.
+///
+/// Blinks and a restless electrode are thus known to the covariance, and the scores learn to ignore them; as evidence
+/// such an epoch stays rejected. Electrode pops of millivolts would drown everything else and stay out.
+#[must_use]
+pub fn may_be_fitted_on(path: &EegSpec, used: &ChannelMask, status: EpochStatus, features: &[f64]) -> bool {
+    match status {
+        EpochStatus::Clean => true,
+        EpochStatus::Rejected(Rejection::PeakToPeak) => {
+            let limit_uv = FIT_SWING_MAX * path.epoch.peak_to_peak.get();
+            let bins = (features.len() / path.channels.max(1)).max(1);
+            let mut rows = features.chunks_exact(bins).enumerate();
+            rows.all(|(channel, row)| {
+                let low = row.iter().copied().fold(f64::INFINITY, f64::min);
+                let high = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                !used.contains(channel) || high - low <= limit_uv
+            })
+        }
+        EpochStatus::Rejected(_) => false,
+    }
+}
+
 /// Fits a whole calibration session.
 ///
 /// # Errors
@@ -121,27 +148,29 @@ fn fit_eeg(input: &EegInput) -> Result<(EegCalibration, EegReport)> {
 
     let labels = epochs.labels();
     let held_out = out_of_fold(epochs, input.path.epoch.length.get())?;
-    let auc = auc(&held_out.scores, &labels)?;
     let base_rate = epochs.targets() as f64 / epochs.len() as f64;
     let llrs = held_out_llrs(&held_out, &labels)?;
+    let mut metrics = EegMetrics {
+        epochs: epochs.len(),
+        targets: epochs.targets(),
+        runs: epochs.info().chunk_by(|a, b| a.run == b.run).count(),
+        folds: held_out.folds,
+        auc: auc(&held_out.scores, &labels)?,
+        ece: 0.0,
+        brier: 0.0,
+        log_loss: 0.0,
+        base_log_loss: log_loss(&vec![base_rate; labels.len()], &labels)?,
+    };
     // Scores that cannot be told from chance must not move the gate, however the densities came out.
-    let reliability = if auc.ci_low > 0.5 {
+    let reliability = if metrics.above_chance() {
         fit_reliability(&llrs, &labels, base_rate)?
     } else {
         0.0
     };
     let p_target: Vec<f64> = llrs.iter().map(|&llr| posterior(llr, base_rate, reliability)).collect();
-    let metrics = EegMetrics {
-        epochs: epochs.len(),
-        targets: epochs.targets(),
-        runs: epochs.info().chunk_by(|a, b| a.run == b.run).count(),
-        folds: held_out.folds,
-        auc,
-        ece: expected_calibration_error(&reliability_diagram(&p_target, &labels)?),
-        brier: brier(&p_target, &labels)?,
-        log_loss: log_loss(&p_target, &labels)?,
-        base_log_loss: log_loss(&vec![base_rate; labels.len()], &labels)?,
-    };
+    metrics.ece = expected_calibration_error(&reliability_diagram(&p_target, &labels)?);
+    metrics.brier = brier(&p_target, &labels)?;
+    metrics.log_loss = log_loss(&p_target, &labels)?;
     let calibration = EegCalibration {
         labels: input.labels.clone(),
         path: input.path,

@@ -128,7 +128,7 @@ fn fitted(response_uv: f64) -> Fitted {
 fn a_profile_survives_the_disk_to_the_last_bit() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("profile.json");
-    let profile = fitted(3.0).profile;
+    let profile = fitted(4.0).profile;
     profile.save(&file, Overwrite::Refuse).unwrap();
     assert_eq!(Profile::load(&file).unwrap(), profile);
     assert_eq!(Profile::load(&file).unwrap().to_json().unwrap(), fs::read_to_string(&file).unwrap());
@@ -142,7 +142,7 @@ fn only_its_owner_may_read_a_profile() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("profile.json");
-    fitted(3.0).profile.save(&file, Overwrite::Refuse).unwrap();
+    fitted(4.0).profile.save(&file, Overwrite::Refuse).unwrap();
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
 }
 
@@ -151,7 +151,7 @@ fn an_existing_file_is_replaced_only_when_that_was_said() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("profile.json");
     fs::write(&file, "mine").unwrap();
-    let profile = fitted(3.0).profile;
+    let profile = fitted(4.0).profile;
     let refused = profile.save(&file, Overwrite::Refuse).unwrap_err();
     assert!(matches!(refused, CalibrationError::Exists { .. }));
     assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
@@ -162,7 +162,7 @@ fn an_existing_file_is_replaced_only_when_that_was_said() {
 #[test]
 fn a_folder_that_is_not_there_is_named() {
     let file = Path::new("no/such/folder/profile.json");
-    let error = fitted(3.0).profile.save(file, Overwrite::Replace).unwrap_err();
+    let error = fitted(4.0).profile.save(file, Overwrite::Replace).unwrap_err();
     assert!(error.to_string().contains("no/such/folder/profile.json cannot be written"), "{error}");
 }
 
@@ -170,7 +170,7 @@ fn a_folder_that_is_not_there_is_named() {
 fn a_re_formatted_profile_is_the_same_and_a_changed_digit_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("profile.json");
-    let profile = fitted(3.0).profile;
+    let profile = fitted(4.0).profile;
     let value: serde_json::Value = serde_json::from_str(&profile.to_json().unwrap()).unwrap();
     fs::write(&file, serde_json::to_string_pretty(&value).unwrap()).unwrap();
     assert_eq!(Profile::load(&file).unwrap(), profile);
@@ -192,7 +192,7 @@ fn foreign_newer_truncated_and_missing_files_are_told_apart() {
     assert!(matches!(load(b"{\"kind\":\"something else\"}"), CalibrationError::Foreign { .. }));
     assert!(matches!(load(b"[]"), CalibrationError::Foreign { .. }));
     assert!(matches!(load(&[0xff, 0xfe, 0x00]), CalibrationError::Foreign { .. }));
-    let whole = fitted(3.0).profile.to_json().unwrap();
+    let whole = fitted(4.0).profile.to_json().unwrap();
     let newer = whole.replacen("\"format\":1", "\"format\":2", 1);
     assert!(matches!(load(newer.as_bytes()), CalibrationError::Newer { found: 2, .. }));
     assert!(matches!(load(&whole.as_bytes()[..whole.len() / 2]), CalibrationError::Foreign { .. }));
@@ -204,7 +204,7 @@ fn foreign_newer_truncated_and_missing_files_are_told_apart() {
 
 #[test]
 fn another_montage_is_refused_and_both_are_named() {
-    let montage = fitted(3.0).profile.eeg.unwrap().montage();
+    let montage = fitted(4.0).profile.eeg.unwrap().montage();
     montage.check(&montage).unwrap();
     let mut other = Montage {
         labels: labels(),
@@ -220,11 +220,11 @@ fn another_montage_is_refused_and_both_are_named() {
 
 #[test]
 fn a_clear_response_is_found_and_its_probabilities_come_true_on_new_epochs() {
-    let profile = fitted(3.0).profile;
+    let profile = fitted(4.0).profile;
     let eeg = profile.eeg.unwrap();
     assert!(eeg.metrics.auc.value > 0.85, "{:?}", eeg.metrics);
     assert!(eeg.metrics.ece < 0.06, "{:?}", eeg.metrics);
-    let fresh = epochs(99, 3.0, 3000);
+    let fresh = epochs(99, 4.0, 3000);
     let p: Vec<f64> = (0..fresh.len()).map(|row| eeg.p_target(eeg.lda.score(fresh.row(row)))).collect();
     let bins = razvilka_calibration::reliability_diagram(&p, &fresh.labels()).unwrap();
     let ece = razvilka_calibration::expected_calibration_error(&bins);
@@ -255,9 +255,9 @@ fn where_there_is_no_response_the_evidence_is_switched_off() {
 
 #[test]
 fn probabilities_stay_true_when_a_channel_is_masked() {
-    let eeg = fitted(3.0).profile.eeg.unwrap();
+    let eeg = fitted(4.0).profile.eeg.unwrap();
     let (scorer, density) = eeg.restrict(&[false, true, true, true]).unwrap();
-    let fresh = epochs(98, 3.0, 3000);
+    let fresh = epochs(98, 4.0, 3000);
     let p: Vec<f64> = (0..fresh.len())
         .map(|row| {
             let llr = density.llr(scorer.score(fresh.row(row)).unwrap()).unwrap();
@@ -343,7 +343,7 @@ fn looking_elsewhere_lowers_what_gaze_may_say() {
     let mut points = gaze_points(9, 0.3, true);
     for point in &mut points {
         let away = tracker(-point.x_deg, -point.y_deg);
-        for sample in point.samples.iter_mut().skip(200) {
+        for sample in point.samples.iter_mut().skip(240) {
             (sample.x, sample.y) = away;
         }
     }
@@ -354,7 +354,7 @@ fn looking_elsewhere_lowers_what_gaze_may_say() {
 
 #[test]
 fn the_report_stands_alone_and_shows_text_as_text() {
-    let fitted = fitted(3.0);
+    let fitted = fitted(4.0);
     let page = render(&fitted.profile, &fitted.report).unwrap();
     assert!(page.starts_with("<!doctype html>\n<html lang=\"en\">"));
     for foreign in ["<script", "<link", "@import", "url(", "src=\"", "href=\""] {
@@ -371,7 +371,7 @@ fn the_report_stands_alone_and_shows_text_as_text() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_ratio_never_falls_and_never_leaves_what_the_counts_support(

@@ -9,7 +9,7 @@ use clap::Args as ClapArgs;
 use razvilka_calibration::report::{grade_eeg, grade_gaze, save_report};
 use razvilka_calibration::{
     CalibrationError, CalibrationInput, EegInput, EpochInfo, Epochs, Fitted, GazePoint, Montage, Overwrite, Profile, Provenance,
-    SourceFile, fit_session,
+    SourceFile, fit_session, may_be_fitted_on,
 };
 use razvilka_dsp::eeg::{BandSpec, EegSpec};
 use razvilka_dsp::mask::ChannelMask;
@@ -17,7 +17,7 @@ use razvilka_dsp::units::{Hertz, Seconds};
 use sha2::{Digest, Sha256};
 
 use super::exit::{Exit, Failure};
-use super::recorded::{Flash, Passed, Recorded, Streams};
+use super::recorded::{Flash, Passed, Recorded, ScoredEpoch, Streams};
 use crate::recording::RecordedStream;
 
 /// File names in the output folder.
@@ -222,7 +222,7 @@ fn good_channels(channels: usize, passed: &[Passed]) -> ChannelMask {
     if good.is_empty() { ChannelMask::all(channels) } else { good }
 }
 
-/// Clean epochs with known truth, runs numbered through all recordings; and how many flashes were left out.
+/// Epochs with known truth that may be fitted on, runs numbered through all recordings; and how many flashes were left out.
 fn labelled_epochs(
     spec: &EegSpec,
     good: ChannelMask,
@@ -236,7 +236,8 @@ fn labelled_epochs(
     let mut run_before = None;
     let mut run = 0;
     for (file, (flashes, passed)) in flashes.iter().zip(passed).enumerate() {
-        for epoch in passed.epochs.iter().filter(|epoch| epoch.status.is_clean()) {
+        let fit = |epoch: &&ScoredEpoch| may_be_fitted_on(spec, &good, epoch.status, &epoch.features);
+        for epoch in passed.epochs.iter().filter(fit) {
             // Ids were given as indices into these flashes.
             let Some(flash) = flashes.get(epoch.flash) else {
                 continue;

@@ -19,9 +19,10 @@ use crate::engine::conduct::{Played, Setting, conduct};
 use crate::engine::streams::{Streams, marker_outlet};
 use crate::engine::{EngineError, lines};
 use crate::pipeline::presenter::MarkerStream;
+use crate::report;
 use crate::rt;
 use crate::session::{
-    ConfigRecord, Folder, Ledger, Manifest, ModelRecord, SessionFile, StreamRecord, Summary, Truth,
+    ConfigRecord, Folder, Manifest, ModelRecord, SessionFile, StreamRecord, Summary, Truth,
     sha256_file,
 };
 use crate::source::StreamSpec;
@@ -168,16 +169,11 @@ pub fn conclude(left: &Left, truth: Option<&Path>) -> Result<Summary, Failure> {
         .map(Truth::read)
         .transpose()
         .map_err(|error| failed(anyhow::Error::new(error)))?;
-    let ledger = Ledger::open_read_only(&left.folder.file(SessionFile::Ledger))
-        .map_err(|error| failed(anyhow::Error::new(error)))?;
-    let summary = Summary::of_ledger(&ledger, truth.as_ref())
-        .map_err(|error| failed(anyhow::Error::new(error)))?;
+    let written = report::write(left.folder.path(), truth.as_ref()).map_err(|error| failed(anyhow::Error::new(error)))?;
     left.folder
-        .write_json(SessionFile::Summary, &summary)
+        .write_json(SessionFile::Summary, &written.summary)
         .map_err(|error| failed(anyhow::Error::new(error)))?;
-    crate::report::write(left.folder.path(), truth.as_ref())
-        .map_err(|error| failed(anyhow::Error::new(error)))?;
-    Ok(summary)
+    Ok(written.summary)
 }
 
 /// How the program ends after this session.

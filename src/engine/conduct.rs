@@ -18,6 +18,7 @@ use ringbuf::traits::{Consumer, Producer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
 
 use super::EngineError;
+use super::desk::{Desk, Entry};
 use super::latency::{LatencyReport, StreamLatency};
 use super::lines;
 use super::question::{Done, Question, priors};
@@ -25,7 +26,7 @@ use super::streams::Streams;
 use crate::choice::{Ask as AskAt, Decision, FlashSequence, Protocol, Step, Why};
 use crate::config::Plan;
 use crate::decode::{Cancel, Model};
-use crate::fork::{Chooser, Fork, ForkId, MAX_OPTIONS, options_of};
+use crate::fork::{Chooser, Fork, ForkId, ForkOrigin, MAX_OPTIONS, options_of};
 use crate::gate::{AbortReason, Evidence, Gate, GateSettings, Lease};
 use crate::marker::{Event, Key, OptionKind, OptionTile};
 use crate::pipeline::decision::{
@@ -41,7 +42,7 @@ use crate::recording::{Capacity, OffsetTap, Recorder, RecordingSummary};
 use crate::rt::{self, Granted, Wish};
 use crate::session::{
     ChainHead, EventKind, EventRow, Folder, ForkRow, LedgerWriter, OptionRow, SessionFile,
-    SessionRow, TextFile, sha256_hex,
+    SessionRow, sha256_hex,
 };
 use crate::source::{ClockOffset, MarkerSource, StreamSpec};
 use crate::view::layout;
@@ -160,8 +161,7 @@ struct Conductor<'a> {
     scribe: Scribe,
     presenter: Presenter,
     recorder: Recorder,
-    ledger: LedgerWriter,
-    text_file: TextFile,
+    desk: Desk,
     eeg: Option<EegEnds>,
     gaze: Option<GazeEnds>,
     keys: Option<KeysEnds>,
@@ -180,6 +180,8 @@ struct Conductor<'a> {
     position: usize,
     tokens_written: u64,
     undoable: usize,
+    /// The next fork is one that was taken back: the person is asked again, whatever the budget says.
+    taken_back: bool,
     answered: u32,
     begun: Instant,
     looked_after: Instant,
@@ -345,8 +347,7 @@ impl<'a> Conductor<'a> {
             scribe,
             presenter,
             recorder,
-            ledger,
-            text_file,
+            desk: Desk::start(ledger, text_file)?,
             eeg: eeg_ends,
             gaze: gaze_ends,
             keys,
@@ -364,6 +365,7 @@ impl<'a> Conductor<'a> {
             position: 0,
             tokens_written: 0,
             undoable: 0,
+            taken_back: false,
             answered: 0,
             begun: now,
             looked_after: now,
@@ -458,12 +460,15 @@ impl<'a> Conductor<'a> {
             Told::Refused { asked } => self.note(&format!("{asked} cannot be followed here")),
             Told::Called {
                 words_back,
+                text_number,
                 position,
                 text,
             } => {
                 self.position = position;
                 self.replace(&text);
-                let detail = serde_json::json!({ "call": { "words_back": words_back, "position": position } });
+                let detail = serde_json::json!({
+                    "call": { "words_back": words_back, "text": text_number, "position": position },
+                });
                 self.event(EventKind::Operator, detail.to_string());
             }
             Told::NextText => {
@@ -501,6 +506,7 @@ impl<'a> Conductor<'a> {
             self.count(position);
             if replaced {
                 self.undoable = self.undoable.saturating_sub(1);
+                self.taken_back = true;
                 self.replace(&text);
                 let detail = serde_json::json!({ "undo": { "position": position } });
                 self.event(EventKind::Operator, detail.to_string());
@@ -522,14 +528,15 @@ impl<'a> Conductor<'a> {
             ),
         };
         self.show_answer(&question, item, chooser, &step);
-        if replaced {
+        let shown = if replaced {
             self.undoable = self.undoable.saturating_sub(1);
-            self.replace(&text);
+            self.taken_back = true;
+            self.replace(&text)
         } else {
             self.undoable += 1;
-            self.write(&text);
-        }
-        trace.mark(Place::Shown, rt::now().as_nanos());
+            self.write(&text)
+        };
+        trace.mark(Place::Shown, shown.as_nanos());
         if question.committed_option().is_some() {
             self.book.note(&trace);
             self.answered += 1;
@@ -574,8 +581,7 @@ impl<'a> Conductor<'a> {
     fn write_choice(&mut self, question: &Question, done: &Done) {
         let flashes = u64::from(question.evidence_counts().0);
         let row = question.choice_row(done, rt::mono_of, &self.model_sha256, flashes);
-        let written = self.ledger.choice(&row);
-        self.kept(written);
+        self.desk.hand_in(Entry::Choice(Box::new(row)));
     }
 
     fn show_answer(
@@ -619,7 +625,7 @@ impl<'a> Conductor<'a> {
     fn ask(&mut self, fork: Fork, attempt: u32) {
         self.count(fork.position);
         let decision = self.protocol.decide(&AskAt {
-            origin: fork.origin,
+            origin: if std::mem::take(&mut self.taken_back) { ForkOrigin::Called } else { fork.origin },
             tokens_written: self.tokens_written,
             attempt,
             person_present: self.person_present(),
@@ -654,8 +660,7 @@ impl<'a> Conductor<'a> {
             adapter: None,
         };
         let options = option_rows(&question);
-        let written = self.ledger.fork(&row, &options);
-        self.kept(written);
+        self.desk.hand_in(Entry::Fork(Box::new(row), options));
         match decision {
             Decision::Ask(_) => self.open(question, eeg_clock, gaze_clock),
             Decision::LetModel(reason) => {
@@ -776,8 +781,7 @@ impl<'a> Conductor<'a> {
             return;
         };
         if let Some(row) = question.take(record) {
-            let written = self.ledger.evidence(&row);
-            self.kept(written);
+            self.desk.hand_in(Entry::Evidence(Box::new(row)));
         }
         if record.verdict.is_terminal()
             && let Some(question) = self.question.take()
@@ -948,8 +952,10 @@ impl<'a> Conductor<'a> {
             self.event(EventKind::Source, format!("the {name} stream was lost"));
             self.fail(EngineError::Lost { name });
         }
-        let flushed = self.ledger.flush();
-        self.kept(flushed);
+        let faults: Vec<_> = self.desk.faults().collect();
+        for fault in faults {
+            self.warn(fault);
+        }
     }
 
     /// A channel has gone bad or good since the last fork: the scorer of the remaining ones takes over.
@@ -988,33 +994,31 @@ impl<'a> Conductor<'a> {
 
     // --- text ------------------------------------------------------------------------------------------------------
 
-    fn write(&mut self, piece: &str) {
+    /// Adds text; gives the moment when it was handed to the view.
+    fn write(&mut self, piece: &str) -> MonoTime {
         self.text.push_str(piece);
-        self.say_text(piece);
+        self.say_text(piece)
     }
 
-    fn say_text(&mut self, piece: &str) {
+    fn say_text(&mut self, piece: &str) -> MonoTime {
         let shown = self.view.text(piece);
+        let at = rt::now();
         self.seen(shown);
-        self.presenter.ask(presenter::Ask::Say(Event::Text {
-            piece: piece.to_owned(),
-            replace: false,
-        }));
-        let written = self.text_file.append(piece);
-        self.text_kept(written);
+        self.presenter.ask(presenter::Ask::Say(Event::Text { piece: piece.to_owned(), replace: false }));
+        self.desk.hand_in(Entry::Text(piece.to_owned()));
+        at
     }
 
-    fn replace(&mut self, text: &str) {
+    /// Replaces the present text; gives the moment when it was handed to the view.
+    fn replace(&mut self, text: &str) -> MonoTime {
         self.text = text.to_owned();
         let whole = format!("{}{}", self.past_text, self.text);
         let shown = self.view.replaced(&whole);
+        let at = rt::now();
         self.seen(shown);
-        self.presenter.ask(presenter::Ask::Say(Event::Text {
-            piece: whole.clone(),
-            replace: true,
-        }));
-        let written = self.text_file.replace(&whole);
-        self.text_kept(written);
+        self.presenter.ask(presenter::Ask::Say(Event::Text { piece: whole.clone(), replace: true }));
+        self.desk.hand_in(Entry::Replace(whole));
+        at
     }
 
     // --- faults ----------------------------------------------------------------------------------------------------
@@ -1031,19 +1035,7 @@ impl<'a> Conductor<'a> {
         }
     }
 
-    /// A ledger that cannot be written to leaves the session running, and its record incomplete.
-    fn kept(&mut self, written: Result<(), crate::session::LedgerError>) {
-        if let Err(error) = written {
-            self.warn(format!("the ledger failed: {error}"));
-        }
-    }
-
-    fn text_kept(&mut self, written: std::io::Result<()>) {
-        if let Err(error) = written {
-            self.warn(format!("the text could not be written: {error}"));
-        }
-    }
-
+    /// A ledger or a text that cannot be written leaves the session running, and its record incomplete.
     fn warn(&mut self, warning: String) {
         if !self.warned.contains(&warning) {
             eprintln!("razvilka: {warning}");
@@ -1054,14 +1046,13 @@ impl<'a> Conductor<'a> {
     fn event(&mut self, kind: EventKind, detail: String) {
         let mono = rt::now();
         let fork = self.question.as_ref().map(|question| question.id);
-        let written = self.ledger.event(&EventRow {
+        self.desk.hand_in(Entry::Event(EventRow {
             kind,
             fork,
             at: rt::lsl_of(mono),
             mono,
             detail,
-        });
-        self.kept(written);
+        }));
     }
 
     fn fail(&mut self, error: EngineError) {
@@ -1086,6 +1077,11 @@ impl<'a> Conductor<'a> {
             Ending::Failed => "a fault ended it",
         };
         let stopped = self.scribe.stop();
+        // What the decoder wrote before it stopped belongs to the text and the ledger; nobody is asked any more.
+        let told = self.scribe.told.clone();
+        for told in told.try_iter().filter(|told| !matches!(told, Told::Fork(_))) {
+            self.told(told);
+        }
         if let Some(stopped) = &stopped {
             let detail = serde_json::json!({
                 "ending": words, "text": stopped.text_number, "position": stopped.position,
@@ -1098,10 +1094,7 @@ impl<'a> Conductor<'a> {
                 mono,
                 detail: detail.to_string(),
             };
-            let written = self.ledger.event(&row);
-            if let Err(error) = written {
-                self.warned.push(format!("the ledger failed: {error}"));
-            }
+            self.desk.hand_in(Entry::Event(row));
         }
         self.presenter.ask(presenter::Ask::Say(Event::SessionEnd));
         let shown = self
@@ -1147,11 +1140,8 @@ impl<'a> Conductor<'a> {
             granted.push(gate);
         }
         let recording = self.recorder.finish(FINISH);
-        let synced = self.text_file.sync();
-        if let Err(error) = synced {
-            eprintln!("razvilka: the text could not be written: {error}");
-        }
-        let ledger = self.ledger.finish()?;
+        let (ledger, faults) = self.desk.close()?;
+        self.warned.extend(faults);
         Ok(Played {
             latency: LatencyReport {
                 forks: self.book.report(),
@@ -1204,7 +1194,7 @@ impl KeysEnds {
 }
 
 /// The prior as the gate will cap it.
-fn capped_prior(settings: GateSettings, question: &Question) -> Option<crate::gate::Posterior> {
+pub(super) fn capped_prior(settings: GateSettings, question: &Question) -> Option<crate::gate::Posterior> {
     let mut gate = Gate::new(settings);
     gate.open(
         question.id,
@@ -1217,7 +1207,7 @@ fn capped_prior(settings: GateSettings, question: &Question) -> Option<crate::ga
     Some(gate.arms().prior)
 }
 
-fn option_rows(question: &Question) -> Vec<OptionRow> {
+pub(super) fn option_rows(question: &Question) -> Vec<OptionRow> {
     let mut branches = question.fork.branches.iter();
     question
         .tiles
@@ -1284,7 +1274,7 @@ pub fn tiles_of(
     }
 }
 
-fn why_of(step: &Step) -> Why {
+pub(super) fn why_of(step: &Step) -> Why {
     match *step {
         Step::TakeBranch { why, .. }
         | Step::ModelChooses { why }

@@ -3,9 +3,11 @@
 pub mod calibrate;
 pub mod certify;
 pub mod conduct;
+pub mod desk;
 pub mod latency;
 pub mod lines;
 pub mod question;
+pub mod replay;
 pub mod streams;
 
 use crate::decode::DecodeError;

@@ -396,8 +396,8 @@ impl<C: OnChoice> Deciding<C> {
             now: rt::lsl_now(),
         };
         let verdict = self.gate.apply(&input);
-        if !before {
-            return; // late, or of another fork: the gate has counted it
+        if !before || self.fork != Some(item.evidence.fork) {
+            return; // late, or of another fork: the gate has counted it, and it changes nothing
         }
         let mut trace = item.trace;
         let decided = rt::now().as_nanos();

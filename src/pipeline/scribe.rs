@@ -5,7 +5,7 @@
 //! call for a fork) comes as an [`Ask`] from the control plane.
 
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, unbounded};
@@ -87,6 +87,8 @@ pub enum Told {
     Called {
         /// Words back.
         words_back: u32,
+        /// Number of the text, from 0.
+        text_number: u64,
         /// Tokens of text before the call.
         position: usize,
         /// The whole text after it.
@@ -165,7 +167,8 @@ pub struct Scribe {
     pub told: Receiver<Told>,
     cancel: Cancel,
     lent: Arc<Lent>,
-    thread: JoinHandle<Stopped>,
+    decoder: Thread,
+    thread: Option<JoinHandle<Stopped>>,
 }
 
 impl Scribe {
@@ -180,6 +183,7 @@ impl Scribe {
         pace_tokens_per_s: f64,
     ) -> Result<Self, ScribeError> {
         let writer = texts.begin(0)?;
+        let prompt_bytes = writer.text().len();
         let (asks, heard) = unbounded();
         let (tell, told) = unbounded();
         let thread_cancel = cancel.clone();
@@ -193,6 +197,7 @@ impl Scribe {
                     texts,
                     number: 0,
                     writer,
+                    prompt_bytes,
                     choice,
                     cancel: thread_cancel,
                     heard,
@@ -217,19 +222,21 @@ impl Scribe {
                     interrupted: writing.interrupted,
                 }
             })?;
+        let decoder = thread.thread().clone();
         Ok(Self {
             asks,
             told,
             cancel,
             lent,
-            thread,
+            decoder,
+            thread: Some(thread),
         })
     }
 
     /// The thread's handle, to be woken by the gate.
     #[must_use]
-    pub fn thread(&self) -> std::thread::Thread {
-        self.thread.thread().clone()
+    pub fn thread(&self) -> Thread {
+        self.decoder.clone()
     }
 
     /// What the gate does the moment it has chosen: breaks off the decoder's step, lends it priority for the commit if
@@ -250,22 +257,18 @@ impl Scribe {
         // A decoder that has failed has said so; what is asked of it then is moot.
         let _ = self.asks.send(ask);
         self.cancel.request();
-        self.thread.thread().unpark();
+        self.decoder.unpark();
     }
 
-    /// Stops the thread and says where it stood; `None` when it panicked.
+    /// Stops the thread once it has done what it was asked for, and says where it stood; `None` when it panicked or was
+    /// stopped before. What it said last waits in `told`.
     #[must_use]
-    pub fn stop(self) -> Option<Stopped> {
-        let Self {
-            asks,
-            cancel,
-            thread,
-            ..
-        } = self;
-        drop(asks);
-        cancel.request();
-        thread.thread().unpark();
-        thread.join().ok()
+    pub fn stop(&mut self) -> Option<Stopped> {
+        // With its only sender gone, the thread's queue has an end.
+        self.asks = unbounded().0;
+        self.cancel.request();
+        self.decoder.unpark();
+        self.thread.take()?.join().ok()
     }
 }
 
@@ -281,6 +284,8 @@ struct Writing<'a> {
     texts: Texts,
     number: u64,
     writer: Writer,
+    /// Length of the prompt at the beginning of the writer's text; it is no part of what was written.
+    prompt_bytes: usize,
     choice: Arc<ChoiceCell>,
     cancel: Cancel,
     heard: Receiver<Ask>,
@@ -357,6 +362,7 @@ impl Writing<'_> {
                 self.forward_steps += self.writer.stats().forward_steps;
                 self.number += 1;
                 self.writer = self.texts.begin(self.number)?;
+                self.prompt_bytes = self.writer.text().len();
                 self.say(Told::NextText);
             }
             Step::Cancelled => {}
@@ -500,7 +506,7 @@ impl Writing<'_> {
         self.say(Told::Taken {
             fork,
             how: Taken::Undone,
-            text: self.writer.text().to_owned(),
+            text: self.written(),
             replaced: true,
             position: self.writer.position(),
             ready_tokens: 0,
@@ -518,14 +524,20 @@ impl Writing<'_> {
             Some(fork) => {
                 self.say(Told::Called {
                     words_back,
+                    text_number: self.number,
                     position: self.writer.position(),
-                    text: self.writer.text().to_owned(),
+                    text: self.written(),
                 });
                 self.offer(fork);
             }
             None => self.say(Told::Refused { asked: "call" }),
         }
         Ok(())
+    }
+
+    /// The present text without its prompt.
+    fn written(&self) -> String {
+        self.writer.text().get(self.prompt_bytes..).unwrap_or_default().to_owned()
     }
 
     fn say(&self, told: Told) {

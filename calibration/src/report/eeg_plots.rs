@@ -69,7 +69,7 @@ pub(super) fn erp(erp: &Erp, labels: &[String], used: &[bool]) -> Result<String>
             let y0 = (place / COLUMNS) as f64 * PANEL.1 + 8.0;
             let frame = (x0 + 40.0, y0 + 22.0, x0 + PANEL.0 - 8.0, y0 + PANEL.1 - 20.0);
             let axes = Axes::new((0.0, last_s * 1e3), (-high, high), frame);
-            let x_step = nice_step(last_s * 1e3, 3.0);
+            let x_step = nice_step(last_s * 1e3, 4.0);
             axes.grid(
                 area,
                 (&ticks(0.0, last_s * 1e3, x_step), x_step),
@@ -184,7 +184,7 @@ pub(super) fn reliability(bins: &[ReliabilityBin], calibration: &EegCalibration)
 /// Held-out scores of both classes, with the densities fitted to them.
 pub(super) fn scores(scores: &[f64], labels: &[bool], calibration: &EegCalibration) -> Result<String> {
     const BARS: usize = 40;
-    let size = (820, 260);
+    let size = (912, 260);
     let (low, high) = scores
         .iter()
         .fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), &s| (a.min(s), b.max(s)));
@@ -211,7 +211,7 @@ pub(super) fn scores(scores: &[f64], labels: &[bool], calibration: &EegCalibrati
         .fold(0.0, f64::max)
         * 1.05;
     draw("scores", "Held-out scores of targets and non-targets with fitted densities", size, |area| {
-        let axes = Axes::new((low, high), (0.0, top), (52.0, 34.0, 804.0, 210.0));
+        let axes = Axes::new((low, high), (0.0, top), (52.0, 34.0, 896.0, 210.0));
         let (x_step, y_step) = (nice_step(high - low, 10.0), nice_step(top, 4.0));
         axes.grid(
             area,

@@ -10,7 +10,7 @@ use crate::gaze::{GazeCalibration, PointResult};
 /// Square root of the 95 % quantile of chi-square with two degrees of freedom.
 const ELLIPSE_95: f64 = 2.447_746_830_680_816;
 /// Width of the plot, pixels shown.
-const WIDTH: f64 = 820.0;
+const WIDTH: f64 = 912.0;
 
 /// Targets as crosses, mapped medians as dots, ellipses that hold 95 % of the samples; degrees, y down, equal scales.
 pub(super) fn error_map(gaze: &GazeCalibration) -> Result<String> {

@@ -42,13 +42,13 @@ impl Grade {
     }
 }
 
-/// Area under the ROC curve: good from 0.85, fair from 0.70; poor in any case when its 95 % interval reaches chance.
+/// Area under the ROC curve: good from 0.85, fair from 0.70; poor in any case when it cannot be told from chance.
 #[must_use]
 pub fn grade_auc(metrics: &EegMetrics) -> Grade {
-    if metrics.auc.ci_low <= 0.5 {
-        Grade::Poor
-    } else {
+    if metrics.above_chance() {
         Grade::at_least(metrics.auc.value, 0.85, 0.70)
+    } else {
+        Grade::Poor
     }
 }
 

@@ -211,7 +211,7 @@ fn push_eeg(page: &mut String, eeg: &EegCalibration, report: &EegReport) -> Resu
         "AUC (95 % interval)",
         &format!("{:.3} ({:.3}–{:.3})", m.auc.value, m.auc.ci_low, m.auc.ci_high),
         Some(grade_auc(m)),
-        "good from 0.85, fair from 0.70; poor when the interval reaches 0.5",
+        "good from 0.85, fair from 0.70; poor when it cannot be told from chance",
     );
     put_row(
         page,
@@ -239,7 +239,7 @@ fn push_eeg(page: &mut String, eeg: &EegCalibration, report: &EegReport) -> Resu
         ),
         (
             "Evidence of one flash",
-            format!("{least:+.1} to {most:+.1} nats"),
+            format!("{least:+.1} to {most:+.1} nats").replace('-', "\u{2212}"),
             "log-likelihood ratio, bounded by the length of the calibration".to_owned(),
         ),
         (
@@ -262,7 +262,7 @@ fn push_eeg(page: &mut String, eeg: &EegCalibration, report: &EegReport) -> Resu
     figure(
         page,
         &eeg_plots::erp(&report.erp, &eeg.labels, &eeg.lda.used)?,
-        &format!("Average response after the causal filter, bands: 95 % confidence. {KEY}.{note}"),
+        &format!("Average response after the causal filter, bands: 95&nbsp;% confidence. {KEY}.{note}"),
     );
     page.push_str("<div class=\"pair\">\n");
     figure(
@@ -273,7 +273,7 @@ fn push_eeg(page: &mut String, eeg: &EegCalibration, report: &EegReport) -> Resu
     figure(
         page,
         &eeg_plots::reliability(&reliability_diagram(&report.p_target, &report.labels)?, eeg)?,
-        "Reliability: on the grey line probabilities come true. Bars: 95 % Wilson intervals.",
+        "Reliability: on the grey line probabilities come true. Bars: 95&nbsp;% Wilson intervals.",
     );
     page.push_str("</div>\n");
     figure(
@@ -356,7 +356,7 @@ fn push_gaze(page: &mut String, gaze: &GazeCalibration) -> Result<()> {
     figure(
         page,
         &gaze_plot::error_map(gaze)?,
-        "Where to look (crosses) and where the map puts the eye (dots), error in degrees beside each; ellipses hold 95 % of the \
+        "Where to look (crosses) and where the map puts the eye (dots), error in degrees beside each; ellipses hold 95&nbsp;% of the \
          samples. <span class=\"key target\"></span>held out&ensp;<span class=\"key other\"></span>used for the fit.",
     );
     push_points(page, gaze);
