@@ -118,7 +118,7 @@ fn main() -> anyhow::Result<()> {
             let is_fork = truth.kind == Kind::Fork;
             positions += 1;
             forks += usize::from(is_fork);
-            let mut note = |score: &mut Score, asks: bool| {
+            let note = |score: &mut Score, asks: bool| {
                 score.asked += usize::from(asks);
                 score.hits += usize::from(asks && is_fork);
             };

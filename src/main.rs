@@ -32,6 +32,7 @@ enum Command {
     Generate(generate::Args),
     Model(model::Args),
     Report(report::Args),
+    Certify(certify::Args),
 }
 
 fn main() -> ExitCode {
@@ -63,5 +64,6 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Generate(args) => generate::run(&args),
         Command::Model(args) => model::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Certify(args) => certify::run(&args, &stop()?),
     }
 }

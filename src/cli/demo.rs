@@ -118,7 +118,7 @@ fn plan(args: &Args, settings: &SimSettings, lsl_session: &str) -> Plan {
     plan.gate = gate_settings();
     plan.calibration.blocks = 7;
     plan.calibration.point_s = 0.9;
-    plan.ask.reading_s_per_word = 0.06;
+    plan.ask.reading_s_per_word = 0.11;
     plan
 }
 
@@ -133,6 +133,7 @@ fn flash_settings() -> FlashSettings {
 fn gate_settings() -> GateSettings {
     let mut config = GateConfig::default();
     config.gaze.total_clip_nats = 3.0;
+    config.prior_ratio_max = 3.0;
     GateSettings::new(config).unwrap_or_default()
 }
 

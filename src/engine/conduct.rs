@@ -4,8 +4,8 @@
 //! presenter what to flash, and writes down what came of it. It never stands between a sample and a decision.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::thread::{JoinHandle, Thread};
+use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, bounded, select};
@@ -24,9 +24,9 @@ use super::lines;
 use super::question::{Done, Question, priors};
 use super::streams::Streams;
 use crate::choice::{Ask as AskAt, Decision, FlashSequence, Protocol, Step, Why};
-use crate::config::Plan;
+use crate::config::{AskSection, Plan};
 use crate::decode::{Cancel, Model};
-use crate::fork::{Chooser, Fork, ForkId, ForkOrigin, MAX_OPTIONS, options_of};
+use crate::fork::{Chooser, Fork, ForkId, MAX_OPTIONS, options_of};
 use crate::gate::{AbortReason, Evidence, Gate, GateSettings, Lease};
 use crate::marker::{Event, Key, OptionKind, OptionTile};
 use crate::pipeline::decision::{
@@ -180,8 +180,6 @@ struct Conductor<'a> {
     position: usize,
     tokens_written: u64,
     undoable: usize,
-    /// The next fork is one that was taken back: the person is asked again, whatever the budget says.
-    taken_back: bool,
     answered: u32,
     begun: Instant,
     looked_after: Instant,
@@ -225,25 +223,16 @@ impl<'a> Conductor<'a> {
         let text_file = folder.create_text()?;
 
         let choice = Arc::new(ChoiceCell::default());
-        let cancel = Cancel::new();
-        let decoder: Arc<OnceLock<Thread>> = Arc::default();
         let gate_settings = lines::gate_settings(plan, profile)?;
-        let (wake, cut) = (Arc::clone(&decoder), cancel.clone());
-        let mut gate = GateThread::start(gate_settings, wish, Arc::clone(&choice), move || {
-            cut.request();
-            if let Some(thread) = wake.get() {
-                thread.unpark();
-            }
-        })?;
         let model_sha256 = model_digest(&setting.model);
         let texts = Texts {
             model: setting.model,
             settings: plan.writer_settings(),
             prompt: plan.model.prompt.clone(),
         };
-        let scribe = Scribe::start(texts, choice, cancel, plan.model.pace_tokens_per_s)?;
-        // Set once, here.
-        let _ = decoder.set(scribe.thread());
+        let pace = plan.model.pace_tokens_per_s;
+        let scribe = Scribe::start(texts, Arc::clone(&choice), Cancel::new(), pace)?;
+        let mut gate = GateThread::start(gate_settings, wish, choice, scribe.on_choice(wish))?;
 
         let Streams { eeg, gaze, keys } = setting.streams;
         let mut watching = Vec::new();
@@ -365,7 +354,6 @@ impl<'a> Conductor<'a> {
             position: 0,
             tokens_written: 0,
             undoable: 0,
-            taken_back: false,
             answered: 0,
             begun: now,
             looked_after: now,
@@ -506,8 +494,7 @@ impl<'a> Conductor<'a> {
             self.count(position);
             if replaced {
                 self.undoable = self.undoable.saturating_sub(1);
-                self.taken_back = true;
-                self.replace(&text);
+                    self.replace(&text);
                 let detail = serde_json::json!({ "undo": { "position": position } });
                 self.event(EventKind::Operator, detail.to_string());
             }
@@ -530,7 +517,6 @@ impl<'a> Conductor<'a> {
         self.show_answer(&question, item, chooser, &step);
         let shown = if replaced {
             self.undoable = self.undoable.saturating_sub(1);
-            self.taken_back = true;
             self.replace(&text)
         } else {
             self.undoable += 1;
@@ -625,7 +611,7 @@ impl<'a> Conductor<'a> {
     fn ask(&mut self, fork: Fork, attempt: u32) {
         self.count(fork.position);
         let decision = self.protocol.decide(&AskAt {
-            origin: if std::mem::take(&mut self.taken_back) { ForkOrigin::Called } else { fork.origin },
+            origin: fork.origin,
             tokens_written: self.tokens_written,
             attempt,
             person_present: self.person_present(),
@@ -709,12 +695,8 @@ impl<'a> Conductor<'a> {
             rt::now().as_nanos() + LEAD.as_nanos() as u64,
         ));
         if let (Some(gaze), Some(clock)) = (&mut self.gaze, gaze_clock) {
-            let tiles = gaze_tiles(
-                &question,
-                self.lease,
-                appears.get() - clock.offset_s,
-                clock.offset_s,
-            );
+            let tiles =
+                tiles_of(question.id, &question.tiles, &self.plan.ask, self.lease, appears, clock.offset_s);
             // Room for many forks: only a thread that has ended leaves it full, and its silence aborts the fork.
             let _ = gaze.orders.try_push(tiles);
         }
@@ -1232,19 +1214,15 @@ pub(super) fn option_rows(question: &Question) -> Vec<OptionRow> {
         .collect()
 }
 
-/// The tiles as the gaze thread needs them.
-#[must_use]
-pub fn gaze_tiles(question: &Question, lease: Lease, from_s: f64, offset_s: f64) -> Tiles {
-    tiles_of(question.id, &question.tiles, lease, from_s, offset_s)
-}
-
-/// As [`gaze_tiles`], from the tiles alone.
+/// The tiles as the gaze thread needs them: looks count from the moment when the branches could have been read. What is
+/// looked at later is looked at again, so no reading time is taken off any more.
 #[must_use]
 pub fn tiles_of(
     fork: ForkId,
     shown: &[OptionTile],
+    ask: &AskSection,
     lease: Lease,
-    from_s: f64,
+    appears: LslTime,
     offset_s: f64,
 ) -> Tiles {
     let empty = Tile {
@@ -1261,7 +1239,7 @@ pub fn tiles_of(
             y_deg: tile.y_deg,
             w_deg: tile.w_deg,
             h_deg: tile.h_deg,
-            words: tile.text.split_whitespace().count() as u32,
+            words: 0,
         };
     }
     Tiles {
@@ -1269,7 +1247,7 @@ pub fn tiles_of(
         lease,
         tiles,
         count: shown.len().min(MAX_OPTIONS),
-        from_s,
+        from_s: appears.get() + ask.reading_s(shown) - offset_s,
         offset_s,
     }
 }

@@ -39,7 +39,7 @@ use super::latency::{LatencyReport, StreamLatency};
 use super::question::priors;
 use super::streams::marker_outlet;
 use crate::choice::{FlashSequence, FlashSettings};
-use crate::config::{BudgetSection, RealtimeSection, ScreenSection};
+use crate::config::{AskSection, BudgetSection, RealtimeSection, ScreenSection};
 use crate::decode::{Cancel, Model, WriterSettings};
 use crate::fork::{Fork, ForkId, MAX_OPTIONS, options_of};
 use crate::gate::{AbortReason, GateSettings, Lease, Verdict};
@@ -77,6 +77,11 @@ const FINISH: Duration = Duration::from_secs(10);
 /// Tokens that each branch is thought on at most, and the pace of text, both beyond what a run reaches.
 const READY_TOKENS: usize = 1_024;
 const PACE_TOKENS_PER_S: f64 = 1_000.0;
+/// Nobody reads here: looks count as soon as the tiles are up.
+const NO_READING: AskSection = AskSection {
+    reading_base_s: 0.0,
+    reading_s_per_word: 0.0,
+};
 const SEED: u64 = 7;
 
 /// What is to be certified.
@@ -513,7 +518,7 @@ impl<'a> Run<'a> {
         // Room for many forks: only a thread that has ended leaves it full, and its silence aborts the fork.
         let _ = self
             .gaze_orders
-            .try_push(tiles_of(id, &tiles, lease, appears.get(), 0.0));
+            .try_push(tiles_of(id, &tiles, &NO_READING, lease, appears, 0.0));
         let timeout_s = self.gate_settings.config().timeout_s;
         let context = fork.context.clone();
         let event = Event::ForkOpen {

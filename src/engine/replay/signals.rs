@@ -11,7 +11,7 @@ use razvilka_dsp::mask::ChannelMask;
 use razvilka_dsp::units::LslTime;
 
 use super::ReplayError;
-use crate::config::Plan;
+use crate::config::{AskSection, Plan};
 use crate::engine::conduct::tiles_of;
 use crate::engine::lines;
 use crate::fork::ForkId;
@@ -118,7 +118,7 @@ pub(super) fn remake(
     let mut gaze = match (&plan.gaze, spec_of(manifest, GAZE)) {
         (Some(section), Some(spec)) => {
             let line = lines::gaze_line(section, plan, profile.gaze.as_ref(), spec)?;
-            Some(GazeFeed::new(line, spec, &survey.markers, known))
+            Some(GazeFeed::new(line, spec, &survey.markers, known, &plan.ask))
         }
         _ => None,
     };
@@ -344,7 +344,13 @@ struct GazeFeed {
 }
 
 impl GazeFeed {
-    fn new(line: GazeLine, spec: &StreamSpec, markers: &[(f64, Marker)], known: &Known) -> Self {
+    fn new(
+        line: GazeLine,
+        spec: &StreamSpec,
+        markers: &[(f64, Marker)],
+        known: &Known,
+        ask: &AskSection,
+    ) -> Self {
         let opened = markers.iter().filter_map(|(stamp, marker)| match marker.body {
             Event::ForkOpen { fork, .. } => Some((*stamp, ForkId(fork))),
             _ => None,
@@ -354,7 +360,8 @@ impl GazeFeed {
                 let (row, options) = known.forks.get(&fork)?;
                 let offset_s = row.gaze_clock?.offset_s;
                 let tiles: Vec<_> = options.iter().map(|option| option.tile.clone()).collect();
-                Some(tiles_of(fork, &tiles, row.lease, appears_s - offset_s, offset_s))
+                let appears = LslTime::new(appears_s).ok()?;
+                Some(tiles_of(fork, &tiles, ask, row.lease, appears, offset_s))
             })
             .collect();
         Self { line, channels: spec.labels.len().max(1), tiles }
