@@ -84,7 +84,11 @@ fn gaze_line(bencher: Bencher<'_, '_>, block: usize) {
     bencher.counter(ItemsCount::new(block)).bench_local(|| {
         for _ in 0..block {
             let jitter = (at % 97) as f32 * 0.001;
-            let x = if at / 125 % 2 == 0 { -13.0 } else { -11.0 };
+            let x = if (at / 125).is_multiple_of(2) {
+                -13.0
+            } else {
+                -11.0
+            };
             divan::black_box(line.sample(at as f64 / GAZE_HZ, &[x + jitter, jitter]));
             at += 1;
         }

@@ -35,6 +35,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    signals::survive_file_size_limit();
     let typed = Typed::parse();
     match dispatch(typed.command) {
         Ok(()) => ExitCode::from(Exit::Ok.code()),
