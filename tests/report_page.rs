@@ -1,5 +1,10 @@
 //! The report as a reader finds it: well formed, self-contained, escaped, and saying what the ledger says.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot be set up should stop"
+)]
+
 mod report_common;
 
 use std::os::unix::fs::PermissionsExt;

@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn a_linear_axis_ends_at_a_round_number() {
         for (max, to) in [
-            (0.3, 0.5),
+            (0.25, 0.3),
             (1.0, 1.0),
             (7.2, 10.0),
             (12.0, 15.0),
