@@ -1,6 +1,9 @@
 //! The report as a reader finds it: well formed, self-contained, escaped, and saying what the ledger says.
 
-#![allow(clippy::unwrap_used)] // what cannot go on here should say so at once
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot be set up should stop"
+)]
 
 mod report_common;
 
@@ -104,7 +107,7 @@ fn the_page_is_well_formed_and_says_what_the_summary_says() {
         scores.committed.interval.unwrap(),
     );
     for said in [
-        "Of 10 forks the person was asked at 9 and chose at 7; the model chose at 2, nobody at 1."
+        "Of 10 forks the person was asked at 9 and chose at 7; the model chose at 2; nobody chose at 1."
             .to_owned(),
         format!("6 of 7 committed choices were what the person wanted: {share:.1} %"),
         format!(

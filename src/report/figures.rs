@@ -73,16 +73,19 @@ pub(super) fn micros(us: f64) -> String {
     }
 }
 
+/// A value at an axis: six decimals suffice, and hide the rounding of powers.
+pub(super) fn tick(value: f64) -> f64 {
+    (value * 1e6).round() / 1e6
+}
+
 /// A time that was set, a budget or a tick of an axis, in the unit that reads best and without idle digits.
 pub(super) fn set_micros(us: f64) -> String {
-    // Nine digits suffice for what people set, and hide the rounding of powers.
-    let digits = |value: f64| (value * 1e6).round() / 1e6;
     if us >= 1e6 {
-        format!("{}\u{a0}s", digits(us / 1e6))
+        format!("{}\u{a0}s", tick(us / 1e6))
     } else if us >= 1e3 {
-        format!("{}\u{a0}ms", digits(us / 1e3))
+        format!("{}\u{a0}ms", tick(us / 1e3))
     } else {
-        format!("{}\u{a0}µs", digits(us))
+        format!("{}\u{a0}µs", tick(us))
     }
 }
 

@@ -205,9 +205,10 @@ mod tests {
     #[test]
     fn a_linear_axis_ends_at_a_round_number() {
         for (max, to) in [
-            (0.3, 0.5),
+            (0.25, 0.3),
             (1.0, 1.0),
-            (7.2, 10.0),
+            (7.2, 8.0),
+            (8.1, 10.0),
             (12.0, 15.0),
             (f64::NAN, 1.0),
         ] {

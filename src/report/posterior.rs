@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::figures::{chooser, chooser_class, count, seconds};
+use super::figures::{chooser, chooser_class, count, seconds, tick};
 use super::material::{ForkStory, Material};
 use super::plot::{Frame, Scale, at, points};
 use super::rerun::Rerun;
@@ -130,7 +130,7 @@ fn picture(story: &ForkStory, rerun: &Rerun, scale: &Scale, taken: Option<i32>) 
         @for s in scale.ticks() {
             @let x = frame.x(scale.share(s));
             line class="axis" x1=(at(x)) x2=(at(x)) y1=(at(frame.bottom + 26.0)) y2=(at(frame.bottom + 29.0)) {}
-            text class="tick" x=(at(x)) y=(at(frame.bottom + 40.0)) text-anchor="middle" { (s) }
+            text class="tick" x=(at(x)) y=(at(frame.bottom + 40.0)) text-anchor="middle" { (tick(s)) }
         }
     };
     let title = format!(

@@ -24,26 +24,23 @@ fn choices(material: &Material) -> String {
     if counts.forks == 0 {
         return "No fork was met.".to_owned();
     }
-    let mut rest = vec![format!("the model chose at {}", counts.by_model)];
-    if counts.by_imitator > 0 {
-        rest.push(format!("the imitator at {}", counts.by_imitator));
-    }
-    if counts.by_nobody > 0 {
-        rest.push(format!("nobody at {}", counts.by_nobody));
-    }
-    if counts.unfinished > 0 {
-        rest.push(format!(
-            "{} were still open when the session ended",
-            counts.unfinished
-        ));
-    }
-    format!(
-        "Of {} the person was asked at {} and chose at {}; {}.",
+    let asked = format!(
+        "Of {} the person was asked at {} and chose at {}",
         count(counts.forks, "fork"),
         counts.asked,
-        counts.by_human,
-        rest.join(", ")
-    )
+        counts.by_human
+    );
+    let others = [
+        ("the model chose at", counts.by_model),
+        ("the imitator chose at", counts.by_imitator),
+        ("nobody chose at", counts.by_nobody),
+        ("still open when the session ended:", counts.unfinished),
+    ];
+    others
+        .into_iter()
+        .filter(|&(_, n)| n > 0)
+        .fold(asked, |said, (what, n)| format!("{said}; {what} {n}"))
+        + "."
 }
 
 fn accuracy(material: &Material) -> String {

@@ -1,5 +1,10 @@
 //! A small session folder, written through the public doors of the ledger, with a gate that really decided.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot be set up should stop"
+)]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
