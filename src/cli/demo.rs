@@ -149,8 +149,8 @@ fn plan(args: &Args, settings: &SimSettings, lsl_session: &str) -> Plan {
     plan.flash = flash_settings();
     plan.gate = gate_settings();
     plan.calibration.blocks = 7;
-    plan.calibration.point_s = 0.9;
-    plan.ask.reading_s_per_word = 0.11;
+    plan.calibration.point_s = 0.8;
+    plan.ask.reading_s_per_word = 0.14;
     plan
 }
 
@@ -170,8 +170,8 @@ fn flash_settings() -> FlashSettings {
 /// another option, the gate waits.
 fn gate_settings() -> GateSettings {
     let mut config = GateConfig::default();
-    config.prior_ratio_max = 3.0;
-    config.gaze.total_clip_nats = 3.0;
+    config.prior_ratio_max = 2.0;
+    config.gaze.total_clip_nats = 2.2;
     config.p300.item_clip_nats = 2.5;
     config.contradiction = ContradictionPolicy::Hold;
     config.contradiction_confidence = 0.6;
@@ -301,7 +301,7 @@ mod tests {
         let plan = plan(&args, &SimSettings::default(), "demo-test");
         plan.check().unwrap();
         assert_eq!(plan.flash.config().soa_s, 0.15);
-        assert_eq!(plan.gate.config().gaze.total_clip_nats, 3.0);
+        assert_eq!(plan.gate.config().gaze.total_clip_nats, 2.2);
         let text = plan.to_toml();
         assert_eq!(Plan::parse(&text, Path::new("demo.toml")).unwrap(), plan);
     }

@@ -4,8 +4,8 @@
 //! presenter what to flash, and writes down what came of it. It never stands between a sample and a decision.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::thread::{JoinHandle, Thread};
+use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, bounded, select};
@@ -223,25 +223,16 @@ impl<'a> Conductor<'a> {
         let text_file = folder.create_text()?;
 
         let choice = Arc::new(ChoiceCell::default());
-        let cancel = Cancel::new();
-        let decoder: Arc<OnceLock<Thread>> = Arc::default();
         let gate_settings = lines::gate_settings(plan, profile)?;
-        let (wake, cut) = (Arc::clone(&decoder), cancel.clone());
-        let mut gate = GateThread::start(gate_settings, wish, Arc::clone(&choice), move || {
-            cut.request();
-            if let Some(thread) = wake.get() {
-                thread.unpark();
-            }
-        })?;
         let model_sha256 = model_digest(&setting.model);
         let texts = Texts {
             model: setting.model,
             settings: plan.writer_settings(),
             prompt: plan.model.prompt.clone(),
         };
-        let scribe = Scribe::start(texts, choice, cancel, plan.model.pace_tokens_per_s)?;
-        // Set once, here.
-        let _ = decoder.set(scribe.thread());
+        let pace = plan.model.pace_tokens_per_s;
+        let scribe = Scribe::start(texts, Arc::clone(&choice), Cancel::new(), pace)?;
+        let mut gate = GateThread::start(gate_settings, wish, choice, scribe.on_choice(wish))?;
 
         let Streams { eeg, gaze, keys } = setting.streams;
         let mut watching = Vec::new();
