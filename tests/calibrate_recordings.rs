@@ -1,5 +1,7 @@
 //! `calibrate` and `score` on recordings: made here, and those of ../shared/data where it exists.
 
+#![allow(clippy::unwrap_used)] // what cannot go on here should say so at once
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

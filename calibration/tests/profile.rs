@@ -1,5 +1,7 @@
 //! A calibration from epochs and looks to a file and back; what is refused; what is recovered.
 
+#![allow(clippy::unwrap_used)] // what cannot go on here should say so at once
+
 use std::fs;
 use std::path::Path;
 

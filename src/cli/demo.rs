@@ -17,7 +17,7 @@ use crate::config::{
     ScreenSection,
 };
 use crate::engine::streams::marker_source_id;
-use crate::gate::{ContradictionPolicy, GateConfig, GateSettings};
+use crate::gate::{ContradictionPolicy, GateConfig, GateSettings, SourceConfig};
 use crate::session::new_session_id;
 use crate::sim::{Preset, Screen, SimSettings, Streams};
 use crate::source::lsl::Network;
@@ -169,12 +169,21 @@ fn flash_settings() -> FlashSettings {
 /// reading it; flashes that came while the person was still reading say little; and while one source by itself leans to
 /// another option, the gate waits.
 fn gate_settings() -> GateSettings {
-    let mut config = GateConfig::default();
-    config.prior_ratio_max = 2.0;
-    config.gaze.total_clip_nats = 2.2;
-    config.p300.item_clip_nats = 2.5;
-    config.contradiction = ContradictionPolicy::Hold;
-    config.contradiction_confidence = 0.6;
+    let defaults = GateConfig::default();
+    let config = GateConfig {
+        prior_ratio_max: 2.0,
+        contradiction: ContradictionPolicy::Hold,
+        contradiction_confidence: 0.6,
+        gaze: SourceConfig {
+            total_clip_nats: 2.2,
+            ..defaults.gaze
+        },
+        p300: SourceConfig {
+            item_clip_nats: 2.5,
+            ..defaults.p300
+        },
+        ..defaults
+    };
     // Inside the ranges of GateConfig::LIMITS; a test builds this plan.
     GateSettings::new(config).unwrap_or_default()
 }

@@ -530,7 +530,7 @@ impl<'a> Run<'a> {
         self.presenter.ask(presenter::Ask::SayAt(event, appears));
         let sequence = FlashSequence::new(options, &self.flash, SEED, id.0)
             .map_err(|_| EngineError::Internal("a fork without options"))?;
-        self.presenter.ask(presenter::Ask::Flash(FlashRun {
+        self.presenter.ask(presenter::Ask::Flash(Box::new(FlashRun {
             fork: Some(id),
             cued: None,
             sequence,
@@ -539,7 +539,7 @@ impl<'a> Run<'a> {
             lease,
             flashes_max: None,
             done: None,
-        }));
+        })));
         self.question = Some(Question {
             id,
             fork,
