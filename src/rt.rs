@@ -255,12 +255,12 @@ fn flush_denormals() -> bool {
     let mut csr: u32 = 0;
     // SAFETY: stores this thread's MXCSR into a valid, aligned u32.
     unsafe {
-        std::arch::asm!("stmxcsr [{}]", in(reg) &raw mut csr, options(nostack, preserves_flags))
+        std::arch::asm!("stmxcsr [{}]", in(reg) &raw mut csr, options(nostack, preserves_flags));
     };
     csr |= (1 << 15) | (1 << 6); // flush to zero, denormals are zero
     // SAFETY: loads a control word read a moment ago with two documented bits set; no exception is unmasked.
     unsafe {
-        std::arch::asm!("ldmxcsr [{}]", in(reg) &raw const csr, options(nostack, preserves_flags))
+        std::arch::asm!("ldmxcsr [{}]", in(reg) &raw const csr, options(nostack, preserves_flags));
     };
     true
 }

@@ -22,7 +22,10 @@ fn replay(session: &Path, out: &Path) -> Result<ReplayReport, ReplayError> {
 }
 
 fn entries(folder: &Path) -> Vec<Entry> {
-    Ledger::open_read_only(&folder.join("ledger.sqlite")).unwrap().entries().unwrap()
+    Ledger::open_read_only(&folder.join("ledger.sqlite"))
+        .unwrap()
+        .entries()
+        .unwrap()
 }
 
 #[test]
@@ -30,14 +33,18 @@ fn an_untouched_session_comes_out_again_bit_for_bit() {
     let out = tempfile::tempdir().unwrap();
     let report = replay(lived(), out.path()).unwrap();
     assert_eq!(report.first_difference, None);
-    assert!(report.is_identical() && report.incomplete.is_empty(), "{report:?}");
+    assert!(
+        report.is_identical() && report.incomplete.is_empty(),
+        "{report:?}"
+    );
     assert_eq!(report.forks.compared, report.forks.equal);
     assert!(report.forks.equal >= 8 && report.choices.equal >= 8);
     assert!(report.evidence.equal >= 100 && report.evidence.equal == report.evidence.compared);
     // The session holds all that a replay must follow.
     let all = entries(lived());
     let has = |what: &str| {
-        all.iter().any(|entry| matches!(entry, Entry::Event(row) if row.detail.contains(what)))
+        all.iter()
+            .any(|entry| matches!(entry, Entry::Event(row) if row.detail.contains(what)))
     };
     assert!(has("\"call\"") && has("\"undo\"") && has("\"bad_channels\""));
     for source in [Source::Gaze, Source::P300] {
@@ -51,7 +58,10 @@ fn an_untouched_session_comes_out_again_bit_for_bit() {
         std::fs::read(lived().join("text.txt")).unwrap()
     );
     let head = |folder: &Path| {
-        Ledger::open_read_only(&folder.join("ledger.sqlite")).unwrap().verify().unwrap()
+        Ledger::open_read_only(&folder.join("ledger.sqlite"))
+            .unwrap()
+            .verify()
+            .unwrap()
     };
     assert_eq!(head(out.path()), head(lived()));
     let (_, manifest) = Folder::open(out.path()).unwrap();
@@ -75,7 +85,11 @@ fn one_bit_of_one_sample_is_found_and_named() {
     flip_a_bit(&session.join("session.xdf"), row.onset_sample.unwrap() + 20);
     let report = replay(&session, &dir.path().join("out")).unwrap();
     let difference = report.first_difference.clone().unwrap();
-    assert_eq!((difference.fork, difference.step), (Some(row.fork), Some(row.step)), "{difference}");
+    assert_eq!(
+        (difference.fork, difference.step),
+        (Some(row.fork), Some(row.step)),
+        "{difference}"
+    );
     assert!(difference.what.contains("P300"), "{difference}");
     assert!(difference.expected != difference.got);
     assert!(!report.is_identical() && report.evidence.equal < report.evidence.compared);
@@ -105,7 +119,10 @@ fn flip_a_bit(file: &Path, sample: u64) {
     }
     let wanted = wanted.unwrap();
     let mut bytes = std::fs::read(file).unwrap();
-    let at = bytes.windows(wanted.len()).position(|window| window == wanted).unwrap();
+    let at = bytes
+        .windows(wanted.len())
+        .position(|window| window == wanted)
+        .unwrap();
     bytes[at + 8 + 2 * 4 + 2] ^= 0x40;
     std::fs::write(file, bytes).unwrap();
 }
@@ -115,8 +132,11 @@ fn an_altered_ledger_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let session = copy(dir.path());
     let file = rusqlite::Connection::open(session.join("ledger.sqlite")).unwrap();
-    file.execute("UPDATE choice SET text = text || '!' WHERE n = (SELECT max(n) FROM choice)", [])
-        .unwrap();
+    file.execute(
+        "UPDATE choice SET text = text || '!' WHERE n = (SELECT max(n) FROM choice)",
+        [],
+    )
+    .unwrap();
     drop(file);
     let refused = RecordedSession::open(&session).unwrap_err();
     assert!(matches!(refused, ReplayError::Ledger(_)), "{refused}");
@@ -128,7 +148,8 @@ fn rows_cut_off_the_ledger_are_noticed_by_the_manifest() {
     let dir = tempfile::tempdir().unwrap();
     let session = copy(dir.path());
     let file = rusqlite::Connection::open(session.join("ledger.sqlite")).unwrap();
-    file.execute("DELETE FROM event WHERE n = (SELECT max(n) FROM event)", []).unwrap();
+    file.execute("DELETE FROM event WHERE n = (SELECT max(n) FROM event)", [])
+        .unwrap();
     drop(file);
     let refused = RecordedSession::open(&session).unwrap_err();
     assert!(matches!(refused, ReplayError::Cut { .. }), "{refused}");
@@ -187,10 +208,24 @@ fn a_session_that_was_cut_off_replays_as_far_as_it_was_recorded() {
     let json = serde_json::to_vec(&manifest).unwrap();
     std::fs::write(session.join(SessionFile::Manifest.name()), json).unwrap();
     let report = replay(&session, &dir.path().join("out")).unwrap();
-    assert!(report.incomplete.iter().any(|lack| lack.contains("session.xdf is damaged")), "{report:?}");
+    assert!(
+        report
+            .incomplete
+            .iter()
+            .any(|lack| lack.contains("session.xdf is damaged")),
+        "{report:?}"
+    );
     assert!(report.incomplete.iter().any(|lack| lack.contains("footer")));
-    assert!(report.incomplete.iter().any(|lack| lack.contains("did not end by itself")));
-    assert_eq!(report.first_difference, None, "what is there comes out the same");
+    assert!(
+        report
+            .incomplete
+            .iter()
+            .any(|lack| lack.contains("did not end by itself"))
+    );
+    assert_eq!(
+        report.first_difference, None,
+        "what is there comes out the same"
+    );
     assert!(report.evidence.equal > 0 && report.evidence.not_recorded > 0);
     assert_eq!(report.evidence.equal, report.evidence.compared);
     assert!(report.text_equal && report.ledger_equal);

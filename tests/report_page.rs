@@ -1,5 +1,7 @@
 //! The report as a reader finds it: well formed, self-contained, escaped, and saying what the ledger says.
 
+#![allow(clippy::unwrap_used)] // what cannot go on here should say so at once
+
 mod report_common;
 
 use std::os::unix::fs::PermissionsExt;

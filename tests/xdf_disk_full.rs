@@ -1,6 +1,8 @@
 //! A disk that is really full: the file size of this process is limited. Alone in its file, because the limit holds for
 //! the whole process.
 
+#![allow(clippy::unwrap_used)] // what cannot go on here should say so at once
+
 use std::time::Duration;
 
 use razvilka::{

@@ -60,7 +60,10 @@ fn maximise(mut fit: StudentT, values: &[f64]) -> StudentT {
             (sum + w, moment + w * v)
         });
         let location = weighted / weight;
-        let square: f64 = values.iter().map(|&v| weight_of(v) * (v - location).powi(2)).sum();
+        let square: f64 = values
+            .iter()
+            .map(|&v| weight_of(v) * (v - location).powi(2))
+            .sum();
         // Dividing by the sum of weights (parameter-expanded EM) has the same fixed point and needs fewer rounds.
         let scale = (square / weight).sqrt().max(f64::MIN_POSITIVE);
         let change = ((location - fit.location) / scale).abs() + (scale / fit.scale).ln().abs();
@@ -115,7 +118,10 @@ pub fn fit_score_density(scores: &[f64], labels: &[bool]) -> Result<ScoreDensity
     crate::error::same_size("labels", scores.len(), labels.len())?;
     let of = |target: bool| -> Vec<f64> {
         let pairs = scores.iter().zip(labels);
-        pairs.filter(|(_, l)| **l == target).map(|(s, _)| *s).collect()
+        pairs
+            .filter(|(_, l)| **l == target)
+            .map(|(s, _)| *s)
+            .collect()
     };
     let (targets, others) = (of(true), of(false));
     let (for_target, against) = (supported_nats(others.len()), supported_nats(targets.len()));
@@ -128,7 +134,12 @@ pub fn fit_score_density(scores: &[f64], labels: &[bool]) -> Result<ScoreDensity
         None => 0.0,
     };
     let middle = 0.5 * (target.location + nontarget.location);
-    Ok(ScoreDensity::new(target, nontarget, trusted.unwrap_or((middle, middle)), clip)?)
+    Ok(ScoreDensity::new(
+        target,
+        nontarget,
+        trusted.unwrap_or((middle, middle)),
+        clip,
+    )?)
 }
 
 /// The range about the point of no evidence in which the ratio rises, within the scores seen and the ratios supported;
@@ -163,7 +174,11 @@ fn trusted_range(
             let score = start + step * k as f64;
             let next = llr(score);
             let rises = (next - edge.1) * step >= 0.0;
-            let supported = if step > 0.0 { next <= bound } else { next >= bound };
+            let supported = if step > 0.0 {
+                next <= bound
+            } else {
+                next >= bound
+            };
             if !(rises && supported) {
                 break;
             }
@@ -171,7 +186,10 @@ fn trusted_range(
         }
         edge.0
     };
-    Some((walk(seen.0.min(start), supported.0), walk(seen.1.max(start), supported.1)))
+    Some((
+        walk(seen.0.min(start), supported.0),
+        walk(seen.1.max(start), supported.1),
+    ))
 }
 
 /// The densities for a classifier restricted to fewer channels, where a share `distance_ratio` of the squared Mahalanobis
@@ -192,7 +210,9 @@ pub fn restrict_density(full: &ScoreDensity, distance_ratio: f64) -> Result<Scor
     let (target, nontarget) = (shrink(full.target()), shrink(full.nontarget()));
     // The edges keep their distance, in scales, from the class they are far out in, and the evidence they stand for.
     let (low, high) = full.trusted();
-    let moved = |edge: f64, from: StudentT, to: StudentT| to.location + (edge - from.location) / from.scale * to.scale;
+    let moved = |edge: f64, from: StudentT, to: StudentT| {
+        to.location + (edge - from.location) / from.scale * to.scale
+    };
     let seen = (
         moved(low, full.nontarget(), nontarget),
         moved(high, full.target(), target),
@@ -203,7 +223,12 @@ pub fn restrict_density(full: &ScoreDensity, distance_ratio: f64) -> Result<Scor
     );
     let middle = 0.5 * (target.location + nontarget.location);
     let trusted = trusted_range(target, nontarget, seen, supported).unwrap_or((middle, middle));
-    Ok(ScoreDensity::new(target, nontarget, trusted, full.clip_nats())?)
+    Ok(ScoreDensity::new(
+        target,
+        nontarget,
+        trusted,
+        full.clip_nats(),
+    )?)
 }
 
 /// `ln(n / 3)`, at least 0.
@@ -250,7 +275,10 @@ mod tests {
         let clean: Vec<f64> = (0..200).map(|i| f64::from(i % 20) / 10.0).collect();
         let mut wild = clean.clone();
         wild.push(1e4);
-        let (a, b) = (fit_student_t(&clean).unwrap(), fit_student_t(&wild).unwrap());
+        let (a, b) = (
+            fit_student_t(&clean).unwrap(),
+            fit_student_t(&wild).unwrap(),
+        );
         assert!((a.location - b.location).abs() < 0.1, "{a:?} {b:?}");
         assert!(b.scale < 2.0 * a.scale, "{a:?} {b:?}");
     }
@@ -271,8 +299,14 @@ mod tests {
         let labels: Vec<bool> = (0..330).map(|i| i >= 300).collect();
         let fit = fit_score_density(&scores, &labels).unwrap();
         let (most, least) = (fit.llr(1e6).unwrap(), fit.llr(-1e6).unwrap());
-        assert!(most <= 100.0_f64.ln() && most > 0.98 * 100.0_f64.ln(), "{most}");
-        assert!(least >= -10.0_f64.ln() && least < -0.98 * 10.0_f64.ln(), "{least}");
+        assert!(
+            most <= 100.0_f64.ln() && most > 0.98 * 100.0_f64.ln(),
+            "{most}"
+        );
+        assert!(
+            least >= -10.0_f64.ln() && least < -0.98 * 10.0_f64.ln(),
+            "{least}"
+        );
         assert_eq!(supported_nats(2), 0.0);
     }
 
@@ -280,17 +314,26 @@ mod tests {
     fn a_range_is_trusted_only_where_the_ratio_rises() {
         let (target, nontarget) = EXAMPLE;
         let (low, high) = trusted_range(target, nontarget, (-40.0, 40.0), (-9.0, 9.0)).unwrap();
-        assert!(low > -40.0 && high < 40.0, "two heavy tails return towards no evidence: {low} {high}");
+        assert!(
+            low > -40.0 && high < 40.0,
+            "two heavy tails return towards no evidence: {low} {high}"
+        );
         let llr = |x: f64| target.ln_density(x) - nontarget.ln_density(x);
         assert!(llr(low) < llr(0.5 * low) && llr(high) > llr(0.5 * high));
     }
 
     #[test]
     fn targets_that_score_lower_give_no_evidence() {
-        let scores: Vec<f64> = (0..100).map(|i| f64::from(i % 10) + if i < 50 { 3.0 } else { 0.0 }).collect();
+        let scores: Vec<f64> = (0..100)
+            .map(|i| f64::from(i % 10) + if i < 50 { 3.0 } else { 0.0 })
+            .collect();
         let labels: Vec<bool> = (0..100).map(|i| i >= 50).collect();
         let fit = fit_score_density(&scores, &labels).unwrap();
-        assert!([-5.0, 0.0, 5.0, 50.0].iter().all(|&s| fit.llr(s) == Some(0.0)));
+        assert!(
+            [-5.0, 0.0, 5.0, 50.0]
+                .iter()
+                .all(|&s| fit.llr(s) == Some(0.0))
+        );
     }
 
     #[test]

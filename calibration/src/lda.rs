@@ -194,13 +194,22 @@ impl LdaModel {
 /// Indices of the features of the channels that are set, in rising order.
 fn features_of(channels: &[bool], bins: usize) -> Vec<usize> {
     let set = channels.iter().enumerate().filter(|(_, set)| **set);
-    set.flat_map(|(channel, _)| channel * bins..(channel + 1) * bins).collect()
+    set.flat_map(|(channel, _)| channel * bins..(channel + 1) * bins)
+        .collect()
 }
 
-fn class_mean(epochs: &Epochs, rows: &[usize], features: &[usize], target: bool) -> Result<Vec<f64>> {
+fn class_mean(
+    epochs: &Epochs,
+    rows: &[usize],
+    features: &[usize],
+    target: bool,
+) -> Result<Vec<f64>> {
     let mut mean = vec![0.0; features.len()];
     let mut found = 0_usize;
-    for &row in rows.iter().filter(|&&row| epochs.info()[row].target == target) {
+    for &row in rows
+        .iter()
+        .filter(|&&row| epochs.info()[row].target == target)
+    {
         found += 1;
         let values = epochs.row(row);
         for (sum, &feature) in mean.iter_mut().zip(features) {

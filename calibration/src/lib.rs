@@ -24,7 +24,9 @@ mod session;
 
 pub use covariance::{Shrunk, Symmetric, ledoit_wolf};
 pub use crossval::{FOLDS, OutOfFold, contiguous_folds, out_of_fold};
-pub use density::{DOF_RANGE, fit_score_density, fit_student_t, logistic, posterior, restrict_density};
+pub use density::{
+    DOF_RANGE, fit_score_density, fit_student_t, logistic, posterior, restrict_density,
+};
 pub use epochs::{EpochInfo, Epochs};
 pub use error::{CalibrationError, Result};
 pub use evidence::{fit_reliability, held_out_llrs};
@@ -40,4 +42,6 @@ pub use metrics::{
 pub use profile::{
     EegCalibration, EegMetrics, FORMAT, KIND, Montage, Overwrite, Profile, Provenance, SourceFile,
 };
-pub use session::{CalibrationInput, EegInput, EegReport, Erp, Fitted, ReportInput, fit_session, may_be_fitted_on};
+pub use session::{
+    CalibrationInput, EegInput, EegReport, Erp, Fitted, ReportInput, fit_session, may_be_fitted_on,
+};

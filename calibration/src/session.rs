@@ -93,7 +93,12 @@ const FIT_SWING_MAX: f64 = 3.0;
 /// Blinks and a restless electrode are thus known to the covariance, and the scores learn to ignore them; as evidence
 /// such an epoch stays rejected. Electrode pops of millivolts would drown everything else and stay out.
 #[must_use]
-pub fn may_be_fitted_on(path: &EegSpec, used: &ChannelMask, status: EpochStatus, features: &[f64]) -> bool {
+pub fn may_be_fitted_on(
+    path: &EegSpec,
+    used: &ChannelMask,
+    status: EpochStatus,
+    features: &[f64],
+) -> bool {
     match status {
         EpochStatus::Clean => true,
         EpochStatus::Rejected(Rejection::PeakToPeak) => {
@@ -143,7 +148,11 @@ fn fit_eeg(input: &EegInput) -> Result<(EegCalibration, EegReport)> {
     input.path.check()?;
     let shape = input.path.epoch_shape()?;
     same_size("channel labels", shape.channels(), input.labels.len())?;
-    same_size("channels of the epochs", shape.channels(), epochs.channels())?;
+    same_size(
+        "channels of the epochs",
+        shape.channels(),
+        epochs.channels(),
+    )?;
     same_size("bins per epoch", shape.bins(), epochs.bins())?;
 
     let labels = epochs.labels();
@@ -167,7 +176,10 @@ fn fit_eeg(input: &EegInput) -> Result<(EegCalibration, EegReport)> {
     } else {
         0.0
     };
-    let p_target: Vec<f64> = llrs.iter().map(|&llr| posterior(llr, base_rate, reliability)).collect();
+    let p_target: Vec<f64> = llrs
+        .iter()
+        .map(|&llr| posterior(llr, base_rate, reliability))
+        .collect();
     metrics.ece = expected_calibration_error(&reliability_diagram(&p_target, &labels)?);
     metrics.brier = brier(&p_target, &labels)?;
     metrics.log_loss = log_loss(&p_target, &labels)?;
@@ -197,7 +209,9 @@ impl Erp {
         let (target_mean, target_se) = mean_and_error(epochs, true);
         let (other_mean, other_se) = mean_and_error(epochs, false);
         Self {
-            time_s: (0..epochs.bins()).map(|bin| start_s + (bin as f64 + 0.5) * bin_s).collect(),
+            time_s: (0..epochs.bins())
+                .map(|bin| start_s + (bin as f64 + 0.5) * bin_s)
+                .collect(),
             target_mean,
             target_se,
             other_mean,

@@ -1,9 +1,11 @@
 //! The fits against NumPy, SciPy and scikit-learn: `fixtures/golden/calibration/generate.py` makes the values.
 //! Tolerances are maxima over all entries, relative to the largest entry.
 
+#![allow(clippy::unwrap_used)] // what cannot go on here should say so at once
+
 use razvilka_calibration::{
-    EpochInfo, Epochs, LdaModel, auc, brier, expected_calibration_error, fit_student_t, ledoit_wolf, log_loss,
-    reliability_diagram,
+    EpochInfo, Epochs, LdaModel, auc, brier, expected_calibration_error, fit_student_t,
+    ledoit_wolf, log_loss, reliability_diagram,
 };
 use razvilka_dsp::score::{ScoreDensity, StudentT};
 use serde::Deserialize;
@@ -107,7 +109,12 @@ fn the_covariance_is_that_of_scikit_learn() {
             .map(|i| shrunk.covariance.get(i / case.width, i % case.width))
             .collect();
         close(&full, &case.covariance, 1e-12);
-        assert!((shrunk.shrinkage - case.shrinkage).abs() < 1e-9, "{} {}", shrunk.shrinkage, case.shrinkage);
+        assert!(
+            (shrunk.shrinkage - case.shrinkage).abs() < 1e-9,
+            "{} {}",
+            shrunk.shrinkage,
+            case.shrinkage
+        );
     }
 }
 
@@ -119,7 +126,9 @@ fn the_classifier_is_the_shrinkage_lda_of_the_reference() {
     assert!((model.shrinkage - golden.shrinkage).abs() < 1e-12);
     close(&model.weights, &golden.weights, 1e-9);
     close(&[model.bias], &[golden.bias], 1e-9);
-    let scores: Vec<f64> = (0..epochs.len()).map(|row| model.score(epochs.row(row))).collect();
+    let scores: Vec<f64> = (0..epochs.len())
+        .map(|row| model.score(epochs.row(row)))
+        .collect();
     close(&scores, &golden.scores, 1e-9);
 }
 
@@ -141,10 +150,25 @@ fn the_density_is_the_maximum_of_the_likelihood() {
     for case in golden().densities {
         let fit = fit_student_t(&case.values).unwrap();
         let found: f64 = case.values.iter().map(|&v| fit.ln_density(v)).sum();
-        assert!(found >= case.log_likelihood - 1e-6, "{found} {}", case.log_likelihood);
-        assert!((fit.location - case.location).abs() < 1e-3 * case.scale, "{fit:?}");
-        assert!((fit.scale / case.scale - 1.0).abs() < 1e-3, "{fit:?} {}", case.scale);
-        assert!((fit.dof / case.dof).ln().abs() < 0.02, "{fit:?} {}", case.dof);
+        assert!(
+            found >= case.log_likelihood - 1e-6,
+            "{found} {}",
+            case.log_likelihood
+        );
+        assert!(
+            (fit.location - case.location).abs() < 1e-3 * case.scale,
+            "{fit:?}"
+        );
+        assert!(
+            (fit.scale / case.scale - 1.0).abs() < 1e-3,
+            "{fit:?} {}",
+            case.scale
+        );
+        assert!(
+            (fit.dof / case.dof).ln().abs() < 0.02,
+            "{fit:?} {}",
+            case.dof
+        );
     }
 }
 
@@ -156,8 +180,13 @@ fn the_log_likelihood_ratio_is_that_of_scipy() {
         scale,
         dof,
     };
-    let density = ScoreDensity::new(t(golden.target), t(golden.nontarget), (-100.0, 100.0), 20.0).unwrap();
-    let ours: Vec<f64> = golden.scores.iter().map(|&s| density.llr(s).unwrap()).collect();
+    let density =
+        ScoreDensity::new(t(golden.target), t(golden.nontarget), (-100.0, 100.0), 20.0).unwrap();
+    let ours: Vec<f64> = golden
+        .scores
+        .iter()
+        .map(|&s| density.llr(s).unwrap())
+        .collect();
     close(&ours, &golden.llr, 1e-12);
 }
 
@@ -169,7 +198,9 @@ fn the_figures_are_those_of_scikit_learn_and_of_delong_by_brute_force() {
     assert!((area.standard_error - golden.standard_error).abs() < 1e-12);
     assert!(area.ci_low < area.value && area.value < area.ci_high);
     assert!((brier(&golden.probabilities, &golden.target).unwrap() - golden.brier).abs() < 1e-12);
-    assert!((log_loss(&golden.probabilities, &golden.target).unwrap() - golden.log_loss).abs() < 1e-12);
+    assert!(
+        (log_loss(&golden.probabilities, &golden.target).unwrap() - golden.log_loss).abs() < 1e-12
+    );
     let bins = reliability_diagram(&golden.probabilities, &golden.target).unwrap();
     assert!((expected_calibration_error(&bins) - golden.ece).abs() < 1e-12);
 }

@@ -1,13 +1,16 @@
 //! A calibration from epochs and looks to a file and back; what is refused; what is recovered.
 
+#![allow(clippy::unwrap_used)] // what cannot go on here should say so at once
+
 use std::fs;
 use std::path::Path;
 
 use proptest::prelude::*;
 use razvilka_calibration::report::render;
 use razvilka_calibration::{
-    CalibrationError, CalibrationInput, EegInput, EpochInfo, Epochs, Fitted, FitRule, GazePoint, GazeSample, HeldOut, MapOrder,
-    Montage, Overwrite, PointUse, Profile, Provenance, SourceFile, fit_gaze, fit_score_density, fit_session,
+    CalibrationError, CalibrationInput, EegInput, EpochInfo, Epochs, FitRule, Fitted, GazePoint,
+    GazeSample, HeldOut, MapOrder, Montage, Overwrite, PointUse, Profile, Provenance, SourceFile,
+    fit_gaze, fit_score_density, fit_session,
 };
 use razvilka_dsp::eeg::EegSpec;
 use razvilka_dsp::units::Hertz;
@@ -17,7 +20,10 @@ struct Noise(u64);
 
 impl Noise {
     fn uniform(&mut self) -> f64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 11) as f64 / (1_u64 << 53) as f64
     }
 
@@ -49,7 +55,8 @@ fn epochs(seed: u64, response_uv: f64, count: usize) -> Epochs {
             .map(|i| {
                 let (channel, bin) = (i / bins, (i % bins) as f64);
                 let bump = (-0.5 * ((bin - 10.0) / 2.5).powi(2)).exp() / (1.0 + channel as f64);
-                4.0 * (0.7 * shared[i % bins] + 0.7 * noise.gauss()) + if target { response_uv * bump } else { 0.0 }
+                4.0 * (0.7 * shared[i % bins] + 0.7 * noise.gauss())
+                    + if target { response_uv * bump } else { 0.0 }
             })
             .collect();
         epochs.push(info, &features).unwrap();
@@ -75,13 +82,19 @@ fn provenance() -> Provenance {
 /// A tracker in shares of the screen (48 by 27 degrees) with a stretch, a shift and a bend.
 fn tracker(x_deg: f64, y_deg: f64) -> (f64, f64) {
     let (x, y) = (x_deg / 48.0 + 0.5, y_deg / 27.0 + 0.5);
-    (1.04 * x - 0.02 + 0.05 * (x - 0.5).powi(2), 0.97 * y + 0.03 + 0.04 * (x - 0.5) * (y - 0.5))
+    (
+        1.04 * x - 0.02 + 0.05 * (x - 0.5).powi(2),
+        0.97 * y + 0.03 + 0.04 * (x - 0.5) * (y - 0.5),
+    )
 }
 
 fn gaze_points(seed: u64, noise_deg: f64, with_checks: bool) -> Vec<GazePoint> {
     let mut noise = Noise(seed);
-    let fit = [-16.0, 0.0, 16.0].iter().flat_map(|&x| [-9.0, 0.0, 9.0].map(|y| (x, y, PointUse::Fit)));
-    let checks = [(-8.0, -4.0), (8.0, 4.0), (-8.0, 5.0), (9.0, -5.0)].map(|(x, y)| (x, y, PointUse::Check));
+    let fit = [-16.0, 0.0, 16.0]
+        .iter()
+        .flat_map(|&x| [-9.0, 0.0, 9.0].map(|y| (x, y, PointUse::Fit)));
+    let checks =
+        [(-8.0, -4.0), (8.0, 4.0), (-8.0, 5.0), (9.0, -5.0)].map(|(x, y)| (x, y, PointUse::Check));
     fit.chain(checks.into_iter().filter(|_| with_checks))
         .enumerate()
         .map(|(index, (x_deg, y_deg, use_as))| {
@@ -90,7 +103,10 @@ fn gaze_points(seed: u64, noise_deg: f64, with_checks: bool) -> Vec<GazePoint> {
                 .map(|i| {
                     let arrived = i >= 60;
                     let (at_x, at_y) = if arrived { (x_deg, y_deg) } else { (0.0, 0.0) };
-                    let (x, y) = tracker(at_x + noise_deg * noise.gauss(), at_y + noise_deg * noise.gauss());
+                    let (x, y) = tracker(
+                        at_x + noise_deg * noise.gauss(),
+                        at_y + noise_deg * noise.gauss(),
+                    );
                     GazeSample {
                         t_s: shown_s + f64::from(i) / 200.0,
                         x,
@@ -131,7 +147,10 @@ fn a_profile_survives_the_disk_to_the_last_bit() {
     let profile = fitted(4.0).profile;
     profile.save(&file, Overwrite::Refuse).unwrap();
     assert_eq!(Profile::load(&file).unwrap(), profile);
-    assert_eq!(Profile::load(&file).unwrap().to_json().unwrap(), fs::read_to_string(&file).unwrap());
+    assert_eq!(
+        Profile::load(&file).unwrap().to_json().unwrap(),
+        fs::read_to_string(&file).unwrap()
+    );
     let entries = fs::read_dir(folder.path()).unwrap().count();
     assert_eq!(entries, 1, "no partial file is left");
 }
@@ -143,7 +162,10 @@ fn only_its_owner_may_read_a_profile() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("profile.json");
     fitted(4.0).profile.save(&file, Overwrite::Refuse).unwrap();
-    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        fs::metadata(&file).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
 }
 
 #[test]
@@ -162,8 +184,16 @@ fn an_existing_file_is_replaced_only_when_that_was_said() {
 #[test]
 fn a_folder_that_is_not_there_is_named() {
     let file = Path::new("no/such/folder/profile.json");
-    let error = fitted(4.0).profile.save(file, Overwrite::Replace).unwrap_err();
-    assert!(error.to_string().contains("no/such/folder/profile.json cannot be written"), "{error}");
+    let error = fitted(4.0)
+        .profile
+        .save(file, Overwrite::Replace)
+        .unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("no/such/folder/profile.json cannot be written"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -178,7 +208,10 @@ fn a_re_formatted_profile_is_the_same_and_a_changed_digit_is_refused() {
     let mut tampered = value.clone();
     tampered["content"]["eeg"]["reliability"] = 0.123.into();
     fs::write(&file, tampered.to_string()).unwrap();
-    assert!(matches!(Profile::load(&file), Err(CalibrationError::Checksum { .. })));
+    assert!(matches!(
+        Profile::load(&file),
+        Err(CalibrationError::Checksum { .. })
+    ));
 }
 
 #[test]
@@ -189,13 +222,25 @@ fn foreign_newer_truncated_and_missing_files_are_told_apart() {
         fs::write(&file, content).unwrap();
         Profile::load(&file).unwrap_err()
     };
-    assert!(matches!(load(b"{\"kind\":\"something else\"}"), CalibrationError::Foreign { .. }));
+    assert!(matches!(
+        load(b"{\"kind\":\"something else\"}"),
+        CalibrationError::Foreign { .. }
+    ));
     assert!(matches!(load(b"[]"), CalibrationError::Foreign { .. }));
-    assert!(matches!(load(&[0xff, 0xfe, 0x00]), CalibrationError::Foreign { .. }));
+    assert!(matches!(
+        load(&[0xff, 0xfe, 0x00]),
+        CalibrationError::Foreign { .. }
+    ));
     let whole = fitted(4.0).profile.to_json().unwrap();
     let newer = whole.replacen("\"format\":1", "\"format\":2", 1);
-    assert!(matches!(load(newer.as_bytes()), CalibrationError::Newer { found: 2, .. }));
-    assert!(matches!(load(&whole.as_bytes()[..whole.len() / 2]), CalibrationError::Foreign { .. }));
+    assert!(matches!(
+        load(newer.as_bytes()),
+        CalibrationError::Newer { found: 2, .. }
+    ));
+    assert!(matches!(
+        load(&whole.as_bytes()[..whole.len() / 2]),
+        CalibrationError::Foreign { .. }
+    ));
     assert!(matches!(
         Profile::load(&folder.path().join("absent.json")),
         Err(CalibrationError::Unreadable { .. })
@@ -212,7 +257,10 @@ fn another_montage_is_refused_and_both_are_named() {
     };
     other.labels.swap(0, 1);
     let error = montage.check(&other).unwrap_err().to_string();
-    assert!(error.contains("(Fz, Cz, Pz, Oz) at 250 Hz") && error.contains("(Cz, Fz, Pz, Oz)"), "{error}");
+    assert!(
+        error.contains("(Fz, Cz, Pz, Oz) at 250 Hz") && error.contains("(Cz, Fz, Pz, Oz)"),
+        "{error}"
+    );
     other.labels.swap(0, 1);
     other.rate_hz = 256.0;
     assert!(montage.check(&other).is_err());
@@ -225,7 +273,9 @@ fn a_clear_response_is_found_and_its_probabilities_come_true_on_new_epochs() {
     assert!(eeg.metrics.auc.value > 0.85, "{:?}", eeg.metrics);
     assert!(eeg.metrics.ece < 0.06, "{:?}", eeg.metrics);
     let fresh = epochs(99, 4.0, 3000);
-    let p: Vec<f64> = (0..fresh.len()).map(|row| eeg.p_target(eeg.lda.score(fresh.row(row)))).collect();
+    let p: Vec<f64> = (0..fresh.len())
+        .map(|row| eeg.p_target(eeg.lda.score(fresh.row(row))))
+        .collect();
     let bins = razvilka_calibration::reliability_diagram(&p, &fresh.labels()).unwrap();
     let ece = razvilka_calibration::expected_calibration_error(&bins);
     assert!(ece < 0.06, "{ece}");
@@ -249,7 +299,11 @@ fn where_there_is_no_response_the_evidence_is_switched_off() {
         let furthest = (0..fresh.len())
             .map(|row| (eeg.p_target(eeg.lda.score(fresh.row(row))) - eeg.base_rate).abs())
             .fold(0.0, f64::max);
-        assert!(furthest < 0.12, "seed {seed}: {furthest}, {:?}", eeg.metrics.auc);
+        assert!(
+            furthest < 0.12,
+            "seed {seed}: {furthest}, {:?}",
+            eeg.metrics.auc
+        );
     }
 }
 
@@ -286,7 +340,11 @@ fn a_channel_left_out_of_the_fit_has_no_weight_and_no_influence() {
     };
     let (a, b) = (model(0.0), model(1e5));
     assert_eq!(a, b);
-    assert!(a.weights[2 * clean.bins()..3 * clean.bins()].iter().all(|w| *w == 0.0));
+    assert!(
+        a.weights[2 * clean.bins()..3 * clean.bins()]
+            .iter()
+            .all(|w| *w == 0.0)
+    );
 }
 
 #[test]
@@ -306,9 +364,22 @@ fn too_little_data_says_what_is_missing() {
         short.to_string(),
         "target epochs: 5 given, at least 10 needed. Record a longer calibration"
     );
-    assert!(matches!(fit_session(&input(None, Vec::new())), Err(CalibrationError::Nothing)));
+    assert!(matches!(
+        fit_session(&input(None, Vec::new())),
+        Err(CalibrationError::Nothing)
+    ));
     let few = fit_session(&input(None, gaze_points(1, 0.3, false)[..3].to_vec())).unwrap_err();
-    assert!(matches!(few, CalibrationError::TooFew { found: 3, needed: 4, .. }), "{few}");
+    assert!(
+        matches!(
+            few,
+            CalibrationError::TooFew {
+                found: 3,
+                needed: 4,
+                ..
+            }
+        ),
+        "{few}"
+    );
 }
 
 #[test]
@@ -319,9 +390,21 @@ fn a_bent_tracker_is_straightened_and_its_noise_is_measured() {
     assert!(gaze.quality.accuracy_deg < 0.2, "{:?}", gaze.quality);
     assert!(gaze.quality.affine_deg > gaze.quality.accuracy_deg);
     assert!((gaze.error.sd_x_deg - 0.3).abs() < 0.08, "{:?}", gaze.error);
-    assert!((gaze.quality.precision_sd_deg - 0.3 * 2.0_f64.sqrt()).abs() < 0.05, "{:?}", gaze.quality);
-    assert!((gaze.quality.data_loss - 0.05).abs() < 0.01, "{:?}", gaze.quality);
-    assert!((gaze.quality.rate_hz - 190.0).abs() < 3.0, "{:?}", gaze.quality);
+    assert!(
+        (gaze.quality.precision_sd_deg - 0.3 * 2.0_f64.sqrt()).abs() < 0.05,
+        "{:?}",
+        gaze.quality
+    );
+    assert!(
+        (gaze.quality.data_loss - 0.05).abs() < 0.01,
+        "{:?}",
+        gaze.quality
+    );
+    assert!(
+        (gaze.quality.rate_hz - 190.0).abs() < 3.0,
+        "{:?}",
+        gaze.quality
+    );
     for (x, y) in [(-12.0, 6.0), (5.0, -7.0)] {
         let raw = tracker(x, y);
         let (mx, my) = gaze.map.apply(raw.0, raw.1);

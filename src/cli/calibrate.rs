@@ -8,8 +8,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use clap::Args as ClapArgs;
 use razvilka_calibration::report::{grade_eeg, grade_gaze, save_report};
 use razvilka_calibration::{
-    CalibrationError, CalibrationInput, EegInput, EpochInfo, Epochs, Fitted, GazePoint, Montage, Overwrite, Profile, Provenance,
-    SourceFile, fit_session, may_be_fitted_on,
+    CalibrationError, CalibrationInput, EegInput, EpochInfo, Epochs, Fitted, GazePoint, Montage,
+    Overwrite, Profile, Provenance, SourceFile, fit_session, may_be_fitted_on,
 };
 use razvilka_dsp::eeg::{BandSpec, EegSpec};
 use razvilka_dsp::mask::ChannelMask;
@@ -67,7 +67,11 @@ pub struct Args {
 pub fn run(args: &Args, talk: &mut impl Write) -> Result<Profile, Failure> {
     let profile_path = args.out.join(PROFILE_FILE);
     let report_path = args.out.join(REPORT_FILE);
-    let overwrite = if args.force { Overwrite::Replace } else { Overwrite::Refuse };
+    let overwrite = if args.force {
+        Overwrite::Replace
+    } else {
+        Overwrite::Refuse
+    };
     prepare_folder(&args.out, [&profile_path, &report_path], overwrite)?;
 
     let mut recordings = Vec::with_capacity(args.xdf.len());
@@ -86,9 +90,19 @@ pub fn run(args: &Args, talk: &mut impl Write) -> Result<Profile, Failure> {
     let fitted = fit_session(&input).map_err(|e| Failure::new(Exit::Source, e))?;
     say_verdict(talk, &fitted);
     let unwritable = |e: CalibrationError| Failure::new(Exit::Usage, e);
-    fitted.profile.save(&profile_path, overwrite).map_err(unwritable)?;
+    fitted
+        .profile
+        .save(&profile_path, overwrite)
+        .map_err(unwritable)?;
     save_report(&fitted.profile, &fitted.report, &report_path, overwrite).map_err(unwritable)?;
-    say(talk, format_args!("wrote {} and {}", profile_path.display(), report_path.display()));
+    say(
+        talk,
+        format_args!(
+            "wrote {} and {}",
+            profile_path.display(),
+            report_path.display()
+        ),
+    );
     Ok(fitted.profile)
 }
 
@@ -98,7 +112,11 @@ fn say(talk: &mut impl Write, text: std::fmt::Arguments<'_>) {
 }
 
 /// Finds out before the work whether its result can be kept.
-fn prepare_folder(folder: &Path, files: [&PathBuf; 2], overwrite: Overwrite) -> Result<(), Failure> {
+fn prepare_folder(
+    folder: &Path,
+    files: [&PathBuf; 2],
+    overwrite: Overwrite,
+) -> Result<(), Failure> {
     let failed = |e| Failure::new(Exit::Usage, e);
     let unwritable = |source| {
         failed(CalibrationError::Unwritable {
@@ -140,7 +158,11 @@ fn montage(stream: &RecordedStream) -> Montage {
 }
 
 /// Epochs of all recordings with known truth; `None` when no recording has a flash.
-fn eeg_input(args: &Args, recordings: &[Recorded], talk: &mut impl Write) -> Result<Option<EegInput>, Failure> {
+fn eeg_input(
+    args: &Args,
+    recordings: &[Recorded],
+    talk: &mut impl Write,
+) -> Result<Option<EegInput>, Failure> {
     let with_flashes: Vec<(&Recorded, Vec<Flash>)> = recordings
         .iter()
         .map(|recorded| (recorded, recorded.flashes()))
@@ -151,13 +173,25 @@ fn eeg_input(args: &Args, recordings: &[Recorded], talk: &mut impl Write) -> Res
     };
     let stream = first.eeg()?;
     for (other, _) in &with_flashes {
-        montage(stream).check(&montage(other.eeg()?)).map_err(|_| disagree(first, other))?;
+        montage(stream)
+            .check(&montage(other.eeg()?))
+            .map_err(|_| disagree(first, other))?;
     }
     let spec = path_spec(args, stream)?;
     let pass_all = |used: Option<ChannelMask>| -> Result<Vec<Passed>, Failure> {
-        with_flashes.iter().map(|(recorded, _)| recorded.pass(spec, used, None)).collect()
+        with_flashes
+            .iter()
+            .map(|(recorded, _)| recorded.pass(spec, used, None))
+            .collect()
     };
-    say(talk, format_args!("filtering {} channels at {} Hz", spec.channels, spec.rate.get()));
+    say(
+        talk,
+        format_args!(
+            "filtering {} channels at {} Hz",
+            spec.channels,
+            spec.rate.get()
+        ),
+    );
     let mut passed = pass_all(None)?;
     let good = good_channels(spec.channels, &passed);
     if good.count() < spec.channels {
@@ -166,7 +200,10 @@ fn eeg_input(args: &Args, recordings: &[Recorded], talk: &mut impl Write) -> Res
             .iter()
             .map(|channel| name_of(stream, channel))
             .collect();
-        say(talk, format_args!("left out, bad for most of the time: {}", names.join(", ")));
+        say(
+            talk,
+            format_args!("left out, bad for most of the time: {}", names.join(", ")),
+        );
         passed = pass_all(Some(good))?;
     }
     for ((recorded, _), passed) in with_flashes.iter().zip(&passed) {
@@ -180,11 +217,18 @@ fn eeg_input(args: &Args, recordings: &[Recorded], talk: &mut impl Write) -> Res
             );
         }
     }
-    let flashes: Vec<&[Flash]> = with_flashes.iter().map(|(_, flashes)| flashes.as_slice()).collect();
+    let flashes: Vec<&[Flash]> = with_flashes
+        .iter()
+        .map(|(_, flashes)| flashes.as_slice())
+        .collect();
     let (epochs, rejected) = labelled_epochs(&spec, good, &flashes, &passed)?;
     say(
         talk,
-        format_args!("{} epochs, {} of them targets; {rejected} flashes left out", epochs.len(), epochs.targets()),
+        format_args!(
+            "{} epochs, {} of them targets; {rejected} flashes left out",
+            epochs.len(),
+            epochs.targets()
+        ),
     );
     Ok(Some(EegInput {
         labels: stream.spec.labels.clone(),
@@ -206,8 +250,14 @@ fn disagree(first: &Recorded, other: &Recorded) -> Failure {
 }
 
 fn name_of(stream: &RecordedStream, channel: usize) -> String {
-    let label = stream.spec.labels.get(channel).filter(|label| !label.is_empty());
-    label.cloned().unwrap_or_else(|| format!("channel {}", channel + 1))
+    let label = stream
+        .spec
+        .labels
+        .get(channel)
+        .filter(|label| !label.is_empty());
+    label
+        .cloned()
+        .unwrap_or_else(|| format!("channel {}", channel + 1))
 }
 
 /// Channels that were good in at least half of the epochs; all, when none was.
@@ -215,11 +265,18 @@ fn good_channels(channels: usize, passed: &[Passed]) -> ChannelMask {
     let total: usize = passed.iter().map(|p| p.epochs.len()).sum();
     let good: ChannelMask = (0..channels)
         .filter(|&channel| {
-            let bad = passed.iter().flat_map(|p| &p.epochs).filter(|e| e.bad.contains(channel));
+            let bad = passed
+                .iter()
+                .flat_map(|p| &p.epochs)
+                .filter(|e| e.bad.contains(channel));
             bad.count() as f64 <= BAD_SHARE_MAX * total as f64
         })
         .collect();
-    if good.is_empty() { ChannelMask::all(channels) } else { good }
+    if good.is_empty() {
+        ChannelMask::all(channels)
+    } else {
+        good
+    }
 }
 
 /// Epochs with known truth that may be fitted on, runs numbered through all recordings; and how many flashes were left out.
@@ -230,13 +287,18 @@ fn labelled_epochs(
     passed: &[Passed],
 ) -> Result<(Epochs, usize), Failure> {
     let failed = |e: CalibrationError| Failure::new(Exit::Source, e);
-    let shape = spec.epoch_shape().map_err(|e| Failure::new(Exit::Usage, e))?;
-    let used = (0..spec.channels).map(|channel| good.contains(channel)).collect();
+    let shape = spec
+        .epoch_shape()
+        .map_err(|e| Failure::new(Exit::Usage, e))?;
+    let used = (0..spec.channels)
+        .map(|channel| good.contains(channel))
+        .collect();
     let mut epochs = Epochs::with_used(used, shape.bins()).map_err(failed)?;
     let mut run_before = None;
     let mut run = 0;
     for (file, (flashes, passed)) in flashes.iter().zip(passed).enumerate() {
-        let fit = |epoch: &&ScoredEpoch| may_be_fitted_on(spec, &good, epoch.status, &epoch.features);
+        let fit =
+            |epoch: &&ScoredEpoch| may_be_fitted_on(spec, &good, epoch.status, &epoch.features);
         for epoch in passed.epochs.iter().filter(fit) {
             // Ids were given as indices into these flashes.
             let Some(flash) = flashes.get(epoch.flash) else {
@@ -258,7 +320,11 @@ fn labelled_epochs(
             epochs.push(info, &epoch.features).map_err(failed)?;
         }
     }
-    let known = flashes.iter().flat_map(|f| f.iter()).filter(|f| f.target.is_some()).count();
+    let known = flashes
+        .iter()
+        .flat_map(|f| f.iter())
+        .filter(|f| f.target.is_some())
+        .count();
     let rejected = known - epochs.len();
     Ok((epochs, rejected))
 }
@@ -285,13 +351,27 @@ fn provenance(files: &[PathBuf]) -> Result<Provenance, Failure> {
             )
         };
         let mut hash = Sha256::new();
-        io::copy(&mut File::open(path).map_err(unreadable)?, &mut HashWriter(&mut hash)).map_err(unreadable)?;
+        io::copy(
+            &mut File::open(path).map_err(unreadable)?,
+            &mut HashWriter(&mut hash),
+        )
+        .map_err(unreadable)?;
         sources.push(SourceFile {
-            name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-            sha256: hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect(),
+            name: path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned(),
+            sha256: hash
+                .finalize()
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect(),
         });
     }
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let seconds = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| d.as_secs());
     Ok(Provenance {
         created_utc: rfc3339(seconds),
         software: concat!("razvilka ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -318,11 +398,16 @@ fn rfc3339(unix_s: u64) -> String {
     let (days, rest) = (unix_s / 86_400, unix_s % 86_400);
     let shifted = days + 719_468;
     let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
     let year = era * 400 + year_of_era + u64::from(month <= 2);
     let (hour, minute, second) = (rest / 3_600, rest / 60 % 60, rest % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")

@@ -11,12 +11,13 @@ use std::time::{Duration, Instant};
 use super::exit::{Exit, Failure};
 use super::play::{Play, play, progress_bar};
 use super::run;
-use crate::config::{
-    EegSection, GazeSection, GazeUnits, KeysSection, NetworkMode, NetworkSection, Plan, ScreenSection,
-};
 use crate::choice::{FlashConfig, FlashSettings};
+use crate::config::{
+    EegSection, GazeSection, GazeUnits, KeysSection, NetworkMode, NetworkSection, Plan,
+    ScreenSection,
+};
 use crate::engine::streams::marker_source_id;
-use crate::gate::{GateConfig, GateSettings};
+use crate::gate::{ContradictionPolicy, GateConfig, GateSettings, SourceConfig};
 use crate::session::new_session_id;
 use crate::sim::{Preset, Screen, SimSettings, Streams};
 use crate::source::lsl::Network;
@@ -59,13 +60,26 @@ pub fn run(args: &Args, command: Vec<String>, stop: &Arc<AtomicBool>) -> Result<
     let id = new_session_id(std::time::SystemTime::now());
     let lsl_session = format!("demo-{}", std::process::id());
     let network = Network::loopback_session(&lsl_session)?;
-    let settings = SimSettings { seed: args.seed, preset: args.preset, pace: PACE, ..SimSettings::default() };
+    let settings = SimSettings {
+        seed: args.seed,
+        preset: args.preset,
+        pace: PACE,
+        ..SimSettings::default()
+    };
     let plan = plan(args, &settings, &lsl_session);
     plan.check()?;
-    let out = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("razvilka-session-{id}")));
+    let out = args
+        .out
+        .clone()
+        .unwrap_or_else(|| PathBuf::from(format!("razvilka-session-{id}")));
     let truth = truth_beside(&out);
-    println!("A simulated amplifier, eye tracker and person publish LSL streams on 127.0.0.1; the engine calibrates on them,");
-    println!("then writes, and asks at decisive forks. What the person wishes stays in its own process, and in {}.\n", truth.display());
+    println!(
+        "A simulated amplifier, eye tracker and person publish LSL streams on 127.0.0.1; the engine calibrates on them,"
+    );
+    println!(
+        "then writes, and asks at decisive forks. What the person wishes stays in its own process, and in {}.\n",
+        truth.display()
+    );
     let laboratory = Laboratory::start(&settings, &lsl_session, &id, &truth)?;
     let mut view = Terminal::stdout();
     let left = play(Play {
@@ -94,9 +108,16 @@ pub fn run(args: &Args, command: Vec<String>, stop: &Arc<AtomicBool>) -> Result<
 /// The experiment that the demo is, as an experiment file would say it.
 fn plan(args: &Args, settings: &SimSettings, lsl_session: &str) -> Plan {
     let streams = Streams::of(settings);
-    let Screen { width_cm, height_cm, distance_cm } = settings.screen;
+    let Screen {
+        width_cm,
+        height_cm,
+        distance_cm,
+    } = settings.screen;
     let mut plan = Plan {
-        eeg: Some(EegSection { pins: Pins::of(&streams.eeg), use_channels: None }),
+        eeg: Some(EegSection {
+            pins: Pins::of(&streams.eeg),
+            use_channels: None,
+        }),
         gaze: Some(GazeSection {
             pins: Pins::of(&streams.gaze),
             x: "x".into(),
@@ -105,9 +126,20 @@ fn plan(args: &Args, settings: &SimSettings, lsl_session: &str) -> Plan {
             confidence_min: 0.5,
             units: GazeUnits::Normalised,
         }),
-        keys: Some(KeysSection { pins: Pins::of(&streams.keys) }),
-        network: NetworkSection { mode: NetworkMode::Loopback, session_id: lsl_session.into(), resolve_s: 1.0 },
-        screen: ScreenSection { width_cm, height_cm, distance_cm, ..ScreenSection::default() },
+        keys: Some(KeysSection {
+            pins: Pins::of(&streams.keys),
+        }),
+        network: NetworkSection {
+            mode: NetworkMode::Loopback,
+            session_id: lsl_session.into(),
+            resolve_s: 1.0,
+        },
+        screen: ScreenSection {
+            width_cm,
+            height_cm,
+            distance_cm,
+            ..ScreenSection::default()
+        },
         ..Plan::default()
     };
     plan.session.seed = args.seed;
@@ -117,29 +149,50 @@ fn plan(args: &Args, settings: &SimSettings, lsl_session: &str) -> Plan {
     plan.flash = flash_settings();
     plan.gate = gate_settings();
     plan.calibration.blocks = 7;
-    plan.calibration.point_s = 0.9;
-    plan.ask.reading_s_per_word = 0.11;
+    plan.calibration.point_s = 0.8;
+    plan.ask.reading_s_per_word = 0.14;
     plan
 }
 
 /// A little faster than by default.
 fn flash_settings() -> FlashSettings {
-    let config = FlashConfig { soa_s: 0.15, soa_jitter_s: 0.02, ..FlashConfig::default() };
+    let config = FlashConfig {
+        soa_s: 0.15,
+        soa_jitter_s: 0.02,
+        ..FlashConfig::default()
+    };
     // Inside the ranges of FlashConfig::LIMITS; a test builds this plan.
     FlashSettings::new(config).unwrap_or_default()
 }
 
-/// Gaze alone does not reach the threshold: looking at a tile is first of all reading it, and the brain is there to confirm.
+/// Two sources that must not contradict each other: gaze alone does not reach the threshold, since looking at a tile is first of all
+/// reading it; flashes that came while the person was still reading say little; and while one source by itself leans to
+/// another option, the gate waits.
 fn gate_settings() -> GateSettings {
-    let mut config = GateConfig::default();
-    config.gaze.total_clip_nats = 3.0;
-    config.prior_ratio_max = 3.0;
+    let defaults = GateConfig::default();
+    let config = GateConfig {
+        prior_ratio_max: 2.0,
+        contradiction: ContradictionPolicy::Hold,
+        contradiction_confidence: 0.6,
+        gaze: SourceConfig {
+            total_clip_nats: 2.2,
+            ..defaults.gaze
+        },
+        p300: SourceConfig {
+            item_clip_nats: 2.5,
+            ..defaults.p300
+        },
+        ..defaults
+    };
+    // Inside the ranges of GateConfig::LIMITS; a test builds this plan.
     GateSettings::new(config).unwrap_or_default()
 }
 
 /// The truth is written beside the session folder while the session lasts: not where the engine writes.
 fn truth_beside(out: &Path) -> PathBuf {
-    let mut name = out.file_name().map_or_else(|| "session".into(), std::ffi::OsStr::to_os_string);
+    let mut name = out
+        .file_name()
+        .map_or_else(|| "session".into(), std::ffi::OsStr::to_os_string);
     name.push(format!(".truth-{}.jsonl", std::process::id()));
     out.with_file_name(name)
 }
@@ -150,15 +203,41 @@ struct Laboratory {
 }
 
 impl Laboratory {
-    fn start(settings: &SimSettings, lsl_session: &str, session: &str, truth: &Path) -> Result<Self, Failure> {
-        let cannot = |what: &str| Failure::said(Exit::Internal, format!("the simulated laboratory could not be started: {what}"));
+    fn start(
+        settings: &SimSettings,
+        lsl_session: &str,
+        session: &str,
+        truth: &Path,
+    ) -> Result<Self, Failure> {
+        let cannot = |what: &str| {
+            Failure::said(
+                Exit::Internal,
+                format!("the simulated laboratory could not be started: {what}"),
+            )
+        };
         let program = std::env::current_exe().map_err(|error| cannot(&error.to_string()))?;
         let preset = clap::ValueEnum::to_possible_value(&settings.preset)
             .map_or_else(|| "typical".to_owned(), |value| value.get_name().to_owned());
         let mut child = Command::new(program)
-            .args(["simulate", "--json", "--until-stdin-closes", "--preset", &preset])
-            .args(["--seed", &settings.seed.to_string(), "--pace", &settings.pace.to_string()])
-            .args(["--session-id", lsl_session, "--engine-source-id", &marker_source_id(session)])
+            .args([
+                "simulate",
+                "--json",
+                "--until-stdin-closes",
+                "--preset",
+                &preset,
+            ])
+            .args([
+                "--seed",
+                &settings.seed.to_string(),
+                "--pace",
+                &settings.pace.to_string(),
+            ])
+            .args([
+                "--session-id",
+                lsl_session,
+                "--engine-source-id",
+                &marker_source_id(session),
+            ])
             .arg("--truth")
             .arg(truth)
             .stdin(Stdio::piped())
@@ -166,7 +245,10 @@ impl Laboratory {
             .stderr(Stdio::null())
             .spawn()
             .map_err(|error| cannot(&error.to_string()))?;
-        let stdout = child.stdout.take().ok_or_else(|| cannot("it has no output"))?;
+        let stdout = child
+            .stdout
+            .take()
+            .ok_or_else(|| cannot("it has no output"))?;
         let bar = progress_bar(1);
         bar.set_message("the simulated laboratory starts");
         let (tell, told) = std::sync::mpsc::channel();
@@ -181,7 +263,11 @@ impl Laboratory {
         let laboratory = Self { child };
         let up = matches!(told.recv_timeout(START), Ok(Ok(line)) if line.contains("\"streams\""));
         bar.finish_and_clear();
-        if up { Ok(laboratory) } else { Err(cannot("its streams did not come up")) }
+        if up {
+            Ok(laboratory)
+        } else {
+            Err(cannot("its streams did not come up"))
+        }
     }
 
     /// Closes its input, which ends it; kills it when that does not.
@@ -214,11 +300,17 @@ mod tests {
 
     #[test]
     fn the_demo_is_an_experiment_like_any_other() {
-        let args = Args { seed: 7, forks: 3, out: None, preset: Preset::Easy, model: None };
+        let args = Args {
+            seed: 7,
+            forks: 3,
+            out: None,
+            preset: Preset::Easy,
+            model: None,
+        };
         let plan = plan(&args, &SimSettings::default(), "demo-test");
         plan.check().unwrap();
         assert_eq!(plan.flash.config().soa_s, 0.15);
-        assert_eq!(plan.gate.config().gaze.total_clip_nats, 3.0);
+        assert_eq!(plan.gate.config().gaze.total_clip_nats, 2.2);
         let text = plan.to_toml();
         assert_eq!(Plan::parse(&text, Path::new("demo.toml")).unwrap(), plan);
     }

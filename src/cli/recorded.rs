@@ -81,7 +81,12 @@ impl Recorded {
         let mut found: Vec<(&str, Vec<(f64, Value)>)> = recording
             .streams
             .iter()
-            .filter(|s| streams.markers.as_ref().is_none_or(|name| *name == s.spec.name))
+            .filter(|s| {
+                streams
+                    .markers
+                    .as_ref()
+                    .is_none_or(|name| *name == s.spec.name)
+            })
             .map(|s| (s.spec.name.as_str(), markers_of(s)))
             .filter(|(_, markers)| !markers.is_empty())
             .collect();
@@ -138,15 +143,26 @@ impl Recorded {
     /// # Errors
     /// [`Exit::Source`] when there is none, or more than one and none is named.
     pub fn eeg(&self) -> Result<&RecordedStream, Failure> {
-        let said = |what: String| Failure::said(Exit::Source, format!("{}: {what}", self.path.display()));
+        let said =
+            |what: String| Failure::said(Exit::Source, format!("{}: {what}", self.path.display()));
         let candidates: Vec<&RecordedStream> = self
             .numeric("eeg")
-            .filter(|s| self.streams.eeg.as_ref().is_none_or(|name| *name == s.spec.name))
+            .filter(|s| {
+                self.streams
+                    .eeg
+                    .as_ref()
+                    .is_none_or(|name| *name == s.spec.name)
+            })
             .collect();
         match candidates.as_slice() {
             [one] if one.spec.rate_hz > 0.0 => Ok(one),
-            [one] => Err(said(format!("the EEG stream '{}' states no rate", one.spec.name))),
-            [] => Err(said("there is no EEG stream with samples (type \"EEG\")".into())),
+            [one] => Err(said(format!(
+                "the EEG stream '{}' states no rate",
+                one.spec.name
+            ))),
+            [] => Err(said(
+                "there is no EEG stream with samples (type \"EEG\")".into(),
+            )),
             several => {
                 let names: Vec<&str> = several.iter().map(|s| s.spec.name.as_str()).collect();
                 Err(said(format!(
@@ -170,7 +186,8 @@ impl Recorded {
         if points.is_empty() {
             return Ok(Vec::new());
         }
-        let streams: Vec<&RecordedStream> = self.numeric("gaze").filter(|s| s.channels() >= 2).collect();
+        let streams: Vec<&RecordedStream> =
+            self.numeric("gaze").filter(|s| s.channels() >= 2).collect();
         let [stream] = streams.as_slice() else {
             return Err(Failure::said(
                 Exit::Source,
@@ -183,7 +200,9 @@ impl Recorded {
         };
         let labelled = |name: &str| {
             let labels = stream.spec.labels.iter();
-            labels.map(|l| l.to_ascii_lowercase()).position(|l| l == name)
+            labels
+                .map(|l| l.to_ascii_lowercase())
+                .position(|l| l == name)
         };
         let (x, y) = labelled("x").zip(labelled("y")).unwrap_or((0, 1));
         let confidence = labelled("confidence");
@@ -215,12 +234,18 @@ impl Recorded {
                 last.1 = last.1.min(*stamp_s);
             }
             let number = |key: &str| marker.get(key).and_then(Value::as_f64);
-            if let (Some("gaze_point"), Some(x_deg), Some(y_deg)) = (event(marker), number("x_deg"), number("y_deg")) {
+            if let (Some("gaze_point"), Some(x_deg), Some(y_deg)) =
+                (event(marker), number("x_deg"), number("y_deg"))
+            {
                 let check = marker.get("phase").and_then(Value::as_str) == Some("check");
                 let point = GazePoint {
                     x_deg,
                     y_deg,
-                    use_as: if check { PointUse::Check } else { PointUse::Fit },
+                    use_as: if check {
+                        PointUse::Check
+                    } else {
+                        PointUse::Fit
+                    },
                     shown_s: *stamp_s,
                     samples: Vec::new(),
                 };
@@ -232,7 +257,9 @@ impl Recorded {
 
     fn numeric(&self, kind: &'static str) -> impl Iterator<Item = &RecordedStream> {
         self.recording.streams.iter().filter(move |s| {
-            s.spec.kind.eq_ignore_ascii_case(kind) && matches!(s.samples, Samples::Numeric(_)) && !s.is_empty()
+            s.spec.kind.eq_ignore_ascii_case(kind)
+                && matches!(s.samples, Samples::Numeric(_))
+                && !s.is_empty()
         })
     }
 
@@ -254,7 +281,9 @@ impl Recorded {
         }
         if let Some(scorer) = scorer {
             // A new path has no open epoch, so the scorer is taken.
-            let _ = path.set_scorer(scorer).map_err(|e| Failure::new(Exit::Source, e))?;
+            let _ = path
+                .set_scorer(scorer)
+                .map_err(|e| Failure::new(Exit::Source, e))?;
         }
         let flashes = self.flashes();
         let mut announced = 0;
@@ -279,7 +308,10 @@ impl Recorded {
                 let _ = path.flash_with(announced as u64, flash.onset_s, &mut keep);
                 announced += 1;
             }
-            for (to, from) in row.iter_mut().zip(stream.numbers(index).unwrap_or_default()) {
+            for (to, from) in row
+                .iter_mut()
+                .zip(stream.numbers(index).unwrap_or_default())
+            {
                 // The stream's own width, as amplifiers send it and as it comes live.
                 *to = *from as f32;
             }
@@ -312,7 +344,12 @@ fn markers_of(stream: &RecordedStream) -> Vec<(f64, Value)> {
     let Samples::Text(_) = &stream.samples else {
         return Vec::new();
     };
-    let wanted = |marker: &Value| matches!(event(marker), Some("flash" | "gaze_point" | "gaze_point_end"));
+    let wanted = |marker: &Value| {
+        matches!(
+            event(marker),
+            Some("flash" | "gaze_point" | "gaze_point_end")
+        )
+    };
     stream
         .stamps
         .iter()

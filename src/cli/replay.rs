@@ -102,7 +102,10 @@ pub fn run(
         )),
         None => Err(Failure::said(
             Exit::Usage,
-            format!("{} is not there. Give a session folder or a recording", args.path.display()),
+            format!(
+                "{} is not there. Give a session folder or a recording",
+                args.path.display()
+            ),
         )),
     }
 }
@@ -125,17 +128,38 @@ fn session(
 }
 
 fn describe(report: &ReplayReport, target: &Path, talk: &mut impl Write) -> io::Result<()> {
-    let rows = [("forks", report.forks), ("evidence", report.evidence), ("choices", report.choices)];
+    let rows = [
+        ("forks", report.forks),
+        ("evidence", report.evidence),
+        ("choices", report.choices),
+    ];
     for (what, compared) in rows {
-        write!(talk, "{what:<9} {} of {} equal", compared.equal, compared.compared)?;
+        write!(
+            talk,
+            "{what:<9} {} of {} equal",
+            compared.equal, compared.compared
+        )?;
         if compared.not_recorded > 0 {
-            write!(talk, ", {} rest on samples that were not recorded", compared.not_recorded)?;
+            write!(
+                talk,
+                ", {} rest on samples that were not recorded",
+                compared.not_recorded
+            )?;
         }
         writeln!(talk)?;
     }
     let said = |equal: bool| if equal { "equal" } else { "not equal" };
-    writeln!(talk, "text      {}, {} bytes", said(report.text_equal), report.text_bytes)?;
-    writeln!(talk, "ledger    {} to its last hash", said(report.ledger_equal))?;
+    writeln!(
+        talk,
+        "text      {}, {} bytes",
+        said(report.text_equal),
+        report.text_bytes
+    )?;
+    writeln!(
+        talk,
+        "ledger    {} to its last hash",
+        said(report.ledger_equal)
+    )?;
     writeln!(
         talk,
         "{:.1} s of signals, {} flashes, in {:.1} s: {:.0} times as fast as live",
@@ -156,10 +180,20 @@ fn verdict(report: &ReplayReport) -> Result<(), Failure> {
         let message = format!("the session is not whole: {lacks}; {found}");
         return Err(Failure::said(Exit::RecordingIncomplete, message));
     }
+    if let (Some(difference), Some(other)) = (&difference, &report.other_build) {
+        return Err(Failure::said(
+            Exit::Internal,
+            format!(
+                "the replay is not identical, first at {difference}. The session was lived by {other}: replay it with that build"
+            ),
+        ));
+    }
     match difference {
         Some(difference) => Err(Failure::said(
             Exit::Internal,
-            format!("the replay is not identical, first at {difference}. Please report it with the session folder"),
+            format!(
+                "the replay is not identical, first at {difference}. Please report it with the session folder"
+            ),
         )),
         None if report.is_identical() => Ok(()),
         None => Err(Failure::said(
@@ -184,7 +218,11 @@ impl From<ReplayError> for Failure {
 // --- a recording over LSL ------------------------------------------------------------------------------------------
 
 fn publish(args: &Args, stop: &AtomicBool, talk: &mut impl Write) -> Result<(), Failure> {
-    let network = if args.laboratory { Network::laboratory()? } else { Network::loopback()? };
+    let network = if args.laboratory {
+        Network::laboratory()?
+    } else {
+        Network::loopback()?
+    };
     let publishing = ReplayPublishArgs {
         file: args.path.clone(),
         speed: args.speed,
@@ -241,12 +279,18 @@ fn score(
     let Some(calibration) = &loaded.eeg else {
         return Err(Failure::said(
             Exit::Usage,
-            format!("{} holds gaze only, no P300 classifier. Calibrate with flashes", profile.display()),
+            format!(
+                "{} holds gaze only, no P300 classifier. Calibrate with flashes",
+                profile.display()
+            ),
         ));
     };
     let recorded = Recorded::open(&args.path, &args.streams)?;
     let mut scoring = Scoring::new(&recorded, calibration)?;
-    let pace = (!args.fast).then(|| Pace { begun: Instant::now(), speed: args.speed });
+    let pace = (!args.fast).then(|| Pace {
+        begun: Instant::now(),
+        speed: args.speed,
+    });
     match scoring.play(&recorded, pace, stop, out) {
         // Whoever closed the pipe has read enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -298,17 +342,29 @@ struct Scoring<'a> {
 impl<'a> Scoring<'a> {
     fn new(recorded: &Recorded, calibration: &'a EegCalibration) -> Result<Self, Failure> {
         let stream = recorded.eeg()?;
-        let montage =
-            Montage { labels: stream.spec.labels.clone(), rate_hz: stream.spec.rate_hz };
+        let montage = Montage {
+            labels: stream.spec.labels.clone(),
+            rate_hz: stream.spec.rate_hz,
+        };
         let unfit = |error| Failure::new(Exit::Source, error);
         calibration.montage().check(&montage).map_err(unfit)?;
         let scorer = calibration.scorer().map_err(unfit)?;
         let channels = stream.channels();
         let select = (0..channels).collect();
-        let line =
-            EegLine::prepare(calibration.path, select, channels, scorer, calibration.density)
-                .map_err(|error| Failure::new(Exit::Source, error))?;
-        Ok(Self { line, calibration, scored: 0, rejected: 0 })
+        let line = EegLine::prepare(
+            calibration.path,
+            select,
+            channels,
+            scorer,
+            calibration.density,
+        )
+        .map_err(|error| Failure::new(Exit::Source, error))?;
+        Ok(Self {
+            line,
+            calibration,
+            scored: 0,
+            rejected: 0,
+        })
     }
 
     /// Plays the recording in the order of its time; each score is written when its last sample has come.
@@ -319,11 +375,18 @@ impl<'a> Scoring<'a> {
         stop: &AtomicBool,
         out: &mut impl Write,
     ) -> io::Result<()> {
-        let Ok(stream) = recorded.eeg() else { return Ok(()) };
+        let Ok(stream) = recorded.eeg() else {
+            return Ok(());
+        };
         let flashes = recorded.flashes();
         let mut announced = 0;
         let mut row = vec![0.0_f32; stream.channels()];
-        let first_s = stream.stamps.iter().copied().find(|stamp| stamp.is_finite()).unwrap_or(0.0);
+        let first_s = stream
+            .stamps
+            .iter()
+            .copied()
+            .find(|stamp| stamp.is_finite())
+            .unwrap_or(0.0);
         writeln!(out, "onset_s,score,p_target")?;
         for (index, &stamp_s) in stream.stamps.iter().enumerate() {
             if let Some(pace) = &pace
@@ -331,7 +394,10 @@ impl<'a> Scoring<'a> {
             {
                 break;
             }
-            while let Some(flash) = flashes.get(announced).filter(|flash| flash.onset_s <= stamp_s) {
+            while let Some(flash) = flashes
+                .get(announced)
+                .filter(|flash| flash.onset_s <= stamp_s)
+            {
                 let id = FlashId::new(ForkId(0), announced as u32, 0);
                 let notice = FlashNotice {
                     id,
@@ -342,7 +408,10 @@ impl<'a> Scoring<'a> {
                 self.rejected += u64::from(!self.line.flash(&notice));
                 announced += 1;
             }
-            for (to, from) in row.iter_mut().zip(stream.numbers(index).unwrap_or_default()) {
+            for (to, from) in row
+                .iter_mut()
+                .zip(stream.numbers(index).unwrap_or_default())
+            {
                 // The stream's own width, as it comes live.
                 *to = *from as f32;
             }

@@ -47,7 +47,10 @@ pub fn run(args: &Args, command: Vec<String>, stop: &Arc<AtomicBool>) -> Result<
     }
     let network = settle(&plan)?;
     let id = new_session_id(std::time::SystemTime::now());
-    let out = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("razvilka-session-{id}")));
+    let out = args
+        .out
+        .clone()
+        .unwrap_or_else(|| PathBuf::from(format!("razvilka-session-{id}")));
     let mut view = Terminal::stdout();
     let left = play(Play {
         plan,
@@ -83,7 +86,10 @@ pub fn end(left: &Left, truth: Option<&std::path::Path>) -> Result<(), Failure> 
         // A closed stdout does not undo the session.
         let _ = print_summary(left, &summary, &mut std::io::stdout());
     } else {
-        eprintln!("razvilka: stopped before the first fork; what was recorded is in {}", left.folder.path().display());
+        eprintln!(
+            "razvilka: stopped before the first fork; what was recorded is in {}",
+            left.folder.path().display()
+        );
     }
     exit_of(left).map_or(Ok(()), Err)
 }

@@ -75,12 +75,19 @@ pub fn run(args: &Args, out: &mut impl Write, talk: &mut impl Write) -> Result<(
     }
 }
 
-fn p300(args: &P300Args, out: &mut impl Write, talk: &mut impl Write) -> Result<io::Result<()>, Failure> {
+fn p300(
+    args: &P300Args,
+    out: &mut impl Write,
+    talk: &mut impl Write,
+) -> Result<io::Result<()>, Failure> {
     let profile = Profile::load(&args.calibration).map_err(|e| Failure::new(Exit::Usage, e))?;
     let Some(calibration) = &profile.eeg else {
         return Err(Failure::said(
             Exit::Usage,
-            format!("{} holds gaze only, no P300 classifier. Calibrate with flashes", args.calibration.display()),
+            format!(
+                "{} holds gaze only, no P300 classifier. Calibrate with flashes",
+                args.calibration.display()
+            ),
         ));
     };
     let recorded = Recorded::open(&args.xdf, &args.streams)?;
@@ -89,19 +96,30 @@ fn p300(args: &P300Args, out: &mut impl Write, talk: &mut impl Write) -> Result<
         labels: stream.spec.labels.clone(),
         rate_hz: stream.spec.rate_hz,
     };
-    calibration.montage().check(&montage).map_err(|e| Failure::new(Exit::Source, e))?;
-    let scorer = calibration.scorer().map_err(|e| Failure::new(Exit::Usage, e))?;
+    calibration
+        .montage()
+        .check(&montage)
+        .map_err(|e| Failure::new(Exit::Source, e))?;
+    let scorer = calibration
+        .scorer()
+        .map_err(|e| Failure::new(Exit::Usage, e))?;
     let passed = recorded.pass(calibration.path, None, Some(scorer))?;
     let flashes = recorded.flashes();
     let mut masked = MaskedScorers::new(calibration);
     let mut lines = Vec::with_capacity(passed.epochs.len());
     for epoch in &passed.epochs {
-        let (Some(flash), Some((score, p_target))) = (flashes.get(epoch.flash), masked.judge(epoch)?) else {
+        let (Some(flash), Some((score, p_target))) =
+            (flashes.get(epoch.flash), masked.judge(epoch)?)
+        else {
             continue;
         };
         lines.push((flash.onset_s, score, p_target));
     }
-    let doubtful = passed.epochs.iter().filter(|e| !e.status.is_clean()).count();
+    let doubtful = passed
+        .epochs
+        .iter()
+        .filter(|e| !e.status.is_clean())
+        .count();
     let _ = writeln!(
         talk,
         "scored {} of {} flashes; {doubtful} of them with a doubt about the signal",
@@ -141,7 +159,9 @@ impl<'a> MaskedScorers<'a> {
         let calibration = self.calibration;
         let base_rate = calibration.base_rate;
         match epoch.status {
-            EpochStatus::Clean => Ok(epoch.score.map(|score| (score, calibration.p_target(score)))),
+            EpochStatus::Clean => Ok(epoch
+                .score
+                .map(|score| (score, calibration.p_target(score)))),
             EpochStatus::Rejected(Rejection::BadChannel) => {
                 let Some((scorer, density)) = self.without(epoch.bad) else {
                     return Ok(epoch.score.map(|score| (score, base_rate)));
@@ -163,9 +183,14 @@ impl<'a> MaskedScorers<'a> {
         let place = match self.made.iter().position(|(mask, _)| *mask == bad) {
             Some(place) => place,
             None => {
-                let kept: Vec<bool> = (0..self.calibration.path.channels).map(|c| !bad.contains(c)).collect();
-                let enough = kept.iter().filter(|kept| **kept).count() >= self.calibration.path.quality.min_good;
-                let scorer = enough.then(|| self.calibration.restrict(&kept).ok()).flatten();
+                let kept: Vec<bool> = (0..self.calibration.path.channels)
+                    .map(|c| !bad.contains(c))
+                    .collect();
+                let enough = kept.iter().filter(|kept| **kept).count()
+                    >= self.calibration.path.quality.min_good;
+                let scorer = enough
+                    .then(|| self.calibration.restrict(&kept).ok())
+                    .flatten();
                 self.made.push((bad, scorer));
                 self.made.len() - 1
             }
@@ -181,7 +206,10 @@ fn gaze(args: &GazeArgs, out: &mut impl Write) -> Result<io::Result<()>, Failure
         None => measured_rate(&samples).ok_or_else(|| {
             Failure::said(
                 Exit::Source,
-                format!("{} has too few samples to measure a rate. Give it with --rate", args.csv.display()),
+                format!(
+                    "{} has too few samples to measure a rate. Give it with --rate",
+                    args.csv.display()
+                ),
             )
         })?,
     };
@@ -273,13 +301,27 @@ fn read_gaze(path: &Path) -> Result<Vec<GazeSample>, Failure> {
     let mut rows = text.lines().enumerate();
     let header: Vec<&str> = rows
         .next()
-        .map(|(_, line)| line.trim_start_matches('\u{feff}').split(',').map(str::trim).collect())
+        .map(|(_, line)| {
+            line.trim_start_matches('\u{feff}')
+                .split(',')
+                .map(str::trim)
+                .collect()
+        })
         .unwrap_or_default();
     let column = |name: &str| {
         let place = header.iter().position(|h| *h == name);
-        place.ok_or_else(|| said(format!("the header lacks the column {name}; it needs t_ms,x_deg,y_deg,valid")))
+        place.ok_or_else(|| {
+            said(format!(
+                "the header lacks the column {name}; it needs t_ms,x_deg,y_deg,valid"
+            ))
+        })
     };
-    let (t, x, y, valid) = (column("t_ms")?, column("x_deg")?, column("y_deg")?, column("valid")?);
+    let (t, x, y, valid) = (
+        column("t_ms")?,
+        column("x_deg")?,
+        column("y_deg")?,
+        column("valid")?,
+    );
     let mut samples = Vec::new();
     for (number, line) in rows.filter(|(_, line)| !line.trim().is_empty()) {
         let cells: Vec<&str> = line.split(',').map(str::trim).collect();
@@ -308,7 +350,9 @@ fn measured_rate(samples: &[GazeSample]) -> Option<f64> {
         .filter(|interval| *interval > 0.0)
         .collect();
     intervals.sort_by(f64::total_cmp);
-    intervals.get(intervals.len() / 2).map(|median_ms| 1e3 / median_ms)
+    intervals
+        .get(intervals.len() / 2)
+        .map(|median_ms| 1e3 / median_ms)
 }
 
 #[cfg(test)]
@@ -325,10 +369,16 @@ mod tests {
                 valid: i % 97 != 5,
             })
             .collect();
-        let mut detector = VelocityThreshold::new(VelocitySpec::default(), Hertz::new(500.0).unwrap()).unwrap();
+        let mut detector =
+            VelocityThreshold::new(VelocitySpec::default(), Hertz::new(500.0).unwrap()).unwrap();
         let lines = label_samples(&mut detector, &samples);
         assert_eq!(lines.len(), samples.len());
-        assert!(lines.iter().zip(&samples).all(|(l, s)| l.t_ms == s.t_s && l.emit_ms >= l.t_ms));
+        assert!(
+            lines
+                .iter()
+                .zip(&samples)
+                .all(|(l, s)| l.t_ms == s.t_s && l.emit_ms >= l.t_ms)
+        );
         assert_eq!(lines[200].label, 0, "a stamp that goes back has no label");
         assert!(lines.iter().filter(|l| l.new_fixation).count() >= 2);
     }

@@ -65,6 +65,8 @@ macro_rules! section {
         }
 
         impl Checked for $name {
+            // Fields are f64, u32 and one u64 below 2^53: the cast is exact, but only some of them have a `From`.
+            #[allow(clippy::cast_lossless)]
             fn numbers(&self) -> Vec<(&'static str, f64)> {
                 vec![$((concat!($prefix, ".", $key), self.$field as f64),)+]
             }
@@ -603,7 +605,9 @@ mod tests {
         for limit in limits() {
             let mut at = &toml::Value::Table(table.clone());
             for part in limit.key.split('.') {
-                at = at.get(part).unwrap_or_else(|| panic!("{} is missing from the example", limit.key));
+                at = at
+                    .get(part)
+                    .unwrap_or_else(|| panic!("{} is missing from the example", limit.key));
             }
             let value = at.as_float().or_else(|| at.as_integer().map(|n| n as f64));
             assert_eq!(value, Some(limit.default), "{}", limit.key);

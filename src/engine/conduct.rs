@@ -3,9 +3,9 @@
 //! [`Conductor`] runs on the control plane. It starts the real-time threads, lays out each fork, opens the gate, tells the
 //! presenter what to flash, and writes down what came of it. It never stands between a sample and a decision.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::thread::{JoinHandle, Thread};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, bounded, select};
@@ -223,25 +223,16 @@ impl<'a> Conductor<'a> {
         let text_file = folder.create_text()?;
 
         let choice = Arc::new(ChoiceCell::default());
-        let cancel = Cancel::new();
-        let decoder: Arc<OnceLock<Thread>> = Arc::default();
         let gate_settings = lines::gate_settings(plan, profile)?;
-        let (wake, cut) = (Arc::clone(&decoder), cancel.clone());
-        let mut gate = GateThread::start(gate_settings, wish, Arc::clone(&choice), move || {
-            cut.request();
-            if let Some(thread) = wake.get() {
-                thread.unpark();
-            }
-        })?;
         let model_sha256 = model_digest(&setting.model);
         let texts = Texts {
             model: setting.model,
             settings: plan.writer_settings(),
             prompt: plan.model.prompt.clone(),
         };
-        let scribe = Scribe::start(texts, choice, cancel, plan.model.pace_tokens_per_s)?;
-        // Set once, here.
-        let _ = decoder.set(scribe.thread());
+        let pace = plan.model.pace_tokens_per_s;
+        let scribe = Scribe::start(texts, Arc::clone(&choice), Cancel::new(), pace)?;
+        let mut gate = GateThread::start(gate_settings, wish, choice, scribe.on_choice(wish))?;
 
         let Streams { eeg, gaze, keys } = setting.streams;
         let mut watching = Vec::new();
@@ -452,7 +443,7 @@ impl<'a> Conductor<'a> {
                 self.taken(fork, how, text, replaced, position, committed_ns);
             }
             Told::NothingOther(_) => {
-                self.note("nothing else can be offered here: the model goes on")
+                self.note("nothing else can be offered here: the model goes on");
             }
             Told::Refused { asked } => self.note(&format!("{asked} cannot be followed here")),
             Told::Called {
@@ -503,7 +494,7 @@ impl<'a> Conductor<'a> {
             self.count(position);
             if replaced {
                 self.undoable = self.undoable.saturating_sub(1);
-                    self.replace(&text);
+                self.replace(&text);
                 let detail = serde_json::json!({ "undo": { "position": position } });
                 self.event(EventKind::Operator, detail.to_string());
             }
@@ -704,8 +695,14 @@ impl<'a> Conductor<'a> {
             rt::now().as_nanos() + LEAD.as_nanos() as u64,
         ));
         if let (Some(gaze), Some(clock)) = (&mut self.gaze, gaze_clock) {
-            let tiles =
-                tiles_of(question.id, &question.tiles, &self.plan.ask, self.lease, appears, clock.offset_s);
+            let tiles = tiles_of(
+                question.id,
+                &question.tiles,
+                &self.plan.ask,
+                self.lease,
+                appears,
+                clock.offset_s,
+            );
             // Room for many forks: only a thread that has ended leaves it full, and its silence aborts the fork.
             let _ = gaze.orders.try_push(tiles);
         }
@@ -727,7 +724,7 @@ impl<'a> Conductor<'a> {
                 self.plan.session.seed,
                 question.id.0,
             ) {
-                Ok(sequence) => self.presenter.ask(presenter::Ask::Flash(FlashRun {
+                Ok(sequence) => self.presenter.ask(presenter::Ask::Flash(Box::new(FlashRun {
                     fork: Some(question.id),
                     cued: None,
                     sequence,
@@ -736,7 +733,7 @@ impl<'a> Conductor<'a> {
                     lease: self.lease,
                     flashes_max: None,
                     done: None,
-                })),
+                }))),
                 Err(error) => self.note(&error.to_string()),
             }
         }
@@ -819,10 +816,10 @@ impl<'a> Conductor<'a> {
                 // What the person selected, the decoder has seen by itself; the rest it must be told.
                 match step {
                     Step::OfferOther { .. } if !selected => {
-                        self.scribe.ask(scribe::Ask::Other(fork))
+                        self.scribe.ask(scribe::Ask::Other(fork));
                     }
                     Step::ModelChooses { .. } if !selected => {
-                        self.scribe.ask(scribe::Ask::GoOn(fork))
+                        self.scribe.ask(scribe::Ask::GoOn(fork));
                     }
                     _ => {}
                 }
@@ -995,7 +992,10 @@ impl<'a> Conductor<'a> {
         let shown = self.view.text(piece);
         let at = rt::now();
         self.seen(shown);
-        self.presenter.ask(presenter::Ask::Say(Event::Text { piece: piece.to_owned(), replace: false }));
+        self.presenter.ask(presenter::Ask::Say(Event::Text {
+            piece: piece.to_owned(),
+            replace: false,
+        }));
         self.desk.hand_in(Entry::Text(piece.to_owned()));
         at
     }
@@ -1007,7 +1007,10 @@ impl<'a> Conductor<'a> {
         let shown = self.view.replaced(&whole);
         let at = rt::now();
         self.seen(shown);
-        self.presenter.ask(presenter::Ask::Say(Event::Text { piece: whole.clone(), replace: true }));
+        self.presenter.ask(presenter::Ask::Say(Event::Text {
+            piece: whole.clone(),
+            replace: true,
+        }));
         self.desk.hand_in(Entry::Replace(whole));
         at
     }
@@ -1070,7 +1073,10 @@ impl<'a> Conductor<'a> {
         let stopped = self.scribe.stop();
         // What the decoder wrote before it stopped belongs to the text and the ledger; nobody is asked any more.
         let told = self.scribe.told.clone();
-        for told in told.try_iter().filter(|told| !matches!(told, Told::Fork(_))) {
+        for told in told
+            .try_iter()
+            .filter(|told| !matches!(told, Told::Fork(_)))
+        {
             self.told(told);
         }
         if let Some(stopped) = &stopped {
@@ -1186,7 +1192,10 @@ impl KeysEnds {
 
 /// The prior as the gate will cap it.
 #[must_use]
-pub fn capped_prior(settings: GateSettings, question: &Question) -> Option<crate::gate::Posterior> {
+pub fn capped_prior(
+    settings: GateSettings,
+    question: &Question,
+) -> Option<crate::gate::Posterior> {
     let mut gate = Gate::new(settings);
     gate.open(
         question.id,

@@ -49,7 +49,11 @@ impl Desk {
         let thread = std::thread::Builder::new()
             .name("desk".into())
             .spawn(move || write(ledger, text, &handed_in, &fault))?;
-        Ok(Self { entries, faults, thread })
+        Ok(Self {
+            entries,
+            faults,
+            thread,
+        })
     }
 
     /// Hands something in; never waits.
@@ -68,7 +72,11 @@ impl Desk {
     /// # Errors
     /// [`EngineError`] when the ledger cannot be closed.
     pub fn close(self) -> Result<(ChainHead, Vec<String>), EngineError> {
-        let Self { entries, faults, thread } = self;
+        let Self {
+            entries,
+            faults,
+            thread,
+        } = self;
         drop(entries);
         let head = thread
             .join()

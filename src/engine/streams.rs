@@ -38,10 +38,13 @@ impl Streams {
         let mut found = network.resolve_each(&pins, wait)?.into_iter();
         let mut stream = |pins: Option<_>| pins.and_then(|_: &Pins| found.next());
         let [eeg, gaze, keys] = wanted.map(&mut stream);
-        let samples = |stream: Option<Stream>| -> Result<Option<Box<dyn SampleSource>>, SourceError> {
-            let Some(stream) = stream else { return Ok(None) };
-            Ok(Some(Box::new(LslSamples::open(&stream, OPEN_TIMEOUT)?)))
-        };
+        let samples =
+            |stream: Option<Stream>| -> Result<Option<Box<dyn SampleSource>>, SourceError> {
+                let Some(stream) = stream else {
+                    return Ok(None);
+                };
+                Ok(Some(Box::new(LslSamples::open(&stream, OPEN_TIMEOUT)?)))
+            };
         let (eeg, gaze) = (samples(eeg)?, samples(gaze)?);
         let keys = match keys {
             Some(stream) => {
@@ -62,7 +65,10 @@ impl Streams {
             }
         }
         if let (Some(source), Some(section)) = (&self.gaze, &plan.gaze) {
-            for label in [&section.x, &section.y].into_iter().chain(&section.confidence) {
+            for label in [&section.x, &section.y]
+                .into_iter()
+                .chain(&section.confidence)
+            {
                 channel(source.spec(), label)?;
             }
         }
@@ -75,19 +81,25 @@ impl Streams {
 /// # Errors
 /// [`SourceError::Mismatch`] that lists the labels there are.
 pub fn channel(spec: &StreamSpec, label: &str) -> Result<usize, SourceError> {
-    spec.labels.iter().position(|found| found == label).ok_or_else(|| SourceError::Mismatch {
-        name: spec.name.clone(),
-        what: "a channel label",
-        expected: format!("'{label}'"),
-        actual: spec.labels.join(", "),
-    })
+    spec.labels
+        .iter()
+        .position(|found| found == label)
+        .ok_or_else(|| SourceError::Mismatch {
+            name: spec.name.clone(),
+            what: "a channel label",
+            expected: format!("'{label}'"),
+            actual: spec.labels.join(", "),
+        })
 }
 
 /// The engine's own marker stream; `session` makes its identity.
 ///
 /// # Errors
 /// [`SourceError::Lsl`] when no port is free.
-pub fn marker_outlet(network: Network, session: &str) -> Result<(StreamSpec, LslMarkerOutlet), SourceError> {
+pub fn marker_outlet(
+    network: Network,
+    session: &str,
+) -> Result<(StreamSpec, LslMarkerOutlet), SourceError> {
     let spec = StreamSpec {
         name: MARKER_STREAM.into(),
         kind: "Markers".into(),

@@ -41,7 +41,7 @@ pub enum EegLineError {
     Path(#[from] DspError),
     /// The scorer was fitted to another kind of epoch.
     #[error(transparent)]
-    Scorer(#[from] ScorerRefused),
+    Scorer(#[from] Box<ScorerRefused>),
 }
 
 /// A flash with its evidence.
@@ -84,7 +84,7 @@ impl EegLine {
     ) -> Result<Self, EegLineError> {
         let mut path = EegPath::prepare(spec)?;
         // A path that has opened no epoch holds no scorer back.
-        let _ = path.set_scorer(scorer)?;
+        let _ = path.set_scorer(scorer).map_err(Box::new)?;
         let picked = vec![0.0; select.len()];
         Ok(Self {
             path,

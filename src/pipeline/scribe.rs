@@ -537,7 +537,11 @@ impl Writing<'_> {
 
     /// The present text without its prompt.
     fn written(&self) -> String {
-        self.writer.text().get(self.prompt_bytes..).unwrap_or_default().to_owned()
+        self.writer
+            .text()
+            .get(self.prompt_bytes..)
+            .unwrap_or_default()
+            .to_owned()
     }
 
     fn say(&self, told: Told) {

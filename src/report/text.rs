@@ -29,7 +29,7 @@ pub(super) fn section(material: &Material) -> Markup {
                 span class="by-person" { "chosen by the person" } " "
                 span class="by-model" { "by the model" } " "
                 span class="by-imitator" { "by the imitator" } " "
-                "the rest is the model's, between forks. Numbers are forks."
+                "the rest is the model's own. Numbers are forks."
             }
             @match &material.text {
                 None => p { "The session left no text.txt." },
@@ -56,13 +56,26 @@ fn marked(text: &str, placed: &[Placed<'_>]) -> Markup {
         @for (before, choice) in pieces {
             (readable(before))
             @let written = text.get(choice.span.clone()).unwrap_or_default();
-            @let phrase = written.trim_start();
-            (written.get(..written.len() - phrase.len()).unwrap_or_default())
+            @let (space, phrase, rest) = parts(written, choice.story);
+            (space)
             span class=(chooser_class(choice.story.choice.as_ref().and_then(|choice| choice.chooser))) { (readable(phrase)) }
             @let number = choice.story.id().0;
             sup { a href=(format!("#note-{number}")) { (number) } }
+            (readable(rest))
         }
         (readable(text.get(end..).unwrap_or_default()))
+    }
+}
+
+/// What was written at a choice: the space before it, the phrase that was chosen, and what the model had ready behind it.
+fn parts<'a>(written: &'a str, story: &ForkStory) -> (&'a str, &'a str, &'a str) {
+    let phrase = written.trim_start();
+    let space = written.strip_suffix(phrase).unwrap_or_default();
+    let offered = story.taken().map_or("", |option| option.tile.text.trim());
+    match phrase.strip_prefix(offered).filter(|_| !offered.is_empty()) {
+        Some(rest) => (space, phrase.strip_suffix(rest).unwrap_or(phrase), rest),
+        // Wordings may differ from what was shown: then all of it counts as chosen.
+        None => (space, phrase, ""),
     }
 }
 

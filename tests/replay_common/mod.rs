@@ -64,7 +64,12 @@ pub(crate) fn model() -> Arc<Model> {
 }
 
 fn settings() -> SimSettings {
-    SimSettings { seed: 3, preset: Preset::Easy, pace: 2.0, ..SimSettings::default() }
+    SimSettings {
+        seed: 3,
+        preset: Preset::Easy,
+        pace: 2.0,
+        ..SimSettings::default()
+    }
 }
 
 fn markers_spec() -> StreamSpec {
@@ -85,9 +90,16 @@ fn markers_spec() -> StreamSpec {
 fn plan() -> Plan {
     let settings = settings();
     let streams = Streams::of(&settings);
-    let Screen { width_cm, height_cm, distance_cm } = settings.screen;
+    let Screen {
+        width_cm,
+        height_cm,
+        distance_cm,
+    } = settings.screen;
     let mut plan = Plan {
-        eeg: Some(EegSection { pins: Pins::of(&streams.eeg), use_channels: None }),
+        eeg: Some(EegSection {
+            pins: Pins::of(&streams.eeg),
+            use_channels: None,
+        }),
         gaze: Some(GazeSection {
             pins: Pins::of(&streams.gaze),
             x: "x".into(),
@@ -96,7 +108,12 @@ fn plan() -> Plan {
             confidence_min: 0.5,
             units: GazeUnits::Normalised,
         }),
-        screen: ScreenSection { width_cm, height_cm, distance_cm, ..ScreenSection::default() },
+        screen: ScreenSection {
+            width_cm,
+            height_cm,
+            distance_cm,
+            ..ScreenSection::default()
+        },
         ..Plan::default()
     };
     plan.session.seed = 3;
@@ -133,33 +150,62 @@ impl World {
         let gaze = xdf.add_stream(&streams.gaze).unwrap();
         let markers = xdf.add_stream(&markers_spec()).unwrap();
         for (stream, offset_s) in [(eeg, EEG_OFFSET_S), (gaze, GAZE_OFFSET_S), (markers, 0.0)] {
-            xdf.clock_offset(stream, ClockOffset { at_s: now_s, offset_s }).unwrap();
+            xdf.clock_offset(
+                stream,
+                ClockOffset {
+                    at_s: now_s,
+                    offset_s,
+                },
+            )
+            .unwrap();
         }
-        Self { laboratory, now_s, xdf, eeg, gaze, markers, seq }
+        Self {
+            laboratory,
+            now_s,
+            xdf,
+            eeg,
+            gaze,
+            markers,
+            seq,
+        }
     }
 
     fn say(&mut self, body: Event, stamp_s: f64) -> u64 {
-        let marker = Marker { seq: self.seq, body };
+        let marker = Marker {
+            seq: self.seq,
+            body,
+        };
         self.laboratory.hear(stamp_s, &marker);
-        self.xdf.texts(self.markers, &[stamp_s], &[marker.to_json()]).unwrap();
+        self.xdf
+            .texts(self.markers, &[stamp_s], &[marker.to_json()])
+            .unwrap();
         self.seq += 1;
         marker.seq
     }
 
     fn turn(&mut self, until_s: f64) -> Samples {
         let mut samples = Samples::default();
-        self.laboratory.advance(until_s, &mut |output| match output {
-            SimOutput::Eeg { stamp_s, microvolts } => {
-                samples.eeg.push((stamp_s - EEG_OFFSET_S, microvolts.to_vec()));
-            }
-            SimOutput::Gaze { stamp_s, gaze } => {
-                samples.gaze.push((stamp_s - GAZE_OFFSET_S, gaze.to_vec()));
-            }
-            SimOutput::Key { .. } | SimOutput::Truth(_) => {}
-        });
+        self.laboratory
+            .advance(until_s, &mut |output| match output {
+                SimOutput::Eeg {
+                    stamp_s,
+                    microvolts,
+                } => {
+                    samples
+                        .eeg
+                        .push((stamp_s - EEG_OFFSET_S, microvolts.to_vec()));
+                }
+                SimOutput::Gaze { stamp_s, gaze } => {
+                    samples.gaze.push((stamp_s - GAZE_OFFSET_S, gaze.to_vec()));
+                }
+                SimOutput::Key { .. } | SimOutput::Truth(_) => {}
+            });
         for (stream, samples) in [(self.eeg, &samples.eeg), (self.gaze, &samples.gaze)] {
             let stamps: Vec<f64> = samples.iter().map(|(stamp, _)| *stamp).collect();
-            let data: Vec<f32> = samples.iter().flat_map(|(_, row)| row.iter().copied()).collect();
+            let data: Vec<f32> = samples
+                .iter()
+                .flat_map(|(_, row)| row.iter().copied())
+                .collect();
             self.xdf.floats(stream, &stamps, &data).unwrap();
         }
         self.now_s = until_s;
@@ -175,9 +221,19 @@ fn calibrate(folder: &Path, plan: &Plan) -> (Laboratory, f64) {
     let points = layout::gaze_points(plan.calibration.points, &plan.screen);
     let checks = layout::check_points(plan.calibration.check_points, &plan.screen);
     let fit = points.into_iter().map(|point| (point, GazePhase::Fit));
-    let points: Vec<_> = fit.chain(checks.into_iter().map(|point| (point, GazePhase::Check))).collect();
+    let points: Vec<_> = fit
+        .chain(checks.into_iter().map(|point| (point, GazePhase::Check)))
+        .collect();
     for (point, ((x_deg, y_deg), phase)) in (0..).zip(points) {
-        world.say(Event::GazePoint { point, x_deg, y_deg, phase }, world.now_s);
+        world.say(
+            Event::GazePoint {
+                point,
+                x_deg,
+                y_deg,
+                phase,
+            },
+            world.now_s,
+        );
         world.turn(world.now_s + plan.calibration.point_s);
         world.say(Event::GazePointEnd { point }, world.now_s);
     }
@@ -186,20 +242,40 @@ fn calibrate(folder: &Path, plan: &Plan) -> (Laboratory, f64) {
     let tiles = layout::calibration_tiles(items, &plan.screen);
     for run in 0..plan.calibration.blocks {
         let cued = ((run * 5 + 1) as usize % items) as i32;
-        world.say(Event::Cue { run, item: cued, options: tiles.clone() }, world.now_s);
+        world.say(
+            Event::Cue {
+                run,
+                item: cued,
+                options: tiles.clone(),
+            },
+            world.now_s,
+        );
         world.turn(world.now_s + 0.8);
         let mut sequence =
             FlashSequence::new(items, &plan.flash, 3, (1 << 40) + u64::from(run)).unwrap();
         for _ in 0..items as u32 * plan.calibration.flashes_per_item {
             let flash = sequence.next_flash();
             let (item, target) = (flash.item, Some(u8::from(flash.item == cued)));
-            world.say(Event::Flash { item, target, run: Some(run), fork: None }, world.now_s);
+            world.say(
+                Event::Flash {
+                    item,
+                    target,
+                    run: Some(run),
+                    fork: None,
+                },
+                world.now_s,
+            );
             world.turn(world.now_s + flash.soa_s);
         }
         world.turn(world.now_s + 1.0);
         world.say(Event::CueEnd { run }, world.now_s);
     }
-    let World { laboratory, now_s, xdf, .. } = world;
+    let World {
+        laboratory,
+        now_s,
+        xdf,
+        ..
+    } = world;
     xdf.finish().unwrap();
     let args = calibrate::Args {
         xdf: vec![file],
@@ -290,8 +366,13 @@ impl Day {
 
     fn event(&mut self, kind: EventKind, fork: Option<ForkId>, detail: serde_json::Value) {
         let now_s = self.world.now_s;
-        let row =
-            EventRow { kind, fork, at: at(now_s), mono: mono(now_s), detail: detail.to_string() };
+        let row = EventRow {
+            kind,
+            fork,
+            at: at(now_s),
+            mono: mono(now_s),
+            detail: detail.to_string(),
+        };
         self.ledger.event(&row).unwrap();
     }
 
@@ -311,7 +392,12 @@ impl Day {
         let opened_s = self.world.now_s;
         let mut question = Question::new(id, fork, attempt, kinds, tiles, at(opened_s));
         let asked = matches!(decision, Decision::Ask(_));
-        let offset = |offset_s| Some(ClockOffset { at_s: opened_s - 1.0, offset_s });
+        let offset = |offset_s| {
+            Some(ClockOffset {
+                at_s: opened_s - 1.0,
+                offset_s,
+            })
+        };
         let row = ForkRow {
             fork: id,
             position_tokens: question.fork.position as u64,
@@ -324,7 +410,9 @@ impl Day {
             opened_mono: mono(opened_s),
             lease: LEASE,
             gate: self.gate_settings,
-            prior_capped: asked.then(|| capped_prior(self.gate_settings, &question)).flatten(),
+            prior_capped: asked
+                .then(|| capped_prior(self.gate_settings, &question))
+                .flatten(),
             eeg_clock: offset(EEG_OFFSET_S),
             gaze_clock: offset(GAZE_OFFSET_S),
             model_sha256: self.model_sha256.clone(),
@@ -338,7 +426,9 @@ impl Day {
                     self.leave_out_a_channel(id);
                 }
                 let verdict = self.until_decided(&mut question);
-                self.protocol.follow(&verdict, &question.kinds, attempt).unwrap()
+                self.protocol
+                    .follow(&verdict, &question.kinds, attempt)
+                    .unwrap()
             }
         };
         self.follow(question, step)
@@ -349,8 +439,9 @@ impl Day {
         let calibration = self.profile.eeg.as_ref().unwrap();
         let mut bad = ChannelMask::default();
         bad.insert(1);
-        let kept: Vec<bool> =
-            (0..calibration.path.channels).map(|channel| !bad.contains(channel)).collect();
+        let kept: Vec<bool> = (0..calibration.path.channels)
+            .map(|channel| !bad.contains(channel))
+            .collect();
         self.eeg.set_scorer(calibration.restrict(&kept).unwrap());
         let detail = serde_json::json!({ "bad_channels": bad, "fork": id });
         self.event(EventKind::Exchange, None, detail);
@@ -359,7 +450,14 @@ impl Day {
     fn until_decided(&mut self, question: &mut Question) -> razvilka::gate::Verdict {
         let id = question.id;
         let mut gate = Gate::new(self.gate_settings);
-        gate.open(id, &question.kinds, &question.priors, question.opened_at, LEASE).unwrap();
+        gate.open(
+            id,
+            &question.kinds,
+            &question.priors,
+            question.opened_at,
+            LEASE,
+        )
+        .unwrap();
         let appears_s = self.world.now_s + 0.04;
         let open = Event::ForkOpen {
             fork: id.0,
@@ -368,8 +466,14 @@ impl Day {
             timeout_s: self.gate_settings.config().timeout_s,
         };
         self.world.say(open, appears_s);
-        let tiles =
-            tiles_of(id, &question.tiles, &self.plan.ask, LEASE, at(appears_s), GAZE_OFFSET_S);
+        let tiles = tiles_of(
+            id,
+            &question.tiles,
+            &self.plan.ask,
+            LEASE,
+            at(appears_s),
+            GAZE_OFFSET_S,
+        );
         self.gaze.put_up(tiles, None);
         let mut sequence =
             FlashSequence::new(question.kinds.len(), &self.plan.flash, 3, id.0).unwrap();
@@ -377,7 +481,12 @@ impl Day {
         loop {
             while due_s < self.world.now_s + TURN_S {
                 let flash = sequence.next_flash();
-                let event = Event::Flash { item: flash.item, target: None, run: None, fork: Some(id.0) };
+                let event = Event::Flash {
+                    item: flash.item,
+                    target: None,
+                    run: None,
+                    fork: Some(id.0),
+                };
                 let seq = self.world.say(event, due_s);
                 let notice = FlashNotice {
                     id: FlashId::new(id, seq as u32, flash.item as u8),
@@ -396,8 +505,16 @@ impl Day {
                     && word.fork == id
                 {
                     let evidence = gaze_evidence(&word).unwrap();
-                    let input = GateInput::Evidence { evidence, now: heard };
-                    inputs.push((input, Some(Made::Gaze { sample: word.sample })));
+                    let input = GateInput::Evidence {
+                        evidence,
+                        now: heard,
+                    };
+                    inputs.push((
+                        input,
+                        Some(Made::Gaze {
+                            sample: word.sample,
+                        }),
+                    ));
                 }
             }
             for (stamp, row) in samples.eeg {
@@ -406,7 +523,10 @@ impl Day {
                     if found.id.fork() == id {
                         let at = at(found.scored.last_s + EEG_OFFSET_S);
                         let evidence = flash_evidence(&found, LEASE, at);
-                        let input = GateInput::Evidence { evidence, now: heard };
+                        let input = GateInput::Evidence {
+                            evidence,
+                            now: heard,
+                        };
                         inputs.push((input, Some(found.made())));
                     }
                 }
@@ -420,12 +540,25 @@ impl Day {
                 }
                 let arms = verdict.is_terminal().then(|| gate.arms());
                 let (fork, input, trace) = (id, Some(input), Trace::default());
-                let record = Record { fork, input, made, verdict, arms, trace };
-                self.ledger.evidence(&question.take(&record).unwrap()).unwrap();
+                let record = Record {
+                    fork,
+                    input,
+                    made,
+                    verdict,
+                    arms,
+                    trace,
+                };
+                self.ledger
+                    .evidence(&question.take(&record).unwrap())
+                    .unwrap();
                 if verdict.is_terminal() {
                     let item = question.committed_option().map(|option| option as i32);
                     let outcome = question.outcome().unwrap();
-                    let close = Event::ForkClose { fork: id.0, outcome, item };
+                    let close = Event::ForkClose {
+                        fork: id.0,
+                        outcome,
+                        item,
+                    };
                     self.world.say(close, self.world.now_s);
                     return verdict;
                 }
@@ -461,7 +594,10 @@ impl Day {
             Step::TakeBack { .. } => match self.decoder.undo().unwrap() {
                 Some(undone) => {
                     self.undoable = self.undoable.saturating_sub(1);
-                    item = question.kinds.iter().position(|kind| *kind == OptionKind::Undo);
+                    item = question
+                        .kinds
+                        .iter()
+                        .position(|kind| *kind == OptionKind::Undo);
                     chooser = Some(Chooser::Human);
                     next = Some((undone.fork, 0));
                 }
@@ -502,7 +638,11 @@ impl Day {
                 let call = serde_json::json!({
                     "words_back": words_back, "text": self.number, "position": self.position,
                 });
-                self.event(EventKind::Operator, None, serde_json::json!({ "call": call }));
+                self.event(
+                    EventKind::Operator,
+                    None,
+                    serde_json::json!({ "call": call }),
+                );
                 Some(fork)
             }
             Unasked::Undo => {
@@ -527,9 +667,16 @@ pub(crate) fn live(path: &Path) {
     let folder = Folder::create(path).unwrap();
     let mut manifest = Manifest::begin(vec!["test".into()], ConfigRecord::new(plan.to_toml()));
     let streams = Streams::of(&settings());
-    manifest.streams = [("eeg", streams.eeg), ("gaze", streams.gaze), ("markers", markers_spec())]
-        .map(|(role, spec)| StreamRecord { role: role.into(), spec })
-        .to_vec();
+    manifest.streams = [
+        ("eeg", streams.eeg),
+        ("gaze", streams.gaze),
+        ("markers", markers_spec()),
+    ]
+    .map(|(role, spec)| StreamRecord {
+        role: role.into(),
+        spec,
+    })
+    .to_vec();
     let profile_path = path.join(PROFILE);
     std::fs::create_dir(profile_path.parent().unwrap()).unwrap();
     let (laboratory, now_s) = calibrate(profile_path.parent().unwrap(), &plan);
@@ -555,7 +702,12 @@ pub(crate) fn live(path: &Path) {
         protocol: plan.protocol,
     };
     let mut day = Day {
-        world: World::new(laboratory, now_s, &folder.file(SessionFile::Recording), 10_000),
+        world: World::new(
+            laboratory,
+            now_s,
+            &folder.file(SessionFile::Recording),
+            10_000,
+        ),
         eeg: lines::eeg_line(eeg, profile.eeg.as_ref().unwrap(), &specs.eeg, None).unwrap(),
         gaze: lines::gaze_line(gaze, &plan, profile.gaze.as_ref(), &specs.gaze).unwrap(),
         gate_settings: lines::gate_settings(&plan, &profile).unwrap(),
@@ -578,9 +730,21 @@ pub(crate) fn live(path: &Path) {
     let samples = day.world.turn(now_s + 2.0);
     day.idle(samples);
     let unasked = [
-        (1, Unasked::Call { words_back: 2, pieces: 6 }),
+        (
+            1,
+            Unasked::Call {
+                words_back: 2,
+                pieces: 6,
+            },
+        ),
         (3, Unasked::Undo),
-        (5, Unasked::Call { words_back: 0, pieces: 3 }),
+        (
+            5,
+            Unasked::Call {
+                words_back: 0,
+                pieces: 3,
+            },
+        ),
     ];
     let mut unasked = unasked.iter().peekable();
     while day.questions < 8 {
@@ -603,7 +767,9 @@ pub(crate) fn live(path: &Path) {
     let (number, position) = (day.number, day.decoder.position());
     let detail = serde_json::json!({ "ending": "test", "text": number, "position": position });
     day.event(EventKind::End, None, detail);
-    folder.write(SessionFile::Text, day.written().as_bytes()).unwrap();
+    folder
+        .write(SessionFile::Text, day.written().as_bytes())
+        .unwrap();
     day.world.xdf.finish().unwrap();
     manifest.end(Some(day.ledger.finish().unwrap()));
     folder.write_manifest(&manifest).unwrap();
@@ -625,7 +791,13 @@ pub(crate) fn lived() -> &'static Path {
 pub(crate) fn copy(to: &Path) -> PathBuf {
     let path = to.join("copy");
     std::fs::create_dir_all(path.join("calibration")).unwrap();
-    let files = ["manifest.json", "session.xdf", "ledger.sqlite", "text.txt", PROFILE];
+    let files = [
+        "manifest.json",
+        "session.xdf",
+        "ledger.sqlite",
+        "text.txt",
+        PROFILE,
+    ];
     for file in files {
         std::fs::copy(lived().join(file), path.join(file)).unwrap();
     }

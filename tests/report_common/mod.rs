@@ -349,6 +349,10 @@ impl Scene {
         let taken = option.map(|option| &options[option]);
         let kind = taken.map(|option| option.tile.kind);
         let text = match (kind, taken) {
+            // The model has gone on while the person chose.
+            (Some(OptionKind::Branch), Some(option)) if outcome == Some(Outcome::Committed) => {
+                format!(" {} and so on", option.tile.text)
+            }
             (Some(OptionKind::Branch), Some(option)) => format!(" {}", option.tile.text),
             _ => String::new(),
         };

@@ -240,7 +240,9 @@ impl Candidate {
         let distances = usable
             .iter()
             .zip(&judges)
-            .map(|(p, judge)| distance(judge.unwrap_or(map).apply(p.centre.0, p.centre.1), p.target))
+            .map(|(p, judge)| {
+                distance(judge.unwrap_or(map).apply(p.centre.0, p.centre.1), p.target)
+            })
             .collect();
         Ok(Self {
             map,
@@ -322,7 +324,10 @@ fn settled(point: &GazePoint, rule: FitRule) -> impl Iterator<Item = &GazeSample
 }
 
 fn reduce(point: &GazePoint, rule: FitRule) -> Option<Usable> {
-    let samples: Vec<GazeSample> = settled(point, rule).filter(|s| s.usable()).copied().collect();
+    let samples: Vec<GazeSample> = settled(point, rule)
+        .filter(|s| s.usable())
+        .copied()
+        .collect();
     if samples.len() < MIN_SAMPLES {
         return None;
     }
@@ -340,7 +345,9 @@ fn reduce(point: &GazePoint, rule: FitRule) -> Option<Usable> {
 fn spread(point: &Usable, map: &GazeMap) -> (f64, f64, f64) {
     let kept = core_samples(point, map);
     let n = kept.len().max(1) as f64;
-    let mean = kept.iter().fold((0.0, 0.0), |m, p| (m.0 + p.0 / n, m.1 + p.1 / n));
+    let mean = kept
+        .iter()
+        .fold((0.0, 0.0), |m, p| (m.0 + p.0 / n, m.1 + p.1 / n));
     kept.iter().fold((0.0, 0.0, 0.0), |v, p| {
         let (dx, dy) = (p.0 - mean.0, p.1 - mean.1);
         (v.0 + dx * dx / n, v.1 + dy * dy / n, v.2 + dx * dy / n)
@@ -390,7 +397,8 @@ impl DataFlow {
         let (mut valid, mut duration, mut intervals) = (0_usize, 0.0, Vec::new());
         let mut spans = 0_usize;
         for point in points {
-            let window: Vec<&GazeSample> = settled(point, rule).filter(|s| s.t_s.is_finite()).collect();
+            let window: Vec<&GazeSample> =
+                settled(point, rule).filter(|s| s.t_s.is_finite()).collect();
             valid += window.iter().filter(|s| s.usable()).count();
             if let (Some(first), Some(last)) = (window.first(), window.last()) {
                 duration += last.t_s - first.t_s;

@@ -98,7 +98,10 @@ impl Profile {
         if found != FORMAT {
             return Err(foreign(format!("there never was a format {found}")));
         }
-        let stated = value.get("sha256").and_then(Value::as_str).unwrap_or_default();
+        let stated = value
+            .get("sha256")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         let content = value.get("content").unwrap_or(&Value::Null);
         let actual = hex(&canonical(content));
         if stated != actual {
@@ -109,8 +112,8 @@ impl Profile {
                 actual,
             });
         }
-        let profile: Self =
-            serde::Deserialize::deserialize(content).map_err(|e: serde_json::Error| foreign(e.to_string()))?;
+        let profile: Self = serde::Deserialize::deserialize(content)
+            .map_err(|e: serde_json::Error| foreign(e.to_string()))?;
         profile.validate().map_err(|e| foreign(e.to_string()))?;
         Ok(profile)
     }

@@ -90,7 +90,11 @@ impl std::fmt::Display for Montage {
             let comma = if index == 0 { "" } else { ", " };
             write!(f, "{comma}{}", if label.is_empty() { "?" } else { &label })?;
         }
-        let more = if self.labels.len() > SHOWN { ", …" } else { "" };
+        let more = if self.labels.len() > SHOWN {
+            ", …"
+        } else {
+            ""
+        };
         write!(f, "{more}) at {} Hz", self.rate_hz)
     }
 }
@@ -165,7 +169,11 @@ impl EegCalibration {
     /// # Errors
     /// [`CalibrationError::Dsp`] when weights and path do not fit together, which [`Profile::validate`] excludes.
     pub fn scorer(&self) -> Result<LinearScorer> {
-        Ok(LinearScorer::new(self.path.epoch_shape()?, &self.lda.weights, self.lda.bias)?)
+        Ok(LinearScorer::new(
+            self.path.epoch_shape()?,
+            &self.lda.weights,
+            self.lda.bias,
+        )?)
     }
 
     /// Scorer and densities for a montage where only the channels with `kept` set can be used. Not real-time: a
@@ -175,8 +183,15 @@ impl EegCalibration {
     /// As [`LdaModel::restrict`].
     pub fn restrict(&self, kept: &[bool]) -> Result<(LinearScorer, ScoreDensity)> {
         let restricted = self.lda.restrict(kept)?;
-        let scorer = LinearScorer::new(self.path.epoch_shape()?, &restricted.weights, restricted.bias)?;
-        Ok((scorer, restrict_density(&self.density, restricted.distance_ratio)?))
+        let scorer = LinearScorer::new(
+            self.path.epoch_shape()?,
+            &restricted.weights,
+            restricted.bias,
+        )?;
+        Ok((
+            scorer,
+            restrict_density(&self.density, restricted.distance_ratio)?,
+        ))
     }
 
     /// Probability that the flash with this score was a target, at the calibration's base rate:
@@ -195,7 +210,11 @@ impl EegCalibration {
         self.path.check()?;
         let shape = self.path.epoch_shape()?;
         same_size("channel labels", shape.channels(), self.labels.len())?;
-        same_size("channels of the classifier", shape.channels(), self.lda.used.len())?;
+        same_size(
+            "channels of the classifier",
+            shape.channels(),
+            self.lda.used.len(),
+        )?;
         same_size("bins of the classifier", shape.bins(), self.lda.bins)?;
         in_range("EEG reliability", self.reliability, 0.0, 1.0)?;
         in_range("base rate", self.base_rate, 1e-6, 1.0 - 1e-6)?;

@@ -47,7 +47,9 @@ pub(super) fn pos(shown: f64) -> i32 {
 /// A text style of this size in pixels shown.
 pub(super) fn text(size: f64, colour: RGBColor) -> TextStyle<'static> {
     // The backend divides by 1.24 to get from line height to type size.
-    (FAMILY, size * 1.24 * f64::from(SCALE)).into_font().color(&colour)
+    (FAMILY, size * 1.24 * f64::from(SCALE))
+        .into_font()
+        .color(&colour)
 }
 
 /// A text style anchored at its point.
@@ -100,7 +102,9 @@ pub(super) fn draw(
 pub(super) fn nice_step(span: f64, count: f64) -> f64 {
     let raw = (span / count).max(f64::MIN_POSITIVE);
     let decade = 10_f64.powf(raw.log10().floor());
-    let factor = [1.0, 2.0, 5.0, 10.0].into_iter().find(|f| f * decade >= raw);
+    let factor = [1.0, 2.0, 5.0, 10.0]
+        .into_iter()
+        .find(|f| f * decade >= raw);
     factor.unwrap_or(10.0) * decade
 }
 
@@ -130,7 +134,11 @@ pub(super) struct Axes {
 
 impl Axes {
     /// Axes over data `x` and `y` (from, to; `from` stands left or at the bottom) in the box (left, top, right, bottom), pixels shown.
-    pub(super) fn new(x: (f64, f64), y: (f64, f64), (left, top, right, bottom): (f64, f64, f64, f64)) -> Self {
+    pub(super) fn new(
+        x: (f64, f64),
+        y: (f64, f64),
+        (left, top, right, bottom): (f64, f64, f64, f64),
+    ) -> Self {
         Self {
             x,
             y,
@@ -164,7 +172,13 @@ impl Axes {
     }
 
     /// Grid lines and tick labels at these values, formatted for this step.
-    pub(super) fn grid(&self, area: &Area<'_>, x: (&[f64], f64), y: (&[f64], f64), size: f64) -> Drawn {
+    pub(super) fn grid(
+        &self,
+        area: &Area<'_>,
+        x: (&[f64], f64),
+        y: (&[f64], f64),
+        size: f64,
+    ) -> Drawn {
         let (low, high) = (self.y.0, self.y.1);
         for &value in x.0 {
             self.curve(area, &[(value, low), (value, high)], line(GRID, 1.0))?;
@@ -174,7 +188,11 @@ impl Axes {
             area.draw_text(&tick_label(value, x.1), &style, place)?;
         }
         for &value in y.0 {
-            self.curve(area, &[(self.x.0, value), (self.x.1, value)], line(GRID, 1.0))?;
+            self.curve(
+                area,
+                &[(self.x.0, value), (self.x.1, value)],
+                line(GRID, 1.0),
+            )?;
             let (_, py) = self.at(self.x.0, value);
             let place = (pos(self.left - 6.0), py);
             let style = anchored(size, MUTED, HPos::Right, VPos::Center);

@@ -3,7 +3,9 @@
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
-use super::canvas::{Axes, Drawn, INK, MUTED, OTHER, TARGET, anchored, draw, line, nice_step, pos, ticks};
+use super::canvas::{
+    Axes, Drawn, INK, MUTED, OTHER, TARGET, anchored, draw, line, nice_step, pos, ticks,
+};
 use crate::error::Result;
 use crate::metrics::{ReliabilityBin, RocPoint, wilson_interval};
 use crate::profile::EegCalibration;
@@ -22,7 +24,9 @@ pub(super) fn shown_channels(erp: &Erp, used: &[bool]) -> Vec<usize> {
     let difference = |channel: usize| -> f64 {
         (channel * bins..(channel + 1) * bins)
             .map(|i| {
-                let se = erp.target_se[i].hypot(erp.other_se[i]).max(f64::MIN_POSITIVE);
+                let se = erp.target_se[i]
+                    .hypot(erp.other_se[i])
+                    .max(f64::MIN_POSITIVE);
                 ((erp.target_mean[i] - erp.other_mean[i]) / se).powi(2)
             })
             .sum()
@@ -32,7 +36,11 @@ pub(super) fn shown_channels(erp: &Erp, used: &[bool]) -> Vec<usize> {
         .map(|c| (c, difference(c)))
         .collect();
     order.sort_by(|a, b| b.1.total_cmp(&a.1));
-    let mut shown: Vec<usize> = order.into_iter().take(CHANNELS_MAX).map(|(c, _)| c).collect();
+    let mut shown: Vec<usize> = order
+        .into_iter()
+        .take(CHANNELS_MAX)
+        .map(|(c, _)| c)
+        .collect();
     shown.sort_unstable();
     shown
 }
@@ -63,49 +71,71 @@ pub(super) fn erp(erp: &Erp, labels: &[String], used: &[bool]) -> Result<String>
         (PANEL.0 * columns as f64 + 16.0) as u32,
         (PANEL.1 * rows as f64 + 40.0) as u32,
     );
-    draw("average responses", "Average response to targets and non-targets, one panel per channel", size, |area| {
-        for (place, &channel) in shown.iter().enumerate() {
-            let x0 = (place % COLUMNS) as f64 * PANEL.0;
-            let y0 = (place / COLUMNS) as f64 * PANEL.1 + 8.0;
-            let frame = (x0 + 40.0, y0 + 22.0, x0 + PANEL.0 - 8.0, y0 + PANEL.1 - 20.0);
-            let axes = Axes::new((0.0, last_s * 1e3), (-high, high), frame);
-            let x_step = nice_step(last_s * 1e3, 4.0);
-            axes.grid(
-                area,
-                (&ticks(0.0, last_s * 1e3, x_step), x_step),
-                (&ticks(-high, high, step), step),
-                10.0,
-            )?;
-            axes.curve(area, &[(0.0, 0.0), (last_s * 1e3, 0.0)], line(MUTED, 1.0))?;
-            let series = [
-                (&erp.other_mean, &erp.other_se, OTHER),
-                (&erp.target_mean, &erp.target_se, TARGET),
-            ];
-            for (mean, se, colour) in series {
-                let band = limits(mean, se, channel);
-                let time = || erp.time_s.iter().map(|t| t * 1e3);
-                let upper = time().zip(band.iter().map(|b| b.1));
-                let lower = time().zip(band.iter().map(|b| b.0)).rev();
-                axes.fill(area, &upper.chain(lower).collect::<Vec<_>>(), colour.mix(0.22))?;
-                let middle: Vec<(f64, f64)> = time()
-                    .zip(mean[channel * bins..(channel + 1) * bins].iter().copied())
-                    .collect();
-                axes.curve(area, &middle, line(colour, 1.6))?;
+    draw(
+        "average responses",
+        "Average response to targets and non-targets, one panel per channel",
+        size,
+        |area| {
+            for (place, &channel) in shown.iter().enumerate() {
+                let x0 = (place % COLUMNS) as f64 * PANEL.0;
+                let y0 = (place / COLUMNS) as f64 * PANEL.1 + 8.0;
+                let frame = (
+                    x0 + 40.0,
+                    y0 + 22.0,
+                    x0 + PANEL.0 - 8.0,
+                    y0 + PANEL.1 - 20.0,
+                );
+                let axes = Axes::new((0.0, last_s * 1e3), (-high, high), frame);
+                let x_step = nice_step(last_s * 1e3, 4.0);
+                axes.grid(
+                    area,
+                    (&ticks(0.0, last_s * 1e3, x_step), x_step),
+                    (&ticks(-high, high, step), step),
+                    10.0,
+                )?;
+                axes.curve(area, &[(0.0, 0.0), (last_s * 1e3, 0.0)], line(MUTED, 1.0))?;
+                let series = [
+                    (&erp.other_mean, &erp.other_se, OTHER),
+                    (&erp.target_mean, &erp.target_se, TARGET),
+                ];
+                for (mean, se, colour) in series {
+                    let band = limits(mean, se, channel);
+                    let time = || erp.time_s.iter().map(|t| t * 1e3);
+                    let upper = time().zip(band.iter().map(|b| b.1));
+                    let lower = time().zip(band.iter().map(|b| b.0)).rev();
+                    axes.fill(
+                        area,
+                        &upper.chain(lower).collect::<Vec<_>>(),
+                        colour.mix(0.22),
+                    )?;
+                    let middle: Vec<(f64, f64)> = time()
+                        .zip(mean[channel * bins..(channel + 1) * bins].iter().copied())
+                        .collect();
+                    axes.curve(area, &middle, line(colour, 1.6))?;
+                }
+                let label: String = labels[channel].chars().take(24).collect();
+                let label = if label.is_empty() {
+                    format!("channel {}", channel + 1)
+                } else {
+                    label
+                };
+                let place = (pos(frame.0), pos(frame.1 - 6.0));
+                area.draw_text(
+                    &label,
+                    &anchored(12.0, INK, HPos::Left, VPos::Bottom),
+                    place,
+                )?;
             }
-            let label: String = labels[channel].chars().take(24).collect();
-            let label = if label.is_empty() {
-                format!("channel {}", channel + 1)
-            } else {
-                label
-            };
-            let place = (pos(frame.0), pos(frame.1 - 6.0));
-            area.draw_text(&label, &anchored(12.0, INK, HPos::Left, VPos::Bottom), place)?;
-        }
-        let note = "ms after the flash; microvolts, positive up";
-        let place = (pos(f64::from(size.0) - 8.0), pos(f64::from(size.1) - 8.0));
-        area.draw_text(note, &anchored(11.0, MUTED, HPos::Right, VPos::Bottom), place)?;
-        Ok(())
-    })
+            let note = "ms after the flash; microvolts, positive up";
+            let place = (pos(f64::from(size.0) - 8.0), pos(f64::from(size.1) - 8.0));
+            area.draw_text(
+                note,
+                &anchored(11.0, MUTED, HPos::Right, VPos::Bottom),
+                place,
+            )?;
+            Ok(())
+        },
+    )
 }
 
 const SQUARE: (u32, u32) = (400, 400);
@@ -129,7 +159,11 @@ pub(super) fn roc(curve: &[RocPoint], calibration: &EegCalibration) -> Result<St
         axes.fill(area, &under, TARGET.mix(0.10))?;
         axes.curve(area, &points, line(TARGET, 2.0))?;
         let style = anchored(16.0, INK, HPos::Right, VPos::Bottom);
-        area.draw_text(&format!("AUC {:.3}", auc.value), &style, axes.at(0.96, 0.13))?;
+        area.draw_text(
+            &format!("AUC {:.3}", auc.value),
+            &style,
+            axes.at(0.96, 0.13),
+        )?;
         let style = anchored(11.0, MUTED, HPos::Right, VPos::Bottom);
         let interval = format!("95 % interval {:.3} to {:.3}", auc.ci_low, auc.ci_high);
         area.draw_text(&interval, &style, axes.at(0.96, 0.06))?;
@@ -182,12 +216,18 @@ pub(super) fn reliability(bins: &[ReliabilityBin], calibration: &EegCalibration)
 }
 
 /// Held-out scores of both classes, with the densities fitted to them.
-pub(super) fn scores(scores: &[f64], labels: &[bool], calibration: &EegCalibration) -> Result<String> {
+pub(super) fn scores(
+    scores: &[f64],
+    labels: &[bool],
+    calibration: &EegCalibration,
+) -> Result<String> {
     const BARS: usize = 40;
     let size = (912, 260);
     let (low, high) = scores
         .iter()
-        .fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), &s| (a.min(s), b.max(s)));
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), &s| {
+            (a.min(s), b.max(s))
+        });
     let margin = 0.02 * (high - low);
     let (low, high) = (low - margin, high + margin);
     let width = (high - low) / BARS as f64;
@@ -203,35 +243,49 @@ pub(super) fn scores(scores: &[f64], labels: &[bool], calibration: &EegCalibrati
             bars[(((score - low) / width) as usize).min(BARS - 1)] += 1.0;
             count += 1.0;
         }
-        bars.iter().map(|b| b / (f64::max(count, 1.0) * width)).collect()
+        bars.iter()
+            .map(|b| b / (f64::max(count, 1.0) * width))
+            .collect()
     };
     let top = classes
         .iter()
-        .flat_map(|(class, _, t)| histogram(*class).into_iter().chain([t.ln_density(t.location).exp()]))
+        .flat_map(|(class, _, t)| {
+            histogram(*class)
+                .into_iter()
+                .chain([t.ln_density(t.location).exp()])
+        })
         .fold(0.0, f64::max)
         * 1.05;
-    draw("scores", "Held-out scores of targets and non-targets with fitted densities", size, |area| {
-        let axes = Axes::new((low, high), (0.0, top), (52.0, 34.0, 896.0, 210.0));
-        let (x_step, y_step) = (nice_step(high - low, 10.0), nice_step(top, 4.0));
-        axes.grid(
-            area,
-            (&ticks(low, high, x_step), x_step),
-            (&ticks(0.0, top, y_step), y_step),
-            11.0,
-        )?;
-        axes.titles(area, "score", "density", 12.0)?;
-        for (class, colour, t) in classes {
-            for (bar, height) in histogram(class).into_iter().enumerate() {
-                let x = low + bar as f64 * width;
-                let bar = Rectangle::new([axes.at(x, 0.0), axes.at(x + width, height)], colour.mix(0.32).filled());
-                area.draw(&bar)?;
+    draw(
+        "scores",
+        "Held-out scores of targets and non-targets with fitted densities",
+        size,
+        |area| {
+            let axes = Axes::new((low, high), (0.0, top), (52.0, 34.0, 896.0, 210.0));
+            let (x_step, y_step) = (nice_step(high - low, 10.0), nice_step(top, 4.0));
+            axes.grid(
+                area,
+                (&ticks(low, high, x_step), x_step),
+                (&ticks(0.0, top, y_step), y_step),
+                11.0,
+            )?;
+            axes.titles(area, "score", "density", 12.0)?;
+            for (class, colour, t) in classes {
+                for (bar, height) in histogram(class).into_iter().enumerate() {
+                    let x = low + bar as f64 * width;
+                    let bar = Rectangle::new(
+                        [axes.at(x, 0.0), axes.at(x + width, height)],
+                        colour.mix(0.32).filled(),
+                    );
+                    area.draw(&bar)?;
+                }
+                let curve: Vec<(f64, f64)> = (0..=200)
+                    .map(|i| low + (high - low) * f64::from(i) / 200.0)
+                    .map(|x| (x, t.ln_density(x).exp()))
+                    .collect();
+                axes.curve(area, &curve, line(colour, 1.8))?;
             }
-            let curve: Vec<(f64, f64)> = (0..=200)
-                .map(|i| low + (high - low) * f64::from(i) / 200.0)
-                .map(|x| (x, t.ln_density(x).exp()))
-                .collect();
-            axes.curve(area, &curve, line(colour, 1.8))?;
-        }
-        Ok::<(), _>(()) as Drawn
-    })
+            Ok::<(), _>(()) as Drawn
+        },
+    )
 }

@@ -19,7 +19,12 @@ pub(super) fn error_map(gaze: &GazeCalibration) -> Result<String> {
         let radius = ELLIPSE_95 * (point.spread_deg2.0 + point.spread_deg2.1).sqrt();
         for (x, y) in [point.target_deg, point.gaze_deg] {
             let r = radius.min(5.0) + 0.5;
-            bounds = (bounds.0.min(x - r), bounds.1.max(x + r), bounds.2.min(y - r), bounds.3.max(y + r));
+            bounds = (
+                bounds.0.min(x - r),
+                bounds.1.max(x + r),
+                bounds.2.min(y - r),
+                bounds.3.max(y + r),
+            );
         }
     }
     let (x0, x1, y0, y1) = bounds;
@@ -44,7 +49,12 @@ pub(super) fn error_map(gaze: &GazeCalibration) -> Result<String> {
         // Downwards is positive, as on the screen.
         let axes = Axes::new((x0, x1), (y1, y0), (left, top, right, top + inner_height));
         let step = nice_step(x1 - x0, 10.0);
-        axes.grid(area, (&ticks(x0, x1, step), step), (&ticks(y0, y1, step), step), 11.0)?;
+        axes.grid(
+            area,
+            (&ticks(x0, x1, step), step),
+            (&ticks(y0, y1, step), step),
+            11.0,
+        )?;
         axes.titles(area, "degrees to the right", "degrees down", 12.0)?;
         for point in &gaze.points {
             let colour = if point.held_out { TARGET } else { OTHER };
@@ -59,7 +69,11 @@ pub(super) fn error_map(gaze: &GazeCalibration) -> Result<String> {
             let gaze_at = axes.at(point.gaze_deg.0, point.gaze_deg.1);
             area.draw(&Circle::new(gaze_at, pos(3.2), colour.filled()))?;
             let style = anchored(10.0, MUTED, HPos::Left, VPos::Bottom);
-            area.draw_text(&format!("{:.2}", point.error_deg), &style, (x + pos(7.0), y - pos(5.0)))?;
+            area.draw_text(
+                &format!("{:.2}", point.error_deg),
+                &style,
+                (x + pos(7.0), y - pos(5.0)),
+            )?;
         }
         Ok(())
     })
@@ -77,7 +91,10 @@ fn ellipse(point: &PointResult) -> Vec<(f64, f64)> {
         .map(|i| {
             let (s, c) = (f64::from(i) / 48.0 * std::f64::consts::TAU).sin_cos();
             let (u, v) = (ELLIPSE_95 * long * c, ELLIPSE_95 * short * s);
-            (point.gaze_deg.0 + u * cos - v * sin, point.gaze_deg.1 + u * sin + v * cos)
+            (
+                point.gaze_deg.0 + u * cos - v * sin,
+                point.gaze_deg.1 + u * sin + v * cos,
+            )
         })
         .collect()
 }
@@ -97,8 +114,14 @@ mod tests {
             held_out: true,
         };
         let outline = ellipse(&point);
-        let widest = outline.iter().map(|p| (p.0 - 1.0).abs()).fold(0.0, f64::max);
-        let highest = outline.iter().map(|p| (p.1 - 2.0).abs()).fold(0.0, f64::max);
+        let widest = outline
+            .iter()
+            .map(|p| (p.0 - 1.0).abs())
+            .fold(0.0, f64::max);
+        let highest = outline
+            .iter()
+            .map(|p| (p.1 - 2.0).abs())
+            .fold(0.0, f64::max);
         assert!((widest - 2.0 * ELLIPSE_95).abs() < 1e-9);
         assert!((highest - ELLIPSE_95).abs() < 1e-9);
     }

@@ -66,11 +66,15 @@ fn push_verdict(page: &mut String, profile: &Profile) {
         let grade = grade_eeg(&eeg.metrics);
         let meaning = match grade {
             Grade::Good => "Flashes of the attended option can be told from the others well.",
-            Grade::Fair => "The response is there, but weak or roughly calibrated: expect more repetitions per choice.",
+            Grade::Fair => {
+                "The response is there, but weak or roughly calibrated: expect more repetitions per choice."
+            }
             Grade::Poor if eeg.reliability == 0.0 => {
                 "The response cannot be told from chance. EEG evidence has been switched off (reliability 0)."
             }
-            Grade::Poor => "The response is too weak to rely on. Check electrodes and attention, then calibrate again.",
+            Grade::Poor => {
+                "The response is too weak to rely on. Check electrodes and attention, then calibrate again."
+            }
         };
         put_card(
             page,
@@ -85,7 +89,9 @@ fn push_verdict(page: &mut String, profile: &Profile) {
         let meaning = match grade {
             Grade::Good => "Gaze tells neighbouring options apart.",
             Grade::Fair => "Gaze is usable; keep options well apart.",
-            Grade::Poor => "Gaze is too far off, too noisy or too often lost. Check the tracker, then calibrate again.",
+            Grade::Poor => {
+                "Gaze is too far off, too noisy or too often lost. Check the tracker, then calibrate again."
+            }
         };
         let value = format!("{:.2}° error", gaze.quality.accuracy_deg);
         put_card(page, "Gaze", grade, &value, meaning);
@@ -119,7 +125,13 @@ fn push_facts(page: &mut String, profile: &Profile, input: &ReportInput) {
         let unused = eeg.labels.iter().zip(&eeg.lda.used).enumerate();
         let unused: Vec<String> = unused
             .filter(|(_, (_, used))| !**used)
-            .map(|(index, (label, _))| if label.is_empty() { format!("channel {}", index + 1) } else { label.clone() })
+            .map(|(index, (label, _))| {
+                if label.is_empty() {
+                    format!("channel {}", index + 1)
+                } else {
+                    label.clone()
+                }
+            })
             .collect();
         if !unused.is_empty() {
             fact("Bad channels, left out", &unused.join(", "));
@@ -172,7 +184,9 @@ fn filter_in_words(eeg: &EegCalibration) -> String {
 
 /// A row of a table of figures: name, value, grade and bands.
 fn put_row(page: &mut String, name: &str, value: &str, grade: Option<Grade>, bands: &str) {
-    let cell = grade.map_or_else(String::new, |g| format!("<span class=\"mark {0}\">{0}</span>", g.word()));
+    let cell = grade.map_or_else(String::new, |g| {
+        format!("<span class=\"mark {0}\">{0}</span>", g.word())
+    });
     put!(
         page,
         "<tr><th scope=\"row\">{}</th><td class=\"number\">{}</td><td>{cell}</td><td class=\"bands\">{}</td></tr>",
@@ -190,11 +204,15 @@ fn open_table(page: &mut String) {
 }
 
 fn figure(page: &mut String, svg: &str, caption: &str) {
-    put!(page, "<figure>{svg}<figcaption>{caption}</figcaption></figure>");
+    put!(
+        page,
+        "<figure>{svg}<figcaption>{caption}</figcaption></figure>"
+    );
 }
 
 /// The colour key of the EEG plots.
-const KEY: &str = "<span class=\"key target\"></span>target&ensp;<span class=\"key other\"></span>non-target";
+const KEY: &str =
+    "<span class=\"key target\"></span>target&ensp;<span class=\"key other\"></span>non-target";
 
 fn push_eeg(page: &mut String, eeg: &EegCalibration, report: &EegReport) -> Result<()> {
     let m = &eeg.metrics;
@@ -209,7 +227,10 @@ fn push_eeg(page: &mut String, eeg: &EegCalibration, report: &EegReport) -> Resu
     put_row(
         page,
         "AUC (95 % interval)",
-        &format!("{:.3} ({:.3}–{:.3})", m.auc.value, m.auc.ci_low, m.auc.ci_high),
+        &format!(
+            "{:.3} ({:.3}–{:.3})",
+            m.auc.value, m.auc.ci_low, m.auc.ci_high
+        ),
         Some(grade_auc(m)),
         "good from 0.85, fair from 0.70; poor when it cannot be told from chance",
     );
@@ -262,7 +283,9 @@ fn push_eeg(page: &mut String, eeg: &EegCalibration, report: &EegReport) -> Resu
     figure(
         page,
         &eeg_plots::erp(&report.erp, &eeg.labels, &eeg.lda.used)?,
-        &format!("Average response after the causal filter, bands: 95&nbsp;% confidence. {KEY}.{note}"),
+        &format!(
+            "Average response after the causal filter, bands: 95&nbsp;% confidence. {KEY}.{note}"
+        ),
     );
     page.push_str("<div class=\"pair\">\n");
     figure(
@@ -279,7 +302,9 @@ fn push_eeg(page: &mut String, eeg: &EegCalibration, report: &EegReport) -> Resu
     figure(
         page,
         &eeg_plots::scores(&report.scores, &report.labels, eeg)?,
-        &format!("Held-out scores and the Student-t densities that turn them into evidence. {KEY}."),
+        &format!(
+            "Held-out scores and the Student-t densities that turn them into evidence. {KEY}."
+        ),
     );
     page.push_str("</section>\n");
     Ok(())
@@ -297,7 +322,9 @@ fn push_gaze(page: &mut String, gaze: &GazeCalibration) -> Result<()> {
     page.push_str("<section>\n<h2>Gaze</h2>\n");
     let held_out = match q.held_out {
         HeldOut::CheckPoints => "check points, which were never used for fitting",
-        HeldOut::LeaveOnePointOut => "each point by the map of the others, as there were no check points",
+        HeldOut::LeaveOnePointOut => {
+            "each point by the map of the others, as there were no check points"
+        }
     };
     let map = match gaze.map.order {
         MapOrder::Affine => "affine",
@@ -341,7 +368,12 @@ fn push_gaze(page: &mut String, gaze: &GazeCalibration) -> Result<()> {
         ),
         (
             "Error model",
-            format!("SD {:.2}° × {:.2}°, {:.1} % outliers", gaze.error.sd_x_deg, gaze.error.sd_y_deg, 100.0 * gaze.error.outlier_share),
+            format!(
+                "SD {:.2}° × {:.2}°, {:.1} % outliers",
+                gaze.error.sd_x_deg,
+                gaze.error.sd_y_deg,
+                100.0 * gaze.error.outlier_share
+            ),
             "offset and noise together, across × down; what option likelihoods use",
         ),
         (

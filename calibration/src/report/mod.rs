@@ -21,6 +21,11 @@ use crate::session::ReportInput;
 ///
 /// # Errors
 /// As [`render`]; [`crate::CalibrationError::Exists`] or [`crate::CalibrationError::Unwritable`].
-pub fn save_report(profile: &Profile, input: &ReportInput, path: &Path, overwrite: Overwrite) -> Result<()> {
+pub fn save_report(
+    profile: &Profile,
+    input: &ReportInput,
+    path: &Path,
+    overwrite: Overwrite,
+) -> Result<()> {
     write_private(path, render(profile, input)?.as_bytes(), overwrite)
 }

@@ -14,6 +14,7 @@
 
 mod certificate;
 mod driver;
+pub mod paths;
 
 pub use certificate::{Certificate, Forks};
 pub use driver::{Driven, Load, drive};
@@ -26,13 +27,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::RecvTimeoutError;
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
-use rand_distr::{Distribution, StandardNormal};
-use razvilka_dsp::eeg::EegSpec;
-use razvilka_dsp::gaze_evidence::DwellModel;
-use razvilka_dsp::score::{LinearScorer, ScoreDensity, StudentT};
-use razvilka_dsp::units::{Hertz, MonoTime};
+use razvilka_dsp::score::{LinearScorer, ScoreDensity};
+use razvilka_dsp::units::MonoTime;
 use ringbuf::traits::{Consumer, Producer, Split};
 use ringbuf::{HeapProd, HeapRb};
 
@@ -40,18 +36,17 @@ use self::driver::Driver;
 use super::EngineError;
 use super::conduct::tiles_of;
 use super::latency::{LatencyReport, StreamLatency};
-use super::lines::LineError;
 use super::question::priors;
 use super::streams::marker_outlet;
 use crate::choice::{FlashSequence, FlashSettings};
-use crate::config::{AskSection, BudgetSection, GazeUnits, RealtimeSection, ScreenSection};
+use crate::config::{AskSection, BudgetSection, RealtimeSection, ScreenSection};
 use crate::decode::{Cancel, Model, WriterSettings};
 use crate::fork::{Fork, ForkId, MAX_OPTIONS, options_of};
 use crate::gate::{AbortReason, GateSettings, Lease, Verdict};
 use crate::marker::{Event, OptionKind, Outcome};
 use crate::pipeline::decision::{ChoiceCell, GateThread, Opening, Order, Record, Watched};
-use crate::pipeline::eeg::{EegLine, EegLineError, EegPorts, EegStage, EegWatch};
-use crate::pipeline::gaze::{GazeLine, GazeReading, GazeStage, GazeWatch, Tiles};
+use crate::pipeline::eeg::{EegPorts, EegStage, EegWatch};
+use crate::pipeline::gaze::{GazeStage, GazeWatch, Tiles};
 use crate::pipeline::inlet::{Heartbeat, Inlet};
 use crate::pipeline::presenter::{self, FlashNotice, FlashRun, MarkerStream, Presenter};
 use crate::pipeline::scribe::{self, Scribe, Texts, Told};
@@ -60,11 +55,8 @@ use crate::recording::{Capacity, OffsetTap, Recorder};
 use crate::rt::{self, Wish};
 use crate::session::Machine;
 use crate::source::lsl::{LslSamples, Network};
-use crate::source::{ClockOffset, SampleSource, StreamSpec};
+use crate::source::{ClockOffset, SampleSource};
 use crate::view::layout;
-
-/// Nobody reads here: looks count as soon as the tiles are up.
-const NO_READING: AskSection = AskSection { reading_base_s: 0.0, reading_s_per_word: 0.0 };
 
 /// How long the driver's streams are looked for, and may take to answer.
 const RESOLVE: Duration = Duration::from_secs(2);
@@ -82,13 +74,14 @@ const SILENCE_MAX: Duration = Duration::from_millis(500);
 /// How long the record of a choice is awaited, and the disk at the end.
 const RECORD_WAIT: Duration = Duration::from_millis(200);
 const FINISH: Duration = Duration::from_secs(10);
-/// Dwell time that counts as one observation, seconds: short, so that forks follow quickly.
-const DWELL_UNIT_S: f64 = 0.1;
-/// Most that one flash says, nats: the scorer is random and must not decide.
-const FLASH_CLIP_NATS: f64 = 0.05;
 /// Tokens that each branch is thought on at most, and the pace of text, both beyond what a run reaches.
 const READY_TOKENS: usize = 1_024;
 const PACE_TOKENS_PER_S: f64 = 1_000.0;
+/// Nobody reads here: looks count as soon as the tiles are up.
+const NO_READING: AskSection = AskSection {
+    reading_base_s: 0.0,
+    reading_s_per_word: 0.0,
+};
 const SEED: u64 = 7;
 
 /// What is to be certified.
@@ -329,7 +322,8 @@ impl<'a> Run<'a> {
         };
         let (eeg_source, gaze_source) = (source()?, source()?);
 
-        let line = eeg_line(eeg_source.spec())?;
+        let spec = eeg_source.spec();
+        let line = paths::eeg_line(spec.labels.len(), spec.rate_hz)?;
         let (scorers, scorers_out) = HeapRb::new(8).split();
         let (retired, _) = HeapRb::new(16).split();
         let lane = gate
@@ -347,7 +341,7 @@ impl<'a> Run<'a> {
         let (tap, eeg_offsets) = recorder.add_samples(eeg_source.spec())?;
         let eeg = Inlet::start("eeg", wish, Box::new(eeg_source), tap, stage)?;
 
-        let line = gaze_line(gaze_source.spec(), &screen)?;
+        let line = paths::gaze_line(gaze_source.spec().rate_hz, &screen)?;
         let (gaze_orders, orders_out) = HeapRb::new(16).split();
         let lane = gate
             .gaze
@@ -536,7 +530,7 @@ impl<'a> Run<'a> {
         self.presenter.ask(presenter::Ask::SayAt(event, appears));
         let sequence = FlashSequence::new(options, &self.flash, SEED, id.0)
             .map_err(|_| EngineError::Internal("a fork without options"))?;
-        self.presenter.ask(presenter::Ask::Flash(FlashRun {
+        self.presenter.ask(presenter::Ask::Flash(Box::new(FlashRun {
             fork: Some(id),
             cued: None,
             sequence,
@@ -545,7 +539,7 @@ impl<'a> Run<'a> {
             lease,
             flashes_max: None,
             done: None,
-        }));
+        })));
         self.question = Some(Question {
             id,
             fork,
@@ -676,46 +670,6 @@ impl<'a> Run<'a> {
                 .collect(),
         })
     }
-}
-
-/// An EEG line of the default filter and epoch, with a scorer of the full size whose weights are random.
-fn eeg_line(spec: &StreamSpec) -> Result<EegLine, EngineError> {
-    let channels = spec.labels.len();
-    let rate = Hertz::new(spec.rate_hz).map_err(LineError::from)?;
-    let path = EegSpec::p300(rate, channels);
-    let shape = path.epoch_shape().map_err(LineError::from)?;
-    let mut random = ChaCha8Rng::seed_from_u64(SEED);
-    let weights: Vec<f64> = (0..shape.features())
-        .map(|_| StandardNormal.sample(&mut random))
-        .collect();
-    let scorer = LinearScorer::new(shape, &weights, 0.0).map_err(LineError::from)?;
-    // Two densities of a score whose deviation is about that of the sum of so many weighted bins of noise.
-    let scale = 5.0 * (shape.features() as f64).sqrt();
-    let class = |location| StudentT {
-        location,
-        scale,
-        dof: 30.0,
-    };
-    let trusted = (-4.0 * scale, 4.0 * scale);
-    let density = ScoreDensity::new(class(0.1 * scale), class(0.0), trusted, FLASH_CLIP_NATS)
-        .map_err(LineError::from)?;
-    let line = EegLine::prepare(path, (0..channels).collect(), channels, scorer, density);
-    Ok(line.map_err(|error: EegLineError| LineError::from(error))?)
-}
-
-/// A gaze line that reads degrees as they are and counts a short dwell.
-fn gaze_line(spec: &StreamSpec, screen: &ScreenSection) -> Result<GazeLine, EngineError> {
-    let reading = GazeReading::new((0, 1), None, GazeUnits::Degrees, screen);
-    let (half_w, half_h) = layout::half_extent_deg(screen);
-    let model = DwellModel {
-        unit_s: DWELL_UNIT_S,
-        area_deg2: 4.0 * half_w * half_h,
-        reading_s_per_word: 0.0,
-        reading_base_s: 0.0,
-        ..DwellModel::default()
-    };
-    let rate = Hertz::new(spec.rate_hz).map_err(LineError::from)?;
-    Ok(GazeLine::prepare(reading, None, model, rate).map_err(LineError::from)?)
 }
 
 /// The load averages as the system writes them; empty where it does not.

@@ -42,7 +42,7 @@ use crate::recording::xdf::XdfError;
 use crate::session::{
     ChainHead, ChoiceRow, Entry, EventKind, EventRow, EvidenceRow, Folder, FolderError, ForkRow,
     Ledger, LedgerError, LedgerWriter, Manifest, OptionRow, ReplayOf, SessionFile, SessionRow,
-    TextFile, reopen_gate, sha256_file, sha256_hex,
+    TextFile, Versions, reopen_gate, sha256_file, sha256_hex,
 };
 use crate::view::layout;
 use signals::{Known, Remade};
@@ -72,7 +72,9 @@ pub enum ReplayError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// A file is not the one that the session used.
-    #[error("{what} is not the one that the session used: its SHA-256 is {got}, the manifest says {expected}. Restore the folder from a copy")]
+    #[error(
+        "{what} is not the one that the session used: its SHA-256 is {got}, the manifest says {expected}. Restore the folder from a copy"
+    )]
     Changed {
         /// Which.
         what: &'static str,
@@ -88,7 +90,9 @@ pub enum ReplayError {
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     /// The ledger is sound, but does not end where the manifest says.
-    #[error("the ledger ends after {found} rows, the manifest says {expected} and another hash: rows were cut off or added. Restore the folder from a copy")]
+    #[error(
+        "the ledger ends after {found} rows, the manifest says {expected} and another hash: rows were cut off or added. Restore the folder from a copy"
+    )]
     Cut {
         /// Rows according to the manifest.
         expected: i64,
@@ -96,7 +100,9 @@ pub enum ReplayError {
         found: i64,
     },
     /// Ledger and manifest are of different sessions.
-    #[error("the ledger is of session {ledger}, the manifest of {manifest}. Restore the folder from a copy")]
+    #[error(
+        "the ledger is of session {ledger}, the manifest of {manifest}. Restore the folder from a copy"
+    )]
     Mixed {
         /// According to the ledger.
         ledger: String,
@@ -104,7 +110,9 @@ pub enum ReplayError {
         manifest: String,
     },
     /// Another model than the session's.
-    #[error("the session was written by model {expected} (SHA-256 over its files), this one is {got}. Put the session's model where its configuration says")]
+    #[error(
+        "the session was written by model {expected} (SHA-256 over its files), this one is {got}. Put the session's model where its configuration says"
+    )]
     Model {
         /// As recorded.
         expected: String,
@@ -115,7 +123,9 @@ pub enum ReplayError {
     #[error(transparent)]
     Recording(#[from] XdfError),
     /// A stream is not in a recording that says it is whole.
-    #[error("session.xdf holds no {role} stream, which the manifest names. Restore the folder from a copy")]
+    #[error(
+        "session.xdf holds no {role} stream, which the manifest names. Restore the folder from a copy"
+    )]
     NoStream {
         /// Its role in the manifest.
         role: &'static str,
@@ -167,7 +177,11 @@ impl std::fmt::Display for Difference {
         if let Some(step) = self.step {
             write!(f, "step {step}, ")?;
         }
-        write!(f, "{}: recorded {}, replayed {}", self.what, self.expected, self.got)
+        write!(
+            f,
+            "{}: recorded {}, replayed {}",
+            self.what, self.expected, self.got
+        )
     }
 }
 
@@ -194,6 +208,8 @@ impl Compared {
 pub struct ReplayReport {
     /// The session.
     pub session: String,
+    /// The build that lived the session, where it was another than this one.
+    pub other_build: Option<String>,
     /// Forks as found: place, options, priors, whether to ask.
     pub forks: Compared,
     /// Items of gaze and P300 evidence.
@@ -276,7 +292,11 @@ impl RecordedSession {
             let got = digest_of(&profile_path)?;
             if got != *expected {
                 let expected = expected.clone();
-                return Err(ReplayError::Changed { what: PROFILE, expected, got });
+                return Err(ReplayError::Changed {
+                    what: PROFILE,
+                    expected,
+                    got,
+                });
             }
         }
         let profile = Profile::load(&profile_path)?;
@@ -285,7 +305,10 @@ impl RecordedSession {
         if let Some(expected) = &manifest.ledger
             && *expected != head
         {
-            return Err(ReplayError::Cut { expected: expected.rows, found: head.rows });
+            return Err(ReplayError::Cut {
+                expected: expected.rows,
+                found: head.rows,
+            });
         }
         let session = ledger.session()?;
         if session.session != manifest.session {
@@ -293,7 +316,15 @@ impl RecordedSession {
             return Err(ReplayError::Mixed { ledger, manifest });
         }
         let entries = ledger.entries()?;
-        Ok(Self { folder, manifest, plan, profile, entries, session, head })
+        Ok(Self {
+            folder,
+            manifest,
+            plan,
+            profile,
+            entries,
+            session,
+            head,
+        })
     }
 
     /// What the session was asked to do; names its model.
@@ -320,7 +351,10 @@ impl RecordedSession {
         for (row, _) in known.forks.values() {
             if row.model_sha256 != model_sha256 {
                 let expected = row.model_sha256.clone();
-                return Err(ReplayError::Model { expected, got: model_sha256 });
+                return Err(ReplayError::Model {
+                    expected,
+                    got: model_sha256,
+                });
             }
         }
         let remade = signals::remake(
@@ -368,20 +402,39 @@ impl RecordedSession {
         }
         let recorded_text = read_text(&self.folder.file(SessionFile::Text))?;
         let (text, text_equal) = replaying.finish_text(&recorded_text);
+        if replaying.end.is_none() && !text_equal && replaying.first.is_none() {
+            incomplete.push(format!(
+                "text.txt holds {} bytes, the ledger's choices lead to {}",
+                recorded_text.len(),
+                text.len()
+            ));
+        }
         if replaying.evidence.not_recorded > 0 {
             incomplete.push(format!(
                 "{} items of evidence rest on samples that are not in session.xdf",
                 replaying.evidence.not_recorded
             ));
         }
-        let Replaying { ledger, forks, evidence, choices, as_recorded, first, .. } = replaying;
+        let Replaying {
+            ledger,
+            forks,
+            evidence,
+            choices,
+            as_recorded,
+            first,
+            ..
+        } = replaying;
         let head = ledger.finish()?;
         let mut text_file = out.create_text()?;
         let written = text_file.append(&text).and_then(|()| text_file.sync());
-        written.map_err(|source| ReplayError::Write { path: out.file(SessionFile::Text), source })?;
+        written.map_err(|source| ReplayError::Write {
+            path: out.file(SessionFile::Text),
+            source,
+        })?;
         let seconds = begun.elapsed().as_secs_f64();
         let report = ReplayReport {
             session: self.manifest.session.clone(),
+            other_build: self.other_build(),
             forks,
             evidence,
             inputs_as_recorded: as_recorded,
@@ -399,6 +452,15 @@ impl RecordedSession {
         };
         self.write_folder(out, &report, head, command)?;
         Ok(report)
+    }
+
+    fn other_build(&self) -> Option<String> {
+        let (lived, here) = (&self.manifest.versions, Versions::here());
+        if (&lived.razvilka, &lived.commit) == (&here.razvilka, &here.commit) {
+            return None;
+        }
+        let commit = lived.commit.as_deref().unwrap_or("unknown");
+        Some(format!("razvilka {}, commit {commit}", lived.razvilka))
     }
 
     fn known(&self) -> Known {
@@ -432,9 +494,12 @@ impl RecordedSession {
         command: Vec<String>,
     ) -> Result<(), ReplayError> {
         let mut files = BTreeMap::new();
-        for file in
-            [SessionFile::Manifest, SessionFile::Recording, SessionFile::Ledger, SessionFile::Text]
-        {
+        for file in [
+            SessionFile::Manifest,
+            SessionFile::Recording,
+            SessionFile::Ledger,
+            SessionFile::Text,
+        ] {
             files.insert(file.name().to_owned(), digest_of(&self.folder.file(file))?);
         }
         let profile = self.folder.path().join(PROFILE);
@@ -448,16 +513,26 @@ impl RecordedSession {
                 json.push(b'\n');
                 std::fs::write(out.path().join(REPORT), json)
             })
-            .map_err(|source| ReplayError::Write { path: out.path().to_owned(), source })?;
+            .map_err(|source| ReplayError::Write {
+                path: out.path().to_owned(),
+                source,
+            })?;
         let mut manifest = Manifest::begin(command, self.manifest.config.clone());
         manifest.session.clone_from(&self.manifest.session);
         manifest.models.clone_from(&self.manifest.models);
-        manifest.profile_sha256.clone_from(&self.manifest.profile_sha256);
+        manifest
+            .profile_sha256
+            .clone_from(&self.manifest.profile_sha256);
         manifest.seeds.clone_from(&self.manifest.seeds);
         manifest.streams.clone_from(&self.manifest.streams);
         manifest.recording_incomplete.clone_from(&report.incomplete);
-        manifest.recording_incomplete.push("a replay has no recording of its own".into());
-        manifest.replay_of = Some(ReplayOf { session: self.manifest.session.clone(), files });
+        manifest
+            .recording_incomplete
+            .push("a replay has no recording of its own".into());
+        manifest.replay_of = Some(ReplayOf {
+            session: self.manifest.session.clone(),
+            files,
+        });
         manifest.end(Some(head));
         out.write_manifest(&manifest)?;
         Ok(())
@@ -467,11 +542,17 @@ impl RecordedSession {
 fn digest_of(path: &Path) -> Result<String, ReplayError> {
     sha256_file(path)
         .map(|(digest, _)| digest)
-        .map_err(|source| ReplayError::Read { path: path.to_owned(), source })
+        .map_err(|source| ReplayError::Read {
+            path: path.to_owned(),
+            source,
+        })
 }
 
 fn read_text(path: &Path) -> Result<String, ReplayError> {
-    TextFile::read(path).map_err(|source| ReplayError::Read { path: path.to_owned(), source })
+    TextFile::read(path).map_err(|source| ReplayError::Read {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// An event that a replay must follow, from its details.
@@ -482,7 +563,10 @@ enum Happened {
     /// The person took a choice back by key.
     Undo,
     /// Another scorer took over.
-    Exchange { fork: ForkId, bad_channels: ChannelMask },
+    Exchange {
+        fork: ForkId,
+        bad_channels: ChannelMask,
+    },
     /// The session ended with the decoder here.
     End { text: u64, position: usize },
 }
@@ -506,7 +590,9 @@ impl Happened {
         let detail = row.detail.as_str();
         match row.kind {
             EventKind::Operator => match serde_json::from_str::<Call>(detail) {
-                Ok(Call { call: Place { text, position } }) => Some(Self::Call { text, position }),
+                Ok(Call {
+                    call: Place { text, position },
+                }) => Some(Self::Call { text, position }),
                 Err(_) => {
                     let detail: serde_json::Value = serde_json::from_str(detail).ok()?;
                     detail.get("undo").map(|_| Self::Undo)
@@ -574,7 +660,11 @@ impl Replaying<'_> {
 
     fn fork(&mut self, row: &ForkRow) -> Result<(), ReplayError> {
         let empty = Vec::new();
-        let options = self.known.forks.get(&row.fork).map_or(&empty, |(_, options)| options);
+        let options = self
+            .known
+            .forks
+            .get(&row.fork)
+            .map_or(&empty, |(_, options)| options);
         let (question, remade) = match self.fork_again(row) {
             Some((question, fork_row)) => {
                 let option_rows = option_rows(&question);
@@ -598,7 +688,11 @@ impl Replaying<'_> {
             Decision::Ask(_) => reopen_gate(fork_row, option_rows).ok(),
             Decision::LetModel(_) => None,
         };
-        self.asked = Some(Asked { question, decision: fork_row.decision, gate });
+        self.asked = Some(Asked {
+            question,
+            decision: fork_row.decision,
+            gate,
+        });
         Ok(())
     }
 
@@ -635,7 +729,9 @@ impl Replaying<'_> {
             attempt: self.attempt,
             decision,
             gate: self.gate_settings,
-            prior_capped: asked.then(|| capped_prior(self.gate_settings, &question)).flatten(),
+            prior_capped: asked
+                .then(|| capped_prior(self.gate_settings, &question))
+                .flatten(),
             model_sha256: self.model_sha256.clone(),
             ..row.clone()
         };
@@ -646,20 +742,41 @@ impl Replaying<'_> {
 
     fn input(&mut self, row: &EvidenceRow) -> Result<(), ReplayError> {
         let (input, made) = self.input_again(row);
-        let remade = match self.asked.as_mut().filter(|asked| asked.question.id == row.fork) {
-            Some(Asked { question, gate: Some(gate), .. }) => {
+        let remade = match self
+            .asked
+            .as_mut()
+            .filter(|asked| asked.question.id == row.fork)
+        {
+            Some(Asked {
+                question,
+                gate: Some(gate),
+                ..
+            }) => {
                 let verdict = gate.apply(&input);
                 let arms = verdict.is_terminal().then(|| gate.arms());
                 let (fork, input) = (row.fork, Some(input));
                 let trace = Trace::default();
-                question.take(&Record { fork, input, made, verdict, arms, trace })
+                question.take(&Record {
+                    fork,
+                    input,
+                    made,
+                    verdict,
+                    arms,
+                    trace,
+                })
             }
             _ => None,
         };
         let remade = remade.unwrap_or(*row);
         if remade != *row && self.first.is_none() {
             let (expected, got) = (format!("{row:?}"), format!("{remade:?}"));
-            self.differs(Some(row.fork), Some(row.step), "an input of the gate", expected, got);
+            self.differs(
+                Some(row.fork),
+                Some(row.step),
+                "an input of the gate",
+                expected,
+                got,
+            );
         }
         self.ledger.evidence(&remade)?;
         Ok(())
@@ -680,7 +797,12 @@ impl Replaying<'_> {
             self.not_made(row, &evidence);
             return (row.input, made_of(row, &evidence));
         };
-        let bits = |values: &[f64]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+        let bits = |values: &[f64]| {
+            values
+                .iter()
+                .map(|value| value.to_bits())
+                .collect::<Vec<_>>()
+        };
         let equal = remade == evidence
             && bits(&remade.log_lik_nats) == bits(&evidence.log_lik_nats)
             && remade.at.get().to_bits() == evidence.at.get().to_bits();
@@ -693,9 +815,21 @@ impl Replaying<'_> {
             let words = |item: &crate::gate::Evidence| {
                 format!("{:?} nats at {} s", item.log_lik_nats, item.at.get())
             };
-            self.differs(Some(row.fork), Some(row.step), &what, words(&evidence), words(&remade));
+            self.differs(
+                Some(row.fork),
+                Some(row.step),
+                &what,
+                words(&evidence),
+                words(&remade),
+            );
         }
-        (GateInput::Evidence { evidence: remade, now }, Some(made))
+        (
+            GateInput::Evidence {
+                evidence: remade,
+                now,
+            },
+            Some(made),
+        )
     }
 
     /// An item that the signals do not give again.
@@ -712,7 +846,13 @@ impl Replaying<'_> {
         self.evidence.note(false);
         let what = format!("{:?} evidence {}", evidence.source, evidence.seq);
         let expected = format!("{:?} nats", evidence.log_lik_nats);
-        self.differs(Some(row.fork), Some(row.step), &what, expected, "nothing".into());
+        self.differs(
+            Some(row.fork),
+            Some(row.step),
+            &what,
+            expected,
+            "nothing".into(),
+        );
     }
 
     // --- choices ---------------------------------------------------------------------------------------------------
@@ -735,7 +875,11 @@ impl Replaying<'_> {
 
     /// How the fork ends now; `None` when the text has gone another way and can tell no more.
     fn choice_again(&mut self, asked: &Asked, row: &ChoiceRow) -> Option<ChoiceRow> {
-        let Asked { question, decision, gate } = asked;
+        let Asked {
+            question,
+            decision,
+            gate,
+        } = asked;
         let verdict = match (decision, gate) {
             (Decision::Ask(_), Some(gate)) => Some(gate.verdict()),
             (Decision::Ask(_), None) => return None,
@@ -743,13 +887,21 @@ impl Replaying<'_> {
         };
         let step = match (*decision, verdict) {
             (Decision::LetModel(reason), _) => Some(Protocol::not_asked(reason)),
-            (_, Some(verdict)) => self.protocol.follow(&verdict, &question.kinds, question.attempt),
+            (_, Some(verdict)) => self
+                .protocol
+                .follow(&verdict, &question.kinds, question.attempt),
             _ => None,
         };
         let Some(step) = step else {
             // The gate still waits, though it was recorded as decided.
             let expected = format!("{:?} of item {:?}", row.outcome, row.item);
-            self.differs(Some(row.fork), None, "the verdict", expected, format!("{verdict:?}"));
+            self.differs(
+                Some(row.fork),
+                None,
+                "the verdict",
+                expected,
+                format!("{verdict:?}"),
+            );
             self.story = None;
             return None;
         };
@@ -777,18 +929,26 @@ impl Replaying<'_> {
         };
         let flashes = u64::from(question.evidence_counts().0);
         let remade = question.choice_row(&done, |_| row.decided_mono, &self.model_sha256, flashes);
-        Some(ChoiceRow { latency_ns: row.latency_ns.clone(), ..remade })
+        Some(ChoiceRow {
+            latency_ns: row.latency_ns.clone(),
+            ..remade
+        })
     }
 
     // --- what happened beside --------------------------------------------------------------------------------------
 
     fn happened(&mut self, row: &EventRow) {
-        let Some(happened) = Happened::of(row) else { return };
-        let Some(story) = self.story.as_mut() else { return };
+        let Some(happened) = Happened::of(row) else {
+            return;
+        };
+        let Some(story) = self.story.as_mut() else {
+            return;
+        };
         let (followed, expected) = match happened {
-            Happened::Call { text, position } => {
-                (story.call(text, position), format!("a call behind token {position}"))
-            }
+            Happened::Call { text, position } => (
+                story.call(text, position),
+                format!("a call behind token {position}"),
+            ),
             Happened::Undo => (story.undo(), "a choice taken back".into()),
             Happened::End { text, position } => {
                 self.end = Some((text, position));
@@ -822,7 +982,11 @@ impl Replaying<'_> {
             return (text, true);
         }
         // Of a session that was killed, text and ledger may end a moment apart.
-        let common = text.bytes().zip(recorded.bytes()).take_while(|(a, b)| a == b).count();
+        let common = text
+            .bytes()
+            .zip(recorded.bytes())
+            .take_while(|(a, b)| a == b)
+            .count();
         let one_begins_the_other = common == text.len().min(recorded.len());
         if self.end.is_none() && one_begins_the_other {
             let covered = text.len() >= recorded.len();
@@ -851,7 +1015,13 @@ impl Replaying<'_> {
         got: String,
     ) {
         let what = what.to_owned();
-        self.first.get_or_insert(Difference { fork, step, what, expected, got });
+        self.first.get_or_insert(Difference {
+            fork,
+            step,
+            what,
+            expected,
+            got,
+        });
     }
 }
 
@@ -859,7 +1029,9 @@ impl Replaying<'_> {
 fn made_of(row: &EvidenceRow, evidence: &crate::gate::Evidence) -> Option<Made> {
     Some(match evidence.source {
         Source::Gaze => Made::Gaze { sample: 0 },
-        Source::Switch => Made::Key { item: u32::try_from(row.item?).ok()? },
+        Source::Switch => Made::Key {
+            item: u32::try_from(row.item?).ok()?,
+        },
         Source::P300 => Made::Flash {
             item: u32::try_from(row.item?).ok()?,
             number: u32::try_from(row.flash_seq?).ok()?,
@@ -905,11 +1077,23 @@ fn fork_difference(expected: &ForkRow, got: &ForkRow) -> Option<Words> {
         .or_else(|| field("its place", &expected.position_tokens, &got.position_tokens))
         .or_else(|| field("the text before it", &expected.context, &got.context))
         .or_else(|| field("its origin", &expected.origin, &got.origin))
-        .or_else(|| field("tokens written", &expected.tokens_written, &got.tokens_written))
+        .or_else(|| {
+            field(
+                "tokens written",
+                &expected.tokens_written,
+                &got.tokens_written,
+            )
+        })
         .or_else(|| field("the attempt", &expected.attempt, &got.attempt))
         .or_else(|| field("whether to ask", &expected.decision, &got.decision))
         .or_else(|| field("the gate's settings", &expected.gate, &got.gate))
-        .or_else(|| field("the capped prior", &expected.prior_capped, &got.prior_capped))
+        .or_else(|| {
+            field(
+                "the capped prior",
+                &expected.prior_capped,
+                &got.prior_capped,
+            )
+        })
         .or_else(|| field("its row", expected, got))
 }
 
@@ -918,17 +1102,37 @@ fn options_difference(expected: &[OptionRow], got: &[OptionRow]) -> Option<Words
     count.or_else(|| {
         expected.iter().zip(got).find_map(|(expected, got)| {
             let item = expected.tile.item;
-            field(&format!("the tokens of option {item}"), &expected.tokens, &got.tokens)
-                .or_else(|| field(&format!("the tile of option {item}"), &expected.tile, &got.tile))
-                .or_else(|| field(&format!("the prior of option {item}"), &expected.prior, &got.prior))
-                .or_else(|| {
-                    // NaN, of control options, is equal to itself here.
-                    let (bits, again) = (expected.log_prob_nats, got.log_prob_nats);
-                    if bits.is_nan() && again.is_nan() {
-                        return None;
-                    }
-                    field(&format!("the log-probability of option {item}"), &bits, &again)
-                })
+            field(
+                &format!("the tokens of option {item}"),
+                &expected.tokens,
+                &got.tokens,
+            )
+            .or_else(|| {
+                field(
+                    &format!("the tile of option {item}"),
+                    &expected.tile,
+                    &got.tile,
+                )
+            })
+            .or_else(|| {
+                field(
+                    &format!("the prior of option {item}"),
+                    &expected.prior,
+                    &got.prior,
+                )
+            })
+            .or_else(|| {
+                // NaN, of control options, is equal to itself here.
+                let (bits, again) = (expected.log_prob_nats, got.log_prob_nats);
+                if bits.is_nan() && again.is_nan() {
+                    return None;
+                }
+                field(
+                    &format!("the log-probability of option {item}"),
+                    &bits,
+                    &again,
+                )
+            })
         })
     })
 }

@@ -63,7 +63,8 @@ pub(super) struct Remade {
 impl Remade {
     /// The item, and what it was made from.
     pub(super) fn get(&self, evidence: &Evidence) -> Option<&(Evidence, Made)> {
-        self.items.get(&(evidence.fork, evidence.source, evidence.seq))
+        self.items
+            .get(&(evidence.fork, evidence.source, evidence.seq))
     }
 
     /// Whether the recording ends before the samples that this item of `fork` rests on.
@@ -94,7 +95,9 @@ pub(super) fn remake(
         Ok(survey) => (survey, false),
         Err(error @ XdfError::Open { .. }) => return Err(error.into()),
         Err(fault) => {
-            remade.lacking.push(format!("session.xdf is damaged: {fault}"));
+            remade
+                .lacking
+                .push(format!("session.xdf is damaged: {fault}"));
             (Survey::of(path, manifest, true)?, true)
         }
     };
@@ -111,7 +114,13 @@ pub(super) fn remake(
                 .as_ref()
                 .ok_or(lines::LineError::NoPart { part: EEG })?;
             let line = lines::eeg_line(section, calibration, spec, None)?;
-            Some(EegFeed::new(line, calibration, spec, &survey.markers, known))
+            Some(EegFeed::new(
+                line,
+                calibration,
+                spec,
+                &survey.markers,
+                known,
+            ))
         }
         _ => None,
     };
@@ -122,7 +131,11 @@ pub(super) fn remake(
         }
         _ => None,
     };
-    for (role, wanted) in [(EEG, eeg.is_some()), (GAZE, gaze.is_some()), (MARKERS, true)] {
+    for (role, wanted) in [
+        (EEG, eeg.is_some()),
+        (GAZE, gaze.is_some()),
+        (MARKERS, true),
+    ] {
         if wanted && !survey.streams.values().any(|found| *found == role) {
             let lack = format!("session.xdf holds no {role} stream");
             if survey.unended == 0 && !recover {
@@ -134,10 +147,18 @@ pub(super) fn remake(
     remade.flashes = eeg.as_ref().map_or(0, EegFeed::flashes);
     let mut span: Option<(f64, f64)> = None;
     for chunk in reader(path, recover)? {
-        let Chunk::Samples(SampleChunk { stream, stamps, values, .. }) = chunk? else {
+        let Chunk::Samples(SampleChunk {
+            stream,
+            stamps,
+            values,
+            ..
+        }) = chunk?
+        else {
             continue;
         };
-        let Some(values) = floats(values) else { continue };
+        let Some(values) = floats(values) else {
+            continue;
+        };
         match survey.streams.get(&stream).copied() {
             Some(EEG) => {
                 if let Some(feed) = &mut eeg {
@@ -200,7 +221,11 @@ struct Survey {
 
 impl Survey {
     fn of(path: &Path, manifest: &Manifest, recover: bool) -> Result<Self, XdfError> {
-        let mut survey = Self { streams: HashMap::new(), markers: Vec::new(), unended: 0 };
+        let mut survey = Self {
+            streams: HashMap::new(),
+            markers: Vec::new(),
+            unended: 0,
+        };
         for chunk in reader(path, recover)? {
             match chunk? {
                 Chunk::StreamHeader { stream, spec } => {
@@ -217,13 +242,18 @@ impl Survey {
                     }
                 }
                 Chunk::StreamFooter { .. } => survey.unended = survey.unended.saturating_sub(1),
-                Chunk::Samples(SampleChunk { stream, stamps, values: Values::Text(texts), .. })
-                    if survey.streams.get(&stream) == Some(&MARKERS) =>
-                {
+                Chunk::Samples(SampleChunk {
+                    stream,
+                    stamps,
+                    values: Values::Text(texts),
+                    ..
+                }) if survey.streams.get(&stream) == Some(&MARKERS) => {
                     // What is no marker of ours means nothing to the lines.
                     let markers = stamps.into_iter().zip(&texts);
                     survey.markers.extend(
-                        markers.filter_map(|(stamp, text)| Some((stamp, Marker::from_json(text).ok()?))),
+                        markers.filter_map(|(stamp, text)| {
+                            Some((stamp, Marker::from_json(text).ok()?))
+                        }),
                     );
                 }
                 _ => {}
@@ -263,7 +293,12 @@ impl<'a> EegFeed<'a> {
         let mut orders = VecDeque::new();
         let mut exchanges = known.exchanges.iter().peekable();
         for (stamp, marker) in markers {
-            let Event::Flash { item, fork: Some(fork), .. } = marker.body else {
+            let Event::Flash {
+                item,
+                fork: Some(fork),
+                ..
+            } = marker.body
+            else {
                 continue;
             };
             let fork = ForkId(fork);
@@ -277,7 +312,12 @@ impl<'a> EegFeed<'a> {
             }
             // As the presenter packs them: the last bits of both.
             let id = FlashId::new(fork, marker.seq as u32, item as u8);
-            let notice = FlashNotice { id, onset_s, offset_s: clock.offset_s, lease: row.lease };
+            let notice = FlashNotice {
+                id,
+                onset_s,
+                offset_s: clock.offset_s,
+                lease: row.lease,
+            };
             orders.push_back((onset_s, EegOrder::Flash(notice)));
         }
         let used_channels = line.path().spec().channels;
@@ -293,7 +333,10 @@ impl<'a> EegFeed<'a> {
     }
 
     fn flashes(&self) -> u64 {
-        let flashes = self.orders.iter().filter(|(_, order)| matches!(order, EegOrder::Flash(_)));
+        let flashes = self
+            .orders
+            .iter()
+            .filter(|(_, order)| matches!(order, EegOrder::Flash(_)));
         flashes.count() as u64
     }
 
@@ -305,13 +348,17 @@ impl<'a> EegFeed<'a> {
     ) -> Result<(), ReplayError> {
         for (stamp, sample) in stamps.iter().zip(values.chunks_exact(self.channels)) {
             let _ = self.line.offer_waiting();
-            while let Some((_, order)) = self.orders.pop_front_if(|(onset_s, _)| *onset_s <= *stamp) {
+            while let Some((_, order)) = self.orders.pop_front_if(|(onset_s, _)| *onset_s <= *stamp)
+            {
                 match order {
                     EegOrder::Exchange(bad) => {
-                        let kept: Vec<bool> =
-                            (0..self.used_channels).map(|channel| !bad.contains(channel)).collect();
-                        let scorer =
-                            self.calibration.restrict(&kept).map_err(lines::LineError::from)?;
+                        let kept: Vec<bool> = (0..self.used_channels)
+                            .map(|channel| !bad.contains(channel))
+                            .collect();
+                        let scorer = self
+                            .calibration
+                            .restrict(&kept)
+                            .map_err(lines::LineError::from)?;
                         let _ = self.line.set_scorer(scorer);
                     }
                     // One that is refused gives no evidence, here as there.
@@ -351,10 +398,12 @@ impl GazeFeed {
         known: &Known,
         ask: &AskSection,
     ) -> Self {
-        let opened = markers.iter().filter_map(|(stamp, marker)| match marker.body {
-            Event::ForkOpen { fork, .. } => Some((*stamp, ForkId(fork))),
-            _ => None,
-        });
+        let opened = markers
+            .iter()
+            .filter_map(|(stamp, marker)| match marker.body {
+                Event::ForkOpen { fork, .. } => Some((*stamp, ForkId(fork))),
+                _ => None,
+            });
         let tiles = opened
             .filter_map(|(appears_s, fork)| {
                 let (row, options) = known.forks.get(&fork)?;
@@ -364,7 +413,11 @@ impl GazeFeed {
                 Some(tiles_of(fork, &tiles, ask, row.lease, appears, offset_s))
             })
             .collect();
-        Self { line, channels: spec.labels.len().max(1), tiles }
+        Self {
+            line,
+            channels: spec.labels.len().max(1),
+            tiles,
+        }
     }
 
     fn block(
@@ -380,7 +433,15 @@ impl GazeFeed {
             if let Some(word) = self.line.sample(*stamp, sample)
                 && let Some(evidence) = gaze_evidence(&word)
             {
-                items.insert(key_of(&evidence), (evidence, Made::Gaze { sample: word.sample }));
+                items.insert(
+                    key_of(&evidence),
+                    (
+                        evidence,
+                        Made::Gaze {
+                            sample: word.sample,
+                        },
+                    ),
+                );
             }
         }
     }

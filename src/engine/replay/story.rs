@@ -62,7 +62,11 @@ impl Story {
 
     /// Everything written so far.
     pub(super) fn text(&self) -> String {
-        let written = self.writer.text().get(self.prompt_bytes..).unwrap_or_default();
+        let written = self
+            .writer
+            .text()
+            .get(self.prompt_bytes..)
+            .unwrap_or_default();
         format!("{}{written}", self.past)
     }
 
@@ -103,16 +107,29 @@ impl Story {
         kinds: &[OptionKind],
         recorded: &ChoiceRow,
     ) -> Result<(Taken, u64), Astray> {
-        let fork = self.fork.clone().ok_or_else(|| Astray("no fork is open".into()))?;
+        let fork = self
+            .fork
+            .clone()
+            .ok_or_else(|| Astray("no fork is open".into()))?;
         let taken_back = recorded.kind == Some(OptionKind::Undo);
         let taken = match *step {
             _ if taken_back => self.take_back(kinds, recorded)?,
-            Step::AskAgain { .. } => Taken { item: None, chooser: None, text: String::new() },
-            Step::TakeBranch { option, chooser, .. } => {
+            Step::AskAgain { .. } => Taken {
+                item: None,
+                chooser: None,
+                text: String::new(),
+            },
+            Step::TakeBranch {
+                option, chooser, ..
+            } => {
                 self.think_as_far_as(&fork, option, recorded)?;
                 let commit = self.writer.commit(fork.id, option)?;
                 self.taken();
-                Taken { item: Some(option), chooser: Some(chooser), text: commit.text }
+                Taken {
+                    item: Some(option),
+                    chooser: Some(chooser),
+                    text: commit.text,
+                }
             }
             Step::ModelChooses { .. } => self.go_on(&fork, recorded)?,
             Step::TakeBack { .. } => self.take_back(kinds, recorded)?,
@@ -121,7 +138,11 @@ impl Story {
                     self.fork = Some(other);
                     let selected = recorded.selected();
                     let chooser = selected.map(|_| Chooser::Human);
-                    Taken { item: selected, chooser, text: String::new() }
+                    Taken {
+                        item: selected,
+                        chooser,
+                        text: String::new(),
+                    }
                 }
                 None => self.go_on(&fork, recorded)?,
             },
@@ -140,7 +161,9 @@ impl Story {
         self.recount = true;
         match self.fork {
             Some(_) => Ok(()),
-            None => Err(Astray(format!("nothing can be offered behind token {position}"))),
+            None => Err(Astray(format!(
+                "nothing can be offered behind token {position}"
+            ))),
         }
     }
 
@@ -198,19 +221,30 @@ impl Story {
         }
         let commit = self.writer.go_on(fork.id)?;
         self.taken();
-        Ok(Taken { item: Some(commit.branch), chooser: Some(Chooser::Model), text: commit.text })
+        Ok(Taken {
+            item: Some(commit.branch),
+            chooser: Some(Chooser::Model),
+            text: commit.text,
+        })
     }
 
     fn take_back(&mut self, kinds: &[OptionKind], recorded: &ChoiceRow) -> Result<Taken, Astray> {
         let Some(undone) = self.writer.undo()? else {
-            let fork = self.fork.clone().ok_or_else(|| Astray("no fork is open".into()))?;
+            let fork = self
+                .fork
+                .clone()
+                .ok_or_else(|| Astray("no fork is open".into()))?;
             return self.go_on(&fork, recorded);
         };
         self.fork = Some(undone.fork);
         self.count(self.writer.position());
         self.undoable = self.undoable.saturating_sub(1);
         let item = kinds.iter().position(|kind| *kind == OptionKind::Undo);
-        Ok(Taken { item, chooser: Some(Chooser::Human), text: String::new() })
+        Ok(Taken {
+            item,
+            chooser: Some(Chooser::Human),
+            text: String::new(),
+        })
     }
 
     fn taken(&mut self) {
@@ -220,8 +254,16 @@ impl Story {
     }
 
     /// Decodes behind the phrases as many steps as were decoded while the person chose: the row's text holds them.
-    fn think_as_far_as(&mut self, fork: &Fork, branch: usize, recorded: &ChoiceRow) -> Result<(), Astray> {
-        let phrase = fork.branches.get(branch).map_or(0, |branch| branch.tokens.len()) as u64;
+    fn think_as_far_as(
+        &mut self,
+        fork: &Fork,
+        branch: usize,
+        recorded: &ChoiceRow,
+    ) -> Result<(), Astray> {
+        let phrase = fork
+            .branches
+            .get(branch)
+            .map_or(0, |branch| branch.tokens.len()) as u64;
         let added = recorded.tokens_written.saturating_sub(self.tokens_written);
         for _ in phrase..added {
             if self.writer.think(&Cancel::new())? == decode::Thought::Ready {

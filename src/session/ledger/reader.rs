@@ -176,7 +176,10 @@ impl Ledger {
         Ok(entries.into_iter().map(|(_, entry)| entry).collect())
     }
 
-    fn numbered<R: Row>(&self, entry: impl Fn(R) -> Entry) -> Result<Vec<(i64, Entry)>, LedgerError> {
+    fn numbered<R: Row>(
+        &self,
+        entry: impl Fn(R) -> Entry,
+    ) -> Result<Vec<(i64, Entry)>, LedgerError> {
         let rows = self.rows_with_numbers("ORDER BY n", [])?;
         Ok(rows.into_iter().map(|(n, row)| (n, entry(row))).collect())
     }

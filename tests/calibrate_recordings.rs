@@ -1,0 +1,581 @@
+//! `calibrate` and `score` on recordings: made here, and those of ../shared/data where it exists.
+
+#![allow(clippy::unwrap_used)] // what cannot go on here should say so at once
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Parser;
+use razvilka::cli::exit::{Exit, Failure};
+use razvilka::cli::{calibrate, score};
+use razvilka::recording::xdf::Writer;
+use razvilka::source::{Format, StreamSpec};
+use razvilka_calibration::{Profile, auc};
+
+#[derive(Parser)]
+struct CalibrateLine {
+    #[command(flatten)]
+    args: calibrate::Args,
+}
+
+#[derive(Parser)]
+struct ScoreLine {
+    #[command(flatten)]
+    args: score::Args,
+}
+
+fn calibrate(line: &[&str]) -> Result<(Profile, String), Failure> {
+    let typed = ["calibrate"].iter().chain(line);
+    let args = CalibrateLine::try_parse_from(typed)
+        .expect("the line is well formed")
+        .args;
+    let mut talk = Vec::new();
+    let profile = calibrate::run(&args, &mut talk)?;
+    Ok((profile, String::from_utf8(talk).unwrap()))
+}
+
+fn score(line: &[&str]) -> Result<String, Failure> {
+    let typed = ["score"].iter().chain(line);
+    let args = ScoreLine::try_parse_from(typed)
+        .expect("the line is well formed")
+        .args;
+    let (mut out, mut talk) = (Vec::new(), Vec::new());
+    score::run(&args, &mut out, &mut talk)?;
+    Ok(String::from_utf8(out).unwrap())
+}
+
+/// Columns of a CSV with a header, as numbers.
+fn columns(csv: &str, header: &str) -> Vec<Vec<f64>> {
+    let mut lines = csv.lines();
+    assert_eq!(lines.next(), Some(header));
+    let rows: Vec<Vec<f64>> = lines
+        .map(|l| l.split(',').map(|c| c.parse().unwrap()).collect())
+        .collect();
+    (0..header.split(',').count())
+        .map(|c| rows.iter().map(|row| row[c]).collect())
+        .collect()
+}
+
+const RATE_HZ: f64 = 250.0;
+const CHANNELS: usize = 4;
+const HEADER: &str = "onset_s,score,p_target";
+
+struct Noise(u64);
+
+impl Noise {
+    fn gauss(&mut self) -> f64 {
+        let mut uniform = || {
+            self.0 = self
+                .0
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (self.0 >> 11) as f64 / (1_u64 << 53) as f64
+        };
+        (0..12).map(|_| uniform()).sum::<f64>() - 6.0
+    }
+}
+
+/// What a made-up recording is like.
+#[derive(Clone, Copy)]
+struct Made {
+    seed: u64,
+    labels: [&'static str; CHANNELS],
+    railed: Option<usize>,
+    gaze: bool,
+    flashes: usize,
+}
+
+const PLAIN: Made = Made {
+    seed: 1,
+    labels: ["Fz", "Cz", "Pz", "Oz"],
+    railed: None,
+    gaze: false,
+    flashes: 480,
+};
+
+fn spec(name: &str, kind: &str, rate_hz: f64, format: Format, labels: &[&str]) -> StreamSpec {
+    StreamSpec {
+        name: name.into(),
+        kind: kind.into(),
+        source_id: format!("{name}-1"),
+        hostname: "here".into(),
+        uid: format!("{name}-uid"),
+        rate_hz,
+        format,
+        labels: labels.iter().map(|l| (*l).to_owned()).collect(),
+        units: vec![String::new(); labels.len()],
+        xml: String::new(),
+    }
+}
+
+/// Onset and truth of each flash: one in six is a target, runs of 120 with a pause of 4 s.
+fn plan(flashes: usize) -> Vec<(f64, bool, usize)> {
+    let onset = |i: usize| 503.0 + 0.2 * i as f64 + 4.0 * (i / 120) as f64;
+    (0..flashes)
+        .map(|i| (onset(i), i % 6 == (i / 6) % 5, i / 120))
+        .collect()
+}
+
+/// EEG with a DC offset, noise, and a response 0.3 s after target flashes; markers as others write them, without `seq`.
+fn write_recording(path: &Path, made: Made) {
+    let mut noise = Noise(made.seed);
+    let flashes = plan(made.flashes);
+    let end_s = flashes.last().map_or(510.0, |f| f.0) + 2.0;
+    let samples = ((end_s - 500.0) * RATE_HZ) as usize;
+    let stamps: Vec<f64> = (0..samples).map(|i| 500.0 + i as f64 / RATE_HZ).collect();
+    let mut slow = [0.0; CHANNELS];
+    let mut data = Vec::with_capacity(samples * CHANNELS);
+    for stamp in &stamps {
+        let response: f64 = flashes
+            .iter()
+            .filter(|(onset, target, _)| *target && (0.0..1.0).contains(&(stamp - onset)))
+            .map(|(onset, ..)| 16.0 * (-0.5 * ((stamp - onset - 0.3) / 0.06).powi(2)).exp())
+            .sum();
+        for (channel, slow) in slow.iter_mut().enumerate() {
+            *slow = 0.95 * *slow + 2.0 * noise.gauss();
+            let value = 30_000.0 + *slow + response / (1.0 + channel as f64);
+            data.push(if made.railed == Some(channel) {
+                450_000.0
+            } else {
+                value as f32
+            });
+        }
+    }
+    let mut writer = Writer::create(path).unwrap();
+    let eeg = writer
+        .add_stream(&spec("amp", "EEG", RATE_HZ, Format::Float32, &made.labels))
+        .unwrap();
+    let marks = writer
+        .add_stream(&spec("marks", "Markers", 0.0, Format::String, &["marker"]))
+        .unwrap();
+    writer.floats(eeg, &stamps, &data).unwrap();
+    let texts: Vec<String> = flashes
+        .iter()
+        .map(|(_, target, run)| {
+            format!(
+                r#"{{"event": "flash", "item": -1, "target": {}, "run": {run}}}"#,
+                u8::from(*target)
+            )
+        })
+        .collect();
+    let onsets: Vec<f64> = flashes.iter().map(|f| f.0).collect();
+    writer.texts(marks, &onsets, &texts).unwrap();
+    if made.gaze {
+        write_gaze(&mut writer, marks, end_s);
+    }
+    writer.finish().unwrap();
+}
+
+/// Nine points to fit and two to check, 1.5 s each, seen by a tracker in shares of a screen of 40 by 30 degrees.
+fn write_gaze(
+    writer: &mut Writer<fs::File>,
+    marks: razvilka::recording::xdf::StreamId,
+    from_s: f64,
+) {
+    let tracker = writer
+        .add_stream(&spec(
+            "eyes",
+            "Gaze",
+            100.0,
+            Format::Float32,
+            &["x", "y", "confidence"],
+        ))
+        .unwrap();
+    let mut noise = Noise(77);
+    let fit = [-12.0, 0.0, 12.0]
+        .iter()
+        .flat_map(|&x| [-8.0, 0.0, 8.0].map(|y| (x, y, "fit")));
+    let points: Vec<(f64, f64, &str)> = fit
+        .chain([(-6.0, 4.0, "check"), (6.0, -4.0, "check")])
+        .collect();
+    let (mut texts, mut at, mut stamps, mut data) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (index, (x, y, phase)) in points.iter().enumerate() {
+        let shown_s = from_s + 1.5 * index as f64;
+        texts.push(format!(
+            r#"{{"event":"gaze_point","point":{index},"x_deg":{x},"y_deg":{y},"phase":"{phase}"}}"#
+        ));
+        at.push(shown_s);
+        for i in 0..150 {
+            stamps.push(shown_s + f64::from(i) * 0.01);
+            data.push(((x + 0.4 + 0.2 * noise.gauss()) / 40.0 + 0.5) as f32);
+            data.push(((y - 0.3 + 0.2 * noise.gauss()) / 30.0 + 0.5) as f32);
+            data.push(if i % 25 == 7 { 0.1 } else { 0.9 });
+        }
+    }
+    texts.push(r#"{"event":"gaze_point_end","point":10}"#.into());
+    at.push(from_s + 1.5 * points.len() as f64);
+    writer.texts(marks, &at, &texts).unwrap();
+    writer.floats(tracker, &stamps, &data).unwrap();
+}
+
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn recording(&self, name: &str, made: Made) -> String {
+        let path = self.0.path().join(name);
+        write_recording(&path, made);
+        path.to_str().unwrap().to_owned()
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.path().join(name).to_str().unwrap().to_owned()
+    }
+}
+
+#[test]
+fn a_recording_becomes_a_profile_and_a_report_that_score_another_recording() {
+    let folder = Folder::new();
+    let train = folder.recording(
+        "train.xdf",
+        Made {
+            gaze: true,
+            ..PLAIN
+        },
+    );
+    let test = folder.recording("test.xdf", Made { seed: 2, ..PLAIN });
+    let out = folder.path("new/out");
+    let (profile, talk) = calibrate(&["--xdf", &train, "--out", &out]).unwrap();
+    assert!(talk.contains("P300: good"), "{talk}");
+    assert!(talk.contains("gaze: good"), "{talk}");
+    assert_eq!(
+        Profile::load(&Path::new(&out).join("profile.json")).unwrap(),
+        profile
+    );
+    assert_eq!(profile.eeg.as_ref().unwrap().metrics.runs, 4);
+    let gaze = profile.gaze.as_ref().unwrap();
+    let (x, y) = gaze
+        .map
+        .apply((3.0 + 0.4) / 40.0 + 0.5, (2.0 - 0.3) / 30.0 + 0.5);
+    assert!((x - 3.0).hypot(y - 2.0) < 0.1, "{x} {y}");
+    assert!(
+        (gaze.quality.data_loss - 0.04).abs() < 0.01,
+        "{:?}",
+        gaze.quality
+    );
+    let page = fs::read_to_string(Path::new(&out).join("report.html")).unwrap();
+    assert!(page.contains("train.xdf") && page.contains("Gaze: good"));
+
+    let profile_file = format!("{out}/profile.json");
+    let csv = score(&["p300", "--calibration", &profile_file, "--xdf", &test]).unwrap();
+    let columns = columns(&csv, HEADER);
+    let flashes = plan(PLAIN.flashes);
+    assert_eq!(
+        columns[0],
+        flashes.iter().map(|f| f.0).collect::<Vec<_>>(),
+        "stamps to the last bit"
+    );
+    let truth: Vec<bool> = flashes.iter().map(|f| f.1).collect();
+    assert!(auc(&columns[1], &truth).unwrap().value > 0.9);
+    assert!(columns[2].iter().all(|p| (0.0..=1.0).contains(p)));
+    let again = score(&["p300", "--calibration", &profile_file, "--xdf", &test]).unwrap();
+    assert_eq!(csv, again);
+}
+
+#[test]
+fn two_recordings_count_as_one_calibration_and_their_runs_stay_apart() {
+    let folder = Folder::new();
+    let first = folder.recording(
+        "a.xdf",
+        Made {
+            flashes: 240,
+            ..PLAIN
+        },
+    );
+    let second = folder.recording(
+        "b.xdf",
+        Made {
+            flashes: 240,
+            seed: 2,
+            ..PLAIN
+        },
+    );
+    let (profile, _) =
+        calibrate(&["--xdf", &first, &second, "--out", &folder.path("out")]).unwrap();
+    assert_eq!(profile.provenance.sources.len(), 2);
+    let metrics = profile.eeg.unwrap().metrics;
+    assert_eq!(metrics.runs, 4);
+    assert!(metrics.epochs > 460, "{metrics:?}");
+}
+
+#[test]
+fn recordings_of_different_montages_are_not_mixed() {
+    let folder = Folder::new();
+    let first = folder.recording("a.xdf", PLAIN);
+    let second = folder.recording(
+        "b.xdf",
+        Made {
+            labels: ["Fz", "Cz", "Oz", "Pz"],
+            ..PLAIN
+        },
+    );
+    let failure = calibrate(&["--xdf", &first, &second, "--out", &folder.path("out")]).unwrap_err();
+    assert_eq!(failure.exit, Exit::Source);
+    assert!(
+        failure.message.contains("a.xdf") && failure.message.contains("b.xdf"),
+        "{failure}"
+    );
+}
+
+#[test]
+fn a_railed_channel_is_left_out_and_named() {
+    let folder = Folder::new();
+    let made = Made {
+        railed: Some(3),
+        ..PLAIN
+    };
+    let train = folder.recording("train.xdf", made);
+    let out = folder.path("out");
+    let (profile, talk) = calibrate(&["--xdf", &train, "--out", &out]).unwrap();
+    assert!(
+        talk.contains("left out, bad for most of the time: Oz"),
+        "{talk}"
+    );
+    let eeg = profile.eeg.unwrap();
+    assert_eq!(eeg.lda.used, [true, true, true, false]);
+    assert!(eeg.metrics.auc.value > 0.9, "{:?}", eeg.metrics);
+    let test = folder.recording("test.xdf", Made { seed: 2, ..made });
+    let csv = score(&[
+        "p300",
+        "--calibration",
+        &format!("{out}/profile.json"),
+        "--xdf",
+        &test,
+    ])
+    .unwrap();
+    assert_eq!(columns(&csv, HEADER)[0].len(), made.flashes);
+}
+
+#[test]
+fn a_channel_that_fails_after_calibration_is_masked_and_its_scores_are_still_good() {
+    let folder = Folder::new();
+    let train = folder.recording("train.xdf", PLAIN);
+    let out = folder.path("out");
+    calibrate(&["--xdf", &train, "--out", &out]).unwrap();
+    let test = folder.recording(
+        "test.xdf",
+        Made {
+            seed: 2,
+            railed: Some(2),
+            ..PLAIN
+        },
+    );
+    let csv = score(&[
+        "p300",
+        "--calibration",
+        &format!("{out}/profile.json"),
+        "--xdf",
+        &test,
+    ])
+    .unwrap();
+    let columns = columns(&csv, HEADER);
+    let truth: Vec<bool> = plan(PLAIN.flashes).iter().map(|f| f.1).collect();
+    assert_eq!(columns[0].len(), truth.len());
+    assert!(auc(&columns[1], &truth).unwrap().value > 0.85);
+}
+
+#[test]
+fn a_profile_of_another_montage_is_refused_and_both_are_named() {
+    let folder = Folder::new();
+    let train = folder.recording("train.xdf", PLAIN);
+    let out = folder.path("out");
+    calibrate(&["--xdf", &train, "--out", &out]).unwrap();
+    let other = folder.recording(
+        "other.xdf",
+        Made {
+            labels: ["F3", "F4", "P3", "P4"],
+            ..PLAIN
+        },
+    );
+    let failure = score(&[
+        "p300",
+        "--calibration",
+        &format!("{out}/profile.json"),
+        "--xdf",
+        &other,
+    ])
+    .unwrap_err();
+    assert_eq!(failure.exit, Exit::Source);
+    assert!(
+        failure.message.contains("Fz, Cz, Pz, Oz") && failure.message.contains("F3, F4, P3, P4"),
+        "{failure}"
+    );
+}
+
+#[test]
+fn nothing_is_overwritten_unless_that_was_said() {
+    let folder = Folder::new();
+    let train = folder.recording("train.xdf", PLAIN);
+    let out = folder.path("out");
+    fs::create_dir(&out).unwrap();
+    fs::write(Path::new(&out).join("report.html"), "mine").unwrap();
+    let failure = calibrate(&["--xdf", &train, "--out", &out]).unwrap_err();
+    assert_eq!(failure.exit, Exit::Usage);
+    assert!(
+        failure.message.contains("report.html exists") && failure.message.contains("--force"),
+        "{failure}"
+    );
+    assert!(!Path::new(&out).join("profile.json").exists());
+    calibrate(&["--xdf", &train, "--out", &out, "--force"]).unwrap();
+    let page = fs::read_to_string(Path::new(&out).join("report.html")).unwrap();
+    assert!(page.starts_with("<!doctype html>"));
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_named_before_any_work() {
+    let folder = Folder::new();
+    let train = folder.recording("train.xdf", PLAIN);
+    let out = format!("{train}/out");
+    let failure = calibrate(&["--xdf", &train, "--out", &out]).unwrap_err();
+    assert_eq!(failure.exit, Exit::Usage);
+    assert!(
+        failure
+            .message
+            .contains(&format!("{out} cannot be written")),
+        "{failure}"
+    );
+}
+
+#[test]
+fn a_truncated_recording_is_refused_with_its_offset_and_nothing_is_written() {
+    let folder = Folder::new();
+    let train = folder.recording("train.xdf", PLAIN);
+    let whole = fs::read(&train).unwrap();
+    fs::write(&train, &whole[..whole.len() * 2 / 3]).unwrap();
+    let out = folder.path("out");
+    let failure = calibrate(&["--xdf", &train, "--out", &out]).unwrap_err();
+    assert_eq!(failure.exit, Exit::Source);
+    assert!(failure.message.contains("byte"), "{failure}");
+    assert_eq!(fs::read_dir(&out).unwrap().count(), 0);
+}
+
+#[test]
+fn a_recording_without_flashes_says_what_is_missing() {
+    let folder = Folder::new();
+    let train = folder.recording(
+        "train.xdf",
+        Made {
+            flashes: 0,
+            ..PLAIN
+        },
+    );
+    let failure = calibrate(&["--xdf", &train, "--out", &folder.path("out")]).unwrap_err();
+    assert_eq!(failure.exit, Exit::Source);
+    assert!(failure.message.contains("\"event\":\"flash\""), "{failure}");
+}
+
+#[test]
+fn absurd_filters_are_refused_with_the_range() {
+    let folder = Folder::new();
+    let train = folder.recording("train.xdf", PLAIN);
+    for option in [
+        ["--high-hz", "400"],
+        ["--low-hz", "-1"],
+        ["--order", "0"],
+        ["--epoch-s", "nan"],
+    ] {
+        let line = [
+            "--xdf",
+            &train,
+            "--out",
+            &folder.path("out"),
+            option[0],
+            option[1],
+        ]
+        .map(str::to_owned);
+        let line: Vec<&str> = line.iter().map(String::as_str).collect();
+        // A negative number may be refused by the parser already.
+        let typed = ["calibrate"].iter().chain(&line);
+        let Ok(parsed) = CalibrateLine::try_parse_from(typed) else {
+            continue;
+        };
+        let failure = calibrate::run(&parsed.args, &mut Vec::new()).unwrap_err();
+        assert_eq!(failure.exit, Exit::Usage, "{option:?}: {failure}");
+    }
+}
+
+#[test]
+fn gaze_tables_are_labelled_line_by_line() {
+    let folder = Folder::new();
+    let table = folder.path("gaze.csv");
+    let mut text = String::from("t_ms,x_deg,y_deg,valid,label\n");
+    for i in 0..500 {
+        let x = if i < 250 { 0.0 } else { 8.0 };
+        text.push_str(&format!("{}.0,{x},0.1,1,1\n", 2 * i));
+    }
+    fs::write(&table, text).unwrap();
+    let csv = score(&["gaze", "--csv", &table]).unwrap();
+    let columns = columns(&csv, "t_ms,emit_ms,label,new_fixation");
+    assert_eq!(columns[0].len(), 500);
+    assert!(
+        columns[0]
+            .iter()
+            .zip(&columns[1])
+            .all(|(t, emit)| emit >= t && emit - t <= 10.0)
+    );
+    assert_eq!(
+        columns[3].iter().sum::<f64>(),
+        2.0,
+        "two fixations are announced"
+    );
+    assert!(columns[2].contains(&2.0), "with a saccade between them");
+
+    fs::write(&table, "a,b\n1,2\n").unwrap();
+    let failure = score(&["gaze", "--csv", &table]).unwrap_err();
+    assert!(failure.message.contains("t_ms"), "{failure}");
+}
+
+/// AUC of the shrinkage-LDA line of `p300_opponent.py TRAIN TEST --order 2` on these recordings.
+const REFERENCE: [(&str, f64); 3] = [
+    ("gtec5_S1", 0.9545),
+    ("gtec5_S2", 0.9424),
+    ("gtec5_S3", 0.8679),
+];
+
+#[test]
+fn real_recordings_are_scored_as_well_as_by_the_reference() {
+    let data = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data/p300");
+    if !data.is_dir() {
+        println!("skipped: {} is not there", data.display());
+        return;
+    }
+    let folder = Folder::new();
+    for (person, reference) in REFERENCE {
+        let file = |part: &str| {
+            data.join(format!("{person}_{part}.xdf"))
+                .to_str()
+                .unwrap()
+                .to_owned()
+        };
+        let out = folder.path(person);
+        calibrate(&["--xdf", &file("train"), "--out", &out]).unwrap();
+        let csv = score(&[
+            "p300",
+            "--calibration",
+            &format!("{out}/profile.json"),
+            "--xdf",
+            &file("test"),
+        ])
+        .unwrap();
+        let columns = columns(&csv, HEADER);
+        let streams = razvilka::cli::recorded::Streams::default();
+        let flashes = razvilka::cli::recorded::Recorded::open(Path::new(&file("test")), &streams)
+            .unwrap()
+            .flashes();
+        assert_eq!(
+            columns[0].len(),
+            flashes.len(),
+            "{person}: every flash is scored"
+        );
+        let truth: Vec<bool> = flashes.iter().map(|f| f.target.unwrap()).collect();
+        let value = auc(&columns[1], &truth).unwrap().value;
+        assert!(
+            value > reference - 0.01,
+            "{person}: {value} against {reference}"
+        );
+    }
+}
