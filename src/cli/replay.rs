@@ -180,6 +180,14 @@ fn verdict(report: &ReplayReport) -> Result<(), Failure> {
         let message = format!("the session is not whole: {lacks}; {found}");
         return Err(Failure::said(Exit::RecordingIncomplete, message));
     }
+    if let (Some(difference), Some(other)) = (&difference, &report.other_build) {
+        return Err(Failure::said(
+            Exit::Internal,
+            format!(
+                "the replay is not identical, first at {difference}. The session was lived by {other}: replay it with that build"
+            ),
+        ));
+    }
     match difference {
         Some(difference) => Err(Failure::said(
             Exit::Internal,

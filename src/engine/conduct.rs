@@ -1191,7 +1191,8 @@ impl KeysEnds {
 }
 
 /// The prior as the gate will cap it.
-pub(super) fn capped_prior(
+#[must_use]
+pub fn capped_prior(
     settings: GateSettings,
     question: &Question,
 ) -> Option<crate::gate::Posterior> {
@@ -1207,7 +1208,9 @@ pub(super) fn capped_prior(
     Some(gate.arms().prior)
 }
 
-pub(super) fn option_rows(question: &Question) -> Vec<OptionRow> {
+/// The rows of a question's options.
+#[must_use]
+pub fn option_rows(question: &Question) -> Vec<OptionRow> {
     let mut branches = question.fork.branches.iter();
     question
         .tiles
@@ -1270,7 +1273,9 @@ pub fn tiles_of(
     }
 }
 
-pub(super) fn why_of(step: &Step) -> Why {
+/// Why a step is taken.
+#[must_use]
+pub fn why_of(step: &Step) -> Why {
     match *step {
         Step::TakeBranch { why, .. }
         | Step::ModelChooses { why }

@@ -42,7 +42,7 @@ use crate::recording::xdf::XdfError;
 use crate::session::{
     ChainHead, ChoiceRow, Entry, EventKind, EventRow, EvidenceRow, Folder, FolderError, ForkRow,
     Ledger, LedgerError, LedgerWriter, Manifest, OptionRow, ReplayOf, SessionFile, SessionRow,
-    TextFile, reopen_gate, sha256_file, sha256_hex,
+    TextFile, Versions, reopen_gate, sha256_file, sha256_hex,
 };
 use crate::view::layout;
 use signals::{Known, Remade};
@@ -208,6 +208,8 @@ impl Compared {
 pub struct ReplayReport {
     /// The session.
     pub session: String,
+    /// The build that lived the session, where it was another than this one.
+    pub other_build: Option<String>,
     /// Forks as found: place, options, priors, whether to ask.
     pub forks: Compared,
     /// Items of gaze and P300 evidence.
@@ -400,6 +402,13 @@ impl RecordedSession {
         }
         let recorded_text = read_text(&self.folder.file(SessionFile::Text))?;
         let (text, text_equal) = replaying.finish_text(&recorded_text);
+        if replaying.end.is_none() && !text_equal && replaying.first.is_none() {
+            incomplete.push(format!(
+                "text.txt holds {} bytes, the ledger's choices lead to {}",
+                recorded_text.len(),
+                text.len()
+            ));
+        }
         if replaying.evidence.not_recorded > 0 {
             incomplete.push(format!(
                 "{} items of evidence rest on samples that are not in session.xdf",
@@ -425,6 +434,7 @@ impl RecordedSession {
         let seconds = begun.elapsed().as_secs_f64();
         let report = ReplayReport {
             session: self.manifest.session.clone(),
+            other_build: self.other_build(),
             forks,
             evidence,
             inputs_as_recorded: as_recorded,
@@ -442,6 +452,15 @@ impl RecordedSession {
         };
         self.write_folder(out, &report, head, command)?;
         Ok(report)
+    }
+
+    fn other_build(&self) -> Option<String> {
+        let (lived, here) = (&self.manifest.versions, Versions::here());
+        if (&lived.razvilka, &lived.commit) == (&here.razvilka, &here.commit) {
+            return None;
+        }
+        let commit = lived.commit.as_deref().unwrap_or("unknown");
+        Some(format!("razvilka {}, commit {commit}", lived.razvilka))
     }
 
     fn known(&self) -> Known {
