@@ -1192,10 +1192,7 @@ impl KeysEnds {
 
 /// The prior as the gate will cap it.
 #[must_use]
-pub fn capped_prior(
-    settings: GateSettings,
-    question: &Question,
-) -> Option<crate::gate::Posterior> {
+pub fn capped_prior(settings: GateSettings, question: &Question) -> Option<crate::gate::Posterior> {
     let mut gate = Gate::new(settings);
     gate.open(
         question.id,
