@@ -33,7 +33,7 @@ pub struct Args {
     /// Gaze samples per second, 60 to 2000
     #[arg(long, value_name = "HZ", default_value_t = 500, value_parser = clap::value_parser!(u32).range(60..=2_000))]
     pub gaze_rate: u32,
-    /// Budgets and real-time wishes from this experiment file ([budget], [realtime]); the defaults when absent
+    /// Budgets and real-time wishes from this experiment file (its sections budget and realtime); the defaults when absent
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// A Llama-shaped Hugging Face folder; the embedded story model when absent

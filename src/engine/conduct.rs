@@ -1,6 +1,6 @@
 //! A live session: streams in, forks asked, choices taken, everything recorded.
 //!
-//! [`Conductor`] runs on the control plane. It starts the real-time threads, lays out each fork, opens the gate, tells the
+//! `Conductor` runs on the control plane. It starts the real-time threads, lays out each fork, opens the gate, tells the
 //! presenter what to flash, and writes down what came of it. It never stands between a sample and a decision.
 
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! `certify`: how long this machine takes from a sample to the text, with the same threads as a live session.
 //!
-//! A [`driver`] in a process of its own sends EEG and gaze over LSL on 127.0.0.1. Everything behind the socket is what a
+//! A driver in a process of its own sends EEG and gaze over LSL on 127.0.0.1. Everything behind the socket is what a
 //! session runs: inlet threads with their stages and the recorder's taps, the gate's thread, the decoder's thread, the
 //! presenter. Three things are arranged so that a run tells as much as it can:
 //!
