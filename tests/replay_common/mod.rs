@@ -318,6 +318,12 @@ struct Day {
     position: usize,
     tokens_written: u64,
     undoable: usize,
+    /// Whether a channel was left out already.
+    left_out: bool,
+    /// Whether what was done unasked was followed.
+    followed: bool,
+    /// Calls and undos that were followed.
+    unasked: u64,
     questions: u64,
     rejected: u64,
 }
@@ -422,7 +428,8 @@ impl Day {
         let step = match decision {
             Decision::LetModel(reason) => Protocol::not_asked(reason),
             Decision::Ask(_) => {
-                if id.0 == 2 {
+                if id.0 >= 2 && !self.left_out {
+                    self.left_out = true;
                     self.leave_out_a_channel(id);
                 }
                 let verdict = self.until_decided(&mut question);
@@ -626,6 +633,12 @@ impl Day {
     }
 
     fn unasked(&mut self, what: Unasked) -> Option<Fork> {
+        let fork = self.try_unasked(what);
+        self.unasked += u64::from(std::mem::take(&mut self.followed));
+        fork
+    }
+
+    fn try_unasked(&mut self, what: Unasked) -> Option<Fork> {
         match what {
             Unasked::Call { words_back, pieces } => {
                 for _ in 0..pieces {
@@ -634,6 +647,7 @@ impl Day {
                     }
                 }
                 let fork = self.decoder.call(words_back).unwrap()?;
+                self.followed = true;
                 self.position = self.decoder.position();
                 let call = serde_json::json!({
                     "words_back": words_back, "text": self.number, "position": self.position,
@@ -651,6 +665,7 @@ impl Day {
                     return fork;
                 }
                 let undone = self.decoder.undo().unwrap()?;
+                self.followed = true;
                 self.count();
                 self.undoable = self.undoable.saturating_sub(1);
                 let detail = serde_json::json!({ "undo": { "position": self.position } });
@@ -722,6 +737,9 @@ pub(crate) fn live(path: &Path) {
         position: 0,
         tokens_written: 0,
         undoable: 0,
+        left_out: false,
+        followed: false,
+        unasked: 0,
         questions: 0,
         rejected: 0,
         profile,
@@ -746,11 +764,19 @@ pub(crate) fn live(path: &Path) {
             },
         ),
     ];
+    // A fork may get in the way of what the person does unasked: then it is tried again after the next question.
     let mut unasked = unasked.iter().peekable();
-    while day.questions < 8 {
-        let mut fork = unasked
-            .next_if(|(after, _)| day.questions > *after)
-            .and_then(|(_, what)| day.unasked(*what));
+    while day.questions < 8 || (unasked.peek().is_some() && day.questions < 30) {
+        let mut fork = None;
+        if let Some((after, what)) = unasked.peek()
+            && day.questions > *after
+        {
+            let before = day.unasked;
+            fork = day.unasked(*what);
+            if day.unasked > before {
+                unasked.next();
+            }
+        }
         while fork.is_none() {
             fork = day.advance();
         }
