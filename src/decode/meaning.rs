@@ -16,7 +16,7 @@ use super::rollout::{Probe, Rollout, probe};
 use super::settings::WriterSettings;
 
 /// Continuations drawn to look for consequences.
-const PROBES: usize = 2;
+const PROBES: usize = 3;
 /// Places tried from which two phrases might go on the same.
 const ALIGNMENTS_MAX: usize = 3;
 

@@ -31,11 +31,13 @@
 
 mod ask;
 mod cancel;
+mod choose;
 mod config;
 mod distribution;
 mod error;
 mod forward;
 mod glance;
+mod header;
 #[cfg(test)]
 mod isolation;
 mod kernel;
@@ -45,6 +47,7 @@ mod linear;
 mod meaning;
 mod model;
 mod offer;
+mod outcome;
 mod rollout;
 #[cfg(test)]
 mod samples;
@@ -59,8 +62,9 @@ pub use config::{Family, ModelConfig, RopeScaling};
 pub use error::{DecodeError, ModelError};
 pub use glance::Glance;
 pub use model::{Model, ModelCard};
+pub use outcome::{Commit, End, Stats, Step, Thought, Undone};
 pub use settings::WriterSettings;
 pub use survey::Survey;
 pub use text::{TextStream, Tokens};
 pub use weights::ModelFile;
-pub use writer::{Commit, End, Stats, Step, Thought, Undone, Writer};
+pub use writer::Writer;

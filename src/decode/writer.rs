@@ -4,8 +4,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use serde::Serialize;
-
 use super::cancel::Cancel;
 use super::distribution::{Place, Purpose, pick};
 use super::error::{DecodeError, Interrupt};
@@ -14,105 +12,16 @@ use super::glance::promising;
 use super::kv::{PAGE_TOKENS, Sequence};
 use super::line::Line;
 use super::model::Model;
-use super::offer::{Found, Mark, Offer, Past, examine};
+use super::offer::{Found, Offer, Past, examine};
+use super::outcome::{End, Stats, Step, Thought};
 use super::rollout::WORD_TOKENS_MAX;
 use super::settings::WriterSettings;
 use crate::fork::{Fork, ForkId, ForkOrigin, MAX_BRANCHES};
 
 /// Characters of text before a fork that go with it, for people.
 const CONTEXT_CHARS: usize = 240;
-/// Lines dropped by a commit that may wait for the next step to be recycled.
+/// Room for lines that commits drop, until the next step recycles them: a commit need not allocate for it.
 const RETIRED_MAX: usize = 64;
-
-/// What [`Writer::advance`] came to.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Step {
-    /// The text grew by this.
-    Text(String),
-    /// There is a fork: nothing goes on before it is decided.
-    Fork(Fork),
-    /// The text is over.
-    End(End),
-    /// [`Cancel`] was requested; nothing has changed.
-    Cancelled,
-}
-
-/// Why a text is over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum End {
-    /// The model ended it.
-    Text,
-    /// `tokens_max` is reached.
-    Tokens,
-}
-
-/// What [`Writer::think`] came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Thought {
-    /// Branches went on by one token each.
-    Further {
-        /// How many branches did.
-        branches: usize,
-    },
-    /// All branches are as far as they may go: at their end, before a next fork, or at `ready_tokens_max`.
-    Ready,
-    /// [`Cancel`] was requested; nothing has changed.
-    Cancelled,
-}
-
-/// What a commit added.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Commit {
-    /// The text added: the phrase, and all that was decoded behind it.
-    pub text: String,
-    /// Tokens of it that were decoded while the person was choosing.
-    pub ready_tokens: usize,
-    /// The branch taken, from 0.
-    pub branch: usize,
-}
-
-/// What an undo took back.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Undone {
-    /// The text taken back.
-    pub text: String,
-    /// The fork as it is offered again, under a new identity.
-    pub fork: Fork,
-}
-
-/// What the writer has done since it was made.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub struct Stats {
-    /// Tokens in the text, the prompt's included.
-    pub tokens: usize,
-    /// Forward passes.
-    pub forward_steps: u64,
-    /// Rows computed in them, over all branches.
-    pub forward_rows: u64,
-    /// Places examined by roll-outs.
-    pub examined: u64,
-    /// Forks offered.
-    pub forks: u64,
-    /// Seconds spent in [`Writer::advance`].
-    pub advance_s: f64,
-    /// Of those, seconds spent looking for forks.
-    pub detector_s: f64,
-    /// Bytes of keys and values that each branch of the open fork holds for itself.
-    pub branch_bytes: Vec<usize>,
-}
-
-impl Stats {
-    /// Share of the time of `advance` that went into looking for forks, 0 to 1.
-    #[must_use]
-    pub fn detector_share(&self) -> f64 {
-        if self.advance_s > 0.0 {
-            self.detector_s / self.advance_s
-        } else {
-            0.0
-        }
-    }
-}
 
 /// Writes a text with one model. Belongs to one thread; every method runs to its end unless cancelled.
 ///
@@ -131,8 +40,8 @@ pub struct Writer {
     pub(super) past: VecDeque<Past>,
     /// What commits and undos left behind, freed by the next step.
     pub(super) retired: Vec<Sequence>,
-    next_fork: u64,
-    stats: Stats,
+    pub(super) next_fork: u64,
+    pub(super) stats: Stats,
 }
 
 #[derive(Debug)]
@@ -460,115 +369,6 @@ impl Writer {
         Ok(Thought::Further { branches })
     }
 
-    /// Takes a branch: its state becomes the text's. No keys are copied and no step is made.
-    ///
-    /// # Errors
-    /// [`DecodeError::NotOpen`] or [`DecodeError::NoSuchBranch`].
-    pub fn commit(&mut self, fork: ForkId, branch: usize) -> Result<Commit, DecodeError> {
-        let offer = self.open.take().ok_or(DecodeError::NotOpen { fork })?;
-        let branches = offer.fork.branches.len();
-        if offer.fork.id != fork || branch >= branches {
-            let open = offer.fork.id;
-            self.open = Some(offer);
-            return Err(if open == fork {
-                DecodeError::NoSuchBranch {
-                    fork,
-                    branch,
-                    branches,
-                }
-            } else {
-                DecodeError::NotOpen { fork }
-            });
-        }
-        let trunk = self.trunk.as_mut().ok_or(DecodeError::NotStarted)?;
-        let mut offer = offer;
-        let chosen = &mut offer.ahead[branch]; // below the number of branches, as just checked
-        let (stream, next) = (trunk.line.stream().clone(), Arc::clone(&trunk.line.next));
-        let (tokens, skipped, choices) = (trunk.line.tokens.len(), trunk.skipped, trunk.choices);
-        let sequence = trunk.line.adopt(&mut chosen.line);
-        trunk.ended = chosen.ended;
-        trunk.choices += 1;
-        trunk.examined = None;
-        let commit = Commit {
-            text: chosen.line.text.clone(),
-            ready_tokens: chosen.line.tokens.len() - chosen.phrase,
-            branch,
-        };
-        self.past.push_back(Past {
-            offer,
-            mark: Mark {
-                sequence,
-                next,
-                stream,
-                tokens,
-                skipped,
-                choices,
-            },
-        });
-        if self.past.len() > self.settings.undo_depth
-            && let Some(forgotten) = self.past.pop_front()
-        {
-            self.retired.push(forgotten.mark.sequence);
-            self.retired.extend(
-                forgotten
-                    .offer
-                    .ahead
-                    .into_iter()
-                    .map(|ahead| ahead.line.sequence),
-            );
-        }
-        Ok(commit)
-    }
-
-    /// Lets the model choose: a branch is drawn by its prior, with the seed.
-    ///
-    /// # Errors
-    /// [`DecodeError::NotOpen`].
-    pub fn go_on(&mut self, fork: ForkId) -> Result<Commit, DecodeError> {
-        let (offer, trunk) = match (&self.open, &self.trunk) {
-            (Some(offer), Some(trunk)) if offer.fork.id == fork => (offer, trunk),
-            _ => return Err(DecodeError::NotOpen { fork }),
-        };
-        let place = Place {
-            seed: self.settings.seed,
-            position: offer.fork.position,
-            choices: trunk.choices,
-        };
-        let total: f64 = offer.fork.branches.iter().map(|branch| branch.prior).sum();
-        let mut left = place.draw(Purpose::Branch, 0) * total;
-        let drawn = offer.fork.branches.iter().position(|branch| {
-            left -= branch.prior;
-            left < 0.0
-        });
-        self.commit(fork, drawn.unwrap_or(0))
-    }
-
-    /// Takes the last choice back, with all text behind it, and offers its fork again. A fork that is open is dropped.
-    /// `None` when there is no choice to take back (or it lies more than `undo_depth` choices ago).
-    ///
-    /// # Errors
-    /// [`DecodeError::NotStarted`].
-    pub fn undo(&mut self) -> Result<Option<Undone>, DecodeError> {
-        let trunk = self.trunk.as_mut().ok_or(DecodeError::NotStarted)?;
-        let Some(past) = self.past.pop_back() else {
-            return Ok(None);
-        };
-        let text = go_back(trunk, past.mark, &mut self.retired);
-        if let Some(dropped) = self.open.take() {
-            self.retired
-                .extend(dropped.ahead.into_iter().map(|ahead| ahead.line.sequence));
-        }
-        let mut offer = past.offer;
-        offer.fork.id = ForkId(self.next_fork);
-        // The person asks for this place again: no budget of questions may refuse it.
-        offer.fork.origin = ForkOrigin::Called;
-        self.next_fork += 1;
-        self.stats.forks += 1;
-        let fork = offer.fork.clone();
-        self.open = Some(offer);
-        Ok(Some(Undone { text, fork }))
-    }
-
     /// The text so far, the prompt included; branches of an open fork are no part of it.
     #[must_use]
     pub fn text(&self) -> &str {
@@ -705,20 +505,6 @@ fn may_ask(
         }
     }
     recent < settings.questions_per_100_tokens_max
-}
-
-/// Takes the trunk back to a mark; returns the text taken back.
-fn go_back(trunk: &mut Trunk, mark: Mark, retired: &mut Vec<Sequence>) -> String {
-    let text = trunk.line.cut(mark.tokens);
-    retired.push(std::mem::replace(&mut trunk.line.sequence, mark.sequence));
-    trunk.line.next = mark.next;
-    trunk.line.set_stream(mark.stream);
-    trunk.skipped = mark.skipped;
-    trunk.choices = mark.choices;
-    trunk.asked.retain(|at| *at <= mark.tokens);
-    trunk.examined = Some(mark.tokens);
-    trunk.ended = false;
-    text
 }
 
 /// The end of a text, cut between characters.
