@@ -1,5 +1,7 @@
 //! `calibrate` and `score` on recordings: made here, and those of ../shared/data where it exists.
 
+#![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -435,6 +437,11 @@ fn a_folder_that_cannot_be_written_is_named_before_any_work() {
             .message
             .contains(&format!("{out} cannot be written")),
         "{failure}"
+    );
+    assert_eq!(
+        failure.message.matches("os error").count(),
+        1,
+        "the cause is named once: {failure}"
     );
 }
 

@@ -1,5 +1,7 @@
 //! A calibration from epochs and looks to a file and back; what is refused; what is recovered.
 
+#![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
+
 use std::fs;
 use std::path::Path;
 
