@@ -36,6 +36,7 @@ enum Command {
 
 fn main() -> ExitCode {
     signals::survive_file_size_limit();
+    signals::keep_files_private();
     let typed = Typed::parse();
     match dispatch(typed.command) {
         Ok(()) => ExitCode::from(Exit::Ok.code()),

@@ -1,6 +1,6 @@
 //! `calibrate` and `score` on recordings: made here, and those of ../shared/data where it exists.
 
-#![allow(clippy::unwrap_used)] // what cannot go on here should say so at once
+#![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -437,6 +437,11 @@ fn a_folder_that_cannot_be_written_is_named_before_any_work() {
             .message
             .contains(&format!("{out} cannot be written")),
         "{failure}"
+    );
+    assert_eq!(
+        failure.message.matches("os error").count(),
+        1,
+        "the cause is named once: {failure}"
     );
 }
 

@@ -1,6 +1,9 @@
 //! Labelled epochs: the only form in which EEG enters this crate.
 
-use crate::error::{CalibrationError, Result, finite, same_size};
+use crate::error::{CalibrationError, Result, finite, in_range, same_size};
+
+/// Most features of an epoch, channels times bins: 64 channels of 64 bins. Their covariance has 8 million entries.
+pub const FEATURES_MAX: usize = 4096;
 
 /// One flash of a calibration: what was shown, when, and the features of the EEG that followed.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -34,7 +37,7 @@ impl Epochs {
     /// No epochs yet, of `channels` channels and `bins` bin means in time.
     ///
     /// # Errors
-    /// [`CalibrationError::TooFew`] when either is 0.
+    /// As [`Epochs::with_used`].
     pub fn new(channels: usize, bins: usize) -> Result<Self> {
         Self::with_used(vec![true; channels], bins)
     }
@@ -42,7 +45,8 @@ impl Epochs {
     /// No epochs yet; channels where `used` is false keep their place but are never looked at: they were bad throughout.
     ///
     /// # Errors
-    /// [`CalibrationError::TooFew`] when no channel is used or `bins` is 0.
+    /// [`CalibrationError::TooFew`] when no channel is used or `bins` is 0, [`CalibrationError::OutOfRange`] beyond
+    /// [`FEATURES_MAX`] features.
     pub fn with_used(used: Vec<bool>, bins: usize) -> Result<Self> {
         let good = used.iter().filter(|used| **used).count();
         for (what, found) in [("good EEG channels", good), ("bins per epoch", bins)] {
@@ -54,6 +58,13 @@ impl Epochs {
                 });
             }
         }
+        let features = used.len().saturating_mul(bins);
+        in_range(
+            "features per epoch (channels times bins)",
+            features as f64,
+            1.0,
+            FEATURES_MAX as f64,
+        )?;
         Ok(Self {
             used,
             bins,

@@ -27,7 +27,7 @@ pub use crossval::{FOLDS, OutOfFold, contiguous_folds, out_of_fold};
 pub use density::{
     DOF_RANGE, fit_score_density, fit_student_t, logistic, posterior, restrict_density,
 };
-pub use epochs::{EpochInfo, Epochs};
+pub use epochs::{EpochInfo, Epochs, FEATURES_MAX};
 pub use error::{CalibrationError, Result};
 pub use evidence::{fit_reliability, held_out_llrs};
 pub use gaze::{

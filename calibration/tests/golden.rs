@@ -1,7 +1,7 @@
 //! The fits against NumPy, SciPy and scikit-learn: `fixtures/golden/calibration/generate.py` makes the values.
 //! Tolerances are maxima over all entries, relative to the largest entry.
 
-#![allow(clippy::unwrap_used)] // what cannot go on here should say so at once
+#![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
 use razvilka_calibration::{
     EpochInfo, Epochs, LdaModel, auc, brier, expected_calibration_error, fit_student_t,

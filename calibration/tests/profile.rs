@@ -1,6 +1,6 @@
 //! A calibration from epochs and looks to a file and back; what is refused; what is recovered.
 
-#![allow(clippy::unwrap_used)] // what cannot go on here should say so at once
+#![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
 use std::fs;
 use std::path::Path;

@@ -17,7 +17,7 @@ use razvilka_dsp::units::{Hertz, Seconds};
 use sha2::{Digest, Sha256};
 
 use super::exit::{Exit, Failure};
-use super::recorded::{Flash, Passed, Recorded, ScoredEpoch, Streams};
+use super::recorded::{Flash, Passed, Recorded, ScoredEpoch, Streams, failure};
 use crate::recording::RecordedStream;
 
 /// File names in the output folder.
@@ -87,9 +87,9 @@ pub fn run(args: &Args, talk: &mut impl Write) -> Result<Profile, Failure> {
         provenance: provenance(&args.xdf)?,
     };
     say(talk, format_args!("fitting"));
-    let fitted = fit_session(&input).map_err(|e| Failure::new(Exit::Source, e))?;
+    let fitted = fit_session(&input).map_err(|e| failure(Exit::Source, e))?;
     say_verdict(talk, &fitted);
-    let unwritable = |e: CalibrationError| Failure::new(Exit::Usage, e);
+    let unwritable = |e: CalibrationError| failure(Exit::Usage, e);
     fitted
         .profile
         .save(&profile_path, overwrite)
@@ -117,7 +117,7 @@ fn prepare_folder(
     files: [&PathBuf; 2],
     overwrite: Overwrite,
 ) -> Result<(), Failure> {
-    let failed = |e| Failure::new(Exit::Usage, e);
+    let failed = |e| failure(Exit::Usage, e);
     let unwritable = |source| {
         failed(CalibrationError::Unwritable {
             path: folder.to_owned(),
@@ -137,8 +137,8 @@ fn prepare_folder(
 
 /// The signal path asked for, on this stream.
 fn path_spec(args: &Args, stream: &RecordedStream) -> Result<EegSpec, Failure> {
-    let usage = |e: razvilka_dsp::units::OutOfRange| Failure::new(Exit::Usage, e);
-    let rate = Hertz::new(stream.spec.rate_hz).map_err(|e| Failure::new(Exit::Source, e))?;
+    let usage = |e: razvilka_dsp::units::OutOfRange| failure(Exit::Usage, e);
+    let rate = Hertz::new(stream.spec.rate_hz).map_err(|e| failure(Exit::Source, e))?;
     let mut spec = EegSpec::p300(rate, stream.channels());
     spec.band = Some(BandSpec {
         low: Hertz::new(args.low_hz).map_err(usage)?,
@@ -146,7 +146,7 @@ fn path_spec(args: &Args, stream: &RecordedStream) -> Result<EegSpec, Failure> {
         order: args.order,
     });
     spec.epoch.length = Seconds::new(args.epoch_s).map_err(usage)?;
-    spec.check().map_err(|e| Failure::new(Exit::Usage, e))?;
+    spec.check().map_err(|e| failure(Exit::Usage, e))?;
     Ok(spec)
 }
 
@@ -286,10 +286,8 @@ fn labelled_epochs(
     flashes: &[&[Flash]],
     passed: &[Passed],
 ) -> Result<(Epochs, usize), Failure> {
-    let failed = |e: CalibrationError| Failure::new(Exit::Source, e);
-    let shape = spec
-        .epoch_shape()
-        .map_err(|e| Failure::new(Exit::Usage, e))?;
+    let failed = |e: CalibrationError| failure(Exit::Source, e);
+    let shape = spec.epoch_shape().map_err(|e| failure(Exit::Usage, e))?;
     let used = (0..spec.channels)
         .map(|channel| good.contains(channel))
         .collect();
@@ -342,7 +340,7 @@ fn provenance(files: &[PathBuf]) -> Result<Provenance, Failure> {
     let mut sources = Vec::with_capacity(files.len());
     for path in files {
         let unreadable = |source| {
-            Failure::new(
+            failure(
                 Exit::Source,
                 CalibrationError::Unreadable {
                     path: path.clone(),

@@ -77,7 +77,7 @@ impl Recorded {
     /// # Errors
     /// [`Exit::Source`] when the file cannot be read or is no XDF, or when two marker streams could be meant.
     pub fn open(path: &Path, streams: &Streams) -> Result<Self, Failure> {
-        let recording = Recording::open(path).map_err(|e| Failure::new(Exit::Source, e))?;
+        let recording = Recording::open(path).map_err(|e| failure(Exit::Source, e))?;
         let mut found: Vec<(&str, Vec<(f64, Value)>)> = recording
             .streams
             .iter()
@@ -273,7 +273,7 @@ impl Recorded {
         used: Option<ChannelMask>,
         scorer: Option<LinearScorer>,
     ) -> Result<Passed, Failure> {
-        let failed = |e: DspError| Failure::new(Exit::Source, e);
+        let failed = |e: DspError| failure(Exit::Source, e);
         let stream = self.eeg()?;
         let mut path = EegPath::prepare(spec).map_err(failed)?;
         if let Some(used) = used {
@@ -283,17 +283,19 @@ impl Recorded {
             // A new path has no open epoch, so the scorer is taken.
             let _ = path
                 .set_scorer(scorer)
-                .map_err(|e| Failure::new(Exit::Source, e))?;
+                .map_err(|e| failure(Exit::Source, e))?;
         }
         let flashes = self.flashes();
         let mut announced = 0;
         let mut epochs = Vec::with_capacity(flashes.len());
-        let features = spec.epoch_shape().map_err(failed)?.features();
+        let shape = spec.epoch_shape().map_err(failed)?;
+        let start_samples = (spec.epoch.start.get() * spec.rate.get()).round() as usize;
+        let whole_samples = (start_samples + shape.samples()) as u64;
         let mut row = vec![0.0_f32; stream.channels()];
         for (index, &stamp_s) in stream.stamps.iter().enumerate() {
             let mut keep = |epoch: &razvilka_dsp::epoch::FinishedEpoch<'_>| {
-                let whole = (epoch.last.0 - epoch.onset.0 + 1) as usize >= epoch.shape.samples();
-                if whole && epoch.features.len() == features {
+                // One that ended early has no features to speak of, and may have ended before it began.
+                if epoch.last.0 + 1 >= epoch.onset.0 + whole_samples {
                     epochs.push(ScoredEpoch {
                         flash: epoch.id as usize,
                         features: epoch.features.to_vec(),
@@ -324,6 +326,11 @@ impl Recorded {
             counts: path.counts(),
         })
     }
+}
+
+/// A failure whose message is the error's own: our errors name their causes themselves, a chain would say them twice.
+pub(super) fn failure(exit: Exit, error: impl std::error::Error) -> Failure {
+    Failure::said(exit, error.to_string())
 }
 
 fn event(marker: &Value) -> Option<&str> {

@@ -13,7 +13,7 @@ use razvilka_dsp::score::{LinearScorer, ScoreDensity};
 use razvilka_dsp::units::Hertz;
 
 use super::exit::{Exit, Failure};
-use super::recorded::{Recorded, ScoredEpoch, Streams};
+use super::recorded::{Recorded, ScoredEpoch, Streams, failure};
 
 /// Score a recording offline, by the same causal code as live. CSV on stdout.
 #[derive(Debug, Clone, ClapArgs)]
@@ -70,7 +70,7 @@ pub fn run(args: &Args, out: &mut impl Write, talk: &mut impl Write) -> Result<(
     match done.and_then(|()| out.flush()) {
         // Whoever closed the pipe has read enough.
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        Err(e) => Err(Failure::new(Exit::Usage, e)),
+        Err(e) => Err(failure(Exit::Usage, e)),
         Ok(()) => Ok(()),
     }
 }
@@ -80,7 +80,7 @@ fn p300(
     out: &mut impl Write,
     talk: &mut impl Write,
 ) -> Result<io::Result<()>, Failure> {
-    let profile = Profile::load(&args.calibration).map_err(|e| Failure::new(Exit::Usage, e))?;
+    let profile = Profile::load(&args.calibration).map_err(|e| failure(Exit::Usage, e))?;
     let Some(calibration) = &profile.eeg else {
         return Err(Failure::said(
             Exit::Usage,
@@ -99,10 +99,8 @@ fn p300(
     calibration
         .montage()
         .check(&montage)
-        .map_err(|e| Failure::new(Exit::Source, e))?;
-    let scorer = calibration
-        .scorer()
-        .map_err(|e| Failure::new(Exit::Usage, e))?;
+        .map_err(|e| failure(Exit::Source, e))?;
+    let scorer = calibration.scorer().map_err(|e| failure(Exit::Usage, e))?;
     let passed = recorded.pass(calibration.path, None, Some(scorer))?;
     let flashes = recorded.flashes();
     let mut masked = MaskedScorers::new(calibration);
@@ -168,7 +166,7 @@ impl<'a> MaskedScorers<'a> {
                 };
                 let score = scorer
                     .score(&epoch.features)
-                    .map_err(|e| Failure::new(Exit::Internal, e))?;
+                    .map_err(|e| failure(Exit::Internal, e))?;
                 let p = density.llr(score).map_or(base_rate, |llr| {
                     razvilka_calibration::posterior(llr, base_rate, calibration.reliability)
                 });
@@ -213,8 +211,8 @@ fn gaze(args: &GazeArgs, out: &mut impl Write) -> Result<io::Result<()>, Failure
             )
         })?,
     };
-    let usage = |e| Failure::new(Exit::Usage, e);
-    let rate = Hertz::new(rate_hz).map_err(|e| Failure::new(Exit::Usage, e))?;
+    let usage = |e| failure(Exit::Usage, e);
+    let rate = Hertz::new(rate_hz).map_err(|e| failure(Exit::Usage, e))?;
     let mut detector = VelocityThreshold::new(VelocitySpec::default(), rate).map_err(usage)?;
     Ok(write_labels(out, &label_samples(&mut detector, &samples)))
 }

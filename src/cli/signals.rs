@@ -26,3 +26,10 @@ pub fn survive_file_size_limit() {
     // SAFETY: SIG_IGN is a valid disposition, and no other thread has been started that could set another.
     unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
 }
+
+/// Files and folders made from now on, by this process and its children, are for their owner alone: neural and gaze data
+/// are health data.
+pub fn keep_files_private() {
+    // SAFETY: takes a plain value and changes only this process.
+    unsafe { libc::umask(0o077) };
+}

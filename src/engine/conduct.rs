@@ -60,6 +60,8 @@ const TURN: Duration = Duration::from_millis(2);
 const SILENCE_MIN: Duration = Duration::from_millis(50);
 /// ... and surely after this.
 const SILENCE_MAX: Duration = Duration::from_millis(500);
+/// How long a fork waits for a silent stream before it is asked all the same, or left to the model.
+const POSTPONE_MAX: Duration = Duration::from_secs(3);
 /// How long the disk may take at the end.
 const FINISH: Duration = Duration::from_secs(10);
 
@@ -174,6 +176,8 @@ struct Conductor<'a> {
     next_question: u64,
     question: Option<Question>,
     awaiting: Option<(Question, Step)>,
+    /// A fork that is asked again as soon as the streams are back, or when it has waited long enough.
+    postponed: Option<(Fork, u32, Instant)>,
     /// Texts that are over, and the present one.
     past_text: String,
     text: String,
@@ -349,6 +353,7 @@ impl<'a> Conductor<'a> {
             next_question: 0,
             question: None,
             awaiting: None,
+            postponed: None,
             past_text: String::new(),
             text: String::new(),
             position: 0,
@@ -398,6 +403,7 @@ impl<'a> Conductor<'a> {
                 default(TURN) => {}
             }
             self.drain_records();
+            self.ask_postponed();
             if self.looked_after.elapsed() >= LOOK_AFTER {
                 self.look_after();
             }
@@ -656,6 +662,21 @@ impl<'a> Conductor<'a> {
         }
     }
 
+    /// Asks again at a fork that a silent stream had aborted, once every stream is heard again.
+    fn ask_postponed(&mut self) {
+        let now = rt::now();
+        let heard = self
+            .watching
+            .iter()
+            .all(|watching| !watching.heartbeat.silent(now, SILENCE_MIN));
+        if let Some((fork, attempt, _)) = self
+            .postponed
+            .take_if(|(.., since)| heard || since.elapsed() >= POSTPONE_MAX)
+        {
+            self.ask(fork, attempt);
+        }
+    }
+
     /// Opens the gate and shows the fork.
     fn open(
         &mut self,
@@ -810,7 +831,11 @@ impl<'a> Conductor<'a> {
                 };
                 self.write_choice(&question, &done);
                 let attempt = question.attempt + 1;
-                self.ask(question.fork, attempt);
+                if why == Why::Aborted(AbortReason::SourceLost) {
+                    self.postponed = Some((question.fork, attempt, Instant::now()));
+                } else {
+                    self.ask(question.fork, attempt);
+                }
             }
             Some(step) => {
                 // What the person selected, the decoder has seen by itself; the rest it must be told.

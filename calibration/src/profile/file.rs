@@ -17,8 +17,8 @@ use crate::error::{CalibrationError, Result};
 pub const KIND: &str = "razvilka-calibration-profile";
 /// Format number written, and the latest one read.
 pub const FORMAT: u64 = 1;
-/// Files beyond this are not ours: 512 channels at 64 features each need less.
-const BYTES_MAX: u64 = 1 << 30;
+/// Files beyond this are not ours: the most features allowed need 180 MB.
+const BYTES_MAX: u64 = 256 << 20;
 
 /// What happens to a file that is already there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +74,9 @@ impl Profile {
         let mut text = String::new();
         let file = File::open(path).map_err(unreadable)?;
         match file.take(BYTES_MAX + 1).read_to_string(&mut text) {
-            Ok(read) if read as u64 > BYTES_MAX => return Err(foreign("it is over 1 GiB".into())),
+            Ok(read) if read as u64 > BYTES_MAX => {
+                return Err(foreign("it is over 256 MiB".into()));
+            }
             Ok(_) => {}
             Err(e) if e.kind() == io::ErrorKind::InvalidData => {
                 return Err(foreign("it is not text".into()));
