@@ -413,6 +413,7 @@ impl<'a> Conductor<'a> {
             if self.answered >= self.plan.session.forks
                 && self.question.is_none()
                 && self.awaiting.is_none()
+                && self.postponed.is_none()
             {
                 return Ending::Forks;
             }
