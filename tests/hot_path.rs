@@ -212,6 +212,10 @@ impl Bench {
             assert!(self.notices.try_push(notice).is_ok());
         }
         self.eeg_segment(begin_s);
+        // EEG is heard before gaze decides, however late the gate's thread gets its turn.
+        self.wait_for(fork, |record| {
+            matches!(record.made, Some(Made::Flash { .. }))
+        });
         self.gaze_segment(begin_s);
         self.segment += 1;
         fork
