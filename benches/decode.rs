@@ -41,7 +41,7 @@ fn options() -> anyhow::Result<Options> {
         match argument.as_str() {
             "--bench" => {
                 (options.tokens, options.choices) =
-                    (options.tokens.max(300), options.choices.max(300))
+                    (options.tokens.max(300), options.choices.max(300));
             }
             "--model" => options.model = Some(value()?.into()),
             "--prompt" => options.prompt = value()?,
@@ -57,7 +57,7 @@ fn options() -> anyhow::Result<Options> {
 type Times = Histogram<u64>;
 
 fn times() -> anyhow::Result<Times> {
-    Ok(Histogram::new(3)?)
+    Ok(Histogram::new_with_bounds(1, 600_000_000_000, 3)?)
 }
 
 fn note(times: &mut Times, spent: Duration) {

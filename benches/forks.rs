@@ -72,7 +72,10 @@ struct Score {
     hits: usize,
 }
 
-fn rules() -> Vec<(&'static str, fn(&Glance) -> bool)> {
+/// A name, and whether a place is a fork.
+type Rule = (&'static str, fn(&Glance) -> bool);
+
+fn rules() -> Vec<Rule> {
     vec![
         ("entropy > 0.672 nats", |g| g.entropy_nats > 0.672),
         ("p2 >= 0.2", |g| g.top3[1] >= 0.2),
@@ -118,7 +121,7 @@ fn main() -> anyhow::Result<()> {
             let is_fork = truth.kind == Kind::Fork;
             positions += 1;
             forks += usize::from(is_fork);
-            let mut note = |score: &mut Score, asks: bool| {
+            let note = |score: &mut Score, asks: bool| {
                 score.asked += usize::from(asks);
                 score.hits += usize::from(asks && is_fork);
             };

@@ -48,7 +48,7 @@ pub struct Fork {
 pub enum ForkOrigin {
     /// The detector found it.
     Detected,
-    /// The person called for it.
+    /// The person called for it, or took the choice made here back.
     Called,
     /// The person asked for other branches at an earlier offer.
     Other,

@@ -5,10 +5,11 @@
 //! that asks [`is_hot`] and fails them.
 
 use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::thread::JoinHandle;
 
 use razvilka_dsp::units::{LslTime, MonoTime};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 thread_local! {
     static HOT: Cell<bool> = const { Cell::new(false) };
@@ -95,7 +96,7 @@ pub struct Wish {
 }
 
 /// What a real-time thread was given.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Granted {
     /// The thread's name.
     pub thread: String,
@@ -135,16 +136,84 @@ pub fn spawn<T: Send + 'static>(
 }
 
 fn ask_priority(priority: u32) -> Result<u32, String> {
-    let parameter = libc::sched_param {
-        sched_priority: priority.min(99) as i32,
-    };
-    // SAFETY: `parameter` outlives the call; pid 0 with sched_setscheduler means the calling thread on Linux.
-    let result = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const parameter) };
-    if result == 0 {
+    if schedule(0, libc::SCHED_FIFO, priority.min(99) as i32) {
         Ok(priority.min(99))
     } else {
         Err(std::io::Error::last_os_error().to_string())
     }
+}
+
+/// Real-time priority that a thread lends to an ordinary one for a moment.
+///
+/// The decoder is no real-time thread: for seconds it computes what nobody waits for. But once a choice is made, the
+/// person waits for its commit, and on a busy machine an ordinary thread may be out of turn for many milliseconds. So the
+/// gate lends it the lowest real-time priority, and the decoder gives it back as soon as it stands on the branch. A system
+/// that grants no priority lends none, and nothing else changes.
+#[derive(Debug, Default)]
+pub struct Lent {
+    /// The borrower's number in the kernel; 0 while there is none.
+    borrower: AtomicI32,
+    lent: AtomicBool,
+}
+
+/// SCHED_FIFO priority that is lent: below every real-time thread of ours, above all ordinary ones.
+const LENT_PRIORITY: i32 = 1;
+
+impl Lent {
+    /// Makes the calling thread the borrower until what is returned is dropped. A thread that is scheduled in some other
+    /// way than the ordinary one is left as it is.
+    #[must_use]
+    pub fn borrower(&self) -> Borrower<'_> {
+        // SAFETY: takes no pointer; pid 0 means the calling thread.
+        let ordinary = unsafe { libc::sched_getscheduler(0) } == libc::SCHED_OTHER;
+        // SAFETY: takes nothing.
+        let thread = unsafe { libc::gettid() };
+        self.borrower
+            .store(if ordinary { thread } else { 0 }, Ordering::Release);
+        Borrower(self)
+    }
+
+    /// Raises the borrower. Real-time: one system call.
+    pub fn lend(&self) {
+        let borrower = self.borrower.load(Ordering::Acquire);
+        if borrower != 0
+            && schedule(
+                borrower,
+                libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK,
+                LENT_PRIORITY,
+            )
+        {
+            // Only now: who sees the flag may trust that the priority was raised before.
+            self.lent.store(true, Ordering::Release);
+        }
+    }
+
+    /// Gives back what was lent, if anything was. Only the borrower may call this.
+    pub fn give_back(&self) {
+        if self.lent.swap(false, Ordering::AcqRel) {
+            // An ordinary thread may always become one again.
+            let _ = schedule(0, libc::SCHED_OTHER, 0);
+        }
+    }
+}
+
+/// As long as this lives, its thread may be lent priority.
+#[derive(Debug)]
+pub struct Borrower<'a>(&'a Lent);
+
+impl Drop for Borrower<'_> {
+    fn drop(&mut self) {
+        self.0.borrower.store(0, Ordering::Release);
+    }
+}
+
+/// Changes how a thread of this process is scheduled (0: the calling one); `false` when the system refuses.
+fn schedule(thread: libc::pid_t, policy: i32, priority: i32) -> bool {
+    let parameter = libc::sched_param {
+        sched_priority: priority,
+    };
+    // SAFETY: `parameter` outlives the call; on Linux the first argument names a thread.
+    unsafe { libc::sched_setscheduler(thread, policy, &raw const parameter) == 0 }
 }
 
 fn ask_cpu(cpu: usize) -> Result<usize, String> {
@@ -186,12 +255,12 @@ fn flush_denormals() -> bool {
     let mut csr: u32 = 0;
     // SAFETY: stores this thread's MXCSR into a valid, aligned u32.
     unsafe {
-        std::arch::asm!("stmxcsr [{}]", in(reg) &raw mut csr, options(nostack, preserves_flags))
+        std::arch::asm!("stmxcsr [{}]", in(reg) &raw mut csr, options(nostack, preserves_flags));
     };
     csr |= (1 << 15) | (1 << 6); // flush to zero, denormals are zero
     // SAFETY: loads a control word read a moment ago with two documented bits set; no exception is unmasked.
     unsafe {
-        std::arch::asm!("ldmxcsr [{}]", in(reg) &raw const csr, options(nostack, preserves_flags))
+        std::arch::asm!("ldmxcsr [{}]", in(reg) &raw const csr, options(nostack, preserves_flags));
     };
     true
 }
@@ -237,6 +306,30 @@ mod tests {
         assert_eq!(granted.thread, "rt-test");
         assert!(granted.priority.is_err());
         assert_eq!(granted.flush_to_zero, quotient == 0.0);
+    }
+
+    #[test]
+    fn lent_priority_is_given_back_and_a_thread_that_is_gone_gets_none() {
+        // SAFETY: takes no pointer; 0 means the calling thread.
+        let policy = || unsafe { libc::sched_getscheduler(0) } & !libc::SCHED_RESET_ON_FORK;
+        let lent = std::sync::Arc::new(Lent::default());
+        lent.lend();
+        assert!(!lent.lent.load(Ordering::Acquire), "nobody borrows yet");
+        let thread = std::thread::spawn({
+            let lent = std::sync::Arc::clone(&lent);
+            move || {
+                let borrower = lent.borrower();
+                lent.lend();
+                let raised = policy() == libc::SCHED_FIFO;
+                assert_eq!(raised, lent.lent.load(Ordering::Acquire));
+                lent.give_back();
+                assert_eq!(policy(), libc::SCHED_OTHER);
+                drop(borrower);
+            }
+        });
+        thread.join().unwrap();
+        lent.lend();
+        assert!(!lent.lent.load(Ordering::Acquire), "the borrower has ended");
     }
 
     #[test]

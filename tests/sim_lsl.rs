@@ -1,5 +1,7 @@
 //! `razvilka simulate` over real LSL on this machine: an engine comes, asks, goes and comes back.
 
+#![allow(clippy::unwrap_used)] // what cannot go on here should say so at once
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;

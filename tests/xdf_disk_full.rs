@@ -1,12 +1,28 @@
 //! A disk that is really full: the file size of this process is limited. Alone in its file, because the limit holds for
 //! the whole process.
 
+#![allow(clippy::unwrap_used)] // what cannot go on here should say so at once
+
 use std::time::Duration;
 
 use razvilka::{
     recording::{Capacity, Incomplete, Recorder, Recording},
     source::{Format, StreamSpec},
 };
+
+/// Lifts the limit when it goes: the test's own output may go to a file, too.
+struct Lift;
+
+impl Drop for Lift {
+    fn drop(&mut self) {
+        let none = libc::rlimit {
+            rlim_cur: libc::RLIM_INFINITY,
+            rlim_max: libc::RLIM_INFINITY,
+        };
+        // SAFETY: takes plain values and changes only this process.
+        unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &raw const none) };
+    }
+}
 
 #[test]
 fn a_recording_on_a_full_disk_ends_early_is_sound_and_says_so() {
@@ -21,6 +37,7 @@ fn a_recording_on_a_full_disk_ends_early_is_sound_and_says_so() {
         libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
         assert_eq!(libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit), 0);
     }
+    let _lifted_at_the_end = Lift;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("session.xdf");
     let recorder = Recorder::create(&path, Capacity::default()).unwrap();

@@ -1,5 +1,7 @@
 //! Common average reference.
 
+use pulp::{Arch, Simd, WithSimd};
+
 use crate::error::{DspError, count};
 use crate::mask::{ChannelMask, MAX_CHANNELS};
 
@@ -10,6 +12,7 @@ use crate::mask::{ChannelMask, MAX_CHANNELS};
 #[derive(Debug, Clone)]
 pub struct CommonAverage {
     weights: Vec<f64>,
+    arch: Arch,
 }
 
 impl CommonAverage {
@@ -21,6 +24,7 @@ impl CommonAverage {
         count("channels", channels, 1, MAX_CHANNELS)?;
         let mut car = Self {
             weights: vec![0.0; channels],
+            arch: Arch::new(),
         };
         car.set_good(&ChannelMask::all(channels));
         Ok(car)
@@ -49,17 +53,37 @@ impl CommonAverage {
                 got: block.len(),
             });
         }
-        for sample in block.chunks_exact_mut(channels) {
-            let mean = dot(&self.weights, sample);
-            for x in sample {
-                *x -= mean;
-            }
-        }
+        self.arch.dispatch(Referencing {
+            weights: &self.weights,
+            block,
+        });
         Ok(())
     }
 }
 
-/// Inner product in eight partial sums: a fixed order of additions that vectorises. Both slices have the same length.
+/// A whole block; compiled once for each width of vectors.
+struct Referencing<'a> {
+    weights: &'a [f64],
+    block: &'a mut [f64],
+}
+
+impl WithSimd for Referencing<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for sample in self.block.chunks_exact_mut(self.weights.len()) {
+            let mean = dot(self.weights, sample);
+            for x in sample {
+                *x -= mean;
+            }
+        }
+    }
+}
+
+/// Inner product in eight partial sums: a fixed order of additions that vectorises, the same for any width. Both slices have
+/// the same length.
+#[inline(always)]
 pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
     let (a8, a_rest) = a.as_chunks::<8>();
     let (b8, b_rest) = b.as_chunks::<8>();

@@ -269,6 +269,10 @@ impl EpochBank {
     ///
     /// # Errors
     /// [`ScorerRefused`], with the offered scorer.
+    #[expect(
+        clippy::result_large_err,
+        reason = "a refused scorer goes back without an allocation"
+    )]
     pub fn set_scorer(
         &mut self,
         scorer: LinearScorer,
@@ -411,8 +415,8 @@ impl EpochBank {
         }
         epoch.is_open = false;
         for (channel, (low, high)) in epoch.lowest.iter().zip(&epoch.highest).enumerate() {
-            // Written so that NaN is beyond the limit.
-            if !(high - low <= self.peak_to_peak_uv) {
+            let span_uv = high - low;
+            if span_uv.is_nan() || span_uv > self.peak_to_peak_uv {
                 epoch.bad.insert(channel);
                 if used.contains(channel) && epoch.rejection.is_none() {
                     epoch.rejection = Some(Rejection::PeakToPeak);

@@ -1,6 +1,6 @@
 //! The multi-channel cascade of second-order sections: the hot loop of the EEG path.
 
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 
 use crate::error::{DspError, count};
 use crate::mask::MAX_CHANNELS;
@@ -13,6 +13,21 @@ const LANES: usize = 16;
 pub const MAX_SECTIONS: usize = 64;
 
 type Lane = [f64; LANES];
+
+/// State of one section for one tile of channels. Aligned to a cache line: a vector that straddles two costs twice.
+#[derive(Debug, Clone, Copy)]
+#[repr(align(64))]
+struct State {
+    s1: Lane,
+    s2: Lane,
+}
+
+impl State {
+    const REST: Self = Self {
+        s1: [0.0; LANES],
+        s2: [0.0; LANES],
+    };
+}
 
 /// Causal cascade of second-order sections over interleaved channels, in place.
 ///
@@ -29,7 +44,7 @@ pub struct SosFilter {
     sections: Vec<Sos>,
     step: Vec<[f64; 2]>,
     channels: usize,
-    state: Vec<[Lane; 2]>,
+    state: Vec<State>,
     arch: Arch,
 }
 
@@ -54,7 +69,7 @@ impl SosFilter {
             sections: sections.to_vec(),
             step,
             channels,
-            state: vec![[[0.0; LANES]; 2]; sections.len() * channels.div_ceil(LANES)],
+            state: vec![State::REST; sections.len() * channels.div_ceil(LANES)],
             arch: Arch::new(),
         })
     }
@@ -73,7 +88,7 @@ impl SosFilter {
 
     /// Back to rest: as new.
     pub fn reset(&mut self) {
-        self.state.fill([[0.0; LANES]; 2]);
+        self.state.fill(State::REST);
     }
 
     /// Sets the state that a constant input of `sample` would have led to, as `sosfilt_zi(sos) * sample`: a restart
@@ -92,7 +107,7 @@ impl SosFilter {
             .chunks_exact_mut(tile_len.get())
             .zip(sample.chunks(LANES))
         {
-            for ([s1, s2], [z1, z2]) in tile.iter_mut().zip(&self.step) {
+            for (State { s1, s2 }, [z1, z2]) in tile.iter_mut().zip(&self.step) {
                 for ((s1, s2), x) in s1.iter_mut().zip(s2).zip(x) {
                     *s1 = z1 * x;
                     *s2 = z2 * x;
@@ -117,36 +132,50 @@ impl SosFilter {
         if self.sections.is_empty() {
             return Ok(());
         }
-        let Self {
-            sections,
-            channels,
-            state,
-            arch,
-            ..
-        } = self;
-        arch.dispatch(|| {
-            for sample in block.chunks_exact_mut(*channels) {
-                run(sections, state, sample);
-            }
+        self.arch.dispatch(Cascade {
+            sections: &self.sections,
+            channels: self.channels,
+            state: &mut self.state,
+            block,
         });
         Ok(())
     }
 }
 
+/// A whole block; compiled once for each width of vectors.
+struct Cascade<'a> {
+    sections: &'a [Sos],
+    channels: usize,
+    state: &'a mut [State],
+    block: &'a mut [f64],
+}
+
+impl WithSimd for Cascade<'_> {
+    type Output = ();
+
+    // Everything below is inlined into this function: only here are wide vectors and fused multiply-adds enabled.
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for sample in self.block.chunks_exact_mut(self.channels) {
+            all_channels(self.sections, self.state, sample);
+        }
+    }
+}
+
 /// One sample of all channels through all sections.
 #[inline(always)]
-fn run(sections: &[Sos], state: &mut [[Lane; 2]], sample: &mut [f64]) {
+fn all_channels(sections: &[Sos], state: &mut [State], sample: &mut [f64]) {
     let (whole, rest) = sample.as_chunks_mut::<LANES>();
     let mut tiles = state.chunks_exact_mut(sections.len());
     for (lane, tile) in whole.iter_mut().zip(&mut tiles) {
-        *lane = cascade(sections, tile, *lane);
+        cascade(sections, tile, lane);
     }
     if let (false, Some(tile)) = (rest.is_empty(), tiles.next()) {
         let mut lane = [0.0; LANES];
         for (padded, x) in lane.iter_mut().zip(rest.iter()) {
             *padded = *x;
         }
-        lane = cascade(sections, tile, lane);
+        cascade(sections, tile, &mut lane);
         for (x, padded) in rest.iter_mut().zip(lane) {
             *x = padded;
         }
@@ -154,8 +183,9 @@ fn run(sections: &[Sos], state: &mut [[Lane; 2]], sample: &mut [f64]) {
 }
 
 #[inline(always)]
-fn cascade(sections: &[Sos], tile: &mut [[Lane; 2]], mut v: Lane) -> Lane {
-    for (section, [s1, s2]) in sections.iter().zip(tile) {
+fn cascade(sections: &[Sos], tile: &mut [State], lane: &mut Lane) {
+    let mut v = *lane;
+    for (section, State { s1, s2 }) in sections.iter().zip(tile) {
         let ([b0, b1, b2], [a1, a2]) = (section.b(), section.a());
         for ((v, s1), s2) in v.iter_mut().zip(s1).zip(s2) {
             let x = *v;
@@ -165,5 +195,5 @@ fn cascade(sections: &[Sos], tile: &mut [[Lane; 2]], mut v: Lane) -> Lane {
             *v = y;
         }
     }
-    v
+    *lane = v;
 }

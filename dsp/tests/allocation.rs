@@ -1,6 +1,6 @@
 //! Nothing allocates after construction: a counting allocator watches every stage at work.
 
-#![allow(clippy::disallowed_methods)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -108,13 +108,13 @@ fn the_eeg_path_does_not_allocate_whatever_arrives() {
                     (i + lost) as f64 / rate - if i % 88 == 0 { 1.0 } else { 0.0 },
                 );
             }
-            if i % 6_000 == 100 {
-                if let Some(scorer) = scorers.pop() {
-                    match path.set_scorer(scorer) {
-                        Ok(Some(out)) => pushed_out.push(out),
-                        Ok(None) => {}
-                        Err(refused) => panic!("{refused}"),
-                    }
+            if i % 6_000 == 100
+                && let Some(scorer) = scorers.pop()
+            {
+                match path.set_scorer(scorer) {
+                    Ok(Some(out)) => pushed_out.push(out),
+                    Ok(None) => {}
+                    Err(refused) => panic!("{refused}"),
                 }
             }
             path.push(stamp, &sample).unwrap();

@@ -3,7 +3,11 @@
 //! Errors are the maximum over all values, relative to the largest magnitude of the series they belong to (responses:
 //! relative to each value).
 
-#![allow(clippy::disallowed_methods, clippy::disallowed_macros)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::disallowed_macros
+)]
 
 use razvilka_dsp::design::{butter_bandpass, butter_highpass, butter_lowpass, iirnotch};
 use razvilka_dsp::eeg::{EegPath, EegSpec};

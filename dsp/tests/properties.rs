@@ -1,7 +1,7 @@
 //! The four properties of every stage, for random input: a block is the same as its samples one by one, any chunking gives
 //! the same bits, `reset` makes a stage as new, and finite input gives finite output.
 
-#![allow(clippy::disallowed_macros)]
+#![allow(clippy::unwrap_used, clippy::disallowed_macros)]
 
 use proptest::collection::vec;
 use proptest::prelude::*;

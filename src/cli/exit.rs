@@ -67,3 +67,21 @@ impl From<crate::source::SourceError> for Failure {
         Self::new(Exit::Source, error)
     }
 }
+
+impl From<super::streams::StreamsError> for Failure {
+    fn from(error: super::streams::StreamsError) -> Self {
+        Self::new(Exit::Source, error)
+    }
+}
+
+impl From<super::simulate::SimulateError> for Failure {
+    fn from(error: super::simulate::SimulateError) -> Self {
+        let exit = match error.exit_code() {
+            2 => Exit::Usage,
+            3 => Exit::Source,
+            6 => Exit::RecordingIncomplete,
+            _ => Exit::Internal,
+        };
+        Self::new(exit, error)
+    }
+}

@@ -1,12 +1,17 @@
 //! Commands: what was typed becomes a validated plan, then runs. stdout is data, stderr is talk.
 
 pub mod calibrate;
+pub mod certify;
+pub mod demo;
 pub mod exit;
 pub mod generate;
 pub mod model;
 pub mod play;
 pub mod recorded;
+pub mod replay;
 pub mod replay_publish;
+pub mod report;
+pub mod run;
 pub mod score;
 pub mod signals;
 pub mod simulate;

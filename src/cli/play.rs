@@ -19,9 +19,10 @@ use crate::engine::conduct::{Played, Setting, conduct};
 use crate::engine::streams::{Streams, marker_outlet};
 use crate::engine::{EngineError, lines};
 use crate::pipeline::presenter::MarkerStream;
+use crate::report;
 use crate::rt;
 use crate::session::{
-    ConfigRecord, Folder, Ledger, Manifest, ModelRecord, SessionFile, StreamRecord, Summary, Truth,
+    ConfigRecord, Folder, Manifest, ModelRecord, SessionFile, StreamRecord, Summary, Truth,
     sha256_file,
 };
 use crate::source::StreamSpec;
@@ -73,7 +74,9 @@ pub fn load_model(plan: &Plan) -> Result<Arc<Model>, Failure> {
         Some(path) => Model::load(path),
         None => Model::embedded(),
     };
-    model.map(Arc::new).map_err(|error: ModelError| Failure::new(Exit::Model, error))
+    model
+        .map(Arc::new)
+        .map_err(|error: ModelError| Failure::new(Exit::Model, error))
 }
 
 /// Plays a session: calibrates if need be, asks, records. The folder is complete but for summary and report, which
@@ -82,7 +85,16 @@ pub fn load_model(plan: &Plan) -> Result<Arc<Model>, Failure> {
 /// # Errors
 /// [`Failure`] with the exit code of what went wrong before the session began. What goes wrong later is in [`Left`].
 pub fn play(play: Play<'_>) -> Result<Left, Failure> {
-    let Play { plan, network, out, command, marker_session, listener, view, stop } = play;
+    let Play {
+        plan,
+        network,
+        out,
+        command,
+        marker_session,
+        listener,
+        view,
+        stop,
+    } = play;
     let model = load_model(&plan)?;
     let folder = Folder::create(&out).map_err(|error| Failure::new(Exit::Usage, error))?;
     let mut manifest = Manifest::begin(command, ConfigRecord::new(plan.to_toml()));
@@ -92,7 +104,9 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
     if plan.realtime.lock_memory
         && let Err(reason) = rt::lock_memory()
     {
-        manifest.uncertified.push(format!("memory could not be locked: {reason}"));
+        manifest
+            .uncertified
+            .push(format!("memory could not be locked: {reason}"));
     }
 
     let streams = Streams::open(network, &plan)?;
@@ -112,13 +126,20 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
                 None => {
                     manifest.end(None);
                     write_manifest(&folder, &manifest)?;
-                    return Ok(Left { folder, played: None, manifest });
+                    return Ok(Left {
+                        folder,
+                        played: None,
+                        manifest,
+                    });
                 }
             }
         }
     };
     let profile = Profile::load(&profile_path).map_err(|error| Failure::new(Exit::Usage, error))?;
-    let kept = folder.path().join(CALIBRATION).join(calibrate::PROFILE_FILE);
+    let kept = folder
+        .path()
+        .join(CALIBRATION)
+        .join(calibrate::PROFILE_FILE);
     if kept != profile_path {
         keep_profile(&profile_path, &kept)?;
     }
@@ -142,20 +163,36 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
     let played = conduct(setting)?;
     for granted in &played.granted {
         if let Err(reason) = &granted.priority {
-            manifest.uncertified.push(format!("thread {}: no real-time priority: {reason}", granted.thread));
+            manifest.uncertified.push(format!(
+                "thread {}: no real-time priority: {reason}",
+                granted.thread
+            ));
         }
     }
-    manifest.recording_incomplete = played.recording.incomplete.iter().map(ToString::to_string).collect();
-    manifest.recording_incomplete.extend(played.warnings.iter().cloned());
+    manifest.recording_incomplete = played
+        .recording
+        .incomplete
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    manifest
+        .recording_incomplete
+        .extend(played.warnings.iter().cloned());
     if let Some(failure) = &played.failure {
-        manifest.recording_incomplete.push(format!("the session ended early: {failure}"));
+        manifest
+            .recording_incomplete
+            .push(format!("the session ended early: {failure}"));
     }
     manifest.end(Some(played.ledger.clone()));
     folder
         .write_json(SessionFile::Latency, &played.latency)
         .map_err(|error| Failure::new(Exit::RecordingIncomplete, error))?;
     write_manifest(&folder, &manifest)?;
-    Ok(Left { folder, played: Some(played), manifest })
+    Ok(Left {
+        folder,
+        played: Some(played),
+        manifest,
+    })
 }
 
 /// Writes summary and report. `truth` names what the person wanted, where that is known.
@@ -168,16 +205,12 @@ pub fn conclude(left: &Left, truth: Option<&Path>) -> Result<Summary, Failure> {
         .map(Truth::read)
         .transpose()
         .map_err(|error| failed(anyhow::Error::new(error)))?;
-    let ledger = Ledger::open_read_only(&left.folder.file(SessionFile::Ledger))
-        .map_err(|error| failed(anyhow::Error::new(error)))?;
-    let summary = Summary::of_ledger(&ledger, truth.as_ref())
+    let written = report::write(left.folder.path(), truth.as_ref())
         .map_err(|error| failed(anyhow::Error::new(error)))?;
     left.folder
-        .write_json(SessionFile::Summary, &summary)
+        .write_json(SessionFile::Summary, &written.summary)
         .map_err(|error| failed(anyhow::Error::new(error)))?;
-    crate::report::write(left.folder.path(), truth.as_ref())
-        .map_err(|error| failed(anyhow::Error::new(error)))?;
-    Ok(summary)
+    Ok(written.summary)
 }
 
 /// How the program ends after this session.
@@ -190,7 +223,10 @@ pub fn exit_of(left: &Left) -> Option<Failure> {
     (!left.manifest.recording_incomplete.is_empty()).then(|| {
         Failure::said(
             Exit::RecordingIncomplete,
-            format!("the recording is incomplete: {}", left.manifest.recording_incomplete.join("; ")),
+            format!(
+                "the recording is incomplete: {}",
+                left.manifest.recording_incomplete.join("; ")
+            ),
         )
     })
 }
@@ -203,7 +239,9 @@ pub fn exit_code(error: &EngineError) -> Exit {
         EngineError::Line(lines::LineError::Source(_)) => Exit::Source,
         EngineError::Line(_) | EngineError::Settings(_) | EngineError::Folder(_) => Exit::Usage,
         EngineError::Model(_) | EngineError::Decoder(_) => Exit::Model,
-        EngineError::Recording(_) | EngineError::Ledger(_) | EngineError::Io(_) => Exit::RecordingIncomplete,
+        EngineError::Recording(_) | EngineError::Ledger(_) | EngineError::Io(_) => {
+            Exit::RecordingIncomplete
+        }
         EngineError::Internal(_) => Exit::Internal,
     }
 }
@@ -215,7 +253,9 @@ impl From<EngineError> for Failure {
 }
 
 fn write_manifest(folder: &Folder, manifest: &Manifest) -> Result<(), Failure> {
-    folder.write_manifest(manifest).map_err(|error| Failure::new(Exit::RecordingIncomplete, error))
+    folder
+        .write_manifest(manifest)
+        .map_err(|error| Failure::new(Exit::RecordingIncomplete, error))
 }
 
 fn models(model: &Model) -> Vec<ModelRecord> {
@@ -238,7 +278,12 @@ fn stream_records(streams: &Streams, markers: &StreamSpec) -> Vec<StreamRecord> 
     ];
     specs
         .into_iter()
-        .filter_map(|(role, spec)| Some(StreamRecord { role: role.into(), spec: spec?.clone() }))
+        .filter_map(|(role, spec)| {
+            Some(StreamRecord {
+                role: role.into(),
+                spec: spec?.clone(),
+            })
+        })
         .collect()
 }
 
@@ -248,7 +293,10 @@ fn await_listener(outlet: &LslMarkerOutlet, wait: Duration) -> Result<(), Failur
     }
     Err(Failure::said(
         Exit::Source,
-        format!("nobody listened to the marker stream within {} s; is the simulated person running?", wait.as_secs()),
+        format!(
+            "nobody listened to the marker stream within {} s; is the simulated person running?",
+            wait.as_secs()
+        ),
     ))
 }
 
@@ -260,7 +308,13 @@ fn keep_profile(from: &Path, to: &Path) -> Result<(), Failure> {
         std::fs::copy(from, to).map(|_| ())
     };
     copy().map_err(|error| {
-        Failure::said(Exit::Usage, format!("the profile {} could not be kept with the session: {error}", from.display()))
+        Failure::said(
+            Exit::Usage,
+            format!(
+                "the profile {} could not be kept with the session: {error}",
+                from.display()
+            ),
+        )
     })
 }
 
@@ -278,27 +332,49 @@ fn calibrate_live(
 ) -> Result<Option<Calibrated>, Failure> {
     let out = folder.path().join(CALIBRATION);
     std::fs::create_dir_all(&out).map_err(|error| {
-        Failure::said(Exit::Usage, format!("{} cannot be made: {error}", out.display()))
+        Failure::said(
+            Exit::Usage,
+            format!("{} cannot be made: {error}", out.display()),
+        )
     })?;
     let file = out.join(CALIBRATION_FILE);
-    let steps = if plan.gaze.is_some() { plan.calibration.points + plan.calibration.check_points } else { 0 };
-    let blocks = if plan.eeg.is_some() { plan.calibration.blocks } else { 0 };
+    let steps = if plan.gaze.is_some() {
+        plan.calibration.points + plan.calibration.check_points
+    } else {
+        0
+    };
+    let blocks = if plan.eeg.is_some() {
+        plan.calibration.blocks
+    } else {
+        0
+    };
     let bar = progress_bar(u64::from(steps + blocks));
     let begun = Instant::now();
-    let done = record(plan, streams, markers, marker_spec, &file, stop, &mut |progress| {
-        let (position, message) = match progress {
-            Progress::Point(n, of) => (n - 1, format!("gaze point {n} of {of}")),
-            Progress::Block(n, of) => (steps + n - 1, format!("flash block {n} of {of}")),
-        };
-        bar.set_position(u64::from(position));
-        bar.set_message(message);
-    })?;
+    let done = record(
+        plan,
+        streams,
+        markers,
+        marker_spec,
+        &file,
+        stop,
+        &mut |progress| {
+            let (position, message) = match progress {
+                Progress::Point(n, of) => (n - 1, format!("gaze point {n} of {of}")),
+                Progress::Block(n, of) => (steps + n - 1, format!("flash block {n} of {of}")),
+            };
+            bar.set_position(u64::from(position));
+            bar.set_message(message);
+        },
+    )?;
     bar.finish_and_clear();
     if done.stopped {
         if stop.load(Ordering::Relaxed) {
             return Ok(None);
         }
-        return Err(Failure::said(Exit::Source, "a stream was lost during calibration; check the devices and start again"));
+        return Err(Failure::said(
+            Exit::Source,
+            "a stream was lost during calibration; check the devices and start again",
+        ));
     }
     let args = calibrate::Args {
         xdf: vec![file],
@@ -312,8 +388,16 @@ fn calibrate_live(
     };
     let mut talk = std::io::stderr();
     calibrate::run(&args, &mut talk)?;
-    let _ = view.note(&format!("calibrated in {:.0} s: {}", begun.elapsed().as_secs_f64(), out.display()));
-    Ok(Some((out.join(calibrate::PROFILE_FILE), done.streams, done.markers)))
+    let _ = view.note(&format!(
+        "calibrated in {:.0} s: {}",
+        begun.elapsed().as_secs_f64(),
+        out.display()
+    ));
+    Ok(Some((
+        out.join(calibrate::PROFILE_FILE),
+        done.streams,
+        done.markers,
+    )))
 }
 
 fn note_calibration(profile: &Profile, view: &mut dyn View) {
@@ -350,25 +434,61 @@ pub fn progress_bar(length: u64) -> ProgressBar {
 /// The summary in a few lines for people.
 pub fn print_summary(left: &Left, summary: &Summary, out: &mut impl Write) -> std::io::Result<()> {
     let counts = &summary.counts;
-    writeln!(out, "\nforks {}: asked {}, answered {}, declined {}, aborted {}; taken by the person {}, by the model {}",
-        counts.forks, counts.asked, counts.committed, counts.declined, counts.aborted, counts.by_human, counts.by_model)?;
+    writeln!(
+        out,
+        "\nforks {}: asked {}, answered {}, declined {}, aborted {}; taken by the person {}, by the model {}",
+        counts.forks,
+        counts.asked,
+        counts.committed,
+        counts.declined,
+        counts.aborted,
+        counts.by_human,
+        counts.by_model
+    )?;
     if let Some(accuracy) = &summary.accuracy {
         writeln!(out, "as the person wished, of the same forks:")?;
-        for (name, arm) in [("prior only", &accuracy.prior), ("gaze only", &accuracy.gaze), ("EEG only", &accuracy.eeg), ("fused", &accuracy.fused), ("taken", &accuracy.committed)] {
-            let share = arm.accuracy.map_or_else(|| "-".to_owned(), |share| format!("{:.0} %", share * 100.0));
-            let interval = arm.interval.as_ref().map_or_else(String::new, |i| format!(" (95 % {:.0} to {:.0} %)", i.low * 100.0, i.high * 100.0));
-            writeln!(out, "  {name:<11}{:>3} of {:<3} {share}{interval}", arm.correct, arm.n)?;
+        for (name, arm) in [
+            ("prior only", &accuracy.prior),
+            ("gaze only", &accuracy.gaze),
+            ("EEG only", &accuracy.eeg),
+            ("fused", &accuracy.fused),
+            ("taken", &accuracy.committed),
+        ] {
+            let share = arm
+                .accuracy
+                .map_or_else(|| "-".to_owned(), |share| format!("{:.0} %", share * 100.0));
+            let interval = arm.interval.as_ref().map_or_else(String::new, |i| {
+                format!(" (95 % {:.0} to {:.0} %)", i.low * 100.0, i.high * 100.0)
+            });
+            writeln!(
+                out,
+                "  {name:<11}{:>3} of {:<3} {share}{interval}",
+                arm.correct, arm.n
+            )?;
         }
     }
     let speed = &summary.speed;
     if let (Some(median), Some(p90)) = (speed.decision_s_median, speed.decision_s_p90) {
-        writeln!(out, "time to decide: median {median:.2} s, p90 {p90:.2} s; {:.1} flashes per decision; the person added {:.1} bits",
-            speed.flashes_per_decision.unwrap_or(f64::NAN), speed.bits_added_total)?;
+        writeln!(
+            out,
+            "time to decide: median {median:.2} s, p90 {p90:.2} s; {:.1} flashes per decision; the person added {:.1} bits",
+            speed.flashes_per_decision.unwrap_or(f64::NAN),
+            speed.bits_added_total
+        )?;
     }
     if let Some(played) = &left.played {
-        writeln!(out, "latency of decided forks:\n{}", crate::pipeline::trace::table(&played.latency.forks))?;
+        writeln!(
+            out,
+            "latency of decided forks:\n{}",
+            crate::pipeline::trace::table(&played.latency.forks)
+        )?;
         for stream in &played.latency.streams {
-            writeln!(out, "{}, every block:\n{}", stream.stream, crate::pipeline::trace::table(&stream.steps))?;
+            writeln!(
+                out,
+                "{}, every block:\n{}",
+                stream.stream,
+                crate::pipeline::trace::table(&stream.steps)
+            )?;
         }
         writeln!(out, "{}", played.ending)?;
     }

@@ -51,7 +51,7 @@ pub enum ReplayPublishError {
     },
 }
 
-fn parse_speed(text: &str) -> Result<Speed, String> {
+pub(super) fn parse_speed(text: &str) -> Result<Speed, String> {
     text.parse()
         .ok()
         .and_then(Speed::new)

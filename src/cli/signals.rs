@@ -20,3 +20,9 @@ pub fn stop_flag() -> Result<Arc<AtomicBool>, ctrlc::Error> {
     *installed = Some(Arc::clone(&flag));
     Ok(flag)
 }
+
+/// A file that grows beyond the system's limit gives an error, like a full disk; it does not end the process.
+pub fn survive_file_size_limit() {
+    // SAFETY: SIG_IGN is a valid disposition, and no other thread has been started that could set another.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+}

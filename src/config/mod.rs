@@ -65,6 +65,8 @@ macro_rules! section {
         }
 
         impl Checked for $name {
+            // Fields are f64, u32 and one u64 below 2^53: the cast is exact, but only some of them have a `From`.
+            #[allow(clippy::cast_lossless)]
             fn numbers(&self) -> Vec<(&'static str, f64)> {
                 vec![$((concat!($prefix, ".", $key), self.$field as f64),)+]
             }
@@ -359,8 +361,8 @@ impl Default for RealtimeSection {
     }
 }
 
-/// The validated experiment file: what a session does.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// The validated experiment file: what a session does. The default names no source, so it is no valid plan yet.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
     /// Length and seed.
@@ -591,6 +593,24 @@ mod tests {
         assert_eq!(keys, rows);
         for limit in limits() {
             assert!(limit.check(limit.default).is_ok(), "{}", limit.key);
+        }
+    }
+
+    #[test]
+    fn the_annotated_example_states_every_number_with_its_default() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/experiment.toml");
+        let text = std::fs::read_to_string(file).unwrap();
+        parse(&text).unwrap();
+        let table: toml::Table = toml::from_str(&text).unwrap();
+        for limit in limits() {
+            let mut at = &toml::Value::Table(table.clone());
+            for part in limit.key.split('.') {
+                at = at
+                    .get(part)
+                    .unwrap_or_else(|| panic!("{} is missing from the example", limit.key));
+            }
+            let value = at.as_float().or_else(|| at.as_integer().map(|n| n as f64));
+            assert_eq!(value, Some(limit.default), "{}", limit.key);
         }
     }
 

@@ -82,7 +82,9 @@ impl Writer {
     /// [`DecodeError::NotStarted`], [`DecodeError::NonFinite`].
     pub fn call(&mut self, words_back: usize) -> Result<Option<Fork>, DecodeError> {
         for words_back in words_back..=words_back.saturating_add(WORDS_BACK_MORE) {
-            match finish(self.call_at(words_back))? {
+            let trunk = self.trunk.as_ref().ok_or(DecodeError::NotStarted)?;
+            let at = word_start(&trunk.line, trunk.prompt, words_back);
+            match finish(self.call_at(at))? {
                 Called::Fork(fork) => return Ok(Some(fork)),
                 Called::OneWay => return Ok(None),
                 Called::InsideWord => {}
@@ -91,9 +93,22 @@ impl Writer {
         Ok(None)
     }
 
-    fn call_at(&mut self, words_back: usize) -> Result<Called, Interrupt> {
+    /// As [`Writer::call`], behind the first `position` tokens of the text. A replay calls so: it knows the place, but not
+    /// how far the text had come when the person asked. A place inside the prompt or behind the text is its nearest end.
+    ///
+    /// # Errors
+    /// As [`Writer::call`].
+    pub fn call_behind(&mut self, position: usize) -> Result<Option<Fork>, DecodeError> {
         let trunk = self.trunk.as_ref().ok_or(DecodeError::NotStarted)?;
-        let at = word_start(&trunk.line, trunk.prompt, words_back);
+        let at = position.max(trunk.prompt).min(trunk.line.tokens.len());
+        Ok(match finish(self.call_at(at))? {
+            Called::Fork(fork) => Some(fork),
+            Called::OneWay | Called::InsideWord => None,
+        })
+    }
+
+    fn call_at(&mut self, at: usize) -> Result<Called, Interrupt> {
+        let trunk = self.trunk.as_ref().ok_or(DecodeError::NotStarted)?;
         let trunk_choices = trunk.choices;
         let (mut line, skipped) = self.line_until(at)?;
         let place = Place {

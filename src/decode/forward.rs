@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::cancel::Cancel;
 use super::error::{DecodeError, Interrupt};
-use super::kernel;
+use super::kernel::{self, Heads};
 use super::kv::{Pool, Sequence};
 use super::model::{Layer, Model};
 
@@ -261,7 +261,11 @@ impl Engine {
             feeds[f].sequence.write(index, t, &turned[q_width..], value);
         }
         let scale = 1.0 / (d as f32).sqrt();
-        let group = config.heads / config.kv_heads;
+        let heads = Heads {
+            dim: d,
+            group: config.heads / config.kv_heads,
+            kv_width,
+        };
         for (r, row) in s.qkv.chunks_exact(q_width + 2 * kv_width).enumerate() {
             let (sequence, seen) = (&*feeds[s.rows[r].0].sequence, s.positions[r] + 1);
             let scores = &mut s.scores[..config.heads * seen];
@@ -269,9 +273,7 @@ impl Engine {
                 kernel::attention_scores(
                     &row[..q_width],
                     keys,
-                    kv_width,
-                    d,
-                    group,
+                    heads,
                     scale,
                     &mut scores[at..],
                     seen,
@@ -281,7 +283,7 @@ impl Engine {
             let out = &mut s.attention[r * q_width..(r + 1) * q_width];
             out.fill(0.0);
             for (at, _, values) in sequence.runs(index, seen) {
-                kernel::attention_values(&scores[at..], seen, values, kv_width, d, group, out);
+                kernel::attention_values(&scores[at..], seen, values, heads, out);
             }
         }
         layer.output.forward(&s.attention, rows, &mut s.added)?;

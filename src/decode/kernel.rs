@@ -13,61 +13,106 @@ const LANES: usize = 16;
 /// Matrix rows computed together, so that the input is read once for all of them.
 const BLOCK: usize = 4;
 
-/// Defines a function compiled twice: for any processor, and for AVX2 with FMA, chosen when it is called.
-macro_rules! compiled_twice {
-    ($(#[$doc:meta])* fn $name:ident($($arg:ident: $ty:ty),* $(,)?) = $body:ident) => {
-        $(#[$doc])*
-        #[allow(clippy::too_many_arguments)]
-        pub(super) fn $name($($arg: $ty),*) {
-            #[cfg(target_arch = "x86_64")]
-            {
-                #[target_feature(enable = "avx2,fma")]
-                #[allow(clippy::too_many_arguments)]
-                fn fused($($arg: $ty),*) {
-                    $body::<true>($($arg),*);
+/// The loops, written once for both kinds of processor: each module has its own `dots` and `add_scaled`.
+macro_rules! loops {
+    ($(#[$feature:meta])*) => {
+        $(#[$feature])*
+        pub(super) fn rows_times_matrix(x: &[f32], rows: usize, w: &[f32], n: usize, k: usize, y: &mut [f32]) {
+            let mut o = 0;
+            while o + BLOCK <= n {
+                let block = &w[o * k..(o + BLOCK) * k];
+                let split: [&[f32]; BLOCK] = std::array::from_fn(|i| &block[i * k..(i + 1) * k]);
+                for r in 0..rows {
+                    y[r * n + o..][..BLOCK].copy_from_slice(&dots(split, &x[r * k..(r + 1) * k]));
                 }
-                if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma") {
-                    // SAFETY: the processor was just asked for both features that `fused` is compiled for.
-                    return unsafe { fused($($arg),*) };
+                o += BLOCK;
+            }
+            for o in o..n {
+                for r in 0..rows {
+                    [y[r * n + o]] = dots([&w[o * k..(o + 1) * k]], &x[r * k..(r + 1) * k]);
                 }
             }
-            $body::<{ cfg!(target_arch = "aarch64") }>($($arg),*);
+        }
+
+        $(#[$feature])*
+        pub(super) fn rms_norm(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
+            let [squares] = dots([x], x);
+            let scale = 1.0 / (squares / x.len() as f32 + eps).sqrt();
+            for ((out, x), weight) in out.iter_mut().zip(x).zip(weight) {
+                *out = x * scale * weight;
+            }
+        }
+
+        $(#[$feature])*
+        pub(super) fn attention_scores(
+            q: &[f32], keys: &[f32], heads: super::Heads, scale: f32, scores: &mut [f32], stride: usize,
+        ) {
+            for (p, key) in keys.chunks_exact(heads.kv_width).enumerate() {
+                for (h, q) in q.chunks_exact(heads.dim).enumerate() {
+                    let [score] = dots([&key[h / heads.group * heads.dim..][..heads.dim]], q);
+                    scores[h * stride + p] = score * scale;
+                }
+            }
+        }
+
+        $(#[$feature])*
+        pub(super) fn attention_values(
+            scores: &[f32], stride: usize, values: &[f32], heads: super::Heads, out: &mut [f32],
+        ) {
+            for (p, value) in values.chunks_exact(heads.kv_width).enumerate() {
+                for (h, out) in out.chunks_exact_mut(heads.dim).enumerate() {
+                    add_scaled(scores[h * stride + p], &value[h / heads.group * heads.dim..][..heads.dim], out);
+                }
+            }
         }
     };
 }
 
-compiled_twice! {
+/// Defines the door to a loop: the fused one where the processor has it.
+macro_rules! door {
+    ($(#[$doc:meta])* $name:ident($($arg:ident: $ty:ty),* $(,)?)) => {
+        $(#[$doc])*
+        pub(super) fn $name($($arg: $ty),*) {
+            #[cfg(target_arch = "x86_64")]
+            if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma") {
+                // SAFETY: the processor was just asked for both features that `fused` is compiled for.
+                return unsafe { fused::$name($($arg),*) };
+            }
+            portable::$name($($arg),*);
+        }
+    };
+}
+
+door! {
     /// `y[r][o] = w[o] . x[r]` for row-major `w` of `n` rows of `k`, and `rows` rows of `x`.
-    fn rows_times_matrix(x: &[f32], rows: usize, w: &[f32], n: usize, k: usize, y: &mut [f32]) = rows_times_matrix_with
+    rows_times_matrix(x: &[f32], rows: usize, w: &[f32], n: usize, k: usize, y: &mut [f32])
 }
-compiled_twice! {
+door! {
     /// `out = x / rms(x) * weight` (Zhang & Sennrich 2019).
-    fn rms_norm(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) = rms_norm_with
+    rms_norm(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32])
 }
-compiled_twice! {
+door! {
     /// Scores of one run of keys: `scores[h * stride + p] = q[h] . keys[p][h / group] * scale`.
-    fn attention_scores(
-        q: &[f32], keys: &[f32], kv_width: usize, head_dim: usize, group: usize, scale: f32, scores: &mut [f32], stride: usize,
-    ) = attention_scores_with
+    attention_scores(q: &[f32], keys: &[f32], heads: Heads, scale: f32, scores: &mut [f32], stride: usize)
 }
-compiled_twice! {
+door! {
     /// Adds one run of values: `out[h] += scores[h * stride + p] * values[p][h / group]`.
-    fn attention_values(
-        scores: &[f32], stride: usize, values: &[f32], kv_width: usize, head_dim: usize, group: usize, out: &mut [f32],
-    ) = attention_values_with
+    attention_values(scores: &[f32], stride: usize, values: &[f32], heads: Heads, out: &mut [f32])
 }
 
-#[inline(always)]
-fn add_product<const FUSED: bool>(a: f32, b: f32, sum: f32) -> f32 {
-    if FUSED {
-        a.mul_add(b, sum)
-    } else {
-        a * b + sum
-    }
+/// How heads lie in a row.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Heads {
+    /// Width of one head.
+    pub(super) dim: usize,
+    /// Query heads per key head.
+    pub(super) group: usize,
+    /// Width of the keys (or values) of one token.
+    pub(super) kv_width: usize,
 }
 
-/// Folds the parallel sums in one fixed order.
-#[inline(always)]
+/// Folds parallel sums in one fixed order.
+#[inline]
 fn fold(mut lanes: [f32; LANES]) -> f32 {
     let mut half = LANES / 2;
     while half > 0 {
@@ -79,110 +124,112 @@ fn fold(mut lanes: [f32; LANES]) -> f32 {
     lanes[0]
 }
 
-#[inline(always)]
-fn dot<const FUSED: bool>(a: &[f32], b: &[f32]) -> f32 {
-    dots::<FUSED, 1>([a], b)[0]
+mod portable {
+    use super::{BLOCK, LANES, fold};
+
+    /// `N` dot products with the same `x`. The order of each sum does not depend on `N`.
+    #[inline]
+    fn dots<const N: usize>(w: [&[f32]; N], x: &[f32]) -> [f32; N] {
+        let (x_blocks, x_rest) = x.as_chunks::<LANES>();
+        w.map(|row| {
+            let (blocks, rest) = row.as_chunks::<LANES>();
+            let mut sums = [0.0; LANES];
+            for (w, x) in blocks.iter().zip(x_blocks) {
+                for ((sum, w), x) in sums.iter_mut().zip(w).zip(x) {
+                    *sum += w * x;
+                }
+            }
+            rest.iter()
+                .zip(x_rest)
+                .fold(fold(sums), |sum, (w, x)| sum + w * x)
+        })
+    }
+
+    /// `out += scale * x`.
+    #[inline]
+    fn add_scaled(scale: f32, x: &[f32], out: &mut [f32]) {
+        out.iter_mut().zip(x).for_each(|(out, x)| *out += scale * x);
+    }
+
+    loops!();
 }
 
-/// `N` dot products with the same `x`. The order of each sum does not depend on `N`.
-#[inline(always)]
-fn dots<const FUSED: bool, const N: usize>(w: [&[f32]; N], x: &[f32]) -> [f32; N] {
-    let (x_blocks, x_rest) = x.as_chunks::<LANES>();
-    let w = w.map(|row| row[..x.len()].as_chunks::<LANES>());
-    let mut sums = [[0.0; LANES]; N];
-    for (i, x) in x_blocks.iter().enumerate() {
-        for (sums, (blocks, _)) in sums.iter_mut().zip(&w) {
-            let block = &blocks[i]; // as many blocks as `x` has: cut to its length above
-            for lane in 0..LANES {
-                sums[lane] = add_product::<FUSED>(block[lane], x[lane], sums[lane]);
+/// AVX2 with FMA. Written with intrinsics rather than left to the optimiser, so that unoptimised builds are usable too.
+#[cfg(target_arch = "x86_64")]
+mod fused {
+    use std::arch::x86_64::{
+        __m256, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_setzero_ps,
+        _mm256_storeu_ps,
+    };
+
+    use super::{BLOCK, LANES, fold};
+
+    /// Floats in a register.
+    const WIDTH: usize = 8;
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    fn load(x: &[f32; WIDTH]) -> __m256 {
+        // SAFETY: `x` is 8 floats that can be read; the load asks for no alignment.
+        unsafe { _mm256_loadu_ps(x.as_ptr()) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    fn store(register: __m256, out: &mut [f32; WIDTH]) {
+        // SAFETY: `out` is 8 floats that can be written; the store asks for no alignment.
+        unsafe { _mm256_storeu_ps(out.as_mut_ptr(), register) }
+    }
+
+    /// `N` dot products with the same `x`. The order of each sum does not depend on `N`.
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    fn dots<const N: usize>(w: [&[f32]; N], x: &[f32]) -> [f32; N] {
+        let (x_pairs, x_rest) = x.as_chunks::<LANES>();
+        let mut out = [0.0; N];
+        let mut sums = [[_mm256_setzero_ps(); 2]; N];
+        for (i, x) in x_pairs.iter().enumerate() {
+            let ([low, high], []) = x.as_chunks::<WIDTH>() else {
+                continue;
+            };
+            let (x_low, x_high) = (load(low), load(high));
+            for (row, sums) in w.iter().zip(&mut sums) {
+                let ([low, high], []) = row[i * LANES..(i + 1) * LANES].as_chunks::<WIDTH>() else {
+                    continue;
+                };
+                sums[0] = _mm256_fmadd_ps(load(low), x_low, sums[0]);
+                sums[1] = _mm256_fmadd_ps(load(high), x_high, sums[1]);
             }
         }
+        for ((out, row), sums) in out.iter_mut().zip(&w).zip(sums) {
+            let mut lanes = [0.0; LANES];
+            if let ([low, high], []) = lanes.as_chunks_mut::<WIDTH>() {
+                store(sums[0], low);
+                store(sums[1], high);
+            }
+            let rest = row[x.len() - x_rest.len()..].iter().zip(x_rest);
+            *out = rest.fold(fold(lanes), |sum, (w, x)| w.mul_add(*x, sum));
+        }
+        out
     }
-    let mut out = [0.0; N];
-    for ((out, sums), (_, rest)) in out.iter_mut().zip(sums).zip(&w) {
-        *out = rest
-            .iter()
+
+    /// `out += scale * x`.
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    fn add_scaled(scale: f32, x: &[f32], out: &mut [f32]) {
+        let (x_blocks, x_rest) = x.as_chunks::<WIDTH>();
+        let (out_blocks, out_rest) = out.as_chunks_mut::<WIDTH>();
+        let scales = _mm256_set1_ps(scale);
+        for (x, out) in x_blocks.iter().zip(out_blocks) {
+            store(_mm256_fmadd_ps(scales, load(x), load(out)), out);
+        }
+        out_rest
+            .iter_mut()
             .zip(x_rest)
-            .fold(fold(sums), |sum, (a, b)| add_product::<FUSED>(*a, *b, sum));
+            .for_each(|(out, x)| *out = scale.mul_add(*x, *out));
     }
-    out
-}
 
-#[inline(always)]
-fn rows_times_matrix_with<const FUSED: bool>(
-    x: &[f32],
-    rows: usize,
-    w: &[f32],
-    n: usize,
-    k: usize,
-    y: &mut [f32],
-) {
-    let mut o = 0;
-    while o + BLOCK <= n {
-        let block = &w[o * k..(o + BLOCK) * k];
-        let split: [&[f32]; BLOCK] = std::array::from_fn(|i| &block[i * k..(i + 1) * k]);
-        for r in 0..rows {
-            y[r * n + o..][..BLOCK]
-                .copy_from_slice(&dots::<FUSED, BLOCK>(split, &x[r * k..(r + 1) * k]));
-        }
-        o += BLOCK;
-    }
-    for o in o..n {
-        for r in 0..rows {
-            y[r * n + o] = dot::<FUSED>(&w[o * k..(o + 1) * k], &x[r * k..(r + 1) * k]);
-        }
-    }
-}
-
-#[inline(always)]
-fn rms_norm_with<const FUSED: bool>(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
-    let scale = 1.0 / (dot::<FUSED>(x, x) / x.len() as f32 + eps).sqrt();
-    for ((out, x), weight) in out.iter_mut().zip(x).zip(weight) {
-        *out = x * scale * weight;
-    }
-}
-
-#[inline(always)]
-#[allow(clippy::too_many_arguments)]
-fn attention_scores_with<const FUSED: bool>(
-    q: &[f32],
-    keys: &[f32],
-    kv_width: usize,
-    head_dim: usize,
-    group: usize,
-    scale: f32,
-    scores: &mut [f32],
-    stride: usize,
-) {
-    for (p, key) in keys.chunks_exact(kv_width).enumerate() {
-        for (h, q) in q.chunks_exact(head_dim).enumerate() {
-            scores[h * stride + p] =
-                dot::<FUSED>(&key[h / group * head_dim..][..head_dim], q) * scale;
-        }
-    }
-}
-
-#[inline(always)]
-fn attention_values_with<const FUSED: bool>(
-    scores: &[f32],
-    stride: usize,
-    values: &[f32],
-    kv_width: usize,
-    head_dim: usize,
-    group: usize,
-    out: &mut [f32],
-) {
-    for (p, value) in values.chunks_exact(kv_width).enumerate() {
-        for (h, out) in out.chunks_exact_mut(head_dim).enumerate() {
-            let weight = scores[h * stride + p];
-            for (out, value) in out
-                .iter_mut()
-                .zip(&value[h / group * head_dim..][..head_dim])
-            {
-                *out = add_product::<FUSED>(weight, *value, *out);
-            }
-        }
-    }
+    loops!(#[target_feature(enable = "avx2,fma")]);
 }
 
 /// Turns scores into weights that sum to 1, in place.
@@ -237,6 +284,42 @@ mod tests {
                 assert_eq!(alone, together[r * n..(r + 1) * n], "n {n} k {k} row {r}");
             }
         }
+    }
+
+    #[test]
+    fn both_kinds_of_processor_agree_to_the_last_bits() {
+        let (n, k, rows) = (21, 77, 2);
+        let (w, x) = (noise(n * k, 5), noise(rows * k, 6));
+        let (mut here, mut anywhere) = (vec![0.0; rows * n], vec![0.0; rows * n]);
+        rows_times_matrix(&x, rows, &w, n, k, &mut here);
+        portable::rows_times_matrix(&x, rows, &w, n, k, &mut anywhere);
+        assert!(
+            here.iter()
+                .zip(&anywhere)
+                .all(|(a, b)| (a - b).abs() < 1e-5)
+        );
+        let heads = Heads {
+            dim: 10,
+            group: 2,
+            kv_width: 20,
+        };
+        let (q, keys, scores) = (noise(40, 7), noise(60, 8), noise(4 * 3, 9));
+        let (mut here, mut anywhere) = (vec![0.0; 12], vec![0.0; 12]);
+        attention_scores(&q, &keys, heads, 0.3, &mut here, 3);
+        portable::attention_scores(&q, &keys, heads, 0.3, &mut anywhere, 3);
+        assert!(
+            here.iter()
+                .zip(&anywhere)
+                .all(|(a, b)| (a - b).abs() < 1e-5)
+        );
+        let (mut here, mut anywhere) = (vec![0.0; 40], vec![0.0; 40]);
+        attention_values(&scores, 3, &keys, heads, &mut here);
+        portable::attention_values(&scores, 3, &keys, heads, &mut anywhere);
+        assert!(
+            here.iter()
+                .zip(&anywhere)
+                .all(|(a, b)| (a - b).abs() < 1e-5)
+        );
     }
 
     #[test]

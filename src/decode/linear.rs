@@ -60,7 +60,7 @@ impl Linear {
         let (x, y) = (&x[..rows * self.inputs], &mut y[..rows * self.outputs]);
         if rows <= ROWS_EXACT {
             self.with_rows(|w| {
-                kernel::rows_times_matrix(x, rows, w, self.outputs, self.inputs, y)
+                kernel::rows_times_matrix(x, rows, w, self.outputs, self.inputs, y);
             })?;
         } else {
             let product = Tensor::from_slice(x, (rows, self.inputs), &Device::Cpu)?

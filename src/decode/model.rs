@@ -175,9 +175,9 @@ impl Model {
         self.config.eos.contains(&token)
     }
 
-    /// Whether a token may be written: not the one that begins a text, nor a row the tokenizer has no token for.
+    /// Whether a token may be written: it stands for text or ends it.
     pub(super) fn is_allowed(&self, token: u32) -> bool {
-        Some(token) != self.config.bos && token <= self.tokens.highest()
+        self.tokens.is_text(token) || self.is_end(token)
     }
 
     pub(super) fn kv_shape(&self) -> KvShape {

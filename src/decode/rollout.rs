@@ -170,9 +170,7 @@ impl Rollout {
         if model.is_end(next) {
             self.ended = true;
             self.done = true;
-        } else if readable && ends_phrase(text) {
-            self.done = true;
-        } else if len >= phrase_tokens_max + WORD_TOKENS_MAX {
+        } else if (readable && ends_phrase(text)) || len >= phrase_tokens_max + WORD_TOKENS_MAX {
             self.done = true;
         } else if len >= phrase_tokens_max
             && !self.line.stream().inside_character(model.tokens())?

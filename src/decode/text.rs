@@ -10,6 +10,8 @@ use super::error::{DecodeError, ModelError};
 pub struct Tokens {
     tokenizer: tokenizers::Tokenizer,
     highest: u32,
+    /// Tokens that stand for no text, in order.
+    special: Vec<u32>,
 }
 
 impl std::fmt::Debug for Tokens {
@@ -40,7 +42,20 @@ impl Tokens {
                 highest,
                 rows,
             }),
-            Some(highest) => Ok(Self { tokenizer, highest }),
+            Some(highest) => {
+                let added = tokenizer.get_added_tokens_decoder();
+                let mut special: Vec<u32> = added
+                    .iter()
+                    .filter(|(_, t)| t.special)
+                    .map(|(id, _)| *id)
+                    .collect();
+                special.sort_unstable();
+                Ok(Self {
+                    tokenizer,
+                    highest,
+                    special,
+                })
+            }
         }
     }
 
@@ -67,9 +82,9 @@ impl Tokens {
         self.tokenizer.get_vocab_size(true)
     }
 
-    /// The highest token.
-    pub(super) fn highest(&self) -> u32 {
-        self.highest
+    /// Whether a token stands for text: it is known, and not special.
+    pub(super) fn is_text(&self, token: u32) -> bool {
+        token <= self.highest && self.special.binary_search(&token).is_err()
     }
 
     /// Whether there are none; never true of a loaded tokenizer.

@@ -560,6 +560,8 @@ impl Writer {
         }
         let mut offer = past.offer;
         offer.fork.id = ForkId(self.next_fork);
+        // The person asks for this place again: no budget of questions may refuse it.
+        offer.fork.origin = ForkOrigin::Called;
         self.next_fork += 1;
         self.stats.forks += 1;
         let fork = offer.fork.clone();

@@ -203,7 +203,7 @@ impl Run<'_> {
                 return false;
             };
             let (done, is_done) = bounded(1);
-            self.presenter.ask(Ask::Flash(FlashRun {
+            self.presenter.ask(Ask::Flash(Box::new(FlashRun {
                 fork: None,
                 cued: Some((block, item)),
                 sequence,
@@ -212,7 +212,7 @@ impl Run<'_> {
                 lease: Lease { epoch: 0 },
                 flashes_max: Some(flashes),
                 done: Some(done),
-            }));
+            })));
             while is_done.try_recv().is_err() {
                 if !self.wait(Duration::from_millis(20)) {
                     self.presenter.ask(Ask::Hush);

@@ -1,11 +1,11 @@
 //! A live session: streams in, forks asked, choices taken, everything recorded.
 //!
-//! [`Conductor`] runs on the control plane. It starts the real-time threads, lays out each fork, opens the gate, tells the
+//! `Conductor` runs on the control plane. It starts the real-time threads, lays out each fork, opens the gate, tells the
 //! presenter what to flash, and writes down what came of it. It never stands between a sample and a decision.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::thread::{JoinHandle, Thread};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, bounded, select};
@@ -18,12 +18,13 @@ use ringbuf::traits::{Consumer, Producer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
 
 use super::EngineError;
+use super::desk::{Desk, Entry};
 use super::latency::{LatencyReport, StreamLatency};
 use super::lines;
 use super::question::{Done, Question, priors};
 use super::streams::Streams;
 use crate::choice::{Ask as AskAt, Decision, FlashSequence, Protocol, Step, Why};
-use crate::config::Plan;
+use crate::config::{AskSection, Plan};
 use crate::decode::{Cancel, Model};
 use crate::fork::{Chooser, Fork, ForkId, MAX_OPTIONS, options_of};
 use crate::gate::{AbortReason, Evidence, Gate, GateSettings, Lease};
@@ -41,7 +42,7 @@ use crate::recording::{Capacity, OffsetTap, Recorder, RecordingSummary};
 use crate::rt::{self, Granted, Wish};
 use crate::session::{
     ChainHead, EventKind, EventRow, Folder, ForkRow, LedgerWriter, OptionRow, SessionFile,
-    SessionRow, TextFile, sha256_hex,
+    SessionRow, sha256_hex,
 };
 use crate::source::{ClockOffset, MarkerSource, StreamSpec};
 use crate::view::layout;
@@ -160,8 +161,7 @@ struct Conductor<'a> {
     scribe: Scribe,
     presenter: Presenter,
     recorder: Recorder,
-    ledger: LedgerWriter,
-    text_file: TextFile,
+    desk: Desk,
     eeg: Option<EegEnds>,
     gaze: Option<GazeEnds>,
     keys: Option<KeysEnds>,
@@ -223,25 +223,16 @@ impl<'a> Conductor<'a> {
         let text_file = folder.create_text()?;
 
         let choice = Arc::new(ChoiceCell::default());
-        let cancel = Cancel::new();
-        let decoder: Arc<OnceLock<Thread>> = Arc::default();
         let gate_settings = lines::gate_settings(plan, profile)?;
-        let (wake, cut) = (Arc::clone(&decoder), cancel.clone());
-        let mut gate = GateThread::start(gate_settings, wish, Arc::clone(&choice), move || {
-            cut.request();
-            if let Some(thread) = wake.get() {
-                thread.unpark();
-            }
-        })?;
         let model_sha256 = model_digest(&setting.model);
         let texts = Texts {
             model: setting.model,
             settings: plan.writer_settings(),
             prompt: plan.model.prompt.clone(),
         };
-        let scribe = Scribe::start(texts, choice, cancel, plan.model.pace_tokens_per_s)?;
-        // Set once, here.
-        let _ = decoder.set(scribe.thread());
+        let pace = plan.model.pace_tokens_per_s;
+        let scribe = Scribe::start(texts, Arc::clone(&choice), Cancel::new(), pace)?;
+        let mut gate = GateThread::start(gate_settings, wish, choice, scribe.on_choice(wish))?;
 
         let Streams { eeg, gaze, keys } = setting.streams;
         let mut watching = Vec::new();
@@ -345,8 +336,7 @@ impl<'a> Conductor<'a> {
             scribe,
             presenter,
             recorder,
-            ledger,
-            text_file,
+            desk: Desk::start(ledger, text_file)?,
             eeg: eeg_ends,
             gaze: gaze_ends,
             keys,
@@ -453,17 +443,20 @@ impl<'a> Conductor<'a> {
                 self.taken(fork, how, text, replaced, position, committed_ns);
             }
             Told::NothingOther(_) => {
-                self.note("nothing else can be offered here: the model goes on")
+                self.note("nothing else can be offered here: the model goes on");
             }
             Told::Refused { asked } => self.note(&format!("{asked} cannot be followed here")),
             Told::Called {
                 words_back,
+                text_number,
                 position,
                 text,
             } => {
                 self.position = position;
                 self.replace(&text);
-                let detail = serde_json::json!({ "call": { "words_back": words_back, "position": position } });
+                let detail = serde_json::json!({
+                    "call": { "words_back": words_back, "text": text_number, "position": position },
+                });
                 self.event(EventKind::Operator, detail.to_string());
             }
             Told::NextText => {
@@ -522,14 +515,14 @@ impl<'a> Conductor<'a> {
             ),
         };
         self.show_answer(&question, item, chooser, &step);
-        if replaced {
+        let shown = if replaced {
             self.undoable = self.undoable.saturating_sub(1);
-            self.replace(&text);
+            self.replace(&text)
         } else {
             self.undoable += 1;
-            self.write(&text);
-        }
-        trace.mark(Place::Shown, rt::now().as_nanos());
+            self.write(&text)
+        };
+        trace.mark(Place::Shown, shown.as_nanos());
         if question.committed_option().is_some() {
             self.book.note(&trace);
             self.answered += 1;
@@ -574,8 +567,7 @@ impl<'a> Conductor<'a> {
     fn write_choice(&mut self, question: &Question, done: &Done) {
         let flashes = u64::from(question.evidence_counts().0);
         let row = question.choice_row(done, rt::mono_of, &self.model_sha256, flashes);
-        let written = self.ledger.choice(&row);
-        self.kept(written);
+        self.desk.hand_in(Entry::Choice(Box::new(row)));
     }
 
     fn show_answer(
@@ -654,8 +646,7 @@ impl<'a> Conductor<'a> {
             adapter: None,
         };
         let options = option_rows(&question);
-        let written = self.ledger.fork(&row, &options);
-        self.kept(written);
+        self.desk.hand_in(Entry::Fork(Box::new(row), options));
         match decision {
             Decision::Ask(_) => self.open(question, eeg_clock, gaze_clock),
             Decision::LetModel(reason) => {
@@ -704,10 +695,12 @@ impl<'a> Conductor<'a> {
             rt::now().as_nanos() + LEAD.as_nanos() as u64,
         ));
         if let (Some(gaze), Some(clock)) = (&mut self.gaze, gaze_clock) {
-            let tiles = gaze_tiles(
-                &question,
+            let tiles = tiles_of(
+                question.id,
+                &question.tiles,
+                &self.plan.ask,
                 self.lease,
-                appears.get() - clock.offset_s,
+                appears,
                 clock.offset_s,
             );
             // Room for many forks: only a thread that has ended leaves it full, and its silence aborts the fork.
@@ -731,7 +724,7 @@ impl<'a> Conductor<'a> {
                 self.plan.session.seed,
                 question.id.0,
             ) {
-                Ok(sequence) => self.presenter.ask(presenter::Ask::Flash(FlashRun {
+                Ok(sequence) => self.presenter.ask(presenter::Ask::Flash(Box::new(FlashRun {
                     fork: Some(question.id),
                     cued: None,
                     sequence,
@@ -740,7 +733,7 @@ impl<'a> Conductor<'a> {
                     lease: self.lease,
                     flashes_max: None,
                     done: None,
-                })),
+                }))),
                 Err(error) => self.note(&error.to_string()),
             }
         }
@@ -776,8 +769,7 @@ impl<'a> Conductor<'a> {
             return;
         };
         if let Some(row) = question.take(record) {
-            let written = self.ledger.evidence(&row);
-            self.kept(written);
+            self.desk.hand_in(Entry::Evidence(Box::new(row)));
         }
         if record.verdict.is_terminal()
             && let Some(question) = self.question.take()
@@ -824,10 +816,10 @@ impl<'a> Conductor<'a> {
                 // What the person selected, the decoder has seen by itself; the rest it must be told.
                 match step {
                     Step::OfferOther { .. } if !selected => {
-                        self.scribe.ask(scribe::Ask::Other(fork))
+                        self.scribe.ask(scribe::Ask::Other(fork));
                     }
                     Step::ModelChooses { .. } if !selected => {
-                        self.scribe.ask(scribe::Ask::GoOn(fork))
+                        self.scribe.ask(scribe::Ask::GoOn(fork));
                     }
                     _ => {}
                 }
@@ -948,8 +940,10 @@ impl<'a> Conductor<'a> {
             self.event(EventKind::Source, format!("the {name} stream was lost"));
             self.fail(EngineError::Lost { name });
         }
-        let flushed = self.ledger.flush();
-        self.kept(flushed);
+        let faults: Vec<_> = self.desk.faults().collect();
+        for fault in faults {
+            self.warn(fault);
+        }
     }
 
     /// A channel has gone bad or good since the last fork: the scorer of the remaining ones takes over.
@@ -988,33 +982,37 @@ impl<'a> Conductor<'a> {
 
     // --- text ------------------------------------------------------------------------------------------------------
 
-    fn write(&mut self, piece: &str) {
+    /// Adds text; gives the moment when it was handed to the view.
+    fn write(&mut self, piece: &str) -> MonoTime {
         self.text.push_str(piece);
-        self.say_text(piece);
+        self.say_text(piece)
     }
 
-    fn say_text(&mut self, piece: &str) {
+    fn say_text(&mut self, piece: &str) -> MonoTime {
         let shown = self.view.text(piece);
+        let at = rt::now();
         self.seen(shown);
         self.presenter.ask(presenter::Ask::Say(Event::Text {
             piece: piece.to_owned(),
             replace: false,
         }));
-        let written = self.text_file.append(piece);
-        self.text_kept(written);
+        self.desk.hand_in(Entry::Text(piece.to_owned()));
+        at
     }
 
-    fn replace(&mut self, text: &str) {
+    /// Replaces the present text; gives the moment when it was handed to the view.
+    fn replace(&mut self, text: &str) -> MonoTime {
         self.text = text.to_owned();
         let whole = format!("{}{}", self.past_text, self.text);
         let shown = self.view.replaced(&whole);
+        let at = rt::now();
         self.seen(shown);
         self.presenter.ask(presenter::Ask::Say(Event::Text {
             piece: whole.clone(),
             replace: true,
         }));
-        let written = self.text_file.replace(&whole);
-        self.text_kept(written);
+        self.desk.hand_in(Entry::Replace(whole));
+        at
     }
 
     // --- faults ----------------------------------------------------------------------------------------------------
@@ -1031,19 +1029,7 @@ impl<'a> Conductor<'a> {
         }
     }
 
-    /// A ledger that cannot be written to leaves the session running, and its record incomplete.
-    fn kept(&mut self, written: Result<(), crate::session::LedgerError>) {
-        if let Err(error) = written {
-            self.warn(format!("the ledger failed: {error}"));
-        }
-    }
-
-    fn text_kept(&mut self, written: std::io::Result<()>) {
-        if let Err(error) = written {
-            self.warn(format!("the text could not be written: {error}"));
-        }
-    }
-
+    /// A ledger or a text that cannot be written leaves the session running, and its record incomplete.
     fn warn(&mut self, warning: String) {
         if !self.warned.contains(&warning) {
             eprintln!("razvilka: {warning}");
@@ -1054,14 +1040,13 @@ impl<'a> Conductor<'a> {
     fn event(&mut self, kind: EventKind, detail: String) {
         let mono = rt::now();
         let fork = self.question.as_ref().map(|question| question.id);
-        let written = self.ledger.event(&EventRow {
+        self.desk.hand_in(Entry::Event(EventRow {
             kind,
             fork,
             at: rt::lsl_of(mono),
             mono,
             detail,
-        });
-        self.kept(written);
+        }));
     }
 
     fn fail(&mut self, error: EngineError) {
@@ -1086,6 +1071,14 @@ impl<'a> Conductor<'a> {
             Ending::Failed => "a fault ended it",
         };
         let stopped = self.scribe.stop();
+        // What the decoder wrote before it stopped belongs to the text and the ledger; nobody is asked any more.
+        let told = self.scribe.told.clone();
+        for told in told
+            .try_iter()
+            .filter(|told| !matches!(told, Told::Fork(_)))
+        {
+            self.told(told);
+        }
         if let Some(stopped) = &stopped {
             let detail = serde_json::json!({
                 "ending": words, "text": stopped.text_number, "position": stopped.position,
@@ -1098,10 +1091,7 @@ impl<'a> Conductor<'a> {
                 mono,
                 detail: detail.to_string(),
             };
-            let written = self.ledger.event(&row);
-            if let Err(error) = written {
-                self.warned.push(format!("the ledger failed: {error}"));
-            }
+            self.desk.hand_in(Entry::Event(row));
         }
         self.presenter.ask(presenter::Ask::Say(Event::SessionEnd));
         let shown = self
@@ -1147,11 +1137,8 @@ impl<'a> Conductor<'a> {
             granted.push(gate);
         }
         let recording = self.recorder.finish(FINISH);
-        let synced = self.text_file.sync();
-        if let Err(error) = synced {
-            eprintln!("razvilka: the text could not be written: {error}");
-        }
-        let ledger = self.ledger.finish()?;
+        let (ledger, faults) = self.desk.close()?;
+        self.warned.extend(faults);
         Ok(Played {
             latency: LatencyReport {
                 forks: self.book.report(),
@@ -1204,7 +1191,8 @@ impl KeysEnds {
 }
 
 /// The prior as the gate will cap it.
-fn capped_prior(settings: GateSettings, question: &Question) -> Option<crate::gate::Posterior> {
+#[must_use]
+pub fn capped_prior(settings: GateSettings, question: &Question) -> Option<crate::gate::Posterior> {
     let mut gate = Gate::new(settings);
     gate.open(
         question.id,
@@ -1217,7 +1205,9 @@ fn capped_prior(settings: GateSettings, question: &Question) -> Option<crate::ga
     Some(gate.arms().prior)
 }
 
-fn option_rows(question: &Question) -> Vec<OptionRow> {
+/// The rows of a question's options.
+#[must_use]
+pub fn option_rows(question: &Question) -> Vec<OptionRow> {
     let mut branches = question.fork.branches.iter();
     question
         .tiles
@@ -1242,19 +1232,15 @@ fn option_rows(question: &Question) -> Vec<OptionRow> {
         .collect()
 }
 
-/// The tiles as the gaze thread needs them.
-#[must_use]
-pub fn gaze_tiles(question: &Question, lease: Lease, from_s: f64, offset_s: f64) -> Tiles {
-    tiles_of(question.id, &question.tiles, lease, from_s, offset_s)
-}
-
-/// As [`gaze_tiles`], from the tiles alone.
+/// The tiles as the gaze thread needs them: looks count from the moment when the branches could have been read. What is
+/// looked at later is looked at again, so no reading time is taken off any more.
 #[must_use]
 pub fn tiles_of(
     fork: ForkId,
     shown: &[OptionTile],
+    ask: &AskSection,
     lease: Lease,
-    from_s: f64,
+    appears: LslTime,
     offset_s: f64,
 ) -> Tiles {
     let empty = Tile {
@@ -1271,7 +1257,7 @@ pub fn tiles_of(
             y_deg: tile.y_deg,
             w_deg: tile.w_deg,
             h_deg: tile.h_deg,
-            words: tile.text.split_whitespace().count() as u32,
+            words: 0,
         };
     }
     Tiles {
@@ -1279,12 +1265,14 @@ pub fn tiles_of(
         lease,
         tiles,
         count: shown.len().min(MAX_OPTIONS),
-        from_s,
+        from_s: appears.get() + ask.reading_s(shown) - offset_s,
         offset_s,
     }
 }
 
-fn why_of(step: &Step) -> Why {
+/// Why a step is taken.
+#[must_use]
+pub fn why_of(step: &Step) -> Why {
     match *step {
         Step::TakeBranch { why, .. }
         | Step::ModelChooses { why }

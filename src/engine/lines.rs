@@ -165,6 +165,7 @@ pub fn dwell_model(plan: &Plan, calibration: Option<&GazeCalibration>) -> DwellM
     let (half_w, half_h) = half_extent_deg(&plan.screen);
     let mut model = DwellModel {
         area_deg2: 4.0 * half_w * half_h,
+        unit_s: 0.5,
         ..DwellModel::default()
     };
     if let Some(calibration) = calibration {

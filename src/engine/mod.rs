@@ -1,10 +1,13 @@
 //! The engine's control plane: it conducts calibration and session, and replays what was recorded.
 
 pub mod calibrate;
+pub mod certify;
 pub mod conduct;
+pub mod desk;
 pub mod latency;
 pub mod lines;
 pub mod question;
+pub mod replay;
 pub mod streams;
 
 use crate::decode::DecodeError;

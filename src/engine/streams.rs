@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::config::Plan;
-use crate::source::lsl::{LslMarkerOutlet, LslMarkers, LslSamples, Network};
+use crate::source::lsl::{LslMarkerOutlet, LslMarkers, LslSamples, Network, Stream};
+use crate::source::pins::Pins;
 use crate::source::{Format, MarkerSource, SampleSource, SourceError, StreamSpec};
 
 /// How long a source may take to answer once it was found.
@@ -28,15 +29,25 @@ impl Streams {
     /// [`SourceError`] of the first stream that is absent, double, oversized or not what its pins say.
     pub fn open(network: Network, plan: &Plan) -> Result<Self, SourceError> {
         let wait = Duration::from_secs_f64(plan.network.resolve_s);
-        let samples = |pins| -> Result<Box<dyn SampleSource>, SourceError> {
-            let stream = network.resolve(pins, wait)?;
-            Ok(Box::new(LslSamples::open(&stream, OPEN_TIMEOUT)?))
-        };
-        let eeg = plan.eeg.as_ref().map(|eeg| samples(&eeg.pins)).transpose()?;
-        let gaze = plan.gaze.as_ref().map(|gaze| samples(&gaze.pins)).transpose()?;
-        let keys = match &plan.keys {
-            Some(keys) => {
-                let stream = network.resolve(&keys.pins, wait)?;
+        let wanted = [
+            plan.eeg.as_ref().map(|eeg| &eeg.pins),
+            plan.gaze.as_ref().map(|gaze| &gaze.pins),
+            plan.keys.as_ref().map(|keys| &keys.pins),
+        ];
+        let pins: Vec<_> = wanted.iter().flatten().copied().collect();
+        let mut found = network.resolve_each(&pins, wait)?.into_iter();
+        let mut stream = |pins: Option<_>| pins.and_then(|_: &Pins| found.next());
+        let [eeg, gaze, keys] = wanted.map(&mut stream);
+        let samples =
+            |stream: Option<Stream>| -> Result<Option<Box<dyn SampleSource>>, SourceError> {
+                let Some(stream) = stream else {
+                    return Ok(None);
+                };
+                Ok(Some(Box::new(LslSamples::open(&stream, OPEN_TIMEOUT)?)))
+            };
+        let (eeg, gaze) = (samples(eeg)?, samples(gaze)?);
+        let keys = match keys {
+            Some(stream) => {
                 Some(Box::new(LslMarkers::open(&stream, OPEN_TIMEOUT)?) as Box<dyn MarkerSource>)
             }
             None => None,
@@ -54,7 +65,10 @@ impl Streams {
             }
         }
         if let (Some(source), Some(section)) = (&self.gaze, &plan.gaze) {
-            for label in [&section.x, &section.y].into_iter().chain(&section.confidence) {
+            for label in [&section.x, &section.y]
+                .into_iter()
+                .chain(&section.confidence)
+            {
                 channel(source.spec(), label)?;
             }
         }
@@ -67,19 +81,25 @@ impl Streams {
 /// # Errors
 /// [`SourceError::Mismatch`] that lists the labels there are.
 pub fn channel(spec: &StreamSpec, label: &str) -> Result<usize, SourceError> {
-    spec.labels.iter().position(|found| found == label).ok_or_else(|| SourceError::Mismatch {
-        name: spec.name.clone(),
-        what: "a channel label",
-        expected: format!("'{label}'"),
-        actual: spec.labels.join(", "),
-    })
+    spec.labels
+        .iter()
+        .position(|found| found == label)
+        .ok_or_else(|| SourceError::Mismatch {
+            name: spec.name.clone(),
+            what: "a channel label",
+            expected: format!("'{label}'"),
+            actual: spec.labels.join(", "),
+        })
 }
 
 /// The engine's own marker stream; `session` makes its identity.
 ///
 /// # Errors
 /// [`SourceError::Lsl`] when no port is free.
-pub fn marker_outlet(network: Network, session: &str) -> Result<(StreamSpec, LslMarkerOutlet), SourceError> {
+pub fn marker_outlet(
+    network: Network,
+    session: &str,
+) -> Result<(StreamSpec, LslMarkerOutlet), SourceError> {
     let spec = StreamSpec {
         name: MARKER_STREAM.into(),
         kind: "Markers".into(),

@@ -2,8 +2,11 @@
 //!
 //! Each producer has its own bounded ring ([`Lane`]); the thread sleeps until one of them wakes it or a tick is due. Every
 //! input that the gate was given leaves again as a [`Record`], in the order the gate saw it: the ledger keeps them, and a
-//! replay feeds them again. A full lane drops the newest item and counts it; a lost record aborts the open fork, since a
-//! decision that cannot be replayed must not be taken.
+//! replay feeds them again. A full lane drops the newest item and counts it, which aborts the open fork.
+//!
+//! A decision that cannot be replayed must not be taken, so no record is ever lost: a fork opens only when there is room
+//! for its records, and while it is open one place is kept for the record that ends it. Evidence that would take that
+//! place is not given to the gate; it aborts the fork instead.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,7 +14,7 @@ use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 
 use razvilka_dsp::units::LslTime;
-use ringbuf::traits::{Consumer, Producer, Split};
+use ringbuf::traits::{Consumer, Observer, Producer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
 
 use super::inlet::Heartbeat;
@@ -27,6 +30,10 @@ use crate::rt::{self, Granted, Wish};
 const LANE_ITEMS: usize = 256;
 /// Records the way back holds.
 const RECORDS: usize = 4_096;
+/// Room for records that a fork needs to open: the end of a former one, its own opening, one item, its end.
+const ROOM_TO_OPEN: usize = 4;
+/// Room that an item needs: its own record, and the end.
+const ROOM_FOR_ITEM: usize = 2;
 /// How often the gate looks at the clock and the heartbeats.
 const TICK: Duration = Duration::from_millis(5);
 
@@ -310,7 +317,11 @@ impl<C: OnChoice> Deciding<C> {
             };
             self.watched.push(watched);
         }
-        while let Some(order) = self.orders.try_pop() {
+        // A fork that finds no room for its records waits in the ring until the control plane has taken some.
+        while !(self.room() < ROOM_TO_OPEN
+            && matches!(self.orders.try_peek(), Some(Order::Open(_))))
+            && let Some(order) = self.orders.try_pop()
+        {
             match order {
                 Order::Open(opening) => self.open(&opening),
                 Order::Abort(reason) => self.abort(reason),
@@ -349,6 +360,7 @@ impl<C: OnChoice> Deciding<C> {
     }
 
     fn open(&mut self, opening: &Opening) {
+        self.abort(AbortReason::Operator);
         self.gate.close();
         let options = opening.options.min(MAX_OPTIONS);
         let (kinds, priors) = (&opening.kinds[..options], &opening.priors[..options]);
@@ -376,13 +388,16 @@ impl<C: OnChoice> Deciding<C> {
 
     fn take(&mut self, item: &Item) {
         let before = self.gate.verdict_is_open();
+        if before && self.room() < ROOM_FOR_ITEM {
+            return self.abort(AbortReason::Overflow);
+        }
         let input = GateInput::Evidence {
             evidence: item.evidence,
             now: rt::lsl_now(),
         };
         let verdict = self.gate.apply(&input);
-        if !before {
-            return; // late, or of another fork: the gate has counted it
+        if !before || self.fork != Some(item.evidence.fork) {
+            return; // late, or of another fork: the gate has counted it, and it changes nothing
         }
         let mut trace = item.trace;
         let decided = rt::now().as_nanos();
@@ -403,8 +418,7 @@ impl<C: OnChoice> Deciding<C> {
     ) {
         let Some(fork) = self.fork else { return };
         let arms = verdict.is_terminal().then(|| self.gate.arms());
-        // The ring holds minutes of records; the control plane drains it many times a second.
-        if self
+        let kept = self
             .records
             .try_push(Record {
                 fork,
@@ -414,10 +428,16 @@ impl<C: OnChoice> Deciding<C> {
                 arms,
                 trace,
             })
-            .is_err()
-        {
-            self.gate.abort(AbortReason::Overflow);
-        }
+            .is_ok();
+        debug_assert!(
+            kept,
+            "room was kept for the records of an open fork and its end"
+        );
+    }
+
+    /// Records for which there is room.
+    fn room(&self) -> usize {
+        self.records.vacant_len()
     }
 }
 
@@ -425,5 +445,134 @@ impl Gate {
     /// Whether a fork is open and gathers evidence.
     fn verdict_is_open(&self) -> bool {
         self.state() == State::Evidence
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FORK: ForkId = ForkId(0);
+
+    struct Ends {
+        orders: HeapProd<Order>,
+        keys: HeapProd<Item>,
+        records: HeapCons<Record>,
+    }
+
+    /// A gate's thread without the thread, with room for `room` records.
+    fn deciding(room: usize) -> (Deciding<impl OnChoice>, Ends) {
+        let (orders, orders_in) = HeapRb::new(16).split();
+        let (keys, keys_in) = HeapRb::new(16).split();
+        let (records_out, records) = HeapRb::new(room).split();
+        let deciding = Deciding {
+            gate: Gate::new(GateSettings::default()),
+            fork: None,
+            orders: orders_in,
+            lanes: [keys_in, HeapRb::new(1).split().1, HeapRb::new(1).split().1],
+            watch_in: HeapRb::new(1).split().1,
+            watched: Vec::new(),
+            records: records_out,
+            choice: Arc::default(),
+            on_choice: || {},
+            overflow: Arc::default(),
+            seen_overflow: 0,
+        };
+        (
+            deciding,
+            Ends {
+                orders,
+                keys,
+                records,
+            },
+        )
+    }
+
+    fn open(fork: ForkId) -> Order {
+        Order::Open(Opening {
+            fork,
+            kinds: [OptionKind::Branch; MAX_OPTIONS],
+            priors: [0.25; MAX_OPTIONS],
+            options: 3,
+            lease: Lease { epoch: 1 },
+            at: rt::lsl_now(),
+        })
+    }
+
+    fn item(evidence: Evidence) -> Item {
+        Item {
+            evidence,
+            trace: Trace::default(),
+            made: Made::Key { item: 1 },
+        }
+    }
+
+    fn verdicts(ends: &mut Ends) -> Vec<Verdict> {
+        std::iter::from_fn(|| ends.records.try_pop())
+            .map(|record| record.verdict)
+            .collect()
+    }
+
+    #[test]
+    fn a_choice_that_could_not_be_recorded_is_not_taken_and_the_abort_is_recorded() {
+        let (mut deciding, mut ends) = deciding(5);
+        assert!(ends.orders.try_push(open(FORK)).is_ok());
+        deciding.turn();
+        for seq in 0..3 {
+            let flash = Evidence::flash(FORK, Lease { epoch: 1 }, seq, rt::lsl_now(), 0, 0.01);
+            assert!(ends.keys.try_push(item(flash)).is_ok());
+        }
+        deciding.turn();
+        assert_eq!(deciding.room(), 1, "one place is kept for the end");
+        let press = Evidence::key_press(FORK, Lease { epoch: 1 }, 9, rt::lsl_now(), 1);
+        assert!(ends.keys.try_push(item(press)).is_ok());
+        deciding.turn();
+        assert_eq!(deciding.choice.get(FORK), None);
+        let verdicts = verdicts(&mut ends);
+        assert_eq!(verdicts.len(), 5);
+        assert_eq!(
+            verdicts.last(),
+            Some(&Verdict::Aborted {
+                reason: AbortReason::Overflow
+            })
+        );
+    }
+
+    #[test]
+    fn with_room_the_same_press_is_taken() {
+        let (mut deciding, mut ends) = deciding(5);
+        assert!(ends.orders.try_push(open(FORK)).is_ok());
+        deciding.turn();
+        let press = Evidence::key_press(FORK, Lease { epoch: 1 }, 9, rt::lsl_now(), 1);
+        assert!(ends.keys.try_push(item(press)).is_ok());
+        deciding.turn();
+        assert_eq!(deciding.choice.get(FORK).map(|(option, _)| option), Some(1));
+        assert!(matches!(
+            verdicts(&mut ends).last(),
+            Some(Verdict::Committed { option: 1, .. })
+        ));
+    }
+
+    #[test]
+    fn a_fork_waits_until_there_is_room_for_its_records() {
+        let (mut deciding, mut ends) = deciding(ROOM_TO_OPEN);
+        for fork in 0..2 {
+            assert!(ends.orders.try_push(open(ForkId(fork))).is_ok());
+            assert!(
+                ends.orders
+                    .try_push(Order::Abort(AbortReason::Operator))
+                    .is_ok()
+            );
+        }
+        deciding.turn();
+        assert_eq!(
+            deciding.fork,
+            Some(ForkId(0)),
+            "the second one has no room yet"
+        );
+        assert_eq!(verdicts(&mut ends).len(), 2);
+        deciding.turn();
+        assert_eq!(deciding.fork, Some(ForkId(1)));
+        assert_eq!(verdicts(&mut ends).len(), 2);
     }
 }

@@ -41,7 +41,7 @@ pub enum EegLineError {
     Path(#[from] DspError),
     /// The scorer was fitted to another kind of epoch.
     #[error(transparent)]
-    Scorer(#[from] ScorerRefused),
+    Scorer(#[from] Box<ScorerRefused>),
 }
 
 /// A flash with its evidence.
@@ -55,6 +55,19 @@ pub struct FlashEvidence {
     pub score: f64,
     /// Log-likelihood ratio, attended against not attended, nats.
     pub llr_nats: f64,
+}
+
+impl FlashEvidence {
+    /// What the gate's record says of it.
+    #[must_use]
+    pub fn made(&self) -> Made {
+        Made::Flash {
+            item: u32::from(self.id.item()),
+            number: self.id.number(),
+            onset_sample: self.scored.onset_sample.0,
+            score: self.score,
+        }
+    }
 }
 
 impl EegLine {
@@ -71,7 +84,7 @@ impl EegLine {
     ) -> Result<Self, EegLineError> {
         let mut path = EegPath::prepare(spec)?;
         // A path that has opened no epoch holds no scorer back.
-        let _ = path.set_scorer(scorer)?;
+        let _ = path.set_scorer(scorer).map_err(Box::new)?;
         let picked = vec![0.0; select.len()];
         Ok(Self {
             path,
@@ -109,8 +122,8 @@ impl EegLine {
         }
     }
 
-    /// Offers a scorer that waits once more.
-    fn offer_waiting(&mut self) -> Option<LinearScorer> {
+    /// Offers a scorer that waits once more; gives back what must be dropped elsewhere.
+    pub fn offer_waiting(&mut self) -> Option<LinearScorer> {
         let waiting = self.waiting.take()?;
         self.set_scorer(waiting)
     }
@@ -312,12 +325,7 @@ impl Stage for EegStage {
                 let item = Item {
                     evidence: flash_evidence(&found, self.lease, at),
                     trace,
-                    made: Made::Flash {
-                        item: u32::from(found.id.item()),
-                        number: found.id.number(),
-                        onset_sample: found.scored.onset_sample.0,
-                        score: found.score,
-                    },
+                    made: found.made(),
                 };
                 self.ports.lane.send(item);
             }

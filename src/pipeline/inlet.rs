@@ -81,7 +81,7 @@ impl Heartbeat {
             }
             let offset_s = f64::from_bits(self.offset_s.load(Ordering::SeqCst));
             let at_s = f64::from_bits(self.offset_at_s.load(Ordering::SeqCst));
-            if before % 2 == 0 && self.measured.load(Ordering::SeqCst) == before {
+            if before.is_multiple_of(2) && self.measured.load(Ordering::SeqCst) == before {
                 return Some(ClockOffset { at_s, offset_s });
             }
         }

@@ -125,7 +125,7 @@ pub enum Ask {
     /// Publish this with the stamp it was scheduled for.
     SayAt(Event, LslTime),
     /// Flash items until told to stop.
-    Flash(FlashRun),
+    Flash(Box<FlashRun>),
     /// Stop flashing.
     Hush,
     /// Record markers here from now on.
@@ -243,7 +243,7 @@ impl Presenting {
             Ask::SayAt(event, stamp) => self.stream.say(event, stamp),
             Ask::Flash(run) => {
                 let begin = rt::mono_of(run.begin);
-                self.run = Some((run, begin, 0));
+                self.run = Some((*run, begin, 0));
             }
             Ask::Hush => self.run = None,
             Ask::RecordTo(tap) => self.stream.record_to(tap),

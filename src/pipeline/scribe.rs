@@ -5,18 +5,18 @@
 //! call for a fork) comes as an [`Ask`] from the control plane.
 
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, unbounded};
 
-use super::decision::ChoiceCell;
+use super::decision::{ChoiceCell, OnChoice};
 use crate::decode::{
     Cancel, DecodeError, Model, Stats, Step, Thought, Undone, Writer, WriterSettings,
 };
 use crate::fork::{Fork, ForkId};
 use crate::marker::OptionKind;
-use crate::rt;
+use crate::rt::{self, Lent, Wish};
 
 /// What the control plane asks of the decoder.
 #[derive(Debug, Clone)]
@@ -87,6 +87,8 @@ pub enum Told {
     Called {
         /// Words back.
         words_back: u32,
+        /// Number of the text, from 0.
+        text_number: u64,
         /// Tokens of text before the call.
         position: usize,
         /// The whole text after it.
@@ -107,6 +109,10 @@ pub struct Stopped {
     pub position: usize,
     /// What the present text's writer did.
     pub stats: Stats,
+    /// Forward passes over all texts.
+    pub forward_steps: u64,
+    /// Commits that came in the middle of a step, which was broken off.
+    pub interrupted: u64,
 }
 
 /// How a fork was taken.
@@ -160,7 +166,9 @@ pub struct Scribe {
     /// From the decoder.
     pub told: Receiver<Told>,
     cancel: Cancel,
-    thread: JoinHandle<Stopped>,
+    lent: Arc<Lent>,
+    decoder: Thread,
+    thread: Option<JoinHandle<Stopped>>,
 }
 
 impl Scribe {
@@ -175,16 +183,21 @@ impl Scribe {
         pace_tokens_per_s: f64,
     ) -> Result<Self, ScribeError> {
         let writer = texts.begin(0)?;
+        let prompt_bytes = writer.text().len();
         let (asks, heard) = unbounded();
         let (tell, told) = unbounded();
         let thread_cancel = cancel.clone();
+        let lent = Arc::new(Lent::default());
+        let thread_lent = Arc::clone(&lent);
         let thread = std::thread::Builder::new()
             .name("decoder".into())
             .spawn(move || {
+                let _borrower = thread_lent.borrower();
                 let mut writing = Writing {
                     texts,
                     number: 0,
                     writer,
+                    prompt_bytes,
                     choice,
                     cancel: thread_cancel,
                     heard,
@@ -192,28 +205,51 @@ impl Scribe {
                     pace: Duration::from_secs_f64(1.0 / pace_tokens_per_s),
                     open: None,
                     paused: true,
+                    lent: &thread_lent,
+                    broken_off: false,
+                    interrupted: 0,
+                    forward_steps: 0,
                 };
                 if let Err(error) = writing.until_closed() {
                     let _ = writing.tell.send(Told::Failed(error.to_string()));
                 }
+                let stats = writing.writer.stats();
                 Stopped {
                     text_number: writing.number,
                     position: writing.writer.position(),
-                    stats: writing.writer.stats(),
+                    forward_steps: writing.forward_steps + stats.forward_steps,
+                    stats,
+                    interrupted: writing.interrupted,
                 }
             })?;
+        let decoder = thread.thread().clone();
         Ok(Self {
             asks,
             told,
             cancel,
-            thread,
+            lent,
+            decoder,
+            thread: Some(thread),
         })
     }
 
     /// The thread's handle, to be woken by the gate.
     #[must_use]
-    pub fn thread(&self) -> std::thread::Thread {
-        self.thread.thread().clone()
+    pub fn thread(&self) -> Thread {
+        self.decoder.clone()
+    }
+
+    /// What the gate does the moment it has chosen: breaks off the decoder's step, lends it priority for the commit if
+    /// `wish` asks for any, and wakes it.
+    pub fn on_choice(&self, wish: Wish) -> impl OnChoice + use<> {
+        let (cancel, lent, thread) = (self.cancel.clone(), Arc::clone(&self.lent), self.thread());
+        move || {
+            cancel.request();
+            if wish.priority > 0 {
+                lent.lend();
+            }
+            thread.unpark();
+        }
     }
 
     /// Asks the decoder for something and wakes it.
@@ -221,22 +257,18 @@ impl Scribe {
         // A decoder that has failed has said so; what is asked of it then is moot.
         let _ = self.asks.send(ask);
         self.cancel.request();
-        self.thread.thread().unpark();
+        self.decoder.unpark();
     }
 
-    /// Stops the thread and says where it stood; `None` when it panicked.
+    /// Stops the thread once it has done what it was asked for, and says where it stood; `None` when it panicked or was
+    /// stopped before. What it said last waits in `told`.
     #[must_use]
-    pub fn stop(self) -> Option<Stopped> {
-        let Self {
-            asks,
-            cancel,
-            thread,
-            ..
-        } = self;
-        drop(asks);
-        cancel.request();
-        thread.thread().unpark();
-        thread.join().ok()
+    pub fn stop(&mut self) -> Option<Stopped> {
+        // With its only sender gone, the thread's queue has an end.
+        self.asks = unbounded().0;
+        self.cancel.request();
+        self.decoder.unpark();
+        self.thread.take()?.join().ok()
     }
 }
 
@@ -248,10 +280,12 @@ struct Open {
     thought_out: bool,
 }
 
-struct Writing {
+struct Writing<'a> {
     texts: Texts,
     number: u64,
     writer: Writer,
+    /// Length of the prompt at the beginning of the writer's text; it is no part of what was written.
+    prompt_bytes: usize,
     choice: Arc<ChoiceCell>,
     cancel: Cancel,
     heard: Receiver<Ask>,
@@ -259,6 +293,12 @@ struct Writing {
     pace: Duration,
     open: Option<Open>,
     paused: bool,
+    lent: &'a Lent,
+    /// Whether the latest step was broken off.
+    broken_off: bool,
+    interrupted: u64,
+    /// Of the texts that are over.
+    forward_steps: u64,
 }
 
 /// Why the decoder's thread could not be started.
@@ -275,12 +315,13 @@ pub enum ScribeError {
 /// How long the decoder sleeps when a fork is thought out; the gate wakes it earlier.
 const NAP: Duration = Duration::from_millis(20);
 
-impl Writing {
+impl Writing<'_> {
     fn until_closed(&mut self) -> Result<(), DecodeError> {
         loop {
             self.cancel.clear();
             // The choice first: it may have come before the reset.
             self.take_choice()?;
+            self.lent.give_back();
             loop {
                 match self.heard.try_recv() {
                     Ok(ask) => self.take(ask)?,
@@ -318,8 +359,10 @@ impl Writing {
             }
             Step::Fork(fork) => self.offer(fork),
             Step::End(_) => {
+                self.forward_steps += self.writer.stats().forward_steps;
                 self.number += 1;
                 self.writer = self.texts.begin(self.number)?;
+                self.prompt_bytes = self.writer.text().len();
                 self.say(Told::NextText);
             }
             Step::Cancelled => {}
@@ -335,13 +378,16 @@ impl Writing {
         if open.thought_out {
             std::thread::park_timeout(NAP);
         } else {
-            open.thought_out = self.writer.think(&self.cancel)? == Thought::Ready;
+            let thought = self.writer.think(&self.cancel)?;
+            open.thought_out = thought == Thought::Ready;
+            self.broken_off = thought == Thought::Cancelled;
         }
         Ok(())
     }
 
     /// Follows the gate's choice, if it has made one for the open fork.
     fn take_choice(&mut self) -> Result<(), DecodeError> {
+        let broken_off = std::mem::take(&mut self.broken_off);
         let Some(open) = &self.open else {
             return Ok(());
         };
@@ -354,6 +400,7 @@ impl Writing {
                 let commit = self.writer.commit(fork, option)?;
                 let committed_ns = rt::now().as_nanos();
                 self.open = None;
+                self.interrupted += u64::from(broken_off);
                 self.say(Told::Taken {
                     fork,
                     how: Taken::Branch(option),
@@ -459,7 +506,7 @@ impl Writing {
         self.say(Told::Taken {
             fork,
             how: Taken::Undone,
-            text: self.writer.text().to_owned(),
+            text: self.written(),
             replaced: true,
             position: self.writer.position(),
             ready_tokens: 0,
@@ -477,14 +524,24 @@ impl Writing {
             Some(fork) => {
                 self.say(Told::Called {
                     words_back,
+                    text_number: self.number,
                     position: self.writer.position(),
-                    text: self.writer.text().to_owned(),
+                    text: self.written(),
                 });
                 self.offer(fork);
             }
             None => self.say(Told::Refused { asked: "call" }),
         }
         Ok(())
+    }
+
+    /// The present text without its prompt.
+    fn written(&self) -> String {
+        self.writer
+            .text()
+            .get(self.prompt_bytes..)
+            .unwrap_or_default()
+            .to_owned()
     }
 
     fn say(&self, told: Told) {

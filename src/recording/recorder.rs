@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    fmt,
     path::Path,
     sync::{
         Arc, OnceLock,
@@ -15,6 +14,8 @@ use std::{
 use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
 
 use super::{
+    cadence::OffsetCadence,
+    summary::{Incomplete, RecordingSummary, StreamSummary},
     tap::{Counters, Entry, Key, MarkerTap, OffsetTap, SampleDrain, SampleTap, sample_ring},
     xdf::{Medium, StreamId, WriteError, Writer, header_xml},
 };
@@ -26,13 +27,9 @@ const DRAIN_EVERY: Duration = Duration::from_millis(100);
 const PERSIST_EVERY: Duration = Duration::from_millis(900);
 /// How often a boundary is written.
 const BOUNDARY_EVERY: Duration = Duration::from_secs(10);
-/// How often a stream's clock offset is written.
-const OFFSET_EVERY: Duration = Duration::from_secs(5);
-/// A step of the offset that is written at once, seconds.
-const OFFSET_STEP_S: f64 = 1e-3;
 /// Samples taken from a ring at once.
 const DRAIN_SAMPLES: usize = 4096;
-/// A ring is never larger than this, bytes of values.
+/// A ring is never larger than this, bytes of stamps and values.
 const RING_BYTES_MAX: usize = 64 << 20;
 /// Rate assumed for the ring of an irregular stream, hertz.
 const IRREGULAR_RATE_HZ: f64 = 1000.0;
@@ -52,106 +49,6 @@ impl Default for Capacity {
             ring_s: 30.0,
             queue: 1 << 16,
         }
-    }
-}
-
-/// Why a recording is not whole.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Incomplete {
-    /// The disk could not keep up: a ring or the queue was full.
-    Dropped {
-        /// The stream's name.
-        stream: String,
-        /// Samples or markers dropped.
-        count: u64,
-    },
-    /// Writing failed; what came later is not in the file.
-    Write {
-        /// What the system said, and what to do.
-        reason: String,
-    },
-    /// A block was refused, e.g. a marker of more than 1 MiB.
-    Refused {
-        /// The stream's name.
-        stream: String,
-        /// Samples or markers refused.
-        count: u64,
-        /// Why the first was refused.
-        reason: String,
-    },
-    /// The disk did not answer in time when the recording should end; there may be no footers.
-    Unfinished {
-        /// How long was waited, seconds.
-        waited_s: u64,
-    },
-    /// The recorder thread died.
-    Died,
-}
-
-impl fmt::Display for Incomplete {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Dropped { stream, count } => {
-                write!(
-                    f,
-                    "{count} samples of stream '{stream}' were dropped: the disk could not keep up"
-                )
-            }
-            Self::Write { reason } => write!(f, "writing failed: {reason}"),
-            Self::Refused {
-                stream,
-                count,
-                reason,
-            } => {
-                write!(
-                    f,
-                    "{count} samples of stream '{stream}' could not be written: {reason}"
-                )
-            }
-            Self::Unfinished { waited_s } => write!(
-                f,
-                "the disk did not answer within {waited_s} s; the file may lack its end and can be opened in recover mode"
-            ),
-            Self::Died => write!(
-                f,
-                "the recorder stopped unexpectedly; the file can be opened in recover mode"
-            ),
-        }
-    }
-}
-
-/// What was recorded of one stream.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StreamSummary {
-    /// The stream's name.
-    pub name: String,
-    /// Samples in the file.
-    pub samples: u64,
-    /// Samples dropped before they reached the recorder.
-    pub dropped: u64,
-    /// Samples that reached the recorder but could not be written.
-    pub unwritten: u64,
-    /// Samples per second as measured by the stamps.
-    pub measured_rate_hz: Option<f64>,
-}
-
-/// What was recorded.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RecordingSummary {
-    /// The streams, in the order in which they were added.
-    pub streams: Vec<StreamSummary>,
-    /// Bytes of whole chunks in the file.
-    pub bytes: u64,
-    /// Why it is not whole; empty when it is.
-    pub incomplete: Vec<Incomplete>,
-}
-
-impl RecordingSummary {
-    /// Whether everything that was pushed is in the file.
-    #[must_use]
-    pub fn is_complete(&self) -> bool {
-        self.incomplete.is_empty()
     }
 }
 
@@ -273,7 +170,8 @@ impl Recorder {
         } else {
             IRREGULAR_RATE_HZ
         };
-        let samples_max = RING_BYTES_MAX / (spec.labels.len().max(1) * size_of::<f32>());
+        let sample_bytes = size_of::<f64>() + spec.labels.len() * size_of::<f32>();
+        let samples_max = RING_BYTES_MAX / sample_bytes;
         // A float beyond the range of usize saturates, and the bound is far below.
         let samples = ((rate_hz * self.capacity.ring_s).ceil() as usize).clamp(64, samples_max);
         let counters = Arc::new(Counters::default());
@@ -516,31 +414,35 @@ impl<M: Medium> RecorderThread<M> {
     fn take_samples(&mut self) {
         let keys: Vec<Key> = self.lanes.keys().copied().collect();
         for key in keys {
-            // Until a ring is nearly empty; what is pushed meanwhile can wait for the next round.
-            while self.take_block(key) == DRAIN_SAMPLES {}
+            let Some(drain) = self.lanes.get(&key).and_then(|lane| lane.drain.as_ref()) else {
+                continue;
+            };
+            // What is pushed meanwhile can wait for the next round.
+            let mut waiting = drain.waiting();
+            while waiting > 0 {
+                waiting = waiting.saturating_sub(DRAIN_SAMPLES);
+                self.take_block(key);
+            }
         }
     }
 
-    /// Moves one block of samples from a stream's ring to the file; says how many there were.
-    fn take_block(&mut self, key: Key) -> usize {
+    /// Moves one block of samples from a stream's ring to the file.
+    fn take_block(&mut self, key: Key) {
         let Some(lane) = self.lanes.get_mut(&key) else {
-            return 0;
+            return;
         };
         let Some(drain) = &mut lane.drain else {
-            return 0;
+            return;
         };
         let taken = drain.drain(DRAIN_SAMPLES, &mut self.stamps, &mut self.data);
-        if taken > 0 {
-            let stream = lane.stream;
-            let before = self.samples_of(stream);
-            let written = match stream {
-                Some(stream) => self.writer.floats(stream, &self.stamps, &self.data),
-                None => Ok(()),
-            };
-            let lost = taken as u64 - (self.samples_of(stream) - before);
-            self.count(key, lost, written);
-        }
-        taken
+        let stream = lane.stream;
+        let before = self.samples_of(stream);
+        let written = match stream {
+            Some(stream) => self.writer.floats(stream, &self.stamps, &self.data),
+            None => Ok(()),
+        };
+        let lost = taken as u64 - (self.samples_of(stream) - before);
+        self.count(key, lost, written);
     }
 
     fn samples_of(&self, stream: Option<StreamId>) -> u64 {
@@ -634,71 +536,5 @@ impl<M: Medium> RecorderThread<M> {
             bytes: self.writer.bytes(),
             incomplete,
         }
-    }
-}
-
-/// Decides which of a stream's clock offsets are written.
-#[derive(Debug, Default)]
-struct OffsetCadence {
-    waiting: Option<ClockOffset>,
-    written: Option<(Instant, ClockOffset)>,
-    at_once: bool,
-}
-
-impl OffsetCadence {
-    /// Takes a new measurement; the same one again changes nothing.
-    fn offer(&mut self, offset: ClockOffset) {
-        let stepped = match &self.written {
-            None => true,
-            Some((_, last)) if *last == offset => return,
-            Some((_, last)) => (last.offset_s - offset.offset_s).abs() > OFFSET_STEP_S,
-        };
-        self.at_once |= stepped;
-        self.waiting = Some(offset);
-    }
-
-    /// Whatever still waits is due.
-    fn flush(&mut self) {
-        self.at_once = true;
-    }
-
-    /// The measurement to write now, if any.
-    fn due(&mut self, now: Instant) -> Option<ClockOffset> {
-        let elapsed = match &self.written {
-            Some((at, _)) => now.saturating_duration_since(*at) >= OFFSET_EVERY,
-            None => true,
-        };
-        if !(elapsed || self.at_once) {
-            return None;
-        }
-        let offset = self.waiting.take()?;
-        self.written = Some((now, offset));
-        self.at_once = false;
-        Some(offset)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn clock_offsets_are_written_each_five_seconds_and_at_a_step() {
-        let start = Instant::now();
-        let at = |s: f64| start + Duration::from_secs_f64(s);
-        let offset = |at_s, offset_s| ClockOffset { at_s, offset_s };
-        let mut cadence = OffsetCadence::default();
-        cadence.offer(offset(0.0, 1.0));
-        assert_eq!(cadence.due(at(0.0)), Some(offset(0.0, 1.0)));
-        cadence.offer(offset(1.0, 1.0001));
-        assert_eq!(cadence.due(at(1.0)), None);
-        cadence.offer(offset(2.0, 1.0002));
-        assert_eq!(cadence.due(at(5.0)), Some(offset(2.0, 1.0002)));
-        assert_eq!(cadence.due(at(20.0)), None);
-        cadence.offer(offset(21.0, 1.1));
-        assert_eq!(cadence.due(at(21.0)), Some(offset(21.0, 1.1)));
-        cadence.offer(offset(22.0, 1.1));
-        cadence.flush();
-        assert_eq!(cadence.due(at(22.0)), Some(offset(22.0, 1.1)));
     }
 }

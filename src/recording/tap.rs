@@ -122,6 +122,11 @@ impl SampleTap {
 }
 
 impl SampleDrain {
+    /// Samples in the ring now.
+    pub(super) fn waiting(&self) -> usize {
+        self.stamps.occupied_len()
+    }
+
     /// Moves up to `max` samples out, replacing what the vectors hold; says how many.
     pub(super) fn drain(
         &mut self,

@@ -355,7 +355,7 @@ fn restrict(path: &Path) -> io::Result<()> {
 }
 
 /// Replaces a file as a whole: temporary file in the same folder, forced to disk, renamed, folder forced to disk.
-pub(super) fn replace_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn replace_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,

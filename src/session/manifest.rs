@@ -55,6 +55,19 @@ pub struct Manifest {
     pub streams: Vec<StreamRecord>,
     /// The last row of the ledger: shows that rows at its end are missing, which the chain alone cannot.
     pub ledger: Option<ChainHead>,
+    /// The session this one replays; absent from one that was lived.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay_of: Option<ReplayOf>,
+}
+
+/// What a replay was made from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplayOf {
+    /// Identity of the session.
+    pub session: String,
+    /// SHA-256 of each of its files that was read, by the file's name.
+    pub files: BTreeMap<String, String>,
 }
 
 /// Versions of the parts.
@@ -152,6 +165,7 @@ impl Manifest {
             seeds: BTreeMap::new(),
             streams: Vec::new(),
             ledger: None,
+            replay_of: None,
         }
     }
 

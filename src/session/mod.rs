@@ -24,13 +24,14 @@ mod truth;
 mod utc;
 
 pub use digest::{sha256_file, sha256_hex};
+pub(crate) use folder::replace_atomically;
 pub use folder::{Folder, FolderError, SessionFile};
 pub use ledger::{
-    ChainHead, ChoiceRow, EventKind, EventRow, EvidenceRow, ForkRow, Ledger, LedgerError,
+    ChainHead, ChoiceRow, Entry, EventKind, EventRow, EvidenceRow, ForkRow, Ledger, LedgerError,
     LedgerWriter, OptionRow, SCHEMA_VERSION, SessionRow,
 };
 pub use machine::Machine;
-pub use manifest::{ConfigRecord, Manifest, ModelRecord, StreamRecord, Versions};
+pub use manifest::{ConfigRecord, Manifest, ModelRecord, ReplayOf, StreamRecord, Versions};
 pub use replay::{ReplayError, Replayed, reopen_gate, replay_forks};
 pub use summary::{
     ArmScore, ArmScores, Counts, Interval, Speed, Summary, SummaryInput, wilson_interval,

@@ -75,7 +75,7 @@ fn place(
                 )
             };
             let pitch = 2.0 * half_w / count.max(1) as f64;
-            let x_deg = -half_w + pitch * (index as f64 + 0.5);
+            let x_deg = -half_w + pitch * (f64::from(index) + 0.5);
             OptionTile {
                 item: item as i32,
                 kind: *kind,

@@ -97,6 +97,17 @@ impl<W: Write> Terminal<W> {
 
     /// Writes running text, breaking lines between words.
     fn run(&mut self, piece: &str, code: Option<&str>) -> io::Result<()> {
+        let mut lines = piece.split('\n');
+        self.run_line(lines.next().unwrap_or_default(), code)?;
+        for line in lines {
+            writeln!(self.out)?;
+            self.column = 0;
+            self.run_line(line, code)?;
+        }
+        self.out.flush()
+    }
+
+    fn run_line(&mut self, piece: &str, code: Option<&str>) -> io::Result<()> {
         for word in safe(piece).split_inclusive(' ') {
             let length = word.chars().count();
             if self.column > 0 && self.column + length > self.width {
@@ -114,7 +125,7 @@ impl<W: Write> Terminal<W> {
             }
             self.column += word.chars().count();
         }
-        self.out.flush()
+        Ok(())
     }
 }
 
@@ -159,7 +170,14 @@ impl<W: Write> View for Terminal<W> {
         let taken = line.taken.and_then(|item| line.options.get(item));
         let what = taken.map_or_else(
             || line.ending.clone(),
-            |(tile, posterior)| format!("{} (p = {posterior:.2})", quoted(tile)),
+            |(tile, posterior)| {
+                // What the model took has no posterior: the gate did not choose it.
+                if line.chooser == Chooser::Human && posterior.is_finite() {
+                    format!("{} (p = {posterior:.2})", quoted(tile))
+                } else {
+                    quoted(tile)
+                }
+            },
         );
         let who = match line.chooser {
             Chooser::Human => self.painted("32", "person"),

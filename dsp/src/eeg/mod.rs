@@ -240,6 +240,10 @@ impl EegPath {
     ///
     /// # Errors
     /// [`ScorerRefused`], with the scorer, when it was fitted to another shape, or while epochs of the scorer before the current one are open.
+    #[expect(
+        clippy::result_large_err,
+        reason = "a refused scorer goes back without an allocation"
+    )]
     pub fn set_scorer(
         &mut self,
         scorer: LinearScorer,

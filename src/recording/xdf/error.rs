@@ -1,6 +1,8 @@
-//! Why an XDF file cannot be read.
+//! Why an XDF file cannot be read or written.
 
 use std::{io, path::PathBuf};
+
+use super::{chunk::StreamId, header::HeaderError};
 
 /// Why an XDF file cannot be read. Offsets are bytes from the start of the file.
 #[derive(Debug, thiserror::Error)]
@@ -114,4 +116,67 @@ impl XdfError {
             | Self::OverLimit { offset, .. } => Some(*offset),
         }
     }
+}
+
+/// Why something was not written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// The file could not be created.
+    #[error(
+        "recording {} cannot be created: {source}. Existing recordings are never overwritten: give another name, \
+         or a folder that can be written to", path.display()
+    )]
+    Create {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Writing failed, now or earlier: nothing more is written.
+    #[error(
+        "the recording ends at byte {offset}: {reason}. Free space on the disk, then start a new recording"
+    )]
+    Failed {
+        /// Length of the part that can be read, bytes.
+        offset: u64,
+        /// What the system said.
+        reason: String,
+    },
+    /// A stream cannot be described in a way that readers would accept.
+    #[error("stream '{name}' cannot be recorded: {source}")]
+    Header {
+        /// The stream's name.
+        name: String,
+        /// What is wrong.
+        source: HeaderError,
+    },
+    /// No such stream was added.
+    #[error("stream {stream} was not added to this recording")]
+    UnknownStream {
+        /// The number given.
+        stream: StreamId,
+    },
+    /// Values, stamps and channels do not fit each other, or a value is too large.
+    #[error(
+        "stream '{name}': {what} should be {expected} but is {actual}. Nothing of this block was written"
+    )]
+    Shape {
+        /// The stream's name.
+        name: String,
+        /// Which property.
+        what: &'static str,
+        /// As the stream's header says.
+        expected: String,
+        /// As given.
+        actual: String,
+    },
+    /// One sample alone is larger than a chunk may be.
+    #[error("one sample has {bytes} bytes, readers accept at most {max}. It was not written")]
+    TooLarge {
+        /// Bytes of the chunk.
+        bytes: u64,
+        /// The bound.
+        max: u64,
+    },
 }

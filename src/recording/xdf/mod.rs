@@ -16,9 +16,11 @@
 
 mod chunk;
 mod compose;
+mod content;
 mod cursor;
 mod error;
 mod header;
+mod medium;
 mod reader;
 mod samples;
 pub mod sync;
@@ -29,7 +31,8 @@ pub use chunk::{
     BOUNDARY_UUID, Chunk, ClockMeasurement, FileHeader, Footer, Limits, MAGIC, SampleChunk,
     StreamId, Values,
 };
-pub use error::XdfError;
+pub use error::{WriteError, XdfError};
 pub use header::{HeaderError, spec_from_xml};
+pub use medium::Medium;
 pub use reader::{Damage, Reader};
-pub use writer::{Medium, Totals, WriteError, Writer, header_xml};
+pub use writer::{Totals, Writer, header_xml};

@@ -1,6 +1,6 @@
 //! Decodes the content of samples chunks.
 
-use super::{chunk::Values, cursor::Cursor, error::XdfError, reader::not_utf8};
+use super::{chunk::Values, content::not_utf8, cursor::Cursor, error::XdfError};
 use crate::source::{Format, StreamSpec};
 
 /// What must be remembered of a stream between its chunks.

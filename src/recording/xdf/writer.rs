@@ -2,15 +2,16 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, Write},
+    io,
     os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use super::{
     chunk::{BOUNDARY_UUID, ClockMeasurement, Limits, MAGIC, StreamId, Values, tag},
     compose,
-    header::HeaderError,
+    error::WriteError,
+    medium::Medium,
 };
 use crate::source::{ClockOffset, Format, StreamSpec};
 
@@ -20,115 +21,6 @@ const SAMPLES_BYTES: usize = 256 << 10;
 const FOOTER_OFFSETS_MAX: usize = 50_000;
 /// Length field of a chunk as we write it: the size, 4, and a 32-bit number.
 const FRAME_BYTES: usize = 5;
-
-/// Where a [`Writer`] writes to.
-pub trait Medium: Write {
-    /// Forces what was written onto the disk.
-    ///
-    /// # Errors
-    /// What the system says.
-    fn persist(&mut self) -> io::Result<()>;
-
-    /// Cuts everything from `length` bytes on, to take back a half-written chunk.
-    ///
-    /// # Errors
-    /// What the system says; the file then ends with half a chunk, which recover mode copes with.
-    fn cut(&mut self, length: u64) -> io::Result<()>;
-}
-
-impl Medium for File {
-    fn persist(&mut self) -> io::Result<()> {
-        self.sync_data()
-    }
-
-    fn cut(&mut self, length: u64) -> io::Result<()> {
-        self.set_len(length)
-    }
-}
-
-impl Medium for Vec<u8> {
-    fn persist(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn cut(&mut self, length: u64) -> io::Result<()> {
-        self.truncate(usize::try_from(length).unwrap_or(usize::MAX));
-        Ok(())
-    }
-}
-
-impl<M: Medium + ?Sized> Medium for Box<M> {
-    fn persist(&mut self) -> io::Result<()> {
-        (**self).persist()
-    }
-
-    fn cut(&mut self, length: u64) -> io::Result<()> {
-        (**self).cut(length)
-    }
-}
-
-/// Why something was not written.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum WriteError {
-    /// The file could not be created.
-    #[error(
-        "recording {} cannot be created: {source}. Existing recordings are never overwritten: give another name, \
-         or a folder that can be written to", path.display()
-    )]
-    Create {
-        /// Which file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Writing failed, now or earlier: nothing more is written.
-    #[error(
-        "the recording ends at byte {offset}: {reason}. Free space on the disk, then start a new recording"
-    )]
-    Failed {
-        /// Length of the part that can be read, bytes.
-        offset: u64,
-        /// What the system said.
-        reason: String,
-    },
-    /// A stream cannot be described in a way that readers would accept.
-    #[error("stream '{name}' cannot be recorded: {source}")]
-    Header {
-        /// The stream's name.
-        name: String,
-        /// What is wrong.
-        source: HeaderError,
-    },
-    /// No such stream was added.
-    #[error("stream {stream} was not added to this recording")]
-    UnknownStream {
-        /// The number given.
-        stream: StreamId,
-    },
-    /// Values, stamps and channels do not fit each other, or a value is too large.
-    #[error(
-        "stream '{name}': {what} should be {expected} but is {actual}. Nothing of this block was written"
-    )]
-    Shape {
-        /// The stream's name.
-        name: String,
-        /// Which property.
-        what: &'static str,
-        /// As the stream's header says.
-        expected: String,
-        /// As given.
-        actual: String,
-    },
-    /// One sample alone is larger than a chunk may be.
-    #[error("one sample has {bytes} bytes, readers accept at most {max}. It was not written")]
-    TooLarge {
-        /// Bytes of the chunk.
-        bytes: u64,
-        /// The bound.
-        max: u64,
-    },
-}
 
 /// What was written of one stream.
 #[derive(Debug, Clone, PartialEq)]

@@ -24,7 +24,7 @@ mod writer;
 
 pub use chain::ChainHead;
 pub use error::LedgerError;
-pub use reader::Ledger;
+pub use reader::{Entry, Ledger};
 pub use rows::{ChoiceRow, EventKind, EventRow, EvidenceRow, ForkRow, OptionRow, SessionRow};
 pub use schema::SCHEMA_VERSION;
 pub use writer::LedgerWriter;

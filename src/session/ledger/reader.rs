@@ -12,6 +12,23 @@ use super::rows::{ChoiceRow, EventRow, EvidenceRow, ForkRow, OptionRow, Row, Ses
 use super::schema::{APPLICATION_ID, SCHEMA_VERSION, TABLES, Table};
 use crate::fork::ForkId;
 
+/// A row of any table.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Entry {
+    /// What the session began with.
+    Session(SessionRow),
+    /// A fork as it was found; its options follow.
+    Fork(Box<ForkRow>),
+    /// An option of the fork before.
+    Option(OptionRow),
+    /// An input of the gate.
+    Evidence(EvidenceRow),
+    /// How a fork ended.
+    Choice(Box<ChoiceRow>),
+    /// Something that is no fork.
+    Event(EventRow),
+}
+
 /// A ledger opened for reading: of a session that ended, was killed, or is still being written.
 #[derive(Debug)]
 pub struct Ledger {
@@ -143,7 +160,40 @@ impl Ledger {
         self.rows("ORDER BY n", [])
     }
 
+    /// Every row of every table, in the order they were written.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn entries(&self) -> Result<Vec<Entry>, LedgerError> {
+        let mut entries: Vec<(i64, Entry)> = Vec::new();
+        entries.extend(self.numbered(Entry::Session)?);
+        entries.extend(self.numbered(|row| Entry::Fork(Box::new(row)))?);
+        entries.extend(self.numbered(Entry::Option)?);
+        entries.extend(self.numbered(Entry::Evidence)?);
+        entries.extend(self.numbered(|row| Entry::Choice(Box::new(row)))?);
+        entries.extend(self.numbered(Entry::Event)?);
+        entries.sort_by_key(|(n, _)| *n);
+        Ok(entries.into_iter().map(|(_, entry)| entry).collect())
+    }
+
+    fn numbered<R: Row>(
+        &self,
+        entry: impl Fn(R) -> Entry,
+    ) -> Result<Vec<(i64, Entry)>, LedgerError> {
+        let rows = self.rows_with_numbers("ORDER BY n", [])?;
+        Ok(rows.into_iter().map(|(n, row)| (n, entry(row))).collect())
+    }
+
     fn rows<R: Row>(&self, clause: &str, params: impl Params) -> Result<Vec<R>, LedgerError> {
+        let rows = self.rows_with_numbers(clause, params)?;
+        Ok(rows.into_iter().map(|(_, row)| row).collect())
+    }
+
+    fn rows_with_numbers<R: Row>(
+        &self,
+        clause: &str,
+        params: impl Params,
+    ) -> Result<Vec<(i64, R)>, LedgerError> {
         let reading = |error| LedgerError::reading(&self.path, error);
         let sql = format!("{} {clause}", R::TABLE.select_sql());
         let mut statement = self.connection.prepare_cached(&sql).map_err(reading)?;
@@ -151,7 +201,8 @@ impl Ledger {
         let mut typed = Vec::new();
         while let Some(row) = rows.next().map_err(reading)? {
             let stored = Stored::of(R::TABLE, row).map_err(reading)?;
-            typed.push(R::read(Columns::new(R::TABLE, stored.n, &stored.values))?);
+            let read = R::read(Columns::new(R::TABLE, stored.n, &stored.values))?;
+            typed.push((stored.n, read));
         }
         Ok(typed)
     }

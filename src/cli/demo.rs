@@ -1,0 +1,317 @@
+//! `razvilka demo`: a whole session on this machine. The amplifier, the eye tracker and the person are simulated, in a process
+//! of their own; everything they and the engine say to each other travels over real LSL on 127.0.0.1.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use super::exit::{Exit, Failure};
+use super::play::{Play, play, progress_bar};
+use super::run;
+use crate::choice::{FlashConfig, FlashSettings};
+use crate::config::{
+    EegSection, GazeSection, GazeUnits, KeysSection, NetworkMode, NetworkSection, Plan,
+    ScreenSection,
+};
+use crate::engine::streams::marker_source_id;
+use crate::gate::{ContradictionPolicy, GateConfig, GateSettings, SourceConfig};
+use crate::session::new_session_id;
+use crate::sim::{Preset, Screen, SimSettings, Streams};
+use crate::source::lsl::Network;
+use crate::source::pins::Pins;
+use crate::view::terminal::Terminal;
+
+/// How long the simulated laboratory may take to start.
+const START: Duration = Duration::from_secs(15);
+/// How long it may take to end.
+const END: Duration = Duration::from_secs(5);
+/// How fast the simulated person reads and decides, relative to an ordinary reader: the demo is to end within three minutes.
+const PACE: f64 = 1.8;
+
+/// Watch a whole session on this machine, with a simulated laboratory over real LSL.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// Seed of the person, the devices and the story
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Forks the person answers
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub forks: u32,
+    /// The session folder, made new; razvilka-session-TIME by default
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// How difficult the simulated person and devices are
+    #[arg(long, value_enum, default_value_t = Preset::Typical)]
+    pub preset: Preset,
+    /// A Llama-shaped Hugging Face folder instead of the embedded model
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// [`Failure`] with the exit code that fits.
+pub fn run(args: &Args, command: Vec<String>, stop: &Arc<AtomicBool>) -> Result<(), Failure> {
+    let begun = Instant::now();
+    let id = new_session_id(std::time::SystemTime::now());
+    let lsl_session = format!("demo-{}", std::process::id());
+    let network = Network::loopback_session(&lsl_session)?;
+    let settings = SimSettings {
+        seed: args.seed,
+        preset: args.preset,
+        pace: PACE,
+        ..SimSettings::default()
+    };
+    let plan = plan(args, &settings, &lsl_session);
+    plan.check()?;
+    let out = args
+        .out
+        .clone()
+        .unwrap_or_else(|| PathBuf::from(format!("razvilka-session-{id}")));
+    let truth = truth_beside(&out);
+    println!(
+        "A simulated amplifier, eye tracker and person publish LSL streams on 127.0.0.1; the engine calibrates on them,"
+    );
+    println!(
+        "then writes, and asks at decisive forks. What the person wishes stays in its own process, and in {}.\n",
+        truth.display()
+    );
+    let laboratory = Laboratory::start(&settings, &lsl_session, &id, &truth)?;
+    let mut view = Terminal::stdout();
+    let left = play(Play {
+        plan,
+        network,
+        out,
+        command,
+        marker_session: id,
+        listener: Some(START),
+        view: &mut view,
+        stop: Arc::clone(stop),
+    });
+    laboratory.end();
+    let left = left?;
+    // Scoring needs what the person wished; it goes into the folder now that nothing is left to decide.
+    let kept = left.folder.path().join("truth.jsonl");
+    let kept = match std::fs::rename(&truth, &kept) {
+        Ok(()) => kept,
+        Err(_) => truth,
+    };
+    let ended = run::end(&left, Some(&kept));
+    println!("the demo took {:.0} s", begun.elapsed().as_secs_f64());
+    ended
+}
+
+/// The experiment that the demo is, as an experiment file would say it.
+fn plan(args: &Args, settings: &SimSettings, lsl_session: &str) -> Plan {
+    let streams = Streams::of(settings);
+    let Screen {
+        width_cm,
+        height_cm,
+        distance_cm,
+    } = settings.screen;
+    let mut plan = Plan {
+        eeg: Some(EegSection {
+            pins: Pins::of(&streams.eeg),
+            use_channels: None,
+        }),
+        gaze: Some(GazeSection {
+            pins: Pins::of(&streams.gaze),
+            x: "x".into(),
+            y: "y".into(),
+            confidence: Some("confidence".into()),
+            confidence_min: 0.5,
+            units: GazeUnits::Normalised,
+        }),
+        keys: Some(KeysSection {
+            pins: Pins::of(&streams.keys),
+        }),
+        network: NetworkSection {
+            mode: NetworkMode::Loopback,
+            session_id: lsl_session.into(),
+            resolve_s: 1.0,
+        },
+        screen: ScreenSection {
+            width_cm,
+            height_cm,
+            distance_cm,
+            ..ScreenSection::default()
+        },
+        ..Plan::default()
+    };
+    plan.session.seed = args.seed;
+    plan.session.forks = args.forks;
+    plan.model.path = args.model.clone();
+    // What fits into three minutes; the ranges are those of any experiment.
+    plan.flash = flash_settings();
+    plan.gate = gate_settings();
+    plan.calibration.blocks = 7;
+    plan.calibration.point_s = 0.8;
+    plan.ask.reading_s_per_word = 0.14;
+    plan
+}
+
+/// A little faster than by default.
+fn flash_settings() -> FlashSettings {
+    let config = FlashConfig {
+        soa_s: 0.15,
+        soa_jitter_s: 0.02,
+        ..FlashConfig::default()
+    };
+    // Inside the ranges of FlashConfig::LIMITS; a test builds this plan.
+    FlashSettings::new(config).unwrap_or_default()
+}
+
+/// Two sources that must not contradict each other: gaze alone does not reach the threshold, since looking at a tile is first of all
+/// reading it; flashes that came while the person was still reading say little; and while one source by itself leans to
+/// another option, the gate waits.
+fn gate_settings() -> GateSettings {
+    let defaults = GateConfig::default();
+    let config = GateConfig {
+        prior_ratio_max: 2.0,
+        contradiction: ContradictionPolicy::Hold,
+        contradiction_confidence: 0.6,
+        gaze: SourceConfig {
+            total_clip_nats: 2.2,
+            ..defaults.gaze
+        },
+        p300: SourceConfig {
+            item_clip_nats: 2.5,
+            ..defaults.p300
+        },
+        ..defaults
+    };
+    // Inside the ranges of GateConfig::LIMITS; a test builds this plan.
+    GateSettings::new(config).unwrap_or_default()
+}
+
+/// The truth is written beside the session folder while the session lasts: not where the engine writes.
+fn truth_beside(out: &Path) -> PathBuf {
+    let mut name = out
+        .file_name()
+        .map_or_else(|| "session".into(), std::ffi::OsStr::to_os_string);
+    name.push(format!(".truth-{}.jsonl", std::process::id()));
+    out.with_file_name(name)
+}
+
+/// The simulated laboratory, in a process of its own.
+struct Laboratory {
+    child: Child,
+}
+
+impl Laboratory {
+    fn start(
+        settings: &SimSettings,
+        lsl_session: &str,
+        session: &str,
+        truth: &Path,
+    ) -> Result<Self, Failure> {
+        let cannot = |what: &str| {
+            Failure::said(
+                Exit::Internal,
+                format!("the simulated laboratory could not be started: {what}"),
+            )
+        };
+        let program = std::env::current_exe().map_err(|error| cannot(&error.to_string()))?;
+        let preset = clap::ValueEnum::to_possible_value(&settings.preset)
+            .map_or_else(|| "typical".to_owned(), |value| value.get_name().to_owned());
+        let mut child = Command::new(program)
+            .args([
+                "simulate",
+                "--json",
+                "--until-stdin-closes",
+                "--preset",
+                &preset,
+            ])
+            .args([
+                "--seed",
+                &settings.seed.to_string(),
+                "--pace",
+                &settings.pace.to_string(),
+            ])
+            .args([
+                "--session-id",
+                lsl_session,
+                "--engine-source-id",
+                &marker_source_id(session),
+            ])
+            .arg("--truth")
+            .arg(truth)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|error| cannot(&error.to_string()))?;
+        let stdout = child
+            .stdout
+            .take()
+            .ok_or_else(|| cannot("it has no output"))?;
+        let bar = progress_bar(1);
+        bar.set_message("the simulated laboratory starts");
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let mut lines = BufReader::new(stdout);
+            let mut line = String::new();
+            let first = lines.read_line(&mut line).map(|_| line);
+            let _ = tell.send(first);
+            // The rest must be read, or the child would stop at a full pipe.
+            let _ = std::io::copy(&mut lines, &mut std::io::sink());
+        });
+        let laboratory = Self { child };
+        let up = matches!(told.recv_timeout(START), Ok(Ok(line)) if line.contains("\"streams\""));
+        bar.finish_and_clear();
+        if up {
+            Ok(laboratory)
+        } else {
+            Err(cannot("its streams did not come up"))
+        }
+    }
+
+    /// Closes its input, which ends it; kills it when that does not.
+    fn end(mut self) {
+        drop(self.child.stdin.take());
+        let until = Instant::now() + END;
+        while Instant::now() < until {
+            if matches!(self.child.try_wait(), Ok(Some(_))) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Laboratory {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_demo_is_an_experiment_like_any_other() {
+        let args = Args {
+            seed: 7,
+            forks: 3,
+            out: None,
+            preset: Preset::Easy,
+            model: None,
+        };
+        let plan = plan(&args, &SimSettings::default(), "demo-test");
+        plan.check().unwrap();
+        assert_eq!(plan.flash.config().soa_s, 0.15);
+        assert_eq!(plan.gate.config().gaze.total_clip_nats, 2.2);
+        let text = plan.to_toml();
+        assert_eq!(Plan::parse(&text, Path::new("demo.toml")).unwrap(), plan);
+    }
+}

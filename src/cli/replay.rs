@@ -1,0 +1,430 @@
+//! `razvilka replay`: a session folder decided again, or a recording fed to the signal path or played as outlets.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use clap::Args as ClapArgs;
+use razvilka_calibration::{EegCalibration, Montage, Profile};
+use razvilka_dsp::units::LslTime;
+
+use super::exit::{Exit, Failure};
+use super::play::load_model;
+use super::recorded::{Recorded, Streams};
+use super::replay_publish::{self, ReplayPublishArgs, ReplayPublishError, parse_speed};
+use crate::engine::replay::{RecordedSession, ReplayError, ReplayReport};
+use crate::fork::ForkId;
+use crate::gate::Lease;
+use crate::pipeline::eeg::EegLine;
+use crate::pipeline::presenter::{FlashId, FlashNotice};
+use crate::recording::publish::Outlets;
+use crate::rt;
+use crate::session::Folder;
+use crate::source::lsl::{LslMarkerOutlet, LslSampleOutlet, Network};
+use crate::source::replay::Speed;
+use crate::source::{MarkerSink, SampleSink, SourceError, StreamSpec};
+
+/// The longest sleep between two looks at the stop flag.
+const NAP: Duration = Duration::from_millis(50);
+
+/// Decide a recorded session again from its raw signals, or play a recording
+///
+/// With a session folder: every decision and the text are made again and compared, bit for bit; a new session folder is
+/// written to --out. With a recording (.xdf) and --calibration: its flashes are scored as they come, CSV on stdout. With
+/// --publish: its streams go out over LSL, on this machine only unless --laboratory is given.
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Args {
+    /// A session folder, or a recording (.xdf).
+    #[arg(value_name = "FOLDER|FILE")]
+    pub path: PathBuf,
+    /// New folder for the replay of a session.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["publish", "calibration"])]
+    pub out: Option<PathBuf>,
+    /// The profile by which the flashes of a recording are scored.
+    #[arg(long, value_name = "FILE", conflicts_with = "publish")]
+    pub calibration: Option<PathBuf>,
+    /// Play the recording's streams as LSL outlets.
+    #[arg(long)]
+    pub publish: bool,
+    /// Recorded seconds per second, 0.001 to 1000; published streams announce a wrong rate when it is not 1.
+    #[arg(long, value_name = "X", default_value = "1", value_parser = parse_speed)]
+    pub speed: Speed,
+    /// As fast as it goes.
+    #[arg(long, conflicts_with_all = ["speed", "publish"])]
+    pub fast: bool,
+    /// Begin again at the end, until stopped.
+    #[arg(long = "loop", requires = "publish")]
+    pub repeat: bool,
+    /// Play what can be read of a damaged or cut-off recording.
+    #[arg(long, requires = "publish")]
+    pub recover: bool,
+    /// Publish by the laboratory's own LSL configuration, not on this machine only.
+    #[arg(long, requires = "publish")]
+    pub laboratory: bool,
+    /// Which streams of the recording are meant.
+    #[command(flatten)]
+    pub streams: Streams,
+}
+
+/// Replays. `out` is data (CSV of a scored recording), `talk` is for people.
+///
+/// # Errors
+/// [`Exit::Internal`] when a whole session does not come out again as it was, [`Exit::RecordingIncomplete`] when the
+/// session is not whole, [`Exit::Source`], [`Exit::Model`] and [`Exit::Usage`] for what cannot be used.
+pub fn run(
+    args: &Args,
+    command: Vec<String>,
+    stop: &AtomicBool,
+    out: &mut impl Write,
+    talk: &mut impl Write,
+) -> Result<(), Failure> {
+    if args.path.is_dir() {
+        let Some(target) = &args.out else {
+            return Err(Failure::said(
+                Exit::Usage,
+                format!(
+                    "{} is a session folder: name a new folder for its replay with --out DIR",
+                    args.path.display()
+                ),
+            ));
+        };
+        return session(&args.path, target, command, talk);
+    }
+    if args.publish {
+        return publish(args, stop, talk);
+    }
+    match &args.calibration {
+        Some(profile) => score(args, profile, stop, out, talk),
+        None if args.path.exists() => Err(Failure::said(
+            Exit::Usage,
+            "a recording is either scored, with --calibration PROFILE, or played over LSL, with --publish",
+        )),
+        None => Err(Failure::said(
+            Exit::Usage,
+            format!(
+                "{} is not there. Give a session folder or a recording",
+                args.path.display()
+            ),
+        )),
+    }
+}
+
+// --- a session folder ----------------------------------------------------------------------------------------------
+
+fn session(
+    folder: &Path,
+    target: &Path,
+    command: Vec<String>,
+    talk: &mut impl Write,
+) -> Result<(), Failure> {
+    let recorded = RecordedSession::open(folder)?;
+    let model = load_model(recorded.plan())?;
+    let out = Folder::create(target).map_err(|error| Failure::new(Exit::Usage, error))?;
+    let report = recorded.replay(model, &out, command)?;
+    // Nobody may be listening; the report lies in the folder as well.
+    let _ = describe(&report, target, talk);
+    verdict(&report)
+}
+
+fn describe(report: &ReplayReport, target: &Path, talk: &mut impl Write) -> io::Result<()> {
+    let rows = [
+        ("forks", report.forks),
+        ("evidence", report.evidence),
+        ("choices", report.choices),
+    ];
+    for (what, compared) in rows {
+        write!(
+            talk,
+            "{what:<9} {} of {} equal",
+            compared.equal, compared.compared
+        )?;
+        if compared.not_recorded > 0 {
+            write!(
+                talk,
+                ", {} rest on samples that were not recorded",
+                compared.not_recorded
+            )?;
+        }
+        writeln!(talk)?;
+    }
+    let said = |equal: bool| if equal { "equal" } else { "not equal" };
+    writeln!(
+        talk,
+        "text      {}, {} bytes",
+        said(report.text_equal),
+        report.text_bytes
+    )?;
+    writeln!(
+        talk,
+        "ledger    {} to its last hash",
+        said(report.ledger_equal)
+    )?;
+    writeln!(
+        talk,
+        "{:.1} s of signals, {} flashes, in {:.1} s: {:.0} times as fast as live",
+        report.recorded_s, report.flashes, report.seconds, report.speed
+    )?;
+    writeln!(talk, "replay folder: {}", target.display())
+}
+
+/// How the program ends after this replay.
+fn verdict(report: &ReplayReport) -> Result<(), Failure> {
+    let difference = report.first_difference.as_ref().map(ToString::to_string);
+    if !report.incomplete.is_empty() {
+        let lacks = report.incomplete.join("; ");
+        let found = difference.map_or_else(
+            || "what is there came out the same".to_owned(),
+            |difference| format!("first difference at {difference}"),
+        );
+        let message = format!("the session is not whole: {lacks}; {found}");
+        return Err(Failure::said(Exit::RecordingIncomplete, message));
+    }
+    if let (Some(difference), Some(other)) = (&difference, &report.other_build) {
+        return Err(Failure::said(
+            Exit::Internal,
+            format!(
+                "the replay is not identical, first at {difference}. The session was lived by {other}: replay it with that build"
+            ),
+        ));
+    }
+    match difference {
+        Some(difference) => Err(Failure::said(
+            Exit::Internal,
+            format!(
+                "the replay is not identical, first at {difference}. Please report it with the session folder"
+            ),
+        )),
+        None if report.is_identical() => Ok(()),
+        None => Err(Failure::said(
+            Exit::Internal,
+            "the replay's ledger ends in another hash, though no row was found to differ. Please report it with the session folder",
+        )),
+    }
+}
+
+impl From<ReplayError> for Failure {
+    fn from(error: ReplayError) -> Self {
+        let exit = match &error {
+            ReplayError::Folder(_) | ReplayError::Config(_) => Exit::Usage,
+            ReplayError::Model { .. } | ReplayError::Decode(_) => Exit::Model,
+            ReplayError::Write { .. } => Exit::RecordingIncomplete,
+            _ => Exit::Source,
+        };
+        Self::new(exit, error)
+    }
+}
+
+// --- a recording over LSL ------------------------------------------------------------------------------------------
+
+fn publish(args: &Args, stop: &AtomicBool, talk: &mut impl Write) -> Result<(), Failure> {
+    let network = if args.laboratory {
+        Network::laboratory()?
+    } else {
+        Network::loopback()?
+    };
+    let publishing = ReplayPublishArgs {
+        file: args.path.clone(),
+        speed: args.speed,
+        repeat: args.repeat,
+        recover: args.recover,
+    };
+    replay_publish::run(&publishing, &mut LslOutlets(network), stop, talk)?;
+    Ok(())
+}
+
+impl From<ReplayPublishError> for Failure {
+    fn from(error: ReplayPublishError) -> Self {
+        let exit = match &error {
+            ReplayPublishError::Outlet(_) => Exit::Source,
+            _ => Exit::Usage,
+        };
+        Self::new(exit, error)
+    }
+}
+
+/// Outlets on an LSL network, on the LSL clock.
+struct LslOutlets(Network);
+
+impl Outlets for LslOutlets {
+    fn samples(&mut self, spec: &StreamSpec) -> Result<Box<dyn SampleSink>, SourceError> {
+        Ok(Box::new(LslSampleOutlet::new(self.0, spec)?))
+    }
+
+    fn markers(&mut self, spec: &StreamSpec) -> Result<Box<dyn MarkerSink>, SourceError> {
+        Ok(Box::new(LslMarkerOutlet::new(self.0, spec)?))
+    }
+
+    fn now_s(&self) -> f64 {
+        rt::lsl_now().get()
+    }
+
+    fn wait_until(&mut self, at_s: f64) {
+        if let Ok(at) = LslTime::new(at_s) {
+            rt::sleep_until(rt::mono_of(at));
+        }
+    }
+}
+
+// --- a recording through the signal path ---------------------------------------------------------------------------
+
+fn score(
+    args: &Args,
+    profile: &Path,
+    stop: &AtomicBool,
+    out: &mut impl Write,
+    talk: &mut impl Write,
+) -> Result<(), Failure> {
+    let loaded = Profile::load(profile).map_err(|error| Failure::new(Exit::Usage, error))?;
+    let Some(calibration) = &loaded.eeg else {
+        return Err(Failure::said(
+            Exit::Usage,
+            format!(
+                "{} holds gaze only, no P300 classifier. Calibrate with flashes",
+                profile.display()
+            ),
+        ));
+    };
+    let recorded = Recorded::open(&args.path, &args.streams)?;
+    let mut scoring = Scoring::new(&recorded, calibration)?;
+    let pace = (!args.fast).then(|| Pace {
+        begun: Instant::now(),
+        speed: args.speed,
+    });
+    match scoring.play(&recorded, pace, stop, out) {
+        // Whoever closed the pipe has read enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => Err(Failure::new(Exit::Usage, error)),
+        Ok(()) => {
+            let _ = writeln!(
+                talk,
+                "scored {} of {} flashes; {} were rejected",
+                scoring.scored,
+                recorded.flashes().len(),
+                scoring.rejected
+            );
+            Ok(())
+        }
+    }
+}
+
+/// When what was recorded is due.
+struct Pace {
+    begun: Instant,
+    speed: Speed,
+}
+
+impl Pace {
+    /// Waits until `after_s` recorded seconds have passed; `false` when told to stop.
+    fn wait(&self, after_s: f64, stop: &AtomicBool) -> bool {
+        let due = Duration::try_from_secs_f64(after_s / self.speed.get()).unwrap_or_default();
+        loop {
+            if stop.load(Ordering::Relaxed) {
+                return false;
+            }
+            let left = due.saturating_sub(self.begun.elapsed());
+            if left.is_zero() {
+                return true;
+            }
+            std::thread::sleep(left.min(NAP));
+        }
+    }
+}
+
+/// The engine's EEG line with a recording before it.
+struct Scoring<'a> {
+    line: EegLine,
+    calibration: &'a EegCalibration,
+    scored: u64,
+    rejected: u64,
+}
+
+impl<'a> Scoring<'a> {
+    fn new(recorded: &Recorded, calibration: &'a EegCalibration) -> Result<Self, Failure> {
+        let stream = recorded.eeg()?;
+        let montage = Montage {
+            labels: stream.spec.labels.clone(),
+            rate_hz: stream.spec.rate_hz,
+        };
+        let unfit = |error| Failure::new(Exit::Source, error);
+        calibration.montage().check(&montage).map_err(unfit)?;
+        let scorer = calibration.scorer().map_err(unfit)?;
+        let channels = stream.channels();
+        let select = (0..channels).collect();
+        let line = EegLine::prepare(
+            calibration.path,
+            select,
+            channels,
+            scorer,
+            calibration.density,
+        )
+        .map_err(|error| Failure::new(Exit::Source, error))?;
+        Ok(Self {
+            line,
+            calibration,
+            scored: 0,
+            rejected: 0,
+        })
+    }
+
+    /// Plays the recording in the order of its time; each score is written when its last sample has come.
+    fn play(
+        &mut self,
+        recorded: &Recorded,
+        pace: Option<Pace>,
+        stop: &AtomicBool,
+        out: &mut impl Write,
+    ) -> io::Result<()> {
+        let Ok(stream) = recorded.eeg() else {
+            return Ok(());
+        };
+        let flashes = recorded.flashes();
+        let mut announced = 0;
+        let mut row = vec![0.0_f32; stream.channels()];
+        let first_s = stream
+            .stamps
+            .iter()
+            .copied()
+            .find(|stamp| stamp.is_finite())
+            .unwrap_or(0.0);
+        writeln!(out, "onset_s,score,p_target")?;
+        for (index, &stamp_s) in stream.stamps.iter().enumerate() {
+            if let Some(pace) = &pace
+                && !pace.wait(stamp_s - first_s, stop)
+            {
+                break;
+            }
+            while let Some(flash) = flashes
+                .get(announced)
+                .filter(|flash| flash.onset_s <= stamp_s)
+            {
+                let id = FlashId::new(ForkId(0), announced as u32, 0);
+                let notice = FlashNotice {
+                    id,
+                    onset_s: flash.onset_s,
+                    offset_s: 0.0,
+                    lease: Lease { epoch: 0 },
+                };
+                self.rejected += u64::from(!self.line.flash(&notice));
+                announced += 1;
+            }
+            for (to, from) in row
+                .iter_mut()
+                .zip(stream.numbers(index).unwrap_or_default())
+            {
+                // The stream's own width, as it comes live.
+                *to = *from as f32;
+            }
+            self.line.sample(stamp_s, &row);
+            while let Some(found) = self.line.next(&mut self.rejected) {
+                self.scored += 1;
+                let p_target = self.calibration.p_target(found.score);
+                writeln!(out, "{},{},{p_target}", found.scored.onset_s, found.score)?;
+                if pace.is_some() {
+                    out.flush()?;
+                }
+            }
+        }
+        out.flush()
+    }
+}

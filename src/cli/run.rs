@@ -1,0 +1,95 @@
+//! `razvilka run`: a session on live streams, as an experiment file says.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use super::exit::{Exit, Failure};
+use super::play::{Left, Play, conclude, exit_of, play, print_summary};
+use crate::config::{NetworkMode, Plan, explain};
+use crate::session::new_session_id;
+use crate::source::lsl::Network;
+use crate::view::terminal::Terminal;
+
+/// Run a session on live streams.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// The experiment file (TOML); examples/experiment.toml is an annotated one
+    #[arg(long, value_name = "FILE", required_unless_present = "explain")]
+    pub config: Option<PathBuf>,
+    /// The session folder, made new; razvilka-session-TIME by default
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Only check the experiment file, and print it with every default stated
+    #[arg(long)]
+    pub check: bool,
+    /// Print every number of an experiment file with its range and default
+    #[arg(long)]
+    pub explain: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// [`Failure`] with the exit code that fits.
+pub fn run(args: &Args, command: Vec<String>, stop: &Arc<AtomicBool>) -> Result<(), Failure> {
+    if args.explain {
+        print!("{}", explain());
+        return Ok(());
+    }
+    let Some(file) = &args.config else {
+        return Err(Failure::said(Exit::Usage, "--config FILE is missing"));
+    };
+    let plan = Plan::read(file)?;
+    if args.check {
+        print!("{}", plan.to_toml());
+        return Ok(());
+    }
+    let network = settle(&plan)?;
+    let id = new_session_id(std::time::SystemTime::now());
+    let out = args
+        .out
+        .clone()
+        .unwrap_or_else(|| PathBuf::from(format!("razvilka-session-{id}")));
+    let mut view = Terminal::stdout();
+    let left = play(Play {
+        plan,
+        network,
+        out,
+        command,
+        marker_session: id,
+        listener: None,
+        view: &mut view,
+        stop: Arc::clone(stop),
+    })?;
+    end(&left, None)
+}
+
+/// Settles which network LSL may use.
+fn settle(plan: &Plan) -> Result<Network, Failure> {
+    let session = plan.network.session_id.as_str();
+    let network = match plan.network.mode {
+        NetworkMode::Laboratory => Network::laboratory(),
+        NetworkMode::Loopback if session.is_empty() => Network::loopback(),
+        NetworkMode::Loopback => Network::loopback_session(session),
+    };
+    network.map_err(Failure::from)
+}
+
+/// Summary and report, then the exit code.
+///
+/// # Errors
+/// [`Failure`] when the session ended early, or something of it is missing.
+pub fn end(left: &Left, truth: Option<&std::path::Path>) -> Result<(), Failure> {
+    if left.played.is_some() {
+        let summary = conclude(left, truth)?;
+        // A closed stdout does not undo the session.
+        let _ = print_summary(left, &summary, &mut std::io::stdout());
+    } else {
+        eprintln!(
+            "razvilka: stopped before the first fork; what was recorded is in {}",
+            left.folder.path().display()
+        );
+    }
+    exit_of(left).map_or(Ok(()), Err)
+}

@@ -1,0 +1,452 @@
+//! Evidence made again from the raw recording, by the very lines that made it live.
+//!
+//! The file is read twice, chunk by chunk: once for the markers, once for the samples, so that an hour of recording takes
+//! no more memory than its evidence.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::path::Path;
+
+use razvilka_calibration::{EegCalibration, Profile};
+use razvilka_dsp::mask::ChannelMask;
+use razvilka_dsp::units::LslTime;
+
+use super::ReplayError;
+use crate::config::{AskSection, Plan};
+use crate::engine::conduct::tiles_of;
+use crate::engine::lines;
+use crate::fork::ForkId;
+use crate::gate::{Evidence, Source};
+use crate::marker::{Event, Marker};
+use crate::pipeline::decision::Made;
+use crate::pipeline::eeg::{EegLine, flash_evidence};
+use crate::pipeline::gaze::{GazeLine, Tiles, gaze_evidence};
+use crate::pipeline::presenter::{FlashId, FlashNotice};
+use crate::recording::xdf::{Chunk, Reader, SampleChunk, StreamId, Values, XdfError};
+use crate::session::{ForkRow, Manifest, OptionRow};
+use crate::source::StreamSpec;
+
+/// Role of the EEG stream in a manifest.
+const EEG: &str = "eeg";
+/// Role of the gaze stream.
+const GAZE: &str = "gaze";
+/// Role of our own marker stream.
+const MARKERS: &str = "markers";
+
+/// What an item of evidence is known by.
+type Key = (ForkId, Source, u64);
+
+/// What the ledger says that the lines must know: the forks with their options, and the scorers exchanged.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    pub(super) forks: BTreeMap<ForkId, (ForkRow, Vec<OptionRow>)>,
+    /// From which fork on which channels were left out, in order.
+    pub(super) exchanges: Vec<(ForkId, ChannelMask)>,
+}
+
+/// All evidence of a recording.
+#[derive(Debug, Default)]
+pub(super) struct Remade {
+    items: HashMap<Key, (Evidence, Made)>,
+    /// Stamp of the last sample of each stream, on the stream's own clock, seconds.
+    eeg_end_s: Option<f64>,
+    gaze_end_s: Option<f64>,
+    /// What the recording lacks, one sentence each.
+    pub(super) lacking: Vec<String>,
+    /// Samples read.
+    pub(super) samples: u64,
+    /// Flashes read.
+    pub(super) flashes: u64,
+    /// From the first to the last sample, seconds.
+    pub(super) seconds: f64,
+}
+
+impl Remade {
+    /// The item, and what it was made from.
+    pub(super) fn get(&self, evidence: &Evidence) -> Option<&(Evidence, Made)> {
+        self.items
+            .get(&(evidence.fork, evidence.source, evidence.seq))
+    }
+
+    /// Whether the recording ends before the samples that this item of `fork` rests on.
+    pub(super) fn ends_before(&self, evidence: &Evidence, fork: &ForkRow) -> bool {
+        let (end_s, clock) = match evidence.source {
+            Source::P300 => (self.eeg_end_s, fork.eeg_clock),
+            Source::Gaze => (self.gaze_end_s, fork.gaze_clock),
+            Source::Switch => return false,
+        };
+        let offset_s = clock.map_or(0.0, |clock| clock.offset_s);
+        end_s.is_none_or(|end_s| end_s + offset_s < evidence.at.get())
+    }
+}
+
+/// Sends a recording through the lines.
+///
+/// # Errors
+/// [`ReplayError`] when the recording cannot be read at all, lacks a stream, or does not fit profile and plan.
+pub(super) fn remake(
+    path: &Path,
+    manifest: &Manifest,
+    plan: &Plan,
+    profile: &Profile,
+    known: &Known,
+) -> Result<Remade, ReplayError> {
+    let mut remade = Remade::default();
+    let (survey, recover) = match Survey::of(path, manifest, false) {
+        Ok(survey) => (survey, false),
+        Err(error @ XdfError::Open { .. }) => return Err(error.into()),
+        Err(fault) => {
+            remade
+                .lacking
+                .push(format!("session.xdf is damaged: {fault}"));
+            (Survey::of(path, manifest, true)?, true)
+        }
+    };
+    if survey.unended > 0 {
+        remade.lacking.push(format!(
+            "session.xdf was not ended in order: {} of its streams have no footer",
+            survey.unended
+        ));
+    }
+    let mut eeg = match (&plan.eeg, spec_of(manifest, EEG)) {
+        (Some(section), Some(spec)) => {
+            let calibration = profile
+                .eeg
+                .as_ref()
+                .ok_or(lines::LineError::NoPart { part: EEG })?;
+            let line = lines::eeg_line(section, calibration, spec, None)?;
+            Some(EegFeed::new(
+                line,
+                calibration,
+                spec,
+                &survey.markers,
+                known,
+            ))
+        }
+        _ => None,
+    };
+    let mut gaze = match (&plan.gaze, spec_of(manifest, GAZE)) {
+        (Some(section), Some(spec)) => {
+            let line = lines::gaze_line(section, plan, profile.gaze.as_ref(), spec)?;
+            Some(GazeFeed::new(line, spec, &survey.markers, known, &plan.ask))
+        }
+        _ => None,
+    };
+    for (role, wanted) in [
+        (EEG, eeg.is_some()),
+        (GAZE, gaze.is_some()),
+        (MARKERS, true),
+    ] {
+        if wanted && !survey.streams.values().any(|found| *found == role) {
+            let lack = format!("session.xdf holds no {role} stream");
+            if survey.unended == 0 && !recover {
+                return Err(ReplayError::NoStream { role });
+            }
+            remade.lacking.push(lack);
+        }
+    }
+    remade.flashes = eeg.as_ref().map_or(0, EegFeed::flashes);
+    let mut span: Option<(f64, f64)> = None;
+    for chunk in reader(path, recover)? {
+        let Chunk::Samples(SampleChunk {
+            stream,
+            stamps,
+            values,
+            ..
+        }) = chunk?
+        else {
+            continue;
+        };
+        let Some(values) = floats(values) else {
+            continue;
+        };
+        match survey.streams.get(&stream).copied() {
+            Some(EEG) => {
+                if let Some(feed) = &mut eeg {
+                    feed.block(&stamps, &values, &mut remade.items)?;
+                }
+                remade.eeg_end_s = stamps.last().copied().or(remade.eeg_end_s);
+            }
+            Some(GAZE) => {
+                if let Some(feed) = &mut gaze {
+                    feed.block(&stamps, &values, &mut remade.items);
+                }
+                remade.gaze_end_s = stamps.last().copied().or(remade.gaze_end_s);
+            }
+            _ => continue,
+        }
+        remade.samples += stamps.len() as u64;
+        for stamp in stamps {
+            let (first, last) = span.unwrap_or((stamp, stamp));
+            span = Some((first.min(stamp), last.max(stamp)));
+        }
+    }
+    remade.seconds = span.map_or(0.0, |(first, last)| last - first);
+    Ok(remade)
+}
+
+fn reader(path: &Path, recover: bool) -> Result<Reader<std::fs::File>, XdfError> {
+    let reader = Reader::open(path)?;
+    Ok(if recover { reader.recover() } else { reader })
+}
+
+fn spec_of<'a>(manifest: &'a Manifest, role: &str) -> Option<&'a StreamSpec> {
+    manifest
+        .streams
+        .iter()
+        .find(|record| record.role == role)
+        .map(|record| &record.spec)
+}
+
+/// The values as the pipeline saw them; `None` of text.
+fn floats(values: Values) -> Option<Vec<f32>> {
+    Some(match values {
+        Values::Float32(values) => values,
+        // The pipeline takes 32 bits from a source, so nothing was lost on the way into the file.
+        Values::Double64(values) => values.into_iter().map(|value| value as f32).collect(),
+        Values::Int8(values) => values.into_iter().map(f32::from).collect(),
+        Values::Int16(values) => values.into_iter().map(f32::from).collect(),
+        Values::Int32(values) => values.into_iter().map(|value| value as f32).collect(),
+        Values::Int64(values) => values.into_iter().map(|value| value as f32).collect(),
+        Values::Text(_) => return None,
+    })
+}
+
+/// What the first reading finds.
+struct Survey {
+    streams: HashMap<StreamId, &'static str>,
+    markers: Vec<(f64, Marker)>,
+    /// Streams without a footer.
+    unended: usize,
+}
+
+impl Survey {
+    fn of(path: &Path, manifest: &Manifest, recover: bool) -> Result<Self, XdfError> {
+        let mut survey = Self {
+            streams: HashMap::new(),
+            markers: Vec::new(),
+            unended: 0,
+        };
+        for chunk in reader(path, recover)? {
+            match chunk? {
+                Chunk::StreamHeader { stream, spec } => {
+                    survey.unended += 1;
+                    let same = |wanted: &StreamSpec| {
+                        (&wanted.name, &wanted.kind, &wanted.source_id)
+                            == (&spec.name, &spec.kind, &spec.source_id)
+                    };
+                    let role = [EEG, GAZE, MARKERS]
+                        .into_iter()
+                        .find(|role| spec_of(manifest, role).is_some_and(same));
+                    if let Some(role) = role {
+                        survey.streams.insert(stream, role);
+                    }
+                }
+                Chunk::StreamFooter { .. } => survey.unended = survey.unended.saturating_sub(1),
+                Chunk::Samples(SampleChunk {
+                    stream,
+                    stamps,
+                    values: Values::Text(texts),
+                    ..
+                }) if survey.streams.get(&stream) == Some(&MARKERS) => {
+                    // What is no marker of ours means nothing to the lines.
+                    let markers = stamps.into_iter().zip(&texts);
+                    survey.markers.extend(
+                        markers.filter_map(|(stamp, text)| {
+                            Some((stamp, Marker::from_json(text).ok()?))
+                        }),
+                    );
+                }
+                _ => {}
+            }
+        }
+        Ok(survey)
+    }
+}
+
+/// What the EEG line is told before the sample with this stamp.
+enum EegOrder {
+    /// Another scorer, for these channels.
+    Exchange(ChannelMask),
+    /// A flash.
+    Flash(FlashNotice),
+}
+
+struct EegFeed<'a> {
+    line: EegLine,
+    calibration: &'a EegCalibration,
+    channels: usize,
+    used_channels: usize,
+    /// With the stamp of the flash that each comes with, on the stream's clock.
+    orders: VecDeque<(f64, EegOrder)>,
+    rejected: u64,
+    known: &'a Known,
+}
+
+impl<'a> EegFeed<'a> {
+    fn new(
+        line: EegLine,
+        calibration: &'a EegCalibration,
+        spec: &StreamSpec,
+        markers: &[(f64, Marker)],
+        known: &'a Known,
+    ) -> Self {
+        let mut orders = VecDeque::new();
+        let mut exchanges = known.exchanges.iter().peekable();
+        for (stamp, marker) in markers {
+            let Event::Flash {
+                item,
+                fork: Some(fork),
+                ..
+            } = marker.body
+            else {
+                continue;
+            };
+            let fork = ForkId(fork);
+            let Some((row, _)) = known.forks.get(&fork) else {
+                continue;
+            };
+            let Some(clock) = row.eeg_clock else { continue };
+            let onset_s = stamp - clock.offset_s;
+            while let Some((_, bad)) = exchanges.next_if(|(from, _)| *from <= fork) {
+                orders.push_back((onset_s, EegOrder::Exchange(*bad)));
+            }
+            // As the presenter packs them: the last bits of both.
+            let id = FlashId::new(fork, marker.seq as u32, item as u8);
+            let notice = FlashNotice {
+                id,
+                onset_s,
+                offset_s: clock.offset_s,
+                lease: row.lease,
+            };
+            orders.push_back((onset_s, EegOrder::Flash(notice)));
+        }
+        let used_channels = line.path().spec().channels;
+        Self {
+            line,
+            calibration,
+            channels: spec.labels.len().max(1),
+            used_channels,
+            orders,
+            rejected: 0,
+            known,
+        }
+    }
+
+    fn flashes(&self) -> u64 {
+        let flashes = self
+            .orders
+            .iter()
+            .filter(|(_, order)| matches!(order, EegOrder::Flash(_)));
+        flashes.count() as u64
+    }
+
+    fn block(
+        &mut self,
+        stamps: &[f64],
+        values: &[f32],
+        items: &mut HashMap<Key, (Evidence, Made)>,
+    ) -> Result<(), ReplayError> {
+        for (stamp, sample) in stamps.iter().zip(values.chunks_exact(self.channels)) {
+            let _ = self.line.offer_waiting();
+            while let Some((_, order)) = self.orders.pop_front_if(|(onset_s, _)| *onset_s <= *stamp)
+            {
+                match order {
+                    EegOrder::Exchange(bad) => {
+                        let kept: Vec<bool> = (0..self.used_channels)
+                            .map(|channel| !bad.contains(channel))
+                            .collect();
+                        let scorer = self
+                            .calibration
+                            .restrict(&kept)
+                            .map_err(lines::LineError::from)?;
+                        let _ = self.line.set_scorer(scorer);
+                    }
+                    // One that is refused gives no evidence, here as there.
+                    EegOrder::Flash(notice) => {
+                        let _ = self.line.flash(&notice);
+                    }
+                }
+            }
+            self.line.sample(*stamp, sample);
+            while let Some(found) = self.line.next(&mut self.rejected) {
+                let Some((row, _)) = self.known.forks.get(&found.id.fork()) else {
+                    continue;
+                };
+                let offset_s = row.eeg_clock.map_or(0.0, |clock| clock.offset_s);
+                let Ok(at) = LslTime::new(found.scored.last_s + offset_s) else {
+                    continue;
+                };
+                let evidence = flash_evidence(&found, row.lease, at);
+                items.insert(key_of(&evidence), (evidence, found.made()));
+            }
+        }
+        Ok(())
+    }
+}
+
+struct GazeFeed {
+    line: GazeLine,
+    channels: usize,
+    tiles: VecDeque<Tiles>,
+}
+
+impl GazeFeed {
+    fn new(
+        line: GazeLine,
+        spec: &StreamSpec,
+        markers: &[(f64, Marker)],
+        known: &Known,
+        ask: &AskSection,
+    ) -> Self {
+        let opened = markers
+            .iter()
+            .filter_map(|(stamp, marker)| match marker.body {
+                Event::ForkOpen { fork, .. } => Some((*stamp, ForkId(fork))),
+                _ => None,
+            });
+        let tiles = opened
+            .filter_map(|(appears_s, fork)| {
+                let (row, options) = known.forks.get(&fork)?;
+                let offset_s = row.gaze_clock?.offset_s;
+                let tiles: Vec<_> = options.iter().map(|option| option.tile.clone()).collect();
+                let appears = LslTime::new(appears_s).ok()?;
+                Some(tiles_of(fork, &tiles, ask, row.lease, appears, offset_s))
+            })
+            .collect();
+        Self {
+            line,
+            channels: spec.labels.len().max(1),
+            tiles,
+        }
+    }
+
+    fn block(
+        &mut self,
+        stamps: &[f64],
+        values: &[f32],
+        items: &mut HashMap<Key, (Evidence, Made)>,
+    ) {
+        for (stamp, sample) in stamps.iter().zip(values.chunks_exact(self.channels)) {
+            while let Some(tiles) = self.tiles.pop_front_if(|tiles| tiles.from_s <= *stamp) {
+                self.line.put_up(tiles, None);
+            }
+            if let Some(word) = self.line.sample(*stamp, sample)
+                && let Some(evidence) = gaze_evidence(&word)
+            {
+                items.insert(
+                    key_of(&evidence),
+                    (
+                        evidence,
+                        Made::Gaze {
+                            sample: word.sample,
+                        },
+                    ),
+                );
+            }
+        }
+    }
+}
+
+fn key_of(evidence: &Evidence) -> Key {
+    (evidence.fork, evidence.source, evidence.seq)
+}

@@ -1,0 +1,280 @@
+//! The text again: a writer driven through the recorded choices.
+//!
+//! Model, settings, prompt and choices give the text; what the person did unasked (a call, an undo) comes from the ledger's
+//! events. Tokens are counted as the conductor counts them, because the protocol's budget lives on that count.
+
+use crate::choice::Step;
+use crate::decode::{self, Cancel, DecodeError, Writer};
+use crate::fork::{Chooser, Fork};
+use crate::marker::OptionKind;
+use crate::pipeline::scribe::{BETWEEN_TEXTS, Texts};
+use crate::session::{ChoiceRow, ForkRow};
+
+/// The text did not go the recorded way; in words.
+#[derive(Debug)]
+pub(super) struct Astray(pub(super) String);
+
+impl From<DecodeError> for Astray {
+    fn from(error: DecodeError) -> Self {
+        Self(format!("the decoder failed: {error}"))
+    }
+}
+
+/// What became of a choice.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Taken {
+    pub(super) item: Option<usize>,
+    pub(super) chooser: Option<Chooser>,
+    pub(super) text: String,
+}
+
+pub(super) struct Story {
+    texts: Texts,
+    number: u64,
+    writer: Writer,
+    prompt_bytes: usize,
+    past: String,
+    fork: Option<Fork>,
+    /// As the conductor counts.
+    position: usize,
+    tokens_written: u64,
+    /// Whether text was cut whose length nobody recorded: the next row says how much had been written.
+    recount: bool,
+    undoable: usize,
+}
+
+impl Story {
+    pub(super) fn begin(texts: Texts) -> Result<Self, DecodeError> {
+        let writer = texts.begin(0)?;
+        Ok(Self {
+            texts,
+            number: 0,
+            prompt_bytes: writer.text().len(),
+            writer,
+            past: String::new(),
+            fork: None,
+            position: 0,
+            tokens_written: 0,
+            recount: false,
+            undoable: 0,
+        })
+    }
+
+    /// Everything written so far.
+    pub(super) fn text(&self) -> String {
+        let written = self
+            .writer
+            .text()
+            .get(self.prompt_bytes..)
+            .unwrap_or_default();
+        format!("{}{written}", self.past)
+    }
+
+    /// Whether a choice can be taken back, as the person is shown it.
+    pub(super) fn can_undo(&self) -> bool {
+        self.undoable > 0
+    }
+
+    /// Writes on to the next fork and gives it.
+    pub(super) fn next_fork(&mut self, recorded: &ForkRow) -> Result<(Fork, u64), Astray> {
+        while self.fork.is_none() {
+            if !self.recount && self.tokens_written > recorded.tokens_written {
+                return Err(Astray(format!(
+                    "the text goes on without a fork after {} tokens",
+                    recorded.tokens_written
+                )));
+            }
+            self.advance()?;
+        }
+        match &self.fork {
+            Some(fork) => {
+                let fork = fork.clone();
+                self.count(fork.position);
+                if std::mem::take(&mut self.recount) {
+                    self.tokens_written = recorded.tokens_written;
+                }
+                Ok((fork, self.tokens_written))
+            }
+            None => Err(Astray("there is no fork".into())),
+        }
+    }
+
+    /// Follows the step that the protocol takes after a question. `recorded` says how far the chosen branch had been decoded,
+    /// and whether the person took it back by key in the same moment.
+    pub(super) fn follow(
+        &mut self,
+        step: &Step,
+        kinds: &[OptionKind],
+        recorded: &ChoiceRow,
+    ) -> Result<(Taken, u64), Astray> {
+        let fork = self
+            .fork
+            .clone()
+            .ok_or_else(|| Astray("no fork is open".into()))?;
+        let taken_back = recorded.kind == Some(OptionKind::Undo);
+        let taken = match *step {
+            _ if taken_back => self.take_back(kinds, recorded)?,
+            Step::AskAgain { .. } => Taken {
+                item: None,
+                chooser: None,
+                text: String::new(),
+            },
+            Step::TakeBranch {
+                option, chooser, ..
+            } => {
+                self.think_as_far_as(&fork, option, recorded)?;
+                let commit = self.writer.commit(fork.id, option)?;
+                self.taken();
+                Taken {
+                    item: Some(option),
+                    chooser: Some(chooser),
+                    text: commit.text,
+                }
+            }
+            Step::ModelChooses { .. } => self.go_on(&fork, recorded)?,
+            Step::TakeBack { .. } => self.take_back(kinds, recorded)?,
+            Step::OfferOther { .. } => match self.writer.other(fork.id)? {
+                Some(other) => {
+                    self.fork = Some(other);
+                    let selected = recorded.selected();
+                    let chooser = selected.map(|_| Chooser::Human);
+                    Taken {
+                        item: selected,
+                        chooser,
+                        text: String::new(),
+                    }
+                }
+                None => self.go_on(&fork, recorded)?,
+            },
+        };
+        Ok((taken, self.tokens_written))
+    }
+
+    /// The person called for a fork behind the first `position` tokens of text `number`.
+    pub(super) fn call(&mut self, number: u64, position: usize) -> Result<(), Astray> {
+        while self.fork.is_none() && (self.number, self.writer.position()) < (number, position) {
+            self.advance()?;
+        }
+        let called = self.writer.call_behind(position)?;
+        self.fork = called;
+        self.position = self.writer.position();
+        self.recount = true;
+        match self.fork {
+            Some(_) => Ok(()),
+            None => Err(Astray(format!(
+                "nothing can be offered behind token {position}"
+            ))),
+        }
+    }
+
+    /// The person took the last choice back while no fork was asked.
+    pub(super) fn undo(&mut self) -> Result<(), Astray> {
+        let undone = self.writer.undo()?;
+        let undone = undone.ok_or_else(|| Astray("there is no choice to take back".into()))?;
+        self.fork = Some(undone.fork);
+        self.position = self.writer.position();
+        self.undoable = self.undoable.saturating_sub(1);
+        self.recount = true;
+        Ok(())
+    }
+
+    /// Writes on to where the decoder stood at the end. Gives the text there.
+    pub(super) fn finish(&mut self, number: u64, position: usize) -> Result<String, Astray> {
+        let mut text = self.text();
+        while self.fork.is_none() && (self.number, self.writer.position()) < (number, position) {
+            text = self.text();
+            self.advance()?;
+        }
+        // A token that ends inside a character gives no text: one step may pass the place by such tokens.
+        let passed = (self.number, self.writer.position()) > (number, position);
+        Ok(if passed { text } else { self.text() })
+    }
+
+    /// Writes on until the text is this long, or needs a choice that nobody recorded.
+    pub(super) fn grow_to(&mut self, bytes: usize) -> Result<String, Astray> {
+        while self.fork.is_none() && self.text().len() < bytes {
+            self.advance()?;
+        }
+        Ok(self.text())
+    }
+
+    fn advance(&mut self) -> Result<(), Astray> {
+        match self.writer.advance(&Cancel::new())? {
+            decode::Step::Text(_) => self.count(self.writer.position()),
+            decode::Step::Fork(fork) => self.fork = Some(fork),
+            decode::Step::End(_) => {
+                self.past = format!("{}{BETWEEN_TEXTS}", self.text());
+                self.number += 1;
+                self.writer = self.texts.begin(self.number)?;
+                self.prompt_bytes = self.writer.text().len();
+                self.position = 0;
+                self.undoable = 0;
+            }
+            decode::Step::Cancelled => {}
+        }
+        Ok(())
+    }
+
+    fn go_on(&mut self, fork: &Fork, recorded: &ChoiceRow) -> Result<Taken, Astray> {
+        if let Some(branch) = recorded.item.and_then(|item| usize::try_from(item).ok()) {
+            self.think_as_far_as(fork, branch, recorded)?;
+        }
+        let commit = self.writer.go_on(fork.id)?;
+        self.taken();
+        Ok(Taken {
+            item: Some(commit.branch),
+            chooser: Some(Chooser::Model),
+            text: commit.text,
+        })
+    }
+
+    fn take_back(&mut self, kinds: &[OptionKind], recorded: &ChoiceRow) -> Result<Taken, Astray> {
+        let Some(undone) = self.writer.undo()? else {
+            let fork = self
+                .fork
+                .clone()
+                .ok_or_else(|| Astray("no fork is open".into()))?;
+            return self.go_on(&fork, recorded);
+        };
+        self.fork = Some(undone.fork);
+        self.count(self.writer.position());
+        self.undoable = self.undoable.saturating_sub(1);
+        let item = kinds.iter().position(|kind| *kind == OptionKind::Undo);
+        Ok(Taken {
+            item,
+            chooser: Some(Chooser::Human),
+            text: String::new(),
+        })
+    }
+
+    fn taken(&mut self) {
+        self.fork = None;
+        self.count(self.writer.position());
+        self.undoable += 1;
+    }
+
+    /// Decodes behind the phrases as many steps as were decoded while the person chose: the row's text holds them.
+    fn think_as_far_as(
+        &mut self,
+        fork: &Fork,
+        branch: usize,
+        recorded: &ChoiceRow,
+    ) -> Result<(), Astray> {
+        let phrase = fork
+            .branches
+            .get(branch)
+            .map_or(0, |branch| branch.tokens.len()) as u64;
+        let added = recorded.tokens_written.saturating_sub(self.tokens_written);
+        for _ in phrase..added {
+            if self.writer.think(&Cancel::new())? == decode::Thought::Ready {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, position: usize) {
+        self.tokens_written += position.saturating_sub(self.position) as u64;
+        self.position = position;
+    }
+}

@@ -1,0 +1,50 @@
+//! The page around the sections.
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::figures::readable;
+use super::material::Material;
+use super::{arms, facts, forks, posterior, text, timing, verdict};
+
+/// Colours, type and print. Holds no `<` and refers to nothing.
+const STYLE: &str = include_str!("style.css");
+/// Forbids the page everything but its own style, whatever text it may hold.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
+
+pub(super) fn page(material: &Material) -> Markup {
+    let session = readable(&material.manifest.session);
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta http-equiv="Content-Security-Policy" content=(POLICY);
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { "Razvilka session " (session) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                main {
+                    header {
+                        h1 { "Session " (session) }
+                        p class="aside" {
+                            (readable(&material.manifest.started_utc)) " · Razvilka " (readable(&material.manifest.versions.razvilka))
+                        }
+                    }
+                    (verdict::section(material))
+                    nav {
+                        a href="#text" { "Text" } a href="#forks" { "Forks" } a href="#arms" { "Four arms" }
+                        a href="#posterior" { "Posterior" } a href="#timing" { "Timing" } a href="#facts" { "Facts" }
+                    }
+                    (text::section(material))
+                    (forks::section(material))
+                    (arms::section(material))
+                    (posterior::section(material))
+                    (timing::section(material))
+                    (facts::section(material))
+                }
+            }
+        }
+    }
+}

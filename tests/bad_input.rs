@@ -1,0 +1,196 @@
+//! Bad input ends with one clear sentence and the right exit code, and nothing is lost or half made.
+
+#![allow(clippy::unwrap_used)] // what cannot go on here should say so at once
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn razvilka(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_razvilka"))
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+/// The exit code, and the one sentence on stderr: the last line.
+fn refused(arguments: &[&str]) -> (i32, String) {
+    let output = razvilka(arguments);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!said.contains("panicked"), "{said}");
+    let last = said.trim_end().lines().last().unwrap_or_default();
+    (output.status.code().unwrap(), last.to_owned())
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// An experiment on this machine alone, in an LSL session of its own where nothing is published.
+fn experiment(folder: &Path, session: &str, more: &str) -> PathBuf {
+    let file = folder.join("experiment.toml");
+    let words = format!(
+        "[eeg]\npins = {{ source_id = \"nobody-has-this\" }}\n\
+         [network]\nmode = \"loopback\"\nsession_id = \"{session}\"\nresolve_s = 0.5\n{more}"
+    );
+    fs::write(&file, words).unwrap();
+    file
+}
+
+#[test]
+fn an_unknown_key_is_named_and_nothing_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = experiment(folder.path(), "bad-key", "[gate]\ntreshold = 0.9\n");
+    let out = folder.path().join("session");
+    let (code, said) = refused(&["run", "--config", text(&file), "--out", text(&out)]);
+    let whole = String::from_utf8(razvilka(&["run", "--config", text(&file)]).stderr).unwrap();
+    assert_eq!(code, 2, "{said}");
+    assert!(
+        whole.contains("treshold") && whole.contains("experiment.toml"),
+        "{whole}"
+    );
+    assert!(!out.exists());
+}
+
+#[test]
+fn an_absurd_value_is_refused_with_its_range() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = experiment(folder.path(), "bad-value", "[epoch]\nlength_s = 900.0\n");
+    let (code, said) = refused(&["run", "--config", text(&file), "--check"]);
+    assert_eq!(code, 2);
+    assert!(
+        said.contains("epoch.length_s is 900 s: set it within 0.2..=2"),
+        "{said}"
+    );
+}
+
+#[test]
+fn an_experiment_file_that_is_not_there_is_named() {
+    let (code, said) = refused(&["run", "--config", "/nowhere/experiment.toml"]);
+    assert_eq!(code, 2);
+    assert!(said.contains("/nowhere/experiment.toml"), "{said}");
+}
+
+#[test]
+fn a_stream_that_is_not_there_says_which_addresses_were_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = experiment(folder.path(), "bad-stream", "");
+    let out = folder.path().join("session");
+    let (code, said) = refused(&["run", "--config", text(&file), "--out", text(&out)]);
+    assert_eq!(code, 3, "{said}");
+    assert!(
+        said.contains("nobody-has-this") && said.contains("127.0.0.1"),
+        "{said}"
+    );
+}
+
+#[test]
+fn no_streams_at_all_says_which_addresses_were_asked() {
+    let (code, said) = refused(&[
+        "streams",
+        "--loopback",
+        "--session-id",
+        "bad-silence",
+        "--timeout-s",
+        "0.5",
+    ]);
+    assert_eq!(code, 3, "{said}");
+    assert!(said.contains("127.0.0.1"), "{said}");
+}
+
+#[test]
+fn a_truncated_recording_is_refused_with_the_offset_and_no_profile_is_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/golden/xdf");
+    let whole = fs::read_dir(whole)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.extension().is_some_and(|extension| extension == "xdf"))
+        .unwrap();
+    let bytes = fs::read(whole).unwrap();
+    let cut = folder.path().join("cut.xdf");
+    fs::write(&cut, &bytes[..bytes.len() - 3]).unwrap();
+    let out = folder.path().join("calibration");
+    let (code, said) = refused(&["calibrate", "--xdf", text(&cut), "--out", text(&out)]);
+    assert_eq!(code, 3, "{said}");
+    assert!(said.contains("cut.xdf") && said.contains("byte"), "{said}");
+    assert!(!out.join("profile.json").exists());
+}
+
+#[test]
+fn a_profile_that_is_none_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let profile = folder.path().join("profile.json");
+    fs::write(&profile, "{\"kind\": \"something else\"}").unwrap();
+    let (code, said) = refused(&[
+        "score",
+        "p300",
+        "--calibration",
+        text(&profile),
+        "--xdf",
+        "none.xdf",
+    ]);
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("profile.json"), "{said}");
+}
+
+#[test]
+fn a_model_folder_with_a_missing_or_corrupt_file_names_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, said) = refused(&["model", "check", text(folder.path())]);
+    assert_eq!(code, 4, "{said}");
+    assert!(said.contains("config.json"), "{said}");
+
+    let embedded = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/story-model");
+    for name in ["config.json", "tokenizer.json"] {
+        fs::copy(embedded.join(name), folder.path().join(name)).unwrap();
+    }
+    let weights = fs::read(embedded.join("model.safetensors")).unwrap();
+    fs::write(
+        folder.path().join("model.safetensors"),
+        &weights[..weights.len() / 2],
+    )
+    .unwrap();
+    let (code, said) = refused(&[
+        "generate",
+        "--model",
+        text(folder.path()),
+        "--max-tokens",
+        "3",
+    ]);
+    assert_eq!(code, 4, "{said}");
+    assert!(said.contains("model.safetensors"), "{said}");
+}
+
+#[test]
+fn a_folder_that_is_taken_or_no_folder_is_left_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = experiment(folder.path(), "bad-folder", "");
+    let taken = folder.path().join("taken");
+    fs::create_dir(&taken).unwrap();
+    fs::write(taken.join("thesis.txt"), "mine").unwrap();
+    let (code, said) = refused(&["run", "--config", text(&file), "--out", text(&taken)]);
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("thesis.txt"), "{said}");
+    assert_eq!(
+        fs::read_to_string(taken.join("thesis.txt")).unwrap(),
+        "mine"
+    );
+    assert_eq!(fs::read_dir(&taken).unwrap().count(), 1);
+
+    let (code, said) = refused(&["run", "--config", text(&file), "--out", text(&file)]);
+    assert_eq!(code, 2, "{said}");
+}
+
+#[test]
+fn a_folder_that_is_no_session_is_not_replayed() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("again");
+    let (code, said) = refused(&["replay", text(folder.path()), "--out", text(&out)]);
+    assert_ne!(code, 0);
+    assert_ne!(code, 70, "{said}");
+    assert!(
+        said.contains("manifest.json") || said.contains("session"),
+        "{said}"
+    );
+}

@@ -1,0 +1,335 @@
+//! The report as a reader finds it: well formed, self-contained, escaped, and saying what the ledger says.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot be set up should stop"
+)]
+
+mod report_common;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use razvilka::report::{self, ReportError};
+use razvilka::session::{Ledger, SessionFile, Summary, Truth};
+use report_common::{Answer, Scene};
+use roxmltree::{Document, Node};
+
+const HOSTILE: &str = "<script>alert('x')</script> & \" onload=\"y ]]> \u{202e}\u{0}";
+
+/// A session with every kind of end, in two scripts, one phrase an attack.
+fn session(path: &Path) -> (PathBuf, Truth) {
+    let mut scene = Scene::new(path);
+    scene.write("The fox came to the river");
+    scene.fork(
+        &["and swam across", "and waited for the hen", "and went home"],
+        Some(1),
+        Answer::Look(1),
+    );
+    scene.write(". Лиса подумала");
+    scene.fork(
+        &["о зиме", "о мельнице", "о курице"],
+        Some(0),
+        Answer::Look(0),
+    );
+    scene.write(". In the evening");
+    scene.fork(&["the hen sang", "the wolf came"], Some(0), Answer::Key(1));
+    scene.fork(&["they ate", "they slept"], None, Answer::NotAsked);
+    scene.write(". At night");
+    scene.fork(&["it rained", "it snowed"], Some(1), Answer::Nothing);
+    scene.fork(&["nobody came", "a guest came"], Some(0), Answer::Lost);
+    scene.fork(&[HOSTILE, "nothing happened"], Some(0), Answer::Look(0));
+    scene.write(", and the fox");
+    scene.fork(&["fell asleep", "told a story"], Some(1), Answer::Look(1));
+    // The person takes that back: branch, branch, other, undo, go on.
+    scene.fork(&["and dreamt", "and sang"], Some(3), Answer::Look(3));
+    scene.fork(&["fell asleep", "told a story"], Some(0), Answer::Look(0));
+    scene.write(".");
+    scene.end()
+}
+
+fn html_of(folder: &Path, truth: Option<&Truth>) -> (String, Summary) {
+    let written = report::write(folder, truth).unwrap();
+    assert_eq!(written.path, folder.join("report.html"));
+    (
+        std::fs::read_to_string(&written.path).unwrap(),
+        written.summary,
+    )
+}
+
+/// The page as XML: `<meta>` is the one element of HTML here that is never closed.
+fn as_xml(html: &str) -> String {
+    html.split_inclusive('>')
+        .map(|piece| match piece.rfind("<meta ") {
+            Some(_) => piece.replacen('>', "/>", 1),
+            None => piece.to_owned(),
+        })
+        .collect::<String>()
+        .replace("<!DOCTYPE html>", "")
+}
+
+fn words(node: Node<'_, '_>) -> String {
+    let text: String = node
+        .descendants()
+        .filter_map(|node| node.text().filter(|_| node.is_text()))
+        .collect();
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn by_id<'a>(page: &'a Document<'a>, id: &str) -> Node<'a, 'a> {
+    page.descendants()
+        .find(|node| node.attribute("id") == Some(id))
+        .unwrap_or_else(|| panic!("no #{id}"))
+}
+
+/// A folder that stays after the test, so that its report can be looked at in a browser.
+fn kept(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = std::fs::remove_dir_all(&path);
+    path
+}
+
+#[test]
+fn the_page_is_well_formed_and_says_what_the_summary_says() {
+    let (folder, truth) = session(&kept("report-page"));
+    let (html, summary) = html_of(&folder, Some(&truth));
+    let xml = as_xml(&html);
+    let page = Document::parse(&xml).unwrap();
+    assert_eq!(page.root_element().attribute("lang"), Some("en"));
+
+    let ledger = Ledger::open_read_only(&folder.join(SessionFile::Ledger.name())).unwrap();
+    assert_eq!(summary, Summary::of_ledger(&ledger, Some(&truth)).unwrap());
+    let scores = summary.accuracy.unwrap();
+    assert_eq!((scores.committed.n, scores.committed.correct), (7, 6));
+    let verdict = words(by_id(&page, "verdict"));
+    let (share, interval) = (
+        100.0 * scores.committed.accuracy.unwrap(),
+        scores.committed.interval.unwrap(),
+    );
+    for said in [
+        "Of 10 forks the person was asked at 9 and chose at 7; the model chose at 2; nobody chose at 1."
+            .to_owned(),
+        format!("6 of 7 committed choices were what the person wanted: {share:.1} %"),
+        format!(
+            "{:.1} – {:.1} %, n = 7",
+            100.0 * interval.low,
+            100.0 * interval.high
+        ),
+        format!("within {:.2} s", summary.speed.decision_s_median.unwrap()),
+        "chain holds".to_owned(),
+    ] {
+        assert!(verdict.contains(&said), "{said:?} is not in {verdict:?}");
+    }
+    let arms = words(by_id(&page, "arms"));
+    for score in [scores.prior, scores.gaze, scores.eeg, scores.fused] {
+        let said = format!(
+            "{}{}{}{:.1} %",
+            score.n,
+            score.correct,
+            score.undecided,
+            100.0 * score.accuracy.unwrap()
+        );
+        assert!(arms.contains(&said), "{said:?} is not in {arms:?}");
+    }
+    assert!(words(by_id(&page, "facts")).contains("the very same end at 9 of 9 forks"));
+}
+
+#[test]
+fn every_fork_stands_in_the_table_with_its_end_and_in_a_plot_if_it_was_asked() {
+    let home = tempfile::tempdir().unwrap();
+    let (folder, truth) = session(&home.path().join("session"));
+    let (html, _) = html_of(&folder, Some(&truth));
+    let xml = as_xml(&html);
+    let page = Document::parse(&xml).unwrap();
+    for (fork, said) in [
+        (0, "person ✓, selected"),
+        (2, "person ✗, selected"),
+        (3, "model, not asked: the budget of questions was spent"),
+        (4, "model, declined: time ran out; the model went on"),
+        (5, "nobody, aborted: a stream was lost"),
+    ] {
+        let row = words(by_id(&page, &format!("fork-{fork}")));
+        assert!(row.contains(said), "{said:?} is not in {row:?}");
+    }
+    let plots = by_id(&page, "posterior")
+        .descendants()
+        .filter(|node| node.has_tag_name("svg"))
+        .count();
+    assert_eq!(plots, 9);
+    for svg in page.descendants().filter(|node| node.has_tag_name("svg")) {
+        let points = svg
+            .descendants()
+            .filter_map(|node| node.attribute("points"))
+            .flat_map(|points| points.split([' ', ',']));
+        assert!(
+            points
+                .map(|number| number.parse::<f64>().unwrap())
+                .all(f64::is_finite)
+        );
+    }
+}
+
+#[test]
+fn the_text_shows_who_chose_what_and_leaves_out_what_was_taken_back() {
+    let home = tempfile::tempdir().unwrap();
+    let (folder, _) = session(&home.path().join("session"));
+    let (html, _) = html_of(&folder, None);
+    let xml = as_xml(&html);
+    let page = Document::parse(&xml).unwrap();
+    let story = page
+        .descendants()
+        .find(|node| node.attribute("class") == Some("story"))
+        .unwrap();
+    let chosen: Vec<(&str, String)> = story
+        .children()
+        .filter(|node| node.has_tag_name("span"))
+        .map(|node| (node.attribute("class").unwrap(), words(node)))
+        .collect();
+    let of = |class: &str| -> Vec<&str> {
+        chosen
+            .iter()
+            .filter(|(found, _)| *found == class)
+            .map(|(_, text)| text.as_str())
+            .collect()
+    };
+    assert_eq!(of("by-model"), ["they ate", "it rained"]);
+    let person = of("by-person");
+    assert_eq!(person.len(), 5);
+    assert_eq!(
+        [person[0], person[1], person[2]],
+        ["and waited for the hen", "о зиме", "the wolf came"]
+    );
+    assert_eq!(person[4], "fell asleep");
+    let numbers: Vec<String> = story
+        .children()
+        .filter(|node| node.has_tag_name("sup"))
+        .map(words)
+        .collect();
+    assert_eq!(numbers, ["0", "1", "2", "3", "4", "6", "9"]);
+    assert!(words(by_id(&page, "note-7")).ends_with("not in the final text"));
+    assert!(words(by_id(&page, "note-1")).contains("о зиме"));
+}
+
+#[test]
+fn foreign_text_cannot_become_markup_and_nothing_outside_is_named() {
+    let home = tempfile::tempdir().unwrap();
+    let (folder, truth) = session(&home.path().join("session"));
+    let (html, _) = html_of(&folder, Some(&truth));
+    let xml = as_xml(&html);
+    let page = Document::parse(&xml).unwrap();
+    assert!(
+        words(by_id(&page, "text")).contains("<script>alert('x')</script> & \" onload=\"y ]]>")
+    );
+    for node in page.descendants().filter(Node::is_element) {
+        let name = node.tag_name().name();
+        assert!(
+            ![
+                "script", "link", "img", "iframe", "object", "embed", "image", "use", "base",
+                "form"
+            ]
+            .contains(&name),
+            "<{name}>"
+        );
+        for attribute in node.attributes() {
+            assert!(!attribute.name().starts_with("on"), "{}", attribute.name());
+            if ["href", "src", "action", "style"].contains(&attribute.name()) {
+                assert!(
+                    attribute.name() == "href" && attribute.value().starts_with('#'),
+                    "{}",
+                    attribute.value()
+                );
+            }
+        }
+    }
+    let style = words(
+        page.descendants()
+            .find(|node| node.has_tag_name("style"))
+            .unwrap(),
+    );
+    assert!(!style.contains("url(") && !style.contains("@import"));
+    // Links inside the page lead somewhere.
+    for link in page.descendants().filter_map(|node| node.attribute("href")) {
+        by_id(&page, &link[1..]);
+    }
+}
+
+#[test]
+fn without_a_wish_agreement_is_not_called_accuracy() {
+    let home = tempfile::tempdir().unwrap();
+    let (folder, _) = session(&home.path().join("session"));
+    let (html, summary) = html_of(&folder, None);
+    assert_eq!(summary.accuracy, None);
+    let xml = as_xml(&html);
+    let page = Document::parse(&xml).unwrap();
+    assert!(words(by_id(&page, "verdict")).contains("is not known"));
+    let arms = words(by_id(&page, "arms"));
+    assert!(
+        arms.contains("agreement with itself is not accuracy"),
+        "{arms}"
+    );
+    assert!(arms.contains("over 7 commits"), "{arms}");
+}
+
+#[test]
+fn the_report_is_private_and_replaced_as_a_whole() {
+    let home = tempfile::tempdir().unwrap();
+    let (folder, truth) = session(&home.path().join("session"));
+    let (first, _) = html_of(&folder, Some(&truth));
+    let (second, _) = html_of(&folder, Some(&truth));
+    assert_eq!(first, second);
+    let mode = std::fs::metadata(folder.join("report.html"))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn a_ledger_that_was_tampered_with_is_said_to_be_so_at_the_top() {
+    let home = tempfile::tempdir().unwrap();
+    let (folder, _) = session(&home.path().join("session"));
+    let ledger = rusqlite::Connection::open(folder.join("ledger.sqlite")).unwrap();
+    ledger
+        .execute("UPDATE choice SET chooser = 'model' WHERE fork = 0", [])
+        .unwrap();
+    drop(ledger);
+    let (html, _) = html_of(&folder, None);
+    let xml = as_xml(&html);
+    let page = Document::parse(&xml).unwrap();
+    let verdict = words(by_id(&page, "verdict"));
+    assert!(
+        verdict.contains("The ledger cannot be trusted"),
+        "{verdict}"
+    );
+    assert!(!verdict.contains("chain holds"), "{verdict}");
+}
+
+#[test]
+fn a_session_that_was_killed_is_reported_from_what_it_left() {
+    let holder = tempfile::tempdir().unwrap();
+    let mut scene = Scene::new(&holder.path().join("session"));
+    scene.write("The fox");
+    scene.fork(&["ran", "slept"], None, Answer::Look(0));
+    let folder = scene.folder.path().to_owned();
+    let (html, summary) = html_of(&folder, None);
+    assert_eq!(summary.counts.committed, 1);
+    let xml = as_xml(&html);
+    let page = Document::parse(&xml).unwrap();
+    assert!(words(by_id(&page, "verdict")).contains("did not end by itself"));
+    assert!(words(by_id(&page, "timing")).contains("no latency.json"));
+}
+
+#[test]
+fn a_folder_without_a_session_and_a_broken_latency_file_are_refused_by_name() {
+    let empty = tempfile::tempdir().unwrap();
+    assert!(matches!(
+        report::write(empty.path(), None),
+        Err(ReportError::Folder(_))
+    ));
+    let (folder, _) = session(&empty.path().join("session"));
+    std::fs::write(folder.join("latency.json"), "{").unwrap();
+    let error = report::write(&folder, None).unwrap_err();
+    assert!(matches!(error, ReportError::Latency { .. }));
+    assert!(error.to_string().contains("latency.json"), "{error}");
+    assert!(!folder.join("report.html").exists());
+}
