@@ -1,12 +1,12 @@
-//! A flag by which another thread stops decoding between two layers.
+//! A flag by which another thread stops decoding between two matrices.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Shared between the thread that decodes and whoever may interrupt it. Clones are the same flag.
 ///
-/// The decoder looks at it between the layers of each step; a step that is cancelled leaves every state as it was, so
-/// a commit waits for one layer at most, not for a whole step.
+/// The decoder looks at it three times in each layer; a step that is cancelled leaves every state as it was, so a commit
+/// waits for half a layer or for the output matrix at most, not for a whole step.
 #[derive(Debug, Clone, Default)]
 pub struct Cancel(Arc<AtomicBool>);
 

@@ -136,6 +136,9 @@ impl Engine {
             // As many layers as the configuration says: `Model::read` made them so.
             self.attention(&model.layers[layer], layer, feeds)?;
             let (layer, s) = (&model.layers[layer], &mut self.scratch);
+            if cancel.is_requested() {
+                return Err(Interrupt::Cancelled);
+            }
             let hidden = config.hidden;
             for (x, normed) in
                 s.x.chunks_exact(hidden)
@@ -152,6 +155,9 @@ impl Engine {
             {
                 let (gate, up) = both.split_at(inter);
                 kernel::silu_times(gate, up, act);
+            }
+            if cancel.is_requested() {
+                return Err(Interrupt::Cancelled);
             }
             layer.down.forward(&s.act, rows, &mut s.added)?;
             s.x.iter_mut()
