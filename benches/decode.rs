@@ -41,7 +41,7 @@ fn options() -> anyhow::Result<Options> {
         match argument.as_str() {
             "--bench" => {
                 (options.tokens, options.choices) =
-                    (options.tokens.max(300), options.choices.max(300))
+                    (options.tokens.max(300), options.choices.max(300));
             }
             "--model" => options.model = Some(value()?.into()),
             "--prompt" => options.prompt = value()?,

@@ -229,7 +229,7 @@ fn a_tensor_nobody_asked_for_is_refused_rather_than_left_out() {
     edit(&dir, "config.json", "Qwen2ForCausalLM", "LlamaForCausalLM");
     match refused(&dir) {
         ModelError::TensorUnknown { tensor, .. } => {
-            assert!(tensor.ends_with("proj.bias"), "{tensor}")
+            assert!(tensor.ends_with("proj.bias"), "{tensor}");
         }
         other => panic!("{other}"),
     }
