@@ -72,10 +72,10 @@ struct Score {
     hits: usize,
 }
 
-/// A name, and whether a place is a fork.
-type Rule = (&'static str, fn(&Glance) -> bool);
+/// A rule that looks at one distribution.
+type Rule = fn(&Glance) -> bool;
 
-fn rules() -> Vec<Rule> {
+fn rules() -> Vec<(&'static str, Rule)> {
     vec![
         ("entropy > 0.672 nats", |g| g.entropy_nats > 0.672),
         ("p2 >= 0.2", |g| g.top3[1] >= 0.2),

@@ -16,7 +16,7 @@ impl Writer {
     /// # Errors
     /// [`DecodeError::NotOpen`] or [`DecodeError::NoSuchBranch`].
     pub fn commit(&mut self, fork: ForkId, branch: usize) -> Result<Commit, DecodeError> {
-        let offer = self.open.take().ok_or(DecodeError::NotOpen { fork })?;
+        let mut offer = self.open.take().ok_or(DecodeError::NotOpen { fork })?;
         let branches = offer.fork.branches.len();
         if offer.fork.id != fork || branch >= branches {
             let open = offer.fork.id;
@@ -32,7 +32,6 @@ impl Writer {
             });
         }
         let trunk = self.trunk.as_mut().ok_or(DecodeError::NotStarted)?;
-        let mut offer = offer;
         let chosen = &mut offer.ahead[branch]; // below the number of branches, as just checked
         let (stream, next) = (trunk.line.stream().clone(), Arc::clone(&trunk.line.next));
         let (tokens, skipped, choices) = (trunk.line.tokens.len(), trunk.skipped, trunk.choices);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::cancel::Cancel;
-use super::distribution::{Candidate, Place};
+use super::distribution::Place;
 use super::error::Interrupt;
 use super::forward::{Engine, Prediction};
 use super::glance::promising;
@@ -90,7 +90,8 @@ pub(super) struct Past {
     pub(super) mark: Mark,
 }
 
-/// Full examination of the end of a line: the cheap gate, then roll-outs, then meanings. `None` where there is no fork.
+/// Full examination of the end of a line: the cheap gate, then roll-outs, then meanings. `None` where there is no fork:
+/// fewer than two meanings have `meaning_mass_min`.
 pub(super) fn examine(
     engine: &mut Engine,
     trunk: &mut Line,
@@ -102,37 +103,16 @@ pub(super) fn examine(
     if heads.is_empty() {
         return Ok(None);
     }
-    branches_from(
-        engine,
-        trunk,
-        &heads,
-        settings,
-        place,
-        settings.meaning_mass_min,
-        cancel,
-    )
-}
-
-/// Rolls heads out and merges them; `None` if fewer than two meanings have `mass_min`.
-pub(super) fn branches_from(
-    engine: &mut Engine,
-    trunk: &mut Line,
-    heads: &[Candidate],
-    settings: &WriterSettings,
-    place: Place,
-    mass_min: f64,
-    cancel: &Cancel,
-) -> Result<Option<Found>, Interrupt> {
     let mut rollouts = roll_out(
         engine,
         trunk,
-        heads,
+        &heads,
         settings.phrase_tokens_max,
         Manner::Likeliest,
         cancel,
     )?;
     let mut meanings = merge(engine, &mut rollouts, settings, place, cancel)?;
-    meanings.retain(|meaning| meaning.mass >= mass_min);
+    meanings.retain(|meaning| meaning.mass >= settings.meaning_mass_min);
     let found = found(engine, rollouts, &meanings);
     if found.branches.len() < 2 {
         found
