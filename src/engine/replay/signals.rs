@@ -404,15 +404,24 @@ impl GazeFeed {
                 Event::ForkOpen { fork, .. } => Some((*stamp, ForkId(fork))),
                 _ => None,
             });
-        let tiles = opened
-            .filter_map(|(appears_s, fork)| {
-                let (row, options) = known.forks.get(&fork)?;
-                let offset_s = row.gaze_clock?.offset_s;
-                let tiles: Vec<_> = options.iter().map(|option| option.tile.clone()).collect();
-                let appears = LslTime::new(appears_s).ok()?;
-                Some(tiles_of(fork, &tiles, ask, row.lease, appears, offset_s))
-            })
-            .collect();
+        let announced = opened.filter_map(|(appears_s, fork)| {
+            let (row, options) = known.forks.get(&fork)?;
+            let offset_s = row.gaze_clock?.offset_s;
+            let tiles: Vec<_> = options.iter().map(|option| option.tile.clone()).collect();
+            let appears = LslTime::new(appears_s).ok()?;
+            Some(tiles_of(fork, &tiles, ask, row.lease, appears, offset_s))
+        });
+        // As live: tiles that have not gone up yet give way to later ones that go up before them.
+        let mut tiles: VecDeque<Tiles> = VecDeque::new();
+        for next in announced {
+            while tiles
+                .back()
+                .is_some_and(|before| before.from_s >= next.from_s)
+            {
+                tiles.pop_back();
+            }
+            tiles.push_back(next);
+        }
         Self {
             line,
             channels: spec.labels.len().max(1),
