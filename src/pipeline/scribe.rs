@@ -437,6 +437,8 @@ impl Writing<'_> {
             Ask::GoOn(_) | Ask::Other(_) => {}
             Ask::Call { words_back } => self.call(words_back)?,
             Ask::Undo => match self.open.as_ref().map(|open| open.fork) {
+                // A fork that the person has not seen yet stays when there is nothing to take back.
+                Some(_) if !self.writer.can_undo() => self.say(Told::Refused { asked: "undo" }),
                 Some(fork) => self.undo(fork)?,
                 None => match self.writer.undo()? {
                     Some(undone) => self.undone(undone.fork.id, undone),
