@@ -180,6 +180,7 @@ impl Bench {
             options: 3,
             lease: LEASE,
             at: ours(begin_s + 0.1),
+            fused: true,
         })));
         self.wait_for(fork, |_| true);
         let tile = |x_deg| Tile {
@@ -348,6 +349,7 @@ fn a_key_an_abort_and_a_lost_stream_allocate_and_free_nothing() {
                 options: 4,
                 lease: LEASE,
                 at: rt::lsl_now(),
+                fused: false,
             })
         };
         let (pressed, aborted, lost) = (ForkId(0), ForkId(1), ForkId(2));

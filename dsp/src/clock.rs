@@ -9,7 +9,7 @@
 //! | [`ClockDoubt::StampJump`] | samples arrive more than 50 ms before they were taken | 4 |
 //! | [`ClockDoubt::Stale`] | a chunk's newest sample is older than the usual age by more than the limit | 13 |
 //! | [`ClockDoubt::Burst`] | more samples arrive within 1 s than the nominal rate allows, by more than 1/4 | 13 |
-//! | [`ClockDoubt::RateOff`] | the rate measured over 10 s is off by 0.5 % (warning) or 2 % (refused) | 9 |
+//! | [`ClockDoubt::RateOff`] | the rate between two prompt chunks at least 10 s apart is off by 0.5 % (warning) or 2 % (refused) | 9 |
 //! | [`ClockDoubt::Silent`] | no sample for max(3 chunk periods, 50 ms) | 1 |
 //! | [`disagreement`] | the ages of two streams move against each other by more than 10 ms | 16 |
 
@@ -36,6 +36,8 @@ pub const RATE_SPAN_S: f64 = 10.0;
 pub const BURST_SURPLUS: f64 = 0.25;
 /// Span over which bursts are looked for, seconds.
 pub const BURST_SPAN_S: f64 = 1.0;
+/// A chunk at most this much older than usual is prompt: only between prompt chunks is the rate measured, seconds.
+pub const PROMPT_S: f64 = 0.010;
 /// Largest disagreement of two streams' clocks with which their evidence may be fused, seconds.
 pub const DISAGREEMENT_S: f64 = 0.010;
 
@@ -89,6 +91,35 @@ pub enum ClockDoubt {
         /// For how long, seconds.
         for_s: f64,
     },
+}
+
+impl ClockDoubt {
+    /// The kinds of doubt, in the order of [`ClockDoubt::kind`].
+    pub const KINDS: [&'static str; 8] = [
+        "offset_jump",
+        "offset_drift",
+        "stamp_jump",
+        "stale",
+        "burst",
+        "rate_off",
+        "not_finite",
+        "silent",
+    ];
+
+    /// Index of its kind in [`ClockDoubt::KINDS`].
+    #[must_use]
+    pub const fn kind(&self) -> usize {
+        match self {
+            Self::OffsetJump { .. } => 0,
+            Self::OffsetDrift { .. } => 1,
+            Self::StampJump { .. } => 2,
+            Self::Stale { .. } => 3,
+            Self::Burst { .. } => 4,
+            Self::RateOff { .. } => 5,
+            Self::NotFinite => 6,
+            Self::Silent { .. } => 7,
+        }
+    }
 }
 
 /// At most one doubt of each kind.
@@ -195,6 +226,16 @@ impl ClockGuard {
         })
     }
 
+    /// The time between two chunks as it turned out, 0..=10 s, in place of the one assumed.
+    ///
+    /// # Errors
+    /// [`DspError::Parameter`] out of that range; nothing has changed then.
+    pub fn expect_chunks_every(&mut self, chunk_period: Seconds) -> Result<(), DspError> {
+        parameter("chunk period in s", chunk_period.get(), 0.0, 10.0)?;
+        self.spec.chunk_period = chunk_period;
+        Ok(())
+    }
+
     /// As new: after a stream was lost, resolved anew, or its clock jumped.
     pub fn reset(&mut self) {
         self.offsets.clear();
@@ -250,6 +291,9 @@ impl ClockGuard {
                 self.forget_age();
                 doubts.add(ClockDoubt::OffsetJump { step_s });
             }
+        } else {
+            // Ages were reckoned without an offset until now.
+            self.forget_age();
         }
         if self.offsets.len() == OFFSETS_KEPT {
             self.offsets.remove(0);
@@ -314,7 +358,8 @@ impl ClockGuard {
         self.watch_age(age_s, chunk.arrival_s);
         self.last_arrival_s = Some(chunk.arrival_s);
         if let Some(rate) = self.spec.rate {
-            self.watch_rate(&chunk, rate.get(), &mut doubts);
+            let prompt = age_s - self.usual_age_s.unwrap_or(age_s) <= PROMPT_S;
+            self.watch_rate(&chunk, rate.get(), prompt, &mut doubts);
             self.watch_burst(&chunk, rate.get(), &mut doubts);
         }
         doubts
@@ -351,16 +396,21 @@ impl ClockGuard {
             .then_some(ClockDoubt::Silent { for_s })
     }
 
-    /// The rate by arrivals: stamps made from a counter always show the nominal rate.
-    fn watch_rate(&mut self, chunk: &Chunk, nominal_hz: f64, doubts: &mut Doubts) {
+    /// The rate by arrivals: stamps made from a counter always show the nominal rate. A span begins and ends with a prompt
+    /// chunk, so that a delay on the way is not taken for another rate; a stream that is never prompt is measured all the
+    /// same after twice the span.
+    fn watch_rate(&mut self, chunk: &Chunk, nominal_hz: f64, prompt: bool, doubts: &mut Doubts) {
         let Some(from_s) = self.rate_from_s else {
-            self.rate_from_s = Some(chunk.arrival_s);
-            self.rate_samples = 0;
+            // What the usual age is, is known after a second.
+            if prompt && self.usual_age_s.is_some() {
+                self.rate_from_s = Some(chunk.arrival_s);
+                self.rate_samples = 0;
+            }
             return;
         };
         self.rate_samples += u64::from(chunk.samples);
         let span_s = chunk.arrival_s - from_s;
-        if span_s < RATE_SPAN_S {
+        if span_s < RATE_SPAN_S || !(prompt || span_s >= 2.0 * RATE_SPAN_S) {
             return;
         }
         let measured_hz = self.rate_samples as f64 / span_s;

@@ -10,6 +10,6 @@ mod protocol;
 
 pub use flash::{Flash, FlashConfig, FlashError, FlashSequence, FlashSettings, MAX_FLASH_ITEMS};
 pub use protocol::{
-    AbortPolicy, Ask, AskReason, Decision, ModelReason, Protocol, ProtocolConfig, ProtocolSettings,
-    Step, Why,
+    AbortPolicy, Ask, AskReason, Decision, ModelReason, Presence, Protocol, ProtocolConfig,
+    ProtocolSettings, Step, Why,
 };

@@ -137,8 +137,31 @@ pub struct Ask {
     pub tokens_written: u64,
     /// How often this very place was asked before without an answer (timeouts and aborts); 0 the first time.
     pub attempt: u32,
-    /// Whether a person can answer now: at least one source is live and the session is not paused.
-    pub person_present: bool,
+    /// Whether a person can answer now.
+    pub presence: Presence,
+}
+
+/// Whether a person can answer, and be believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// At least one source is live.
+    Present,
+    /// No source is.
+    Nobody,
+    /// A stream's clock is doubted, or those of two streams disagree.
+    ClockDoubted,
+}
+
+impl Presence {
+    /// The presence that a decision tells of; what else it rests on leaves the person present.
+    #[must_use]
+    pub const fn of(decision: &Decision) -> Self {
+        match decision {
+            Decision::LetModel(ModelReason::NobodyPresent) => Self::Nobody,
+            Decision::LetModel(ModelReason::ClockDoubted) => Self::ClockDoubted,
+            Decision::LetModel(_) | Decision::Ask(_) => Self::Present,
+        }
+    }
 }
 
 /// Whether the person is asked.
@@ -177,6 +200,8 @@ pub enum ModelReason {
     TooClose,
     /// Nobody could answer.
     NobodyPresent,
+    /// A stream's clock was doubted, or those of two streams disagreed, for too long.
+    ClockDoubted,
     /// This place was asked too often without an answer.
     RetriesSpent,
 }
@@ -262,8 +287,10 @@ impl Protocol {
     pub fn decide(&mut self, ask: &Ask) -> Decision {
         let config = self.settings.0;
         self.tokens_written = self.tokens_written.max(ask.tokens_written);
-        if !ask.person_present {
-            return Decision::LetModel(ModelReason::NobodyPresent);
+        match ask.presence {
+            Presence::Present => {}
+            Presence::Nobody => return Decision::LetModel(ModelReason::NobodyPresent),
+            Presence::ClockDoubted => return Decision::LetModel(ModelReason::ClockDoubted),
         }
         if ask.attempt > config.retries_max {
             return Decision::LetModel(ModelReason::RetriesSpent);
@@ -338,6 +365,8 @@ impl Protocol {
             Verdict::Aborted { reason } => {
                 let why = Why::Aborted(reason);
                 Some(match config.after_abort {
+                    // The place is left, not answered: when nothing can be offered elsewhere, it is asked as before.
+                    _ if reason == AbortReason::Withdrawn => Step::AskAgain { why },
                     AbortPolicy::AskAgain if may_retry => Step::AskAgain { why },
                     AbortPolicy::AskAgain | AbortPolicy::LetModelGoOn => Step::ModelChooses { why },
                 })
@@ -367,7 +396,7 @@ mod tests {
             origin: ForkOrigin::Detected,
             tokens_written,
             attempt: 0,
-            person_present: true,
+            presence: Presence::Present,
         }
     }
 
@@ -518,7 +547,7 @@ mod tests {
     fn nobody_present_means_the_model_goes_on_and_says_so() {
         let mut protocol = Protocol::new(ProtocolSettings::default());
         let alone = Ask {
-            person_present: false,
+            presence: Presence::Nobody,
             ..detected(0)
         };
         let Decision::LetModel(reason) = protocol.decide(&alone) else {

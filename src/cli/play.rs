@@ -150,6 +150,7 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
     let setting = Setting {
         plan: &plan,
         profile: &profile,
+        network,
         streams,
         markers,
         marker_spec,
@@ -239,9 +240,10 @@ pub fn exit_code(error: &EngineError) -> Exit {
         EngineError::Line(lines::LineError::Source(_)) => Exit::Source,
         EngineError::Line(_) | EngineError::Settings(_) | EngineError::Folder(_) => Exit::Usage,
         EngineError::Model(_) | EngineError::Decoder(_) => Exit::Model,
-        EngineError::Recording(_) | EngineError::Ledger(_) | EngineError::Io(_) => {
-            Exit::RecordingIncomplete
-        }
+        EngineError::Recording(_)
+        | EngineError::Ledger(_)
+        | EngineError::Io(_)
+        | EngineError::DiskStuck => Exit::RecordingIncomplete,
         EngineError::Internal(_) => Exit::Internal,
     }
 }

@@ -55,6 +55,13 @@ pub(super) const OWN: &[Limit] = &[
         "how long streams are looked for",
     ),
     limit(
+        "streams.lost_wait_s",
+        "s",
+        (0.0, 3_600.0),
+        30.0,
+        "how long a lost stream is looked for before the session ends; 0 ends it at once",
+    ),
+    limit(
         "gaze.confidence_min",
         "",
         (0.0, 1.0),

@@ -289,6 +289,38 @@ pub struct KeysSection {
     pub pins: Pins,
 }
 
+/// What is done when the clocks of EEG and gaze move against each other: their evidence is never fused then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClocksDisagree {
+    /// A fork waits until they agree; after a while the model goes on.
+    #[default]
+    Wait,
+    /// EEG alone chooses until they agree.
+    Eeg,
+    /// Gaze alone chooses until they agree.
+    Gaze,
+}
+
+/// What becomes of a session whose streams fail.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StreamsSection {
+    /// How long a lost stream is looked for before the session ends, seconds; 0 ends it at once.
+    pub lost_wait_s: f64,
+    /// When the clocks of EEG and gaze disagree.
+    pub clocks_disagree: ClocksDisagree,
+}
+
+impl Default for StreamsSection {
+    fn default() -> Self {
+        Self {
+            lost_wait_s: default_of("streams.lost_wait_s"),
+            clocks_disagree: ClocksDisagree::default(),
+        }
+    }
+}
+
 /// Calibration: a saved profile, or the numbers of a live calibration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -377,6 +409,9 @@ pub struct Plan {
     pub gaze: Option<GazeSection>,
     /// Key presses.
     pub keys: Option<KeysSection>,
+    /// Streams that fail.
+    #[serde(default)]
+    pub streams: StreamsSection,
     /// Screen.
     #[serde(default)]
     pub screen: ScreenSection,
@@ -456,6 +491,7 @@ impl Plan {
     fn numbers(&self) -> Vec<(&'static str, f64)> {
         let mut all = vec![
             ("network.resolve_s", self.network.resolve_s),
+            ("streams.lost_wait_s", self.streams.lost_wait_s),
             ("calibration.blocks", f64::from(self.calibration.blocks)),
             (
                 "calibration.flashes_per_item",

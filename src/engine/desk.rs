@@ -5,7 +5,7 @@
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::EngineError;
 use crate::session::{
@@ -14,6 +14,12 @@ use crate::session::{
 
 /// Rows that wait for company are put on the disk after this long without another.
 const IDLE: Duration = Duration::from_millis(200);
+/// Entries that wait for the disk, at most: some minutes of a busy session.
+const ENTRIES: usize = 65_536;
+/// How long a full desk is waited for.
+const FULL: Duration = Duration::from_secs(10);
+/// Faults that wait to be told of, at most; further ones are of the same kind.
+const FAULTS: usize = 64;
 
 /// Something to be written.
 pub enum Entry {
@@ -44,8 +50,8 @@ impl Desk {
     /// # Errors
     /// The system's error when no thread can be made.
     pub fn start(ledger: LedgerWriter, text: TextFile) -> std::io::Result<Self> {
-        let (entries, handed_in) = unbounded();
-        let (fault, faults) = unbounded();
+        let (entries, handed_in) = bounded(ENTRIES);
+        let (fault, faults) = bounded(FAULTS);
         let thread = std::thread::Builder::new()
             .name("desk".into())
             .spawn(move || write(ledger, text, &handed_in, &fault))?;
@@ -56,10 +62,11 @@ impl Desk {
         })
     }
 
-    /// Hands something in; never waits.
-    pub fn hand_in(&self, entry: Entry) {
-        // The thread lives as long as the desk; a panic in it shows when the desk is closed.
-        let _ = self.entries.send(entry);
+    /// Hands something in. Waits only for a desk that is full, and not for ever: `false` when it took nothing, because the
+    /// disk is stuck or the thread has ended.
+    #[must_use]
+    pub fn hand_in(&self, entry: Entry) -> bool {
+        self.entries.send_timeout(entry, FULL).is_ok()
     }
 
     /// What could not be written since the last call.
@@ -105,11 +112,11 @@ fn write(
             Err(RecvTimeoutError::Disconnected) => break,
         };
         if let Err(words) = written {
-            let _ = fault.send(words);
+            let _ = fault.try_send(words);
         }
     }
     if let Err(error) = text.sync() {
-        let _ = fault.send(of_text(error));
+        let _ = fault.try_send(of_text(error));
     }
     Ok(ledger.finish()?)
 }

@@ -26,12 +26,17 @@ pub enum EngineError {
     Source(#[from] SourceError),
     /// A stream was lost in mid-session.
     #[error(
-        "the {name} stream was lost; the session ended in order. Check the device and start again: what was recorded is whole up to here"
+        "the {name} stream was lost and did not come back; the session ended in order. Check the device and start again: what was recorded is whole up to here"
     )]
     Lost {
         /// `eeg` or `gaze`.
         name: &'static str,
     },
+    /// The disk takes nothing more.
+    #[error(
+        "the disk has taken no row of the ledger for too long; the session ended in order. Free or exchange the disk: what was acknowledged is in the folder"
+    )]
+    DiskStuck,
     /// A signal path cannot be built.
     #[error(transparent)]
     Line(#[from] lines::LineError),

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use crate::config::Plan;
-use crate::source::lsl::{LslMarkerOutlet, LslMarkers, LslSamples, Network, Stream};
+use crate::source::lsl::{LslMarkerOutlet, LslMarkers, LslSamples, Network, Stream, reopen};
 use crate::source::pins::Pins;
 use crate::source::{Format, MarkerSource, SampleSource, SourceError, StreamSpec};
 
 /// How long a source may take to answer once it was found.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a lost stream is looked for at once.
+const REOPEN_WAIT: Duration = Duration::from_secs(1);
 /// Name of the engine's own marker stream.
 pub const MARKER_STREAM: &str = "Razvilka";
 
@@ -74,6 +76,18 @@ impl Streams {
         }
         Ok(())
     }
+}
+
+/// Looks once for a stream that was lost, by everything it was but its outlet's `uid`, and opens it.
+///
+/// # Errors
+/// [`SourceError`] when it is not there, is there twice, or is another one than it was.
+pub fn reopen_samples(
+    network: Network,
+    was: &StreamSpec,
+) -> Result<Box<dyn SampleSource>, SourceError> {
+    let stream = reopen(network, was, REOPEN_WAIT)?;
+    Ok(Box::new(LslSamples::open(&stream, OPEN_TIMEOUT)?))
 }
 
 /// Index of the channel with this label.

@@ -31,6 +31,8 @@ pub enum AbortReason {
     NonFinite,
     /// The clocks of EEG and gaze disagree by more than is allowed.
     ClocksDisagree,
+    /// A stream does not run at the rate it announces.
+    WrongRate,
     /// The evidence belongs to another epoch of its stream than the one the fork was opened with.
     EpochChanged,
     /// Fewer usable channels than the minimum montage.
@@ -45,6 +47,8 @@ pub enum AbortReason {
     Paused,
     /// The model failed or was restarted.
     ModelFailed,
+    /// The person called for a fork elsewhere.
+    Withdrawn,
     /// The operator stopped the fork, or the gate was closed while it was open.
     Operator,
     /// The session is ending.
@@ -61,6 +65,7 @@ impl std::fmt::Display for AbortReason {
             Self::StaleData => "samples came too late",
             Self::NonFinite => "a value was not finite",
             Self::ClocksDisagree => "the clocks of EEG and gaze disagree",
+            Self::WrongRate => "a stream runs at another rate than it says",
             Self::EpochChanged => "a stream was started anew",
             Self::PoorSignal => "too few usable channels",
             Self::MarkerLost => "a marker was lost",
@@ -68,6 +73,7 @@ impl std::fmt::Display for AbortReason {
             Self::Contradiction => "gaze and EEG contradict each other",
             Self::Paused => "the session was paused",
             Self::ModelFailed => "the model failed",
+            Self::Withdrawn => "a fork elsewhere was called for",
             Self::Operator => "the operator stopped it",
             Self::Shutdown => "the session is ending",
             Self::Internal => "a stage of the engine failed",

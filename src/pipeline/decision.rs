@@ -13,10 +13,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 
-use razvilka_dsp::units::LslTime;
+use razvilka_dsp::units::{LslTime, MonoTime};
 use ringbuf::traits::{Consumer, Observer, Producer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
 
+use super::clock::disagree;
 use super::inlet::Heartbeat;
 use super::trace::{Place, Trace};
 use crate::fork::{ForkId, MAX_OPTIONS};
@@ -28,6 +29,8 @@ use crate::rt::{self, Granted, Wish};
 
 /// Items a lane holds. A fork gives some ten items a second.
 const LANE_ITEMS: usize = 256;
+/// Streams that can be watched.
+const WATCHED: usize = 8;
 /// Records the way back holds.
 const RECORDS: usize = 4_096;
 /// Room for records that a fork needs to open: the end of a former one, its own opening, one item, its end.
@@ -52,6 +55,8 @@ pub struct Opening {
     pub lease: Lease,
     /// When the gate opens, on our LSL clock; evidence on older samples does not count.
     pub at: LslTime,
+    /// Whether evidence of several streams is fused: then their clocks must agree.
+    pub fused: bool,
 }
 
 /// One item of evidence with what the ledger and the latency trace need to know of it.
@@ -176,7 +181,7 @@ impl<F: FnMut() + Send + 'static> OnChoice for F {
     }
 }
 
-/// A stream whose silence aborts the open fork.
+/// A stream whose silence, or whose clock, aborts the open fork.
 #[derive(Debug, Clone)]
 pub struct Watched {
     /// Its heartbeat.
@@ -218,7 +223,7 @@ impl GateThread {
         let (gaze, gaze_in) = HeapRb::new(LANE_ITEMS).split();
         let (keys, keys_in) = HeapRb::new(LANE_ITEMS).split();
         let (orders, orders_in) = HeapRb::new(LANE_ITEMS).split();
-        let (watch, watch_in) = HeapRb::new(8).split();
+        let (watch, watch_in) = HeapRb::new(WATCHED).split();
         let (records_out, records) = HeapRb::new(RECORDS).split();
         let full = Arc::new(AtomicU64::new(0));
         let stop = Arc::new(AtomicBool::new(false));
@@ -228,7 +233,9 @@ impl GateThread {
             orders: orders_in,
             lanes: [keys_in, gaze_in, eeg_in],
             watch_in,
-            watched: Vec::with_capacity(8),
+            watched: Vec::with_capacity(WATCHED),
+            doubts_before: [0; WATCHED],
+            fused: false,
             records: records_out,
             choice,
             on_choice,
@@ -301,6 +308,10 @@ struct Deciding<C> {
     lanes: [HeapCons<Item>; 3],
     watch_in: HeapCons<Watched>,
     watched: Vec<Watched>,
+    /// Of each watched stream, the doubts that its clock had raised when the fork opened.
+    doubts_before: [u64; WATCHED],
+    /// Whether the clocks must agree for the open fork.
+    fused: bool,
     records: HeapProd<Record>,
     choice: Arc<ChoiceCell>,
     on_choice: C,
@@ -327,25 +338,23 @@ impl<C: OnChoice> Deciding<C> {
                 Order::Abort(reason) => self.abort(reason),
             }
         }
-        for lane in 0..self.lanes.len() {
-            while let Some(item) = self.lanes.get_mut(lane).and_then(|lane| lane.try_pop()) {
-                self.take(&item);
-            }
-        }
-        let now = rt::now();
+        // Doubts come before evidence: an inlet raises them before it sends what they are about.
         if self.gate.verdict_is_open() {
-            if self
-                .watched
-                .iter()
-                .any(|watched| watched.heartbeat.silent(now, watched.silence_max))
-            {
-                self.abort(AbortReason::SourceLost);
+            if let Some(reason) = self.doubt(rt::now()) {
+                self.abort(reason);
             }
             let overflow = self.overflow.load(Ordering::Relaxed);
             if overflow != self.seen_overflow {
                 self.seen_overflow = overflow;
                 self.abort(AbortReason::Overflow);
             }
+        }
+        for lane in 0..self.lanes.len() {
+            while let Some(item) = self.lanes.get_mut(lane).and_then(|lane| lane.try_pop()) {
+                self.take(&item);
+            }
+        }
+        if self.gate.verdict_is_open() {
             let now = rt::lsl_now();
             let verdict = self.gate.tick(now);
             if verdict.is_terminal() {
@@ -359,9 +368,28 @@ impl<C: OnChoice> Deciding<C> {
         }
     }
 
+    /// Why the streams cannot be believed any more.
+    fn doubt(&self, now: MonoTime) -> Option<AbortReason> {
+        for (watched, before) in self.watched.iter().zip(self.doubts_before) {
+            if watched.heartbeat.silent(now, watched.silence_max) {
+                return Some(AbortReason::SourceLost);
+            }
+            let (doubts, reason) = watched.heartbeat.clock().closed();
+            if doubts != before {
+                return Some(reason);
+            }
+        }
+        let clocks = self.watched.iter().map(|watched| watched.heartbeat.clock());
+        (self.fused && disagree(clocks)).then_some(AbortReason::ClocksDisagree)
+    }
+
     fn open(&mut self, opening: &Opening) {
         self.abort(AbortReason::Operator);
         self.gate.close();
+        self.fused = opening.fused;
+        for (before, watched) in self.doubts_before.iter_mut().zip(&self.watched) {
+            *before = watched.heartbeat.clock().closed().0;
+        }
         let options = opening.options.min(MAX_OPTIONS);
         let (kinds, priors) = (&opening.kinds[..options], &opening.priors[..options]);
         self.fork = Some(opening.fork);
@@ -472,6 +500,8 @@ mod tests {
             lanes: [keys_in, HeapRb::new(1).split().1, HeapRb::new(1).split().1],
             watch_in: HeapRb::new(1).split().1,
             watched: Vec::new(),
+            doubts_before: [0; WATCHED],
+            fused: false,
             records: records_out,
             choice: Arc::default(),
             on_choice: || {},
@@ -496,6 +526,7 @@ mod tests {
             options: 3,
             lease: Lease { epoch: 1 },
             at: rt::lsl_now(),
+            fused: false,
         })
     }
 

@@ -128,6 +128,11 @@ impl EegLine {
         self.set_scorer(waiting)
     }
 
+    /// The source begins anew; see [`EegPath::restart`].
+    pub fn restart(&mut self) {
+        self.path.restart();
+    }
+
     /// Announces a flash; its onset is on the EEG stream's clock. `false` when it cannot be scored.
     pub fn flash(&mut self, notice: &FlashNotice) -> bool {
         self.path.flash(notice.id.0, notice.onset_s).is_ok()
@@ -341,6 +346,10 @@ impl Stage for EegStage {
         self.watch
             .settled
             .store(self.line.path.next_sample().0, Ordering::Relaxed);
+    }
+
+    fn restart(&mut self) {
+        self.line.restart();
     }
 }
 

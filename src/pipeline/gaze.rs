@@ -193,6 +193,12 @@ impl GazeLine {
         self.next = Some(tiles);
     }
 
+    /// The source begins anew: no tile is up, and no fixation reaches across.
+    pub fn restart(&mut self) {
+        self.detector.restart();
+        (self.up, self.next) = (None, None);
+    }
+
     /// Orders that came after the sample with their stamp: a replay may then differ.
     #[must_use]
     pub fn late(&self) -> u64 {
@@ -387,5 +393,10 @@ impl Stage for GazeStage {
         self.watch
             .samples
             .store(self.line.sample, Ordering::Relaxed);
+    }
+
+    fn restart(&mut self) {
+        self.line.restart();
+        self.newest_s = None;
     }
 }

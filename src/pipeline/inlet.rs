@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use razvilka_dsp::units::MonoTime;
 
+use super::clock::{ClockWord, StreamClock};
 use crate::recording::SampleTap;
 use crate::rt::{self, Granted, Wish};
 use crate::source::{ClockOffset, SampleSource, SourceError};
@@ -24,6 +25,10 @@ pub trait Stage: Send + 'static {
     /// Takes a block: `stamps` are the source's own, `data` is row-major `[stamps.len()][channels]`, `pulled` is when the
     /// block left the source. Runs inside [`rt::hot`]: must not allocate, lock, log or wait.
     fn block(&mut self, stamps: &[f64], data: &[f32], pulled: MonoTime);
+
+    /// The source begins anew: nothing may reach across from what came before. Called on the control plane, between two
+    /// threads.
+    fn restart(&mut self) {}
 }
 
 /// A stage that does nothing: the stream is only recorded.
@@ -45,9 +50,22 @@ pub struct Heartbeat {
     measured: AtomicU64,
     offset_s: AtomicU64,
     offset_at_s: AtomicU64,
+    clock: ClockWord,
 }
 
 impl Heartbeat {
+    /// What the guard says of the stream's clock.
+    #[must_use]
+    pub fn clock(&self) -> &ClockWord {
+        &self.clock
+    }
+
+    /// The stream has been found again: it is silent until its first sample.
+    fn restart(&self) {
+        self.last_ns.store(0, Ordering::Release);
+        self.lost.store(false, Ordering::Release);
+    }
+
     fn beat(&self, at: MonoTime, samples: usize) {
         let last = self.last_ns.swap(at.as_nanos(), Ordering::Release);
         if last != 0 {
@@ -114,6 +132,13 @@ impl Heartbeat {
         self.lost.load(Ordering::Acquire)
     }
 
+    /// For how long nothing has come; `None` before the first sample.
+    #[must_use]
+    pub fn silent_for(&self, now: MonoTime) -> Option<Duration> {
+        self.last()
+            .map(|last| Duration::from_nanos(now.nanos_since(last)))
+    }
+
     /// Silence of more than `limit` since the last sample, or a stream that is gone. A stream that has not begun is silent.
     #[must_use]
     pub fn silent(&self, now: MonoTime, limit: Duration) -> bool {
@@ -158,8 +183,35 @@ impl<S: Stage> Inlet<S> {
         tap: SampleTap,
         stage: S,
     ) -> std::io::Result<Self> {
+        Self::begin(name, wish, source, tap, stage, Arc::default())
+    }
+
+    /// Starts a thread on a source that was found again, with what the thread before gave back; its heartbeat goes on,
+    /// so that whoever watches it need not know. The stage is restarted first.
+    ///
+    /// # Errors
+    /// As [`Inlet::start`].
+    pub fn resume(
+        name: &str,
+        wish: Wish,
+        source: Box<dyn SampleSource>,
+        (tap, mut stage): (SampleTap, S),
+        heartbeat: Arc<Heartbeat>,
+    ) -> std::io::Result<Self> {
+        stage.restart();
+        heartbeat.restart();
+        Self::begin(name, wish, source, tap, stage, heartbeat)
+    }
+
+    fn begin(
+        name: &str,
+        wish: Wish,
+        source: Box<dyn SampleSource>,
+        tap: SampleTap,
+        stage: S,
+        heartbeat: Arc<Heartbeat>,
+    ) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
-        let heartbeat = Arc::new(Heartbeat::default());
         let (thread_stop, thread_heartbeat) = (Arc::clone(&stop), Arc::clone(&heartbeat));
         let thread = rt::spawn(name, wish, move |granted| {
             let mut ended = Ended {
@@ -203,6 +255,7 @@ fn run<S: Stage>(ended: &mut Ended<S>, stop: &AtomicBool, heartbeat: &Heartbeat)
     let channels = ended.source.spec().labels.len();
     let mut data = vec![0.0f32; BLOCK_SAMPLES * channels];
     let mut stamps = [0.0f64; BLOCK_SAMPLES];
+    let mut clock = StreamClock::new(ended.source.spec().rate_hz);
     while !stop.load(Ordering::Acquire) {
         let pulled = ended.source.pull(&mut data, &mut stamps, PULL_WAIT);
         let now = rt::now();
@@ -210,14 +263,23 @@ fn run<S: Stage>(ended: &mut Ended<S>, stop: &AtomicBool, heartbeat: &Heartbeat)
             Ok(0) => {}
             Ok(n) => {
                 heartbeat.beat(now, n);
-                if let Some(clock) = ended.source.clock_offset() {
-                    heartbeat.measured(clock);
+                let offset = ended.source.clock_offset();
+                if let Some(offset) = offset {
+                    heartbeat.measured(offset);
                 }
+                let offset = offset.map(|offset| {
+                    let uncertainty_s = ended.source.clock_uncertainty_s().unwrap_or(0.0);
+                    (offset, uncertainty_s)
+                });
                 let (stamps, data) = (
                     &stamps[..n.min(BLOCK_SAMPLES)],
                     &data[..n.min(BLOCK_SAMPLES) * channels],
                 );
                 rt::hot(|| {
+                    // The clock first: what it doubts must not be decided on.
+                    if let (Some(clock), Some(newest)) = (&mut clock, stamps.last()) {
+                        clock.block(*newest, stamps.len(), now, offset, &heartbeat.clock);
+                    }
                     ended.stage.block(stamps, data, now);
                     ended.tap.push(stamps, data);
                 });

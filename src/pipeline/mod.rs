@@ -3,12 +3,14 @@
 //! | file | thread | plane |
 //! |---|---|---|
 //! | [`inlet`] with [`eeg`], [`gaze`] | one per stream: pull, record, process, evidence | real-time |
+//! | [`clock`], on the same threads: whether stamps can be believed | | real-time |
 //! | [`decision`] | the gate | real-time |
 //! | [`scribe`] | the decoder | control, woken by the gate |
 //! | [`presenter`] | flashes and markers | control |
 //!
 //! Rings between them are bounded and lock-free; a full one drops the newest and counts it.
 
+pub mod clock;
 pub mod decision;
 pub mod eeg;
 pub mod gaze;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, unbounded};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, TrySendError, bounded};
 
 use super::decision::{ChoiceCell, OnChoice};
 use crate::decode::{
@@ -34,7 +34,7 @@ pub enum Ask {
     GoOn(ForkId),
     /// Offer other branches instead.
     Other(ForkId),
-    /// The person wants a fork here, or some words back. Ignored while a fork is open.
+    /// The person wants a fork here, or some words back; an open fork gives way to one some words back.
     Call {
         /// Words back from the end of the text.
         words_back: u32,
@@ -58,7 +58,12 @@ pub enum Told {
         position: usize,
     },
     /// A fork was found, called for, or offered anew; the decoder waits.
-    Fork(Fork),
+    Fork {
+        /// The fork.
+        fork: Fork,
+        /// Whether a choice could be taken back here.
+        can_undo: bool,
+    },
     /// A fork was taken.
     Taken {
         /// The fork.
@@ -156,6 +161,11 @@ impl Texts {
     }
 }
 
+/// Orders that wait for the decoder, at most; more than a few mean that it is stuck.
+const ASKS: usize = 256;
+/// Words of the decoder that wait to be heard, at most; then it waits.
+const TOLD: usize = 4_096;
+
 /// What stands between two texts.
 pub const BETWEEN_TEXTS: &str = "\n\n";
 
@@ -184,8 +194,8 @@ impl Scribe {
     ) -> Result<Self, ScribeError> {
         let writer = texts.begin(0)?;
         let prompt_bytes = writer.text().len();
-        let (asks, heard) = unbounded();
-        let (tell, told) = unbounded();
+        let (asks, heard) = bounded(ASKS);
+        let (tell, told) = bounded(TOLD);
         let thread_cancel = cancel.clone();
         let lent = Arc::new(Lent::default());
         let thread_lent = Arc::clone(&lent);
@@ -252,23 +262,33 @@ impl Scribe {
         }
     }
 
-    /// Asks the decoder for something and wakes it.
-    pub fn ask(&self, ask: Ask) {
-        // A decoder that has failed has said so; what is asked of it then is moot.
-        let _ = self.asks.send(ask);
+    /// Asks the decoder for something and wakes it; `false` when too many orders wait already. A decoder that has failed
+    /// has said so: what is asked of it then is moot.
+    pub fn ask(&self, ask: Ask) -> bool {
+        let taken = !matches!(self.asks.try_send(ask), Err(TrySendError::Full(_)));
         self.cancel.request();
         self.decoder.unpark();
+        taken
     }
 
-    /// Stops the thread once it has done what it was asked for, and says where it stood; `None` when it panicked or was
-    /// stopped before. What it said last waits in `told`.
+    /// Stops the thread once it has done what it was asked for. Says where it stood (`None` when it panicked or was stopped
+    /// before), and what it said that nobody has heard yet.
     #[must_use]
-    pub fn stop(&mut self) -> Option<Stopped> {
+    pub fn stop(&mut self) -> (Option<Stopped>, Vec<Told>) {
         // With its only sender gone, the thread's queue has an end.
-        self.asks = unbounded().0;
+        self.asks = bounded(0).0;
         self.cancel.request();
         self.decoder.unpark();
-        self.thread.take()?.join().ok()
+        let mut last = Vec::new();
+        let Some(thread) = self.thread.take() else {
+            return (None, last);
+        };
+        // It may be waiting to be heard.
+        while !thread.is_finished() {
+            last.extend(self.told.recv_timeout(NAP / 4));
+        }
+        last.extend(self.told.try_iter());
+        (thread.join().ok(), last)
     }
 }
 
@@ -462,7 +482,8 @@ impl Writing<'_> {
             kinds: Vec::new(),
             thought_out: false,
         });
-        self.say(Told::Fork(fork));
+        let can_undo = self.writer.can_undo();
+        self.say(Told::Fork { fork, can_undo });
     }
 
     fn go_on(&mut self, fork: ForkId) -> Result<(), DecodeError> {
@@ -518,7 +539,8 @@ impl Writing<'_> {
     }
 
     fn call(&mut self, words_back: u32) -> Result<(), DecodeError> {
-        if self.open.is_some() {
+        // A fork that has just opened here is the one called for.
+        if words_back == 0 && self.open.is_some() {
             self.say(Told::Refused { asked: "call" });
             return Ok(());
         }

@@ -173,6 +173,7 @@ const fn not_asked(reason: ModelReason) -> &'static str {
         ModelReason::BudgetSpent => "the budget of questions was spent",
         ModelReason::TooClose => "too close to the last question",
         ModelReason::NobodyPresent => "nobody could answer",
+        ModelReason::ClockDoubted => "a clock was doubted",
         ModelReason::RetriesSpent => "asked too often without an answer",
     }
 }

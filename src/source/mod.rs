@@ -87,6 +87,11 @@ pub trait SampleSource: Send {
     /// The latest clock offset, refreshed off this thread; `None` until measured. Never blocks.
     fn clock_offset(&self) -> Option<ClockOffset>;
 
+    /// Largest error of that offset, seconds; `None` where it is not known. Never blocks.
+    fn clock_uncertainty_s(&self) -> Option<f64> {
+        None
+    }
+
     /// Samples that were lost in the source's own buffers so far.
     fn dropped(&self) -> u64;
 }

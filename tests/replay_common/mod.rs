@@ -10,7 +10,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use razvilka::choice::{Ask, Decision, FlashSequence, Protocol, Step};
+use razvilka::choice::{Ask, Decision, FlashSequence, Presence, Protocol, Step};
 use razvilka::cli::{calibrate, recorded};
 use razvilka::config::{EegSection, GazeSection, GazeUnits, Plan, ScreenSection};
 use razvilka::decode::{self, Cancel, Model, Writer as Decoder};
@@ -389,7 +389,7 @@ impl Day {
             origin: fork.origin,
             tokens_written: self.tokens_written,
             attempt,
-            person_present: true,
+            presence: Presence::Present,
         });
         let id = ForkId(self.questions);
         self.questions += 1;

@@ -266,7 +266,16 @@ impl EegPath {
 
     /// As new, but keeps scorers and masks.
     pub fn reset(&mut self) {
+        self.restart();
         self.guard.reset();
+        self.next_index = 0;
+        self.counts = EegCounts::default();
+    }
+
+    /// The source begins anew: nothing of what came before reaches across, open epochs and waiting flashes end without a
+    /// result, filters and channel quality settle again. Counts and the index of samples go on; scorers and masks stay.
+    pub fn restart(&mut self) {
+        self.guard.restart();
         self.quality.reset();
         self.filter.reset();
         self.history.clear(false);
@@ -275,10 +284,8 @@ impl EegPath {
         self.results.reset();
         self.filtered.fill(0.0);
         self.previous.fill(0.0);
-        self.next_index = 0;
         self.last_s = None;
         self.since_start = 0;
-        self.counts = EegCounts::default();
     }
 
     /// The oldest result that was not taken yet.

@@ -262,13 +262,19 @@ impl VelocityThreshold {
 
     /// As new.
     pub fn reset(&mut self) {
+        self.restart();
+        self.counts = GazeCounts::default();
+    }
+
+    /// The source begins anew: nothing of what came before reaches across. A fixation under way ends without an event;
+    /// counts go on.
+    pub fn restart(&mut self) {
         self.window.reset();
         self.queue.reset();
         self.noise.reset();
         self.phase = Phase::Slow;
         self.track.reset();
         self.last_s = None;
-        self.counts = GazeCounts::default();
     }
 
     /// Takes one sample. A sample whose stamp is not after the last one is dropped and counted.

@@ -185,11 +185,16 @@ impl StampGuard {
 
     /// Forgets the time line and the counts: as new.
     pub fn reset(&mut self) {
+        self.restart();
+        self.counts = StampCounts::default();
+    }
+
+    /// Forgets the time line: the next stamp begins one of its own. Counts go on.
+    pub fn restart(&mut self) {
         match &mut self.line {
             Line::PerSample(line) => *line = SampleLine::new(self.nominal_s),
             Line::Blocks(line) => *line = BlockLine::new(self.nominal_s),
         }
-        self.counts = StampCounts::default();
     }
 
     /// Counts since construction or `reset`.

@@ -135,6 +135,51 @@ fn a_wrong_rate_is_warned_of_and_refused() {
 }
 
 #[test]
+fn a_delay_on_the_way_is_not_taken_for_another_rate() {
+    let mut g = guard();
+    for i in 0..4_000 {
+        let stamp_s = f64::from(i) * CHUNK_S;
+        // For a second out of every eleven the network holds chunks back, then lets them go one by one.
+        let phase = stamp_s % 11.0;
+        let late_s = if phase > 10.0 {
+            0.3 * (11.0 - phase)
+        } else {
+            0.0
+        };
+        for doubt in g.chunk(chunk(stamp_s, stamp_s + late_s, 8)).iter() {
+            assert!(matches!(doubt, ClockDoubt::Stale { .. }), "{doubt:?}");
+        }
+    }
+    assert!((g.measured_rate_hz().unwrap() - 250.0).abs() < 0.5);
+}
+
+#[test]
+fn the_first_offset_is_no_jump_and_ages_begin_with_it() {
+    let mut g = guard();
+    // Another machine, whose clock is 5,000 s behind ours.
+    for i in 0..30 {
+        let at_s = 9_000.0 + f64::from(i) * CHUNK_S;
+        g.chunk(chunk(at_s - 5_000.0 - 0.004, at_s, 8));
+    }
+    assert!(g.offset(9_001.0, 5_000.0, 1e-4).is_empty());
+    for i in 0..100 {
+        let at_s = 9_001.0 + f64::from(i) * CHUNK_S;
+        assert!(g.chunk(chunk(at_s - 5_000.0 - 0.004, at_s, 8)).is_empty());
+    }
+    assert!((g.usual_age_s().unwrap() - 0.004).abs() < 1e-6);
+}
+
+#[test]
+fn longer_chunks_allow_a_longer_silence() {
+    let mut g = guard();
+    feed(&mut g, 0.0, 1.0, 0.004);
+    assert!(g.silence(1.3).is_some());
+    g.expect_chunks_every(s(0.25)).unwrap();
+    assert!(g.silence(1.3).is_none());
+    assert!(g.expect_chunks_every(s(11.0)).is_err());
+}
+
+#[test]
 fn two_clocks_that_move_apart_disagree_and_one_late_chunk_does_not() {
     let (mut eeg, mut gaze) = (guard(), guard());
     feed(&mut eeg, 0.0, 5.0, 0.004);

@@ -360,3 +360,30 @@ fn settings_travel_through_json_and_absurd_ones_are_refused() {
         "{message}"
     );
 }
+
+#[test]
+fn after_a_restart_scores_are_those_of_a_new_path_and_counts_go_on() {
+    let mut old = path();
+    feed(&mut old, 0..1_000, |_| true, |_, _| {});
+    old.flash(1, stamp(990.0)).unwrap();
+    let before = old.next_sample();
+    old.restart();
+    assert_eq!((old.in_flight(), old.next_sample()), (0, before));
+    let mut new = path();
+    for path in [&mut old, &mut new] {
+        // A flash from before the restart has no sample any more.
+        path.flash(2, stamp(995.0)).unwrap();
+        path.flash(3, stamp(2_600.0)).unwrap();
+    }
+    let results = feed(&mut old, 1_500..3_000, |_| true, |_, _| {});
+    let fresh = feed(&mut new, 1_500..3_000, |_| true, |_, _| {});
+    assert_eq!(results.len(), 2);
+    for (a, b) in results.iter().zip(&fresh) {
+        assert_eq!((a.id, a.status), (b.id, b.status));
+        assert_eq!(a.score.map(f64::to_bits), b.score.map(f64::to_bits));
+        assert_eq!(a.onset_sample.0, b.onset_sample.0 + before.0);
+    }
+    assert_eq!(results[0].status, rejected(Rejection::NoOnsetSample));
+    assert_eq!(results[1].status, CLEAN);
+    assert_eq!(old.counts().stamps.accepted, 2_500);
+}

@@ -446,7 +446,7 @@ impl<'a> Run<'a> {
                     self.scribe.ask(scribe::Ask::Call { words_back: 0 });
                 }
             }
-            Told::Fork(fork) => self.open(fork)?,
+            Told::Fork { fork, .. } => self.open(fork)?,
             Told::Taken {
                 text, committed_ns, ..
             } => {
@@ -508,6 +508,7 @@ impl<'a> Run<'a> {
             options,
             lease,
             at: rt::lsl_now(),
+            fused: true,
         };
         if !self.gate.orders.send(Order::Open(opening)) {
             return Err(EngineError::Internal("the gate takes no orders"));
@@ -624,6 +625,7 @@ impl<'a> Run<'a> {
         let stopped = self
             .scribe
             .stop()
+            .0
             .ok_or(EngineError::Internal("the decoder's thread panicked"))?;
         let (_, shown) = self
             .presenter

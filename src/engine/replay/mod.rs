@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 use super::conduct::{capped_prior, model_digest, option_rows, why_of};
 use super::lines;
 use super::question::{Done, Question};
-use crate::choice::{Ask, Decision, ModelReason, Protocol, Step};
+use crate::choice::{Ask, Decision, Presence, Protocol, Step};
 use crate::config::{ConfigError, Plan};
 use crate::decode::{DecodeError, Model};
 use crate::fork::{Branch, Fork, ForkId, options_of};
@@ -475,11 +475,15 @@ impl RecordedSession {
                         options.push(row.clone());
                     }
                 }
-                Entry::Event(row) => {
-                    if let Some(Happened::Exchange { fork, bad_channels }) = Happened::of(row) {
+                Entry::Event(row) => match Happened::of(row) {
+                    Some(Happened::Exchange { fork, bad_channels }) => {
                         known.exchanges.push((fork, bad_channels));
                     }
-                }
+                    Some(Happened::Restarted { stream, samples }) => {
+                        known.restarts.push((stream, samples));
+                    }
+                    _ => {}
+                },
                 Entry::Session(_) | Entry::Evidence(_) | Entry::Choice(_) => {}
             }
         }
@@ -567,6 +571,8 @@ enum Happened {
         fork: ForkId,
         bad_channels: ChannelMask,
     },
+    /// A stream that was lost went on, after so many samples.
+    Restarted { stream: String, samples: u64 },
     /// The session ended with the decoder here.
     End { text: u64, position: usize },
 }
@@ -587,8 +593,22 @@ impl Happened {
             fork: ForkId,
             bad_channels: ChannelMask,
         }
+        #[derive(Deserialize)]
+        struct Restart {
+            restarted: Restarted,
+        }
+        #[derive(Deserialize)]
+        struct Restarted {
+            stream: String,
+            samples: u64,
+        }
         let detail = row.detail.as_str();
         match row.kind {
+            EventKind::Source => {
+                let Restart { restarted } = serde_json::from_str(detail).ok()?;
+                let Restarted { stream, samples } = restarted;
+                Some(Self::Restarted { stream, samples })
+            }
             EventKind::Operator => match serde_json::from_str::<Call>(detail) {
                 Ok(Call {
                     call: Place { text, position },
@@ -714,7 +734,7 @@ impl Replaying<'_> {
             tokens_written,
             attempt: self.attempt,
             // Whether streams were alive is known only from what was decided.
-            person_present: row.decision != Decision::LetModel(ModelReason::NobodyPresent),
+            presence: Presence::of(&row.decision),
         });
         let id = ForkId(self.next_question);
         self.next_question += 1;
@@ -954,8 +974,10 @@ impl Replaying<'_> {
                 self.end = Some((text, position));
                 return;
             }
-            Happened::Exchange { .. } => return,
+            Happened::Exchange { .. } | Happened::Restarted { .. } => return,
         };
+        // What is offered now is another fork than the one that was asked before.
+        self.attempt = 0;
         if let Err(astray) = followed {
             self.astray(row.fork, expected, astray);
         }

@@ -41,6 +41,8 @@ pub(super) struct Known {
     pub(super) forks: BTreeMap<ForkId, (ForkRow, Vec<OptionRow>)>,
     /// From which fork on which channels were left out, in order.
     pub(super) exchanges: Vec<(ForkId, ChannelMask)>,
+    /// Streams that began anew, each after so many of its samples, in order.
+    pub(super) restarts: Vec<(String, u64)>,
 }
 
 /// All evidence of a recording.
@@ -76,6 +78,31 @@ impl Remade {
         };
         let offset_s = clock.map_or(0.0, |clock| clock.offset_s);
         end_s.is_none_or(|end_s| end_s + offset_s < evidence.at.get())
+    }
+}
+
+/// Where a stream began anew: the line is restarted before the sample with this number.
+struct Restarts {
+    before: VecDeque<u64>,
+    samples: u64,
+}
+
+impl Restarts {
+    fn of(known: &Known, stream: &str) -> Self {
+        let of_stream = known.restarts.iter().filter(|(name, _)| name == stream);
+        Self {
+            before: of_stream.map(|(_, samples)| *samples).collect(),
+            samples: 0,
+        }
+    }
+
+    /// Counts a sample; `true` when the stream begins anew with it.
+    fn begins_anew(&mut self) -> bool {
+        let sample = self.samples;
+        self.samples += 1;
+        self.before
+            .pop_front_if(|before| *before <= sample)
+            .is_some()
     }
 }
 
@@ -278,6 +305,7 @@ struct EegFeed<'a> {
     used_channels: usize,
     /// With the stamp of the flash that each comes with, on the stream's clock.
     orders: VecDeque<(f64, EegOrder)>,
+    restarts: Restarts,
     rejected: u64,
     known: &'a Known,
 }
@@ -327,6 +355,7 @@ impl<'a> EegFeed<'a> {
             channels: spec.labels.len().max(1),
             used_channels,
             orders,
+            restarts: Restarts::of(known, EEG),
             rejected: 0,
             known,
         }
@@ -347,6 +376,9 @@ impl<'a> EegFeed<'a> {
         items: &mut HashMap<Key, (Evidence, Made)>,
     ) -> Result<(), ReplayError> {
         for (stamp, sample) in stamps.iter().zip(values.chunks_exact(self.channels)) {
+            if self.restarts.begins_anew() {
+                self.line.restart();
+            }
             let _ = self.line.offer_waiting();
             while let Some((_, order)) = self.orders.pop_front_if(|(onset_s, _)| *onset_s <= *stamp)
             {
@@ -388,6 +420,7 @@ struct GazeFeed {
     line: GazeLine,
     channels: usize,
     tiles: VecDeque<Tiles>,
+    restarts: Restarts,
 }
 
 impl GazeFeed {
@@ -426,6 +459,7 @@ impl GazeFeed {
             line,
             channels: spec.labels.len().max(1),
             tiles,
+            restarts: Restarts::of(known, GAZE),
         }
     }
 
@@ -436,6 +470,9 @@ impl GazeFeed {
         items: &mut HashMap<Key, (Evidence, Made)>,
     ) {
         for (stamp, sample) in stamps.iter().zip(values.chunks_exact(self.channels)) {
+            if self.restarts.begins_anew() {
+                self.line.restart();
+            }
             while let Some(tiles) = self.tiles.pop_front_if(|tiles| tiles.from_s <= *stamp) {
                 self.line.put_up(tiles, None);
             }

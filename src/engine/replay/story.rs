@@ -28,6 +28,14 @@ pub(super) struct Taken {
     pub(super) text: String,
 }
 
+impl Taken {
+    const NOTHING: Self = Self {
+        item: None,
+        chooser: None,
+        text: String::new(),
+    };
+}
+
 pub(super) struct Story {
     texts: Texts,
     number: u64,
@@ -40,7 +48,6 @@ pub(super) struct Story {
     tokens_written: u64,
     /// Whether text was cut whose length nobody recorded: the next row says how much had been written.
     recount: bool,
-    undoable: usize,
 }
 
 impl Story {
@@ -56,7 +63,6 @@ impl Story {
             position: 0,
             tokens_written: 0,
             recount: false,
-            undoable: 0,
         })
     }
 
@@ -72,7 +78,7 @@ impl Story {
 
     /// Whether a choice can be taken back, as the person is shown it.
     pub(super) fn can_undo(&self) -> bool {
-        self.undoable > 0
+        self.writer.can_undo()
     }
 
     /// Writes on to the next fork and gives it.
@@ -114,11 +120,13 @@ impl Story {
         let taken_back = recorded.kind == Some(OptionKind::Undo);
         let taken = match *step {
             _ if taken_back => self.take_back(kinds, recorded)?,
-            Step::AskAgain { .. } => Taken {
-                item: None,
-                chooser: None,
-                text: String::new(),
-            },
+            // Asked again, or left for a fork elsewhere that the person called for as the gate decided.
+            Step::AskAgain { .. } => Taken::NOTHING,
+            Step::TakeBranch { .. } | Step::ModelChooses { .. } | Step::TakeBack { .. }
+                if recorded.chooser.is_none() =>
+            {
+                Taken::NOTHING
+            }
             Step::TakeBranch {
                 option, chooser, ..
             } => {
@@ -173,7 +181,6 @@ impl Story {
         let undone = undone.ok_or_else(|| Astray("there is no choice to take back".into()))?;
         self.fork = Some(undone.fork);
         self.position = self.writer.position();
-        self.undoable = self.undoable.saturating_sub(1);
         self.recount = true;
         Ok(())
     }
@@ -208,7 +215,6 @@ impl Story {
                 self.writer = self.texts.begin(self.number)?;
                 self.prompt_bytes = self.writer.text().len();
                 self.position = 0;
-                self.undoable = 0;
             }
             decode::Step::Cancelled => {}
         }
@@ -238,7 +244,6 @@ impl Story {
         };
         self.fork = Some(undone.fork);
         self.count(self.writer.position());
-        self.undoable = self.undoable.saturating_sub(1);
         let item = kinds.iter().position(|kind| *kind == OptionKind::Undo);
         Ok(Taken {
             item,
@@ -250,7 +255,6 @@ impl Story {
     fn taken(&mut self) {
         self.fork = None;
         self.count(self.writer.position());
-        self.undoable += 1;
     }
 
     /// Decodes behind the phrases as many steps as were decoded while the person chose: the row's text holds them.

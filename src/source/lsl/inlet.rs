@@ -61,12 +61,6 @@ impl LslSamples {
         })
     }
 
-    /// Largest error of the latest clock offset (half the best round trip), seconds. Never blocks.
-    #[must_use]
-    pub fn clock_uncertainty_s(&self) -> Option<f64> {
-        self.clock.latest().map(|measured| measured.uncertainty_s)
-    }
-
     /// Whole frames that are already here, into the caller's rows.
     fn unpack(&mut self, data: &mut [f32], stamps: &mut [f64]) -> Result<usize, SourceError> {
         let format = self.spec.format;
@@ -125,6 +119,11 @@ impl SampleSource for LslSamples {
 
     fn clock_offset(&self) -> Option<ClockOffset> {
         self.clock.latest().map(|measured| measured.offset)
+    }
+
+    /// Half the best round trip.
+    fn clock_uncertainty_s(&self) -> Option<f64> {
+        self.clock.latest().map(|measured| measured.uncertainty_s)
     }
 
     /// Always 0: this inlet drops nothing, and what an outlet dropped LSL does not tell.

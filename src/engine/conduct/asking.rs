@@ -1,0 +1,245 @@
+//! Asking: the protocol decides, the gate opens, tiles go up and flashes begin.
+
+use std::time::{Duration, Instant};
+
+use razvilka_dsp::units::MonoTime;
+use ringbuf::traits::Producer;
+
+use super::inputs::{Heard, Hindrance};
+use super::rows::{capped_prior, option_rows, tiles_of};
+use super::{Conductor, Postponed};
+use crate::choice::{Ask as AskAt, Decision, FlashSequence, Presence, Protocol};
+use crate::engine::EngineError;
+use crate::engine::desk::Entry;
+use crate::engine::question::Question;
+use crate::fork::{Fork, ForkId, MAX_OPTIONS, options_of};
+use crate::marker::{Event, OptionKind};
+use crate::pipeline::decision::{Opening, Order};
+use crate::pipeline::presenter::{self, FlashRun};
+use crate::pipeline::scribe;
+use crate::rt;
+use crate::session::{EventKind, ForkRow};
+use crate::source::ClockOffset;
+use crate::view::layout;
+
+/// Orders for the gaze thread lie this far ahead, so that they are there before the sample with their stamp.
+const LEAD: Duration = Duration::from_millis(40);
+/// How long a fork waits for silent streams and doubted clocks before it is asked all the same, or left to the model. For
+/// a stream that is looked for it waits as long as the search takes.
+const POSTPONE_MAX: Duration = Duration::from_secs(3);
+
+impl Conductor<'_> {
+    /// A fork is there. It is asked at once, or as soon as the streams allow it.
+    pub(super) fn ask(&mut self, fork: Fork, attempt: u32) {
+        match self.inputs.hindrance(rt::now()) {
+            None => self.ask_now(fork, attempt),
+            Some(_) => {
+                self.postponed = Some(Postponed {
+                    fork,
+                    attempt,
+                    since: Instant::now(),
+                });
+            }
+        }
+    }
+
+    /// Asks a fork that had to wait, once it can be asked or has waited long enough.
+    pub(super) fn ask_postponed(&mut self) {
+        let Some(postponed) = &self.postponed else {
+            return;
+        };
+        let waited = postponed.since.elapsed() >= POSTPONE_MAX;
+        let ready = match self.inputs.hindrance(rt::now()) {
+            None => true,
+            Some(Hindrance::Searching | Hindrance::Settling) => false,
+            Some(Hindrance::Silent | Hindrance::Clock) => waited,
+        };
+        if ready && let Some(Postponed { fork, attempt, .. }) = self.postponed.take() {
+            self.ask_now(fork, attempt);
+        }
+    }
+
+    fn presence(&self) -> Presence {
+        let now = rt::now();
+        if self.inputs.clock_doubted(now) {
+            Presence::ClockDoubted
+        } else if self.inputs.is_live(now) || self.keys.is_some() {
+            Presence::Present
+        } else {
+            Presence::Nobody
+        }
+    }
+
+    /// The protocol decides, then the person is asked or the model goes on.
+    fn ask_now(&mut self, fork: Fork, attempt: u32) {
+        self.count(fork.position);
+        let decision = self.protocol.decide(&AskAt {
+            origin: fork.origin,
+            tokens_written: self.tokens_written,
+            attempt,
+            presence: self.presence(),
+        });
+        let id = ForkId(self.next_question);
+        self.next_question += 1;
+        let kinds = options_of(fork.branches.len(), self.can_undo);
+        let tiles = layout::tiles(&fork, &kinds, &self.plan.screen);
+        let now = rt::now();
+        let opened_at = rt::lsl_of(now);
+        let question = Question::new(id, fork, attempt, kinds, tiles, opened_at);
+        let asked = matches!(decision, Decision::Ask(_));
+        let (eeg_clock, gaze_clock) = (self.inputs.eeg_clock(), self.inputs.gaze_clock());
+        let row = ForkRow {
+            fork: id,
+            position_tokens: question.fork.position as u64,
+            tokens_written: self.tokens_written,
+            context: question.fork.context.clone(),
+            origin: question.fork.origin,
+            attempt,
+            decision,
+            opened_at,
+            opened_mono: now,
+            lease: self.lease,
+            gate: self.gate_settings,
+            prior_capped: asked
+                .then(|| capped_prior(self.gate_settings, &question))
+                .flatten(),
+            eeg_clock,
+            gaze_clock,
+            model_sha256: self.model_sha256.clone(),
+            adapter: None,
+        };
+        let options = option_rows(&question);
+        self.write_down(Entry::Fork(Box::new(row), options));
+        match decision {
+            Decision::Ask(_) => self.open(question, eeg_clock, gaze_clock),
+            Decision::LetModel(reason) => {
+                self.tell_decoder(scribe::Ask::GoOn(question.fork.id));
+                self.awaiting = Some((question, Protocol::not_asked(reason)));
+            }
+        }
+    }
+
+    /// Opens the gate and shows the fork.
+    fn open(
+        &mut self,
+        question: Question,
+        eeg_clock: Option<ClockOffset>,
+        gaze_clock: Option<ClockOffset>,
+    ) {
+        self.swap_scorer(question.id);
+        let heard = self.inputs.heard();
+        let mut kinds = [OptionKind::Item; MAX_OPTIONS];
+        let mut prior = [0.0; MAX_OPTIONS];
+        let options = question.kinds.len().min(MAX_OPTIONS);
+        kinds
+            .iter_mut()
+            .zip(&question.kinds)
+            .for_each(|(to, from)| *to = *from);
+        prior
+            .iter_mut()
+            .zip(&question.priors)
+            .for_each(|(to, from)| *to = *from);
+        self.tell_decoder(scribe::Ask::Options {
+            fork: question.fork.id,
+            question: question.id,
+            kinds: question.kinds.clone(),
+        });
+        let opened = self.gate.orders.send(Order::Open(Opening {
+            fork: question.id,
+            kinds,
+            priors: prior,
+            options,
+            lease: self.lease,
+            at: question.opened_at,
+            fused: heard.fused(),
+        }));
+        if !opened {
+            self.fail(EngineError::Internal("the gate takes no orders"));
+        }
+        let appears = rt::lsl_of(MonoTime::from_nanos(
+            rt::now().as_nanos() + LEAD.as_nanos() as u64,
+        ));
+        if let (Heard { gaze: true, .. }, Some(gaze), Some(clock)) =
+            (heard, &mut self.inputs.gaze, gaze_clock)
+        {
+            let tiles = tiles_of(
+                question.id,
+                &question.tiles,
+                &self.plan.ask,
+                self.lease,
+                appears,
+                clock.offset_s,
+            );
+            // Room for many forks: only a thread that has ended leaves it full, and its silence aborts the fork.
+            let _ = gaze.orders.try_push(tiles);
+        }
+        self.presenter.ask(presenter::Ask::SayAt(
+            Event::ForkOpen {
+                fork: question.id.0,
+                context: question.fork.context.clone(),
+                options: question.tiles.clone(),
+                timeout_s: self.gate_settings.config().timeout_s,
+            },
+            appears,
+        ));
+        if heard.eeg {
+            let reading_s = self.plan.ask.reading_s(&question.tiles);
+            let begin_ns = rt::mono_of(appears).as_nanos() + (reading_s * 1e9) as u64;
+            match FlashSequence::new(
+                options,
+                &self.plan.flash,
+                self.plan.session.seed,
+                question.id.0,
+            ) {
+                Ok(sequence) => self.presenter.ask(presenter::Ask::Flash(Box::new(FlashRun {
+                    fork: Some(question.id),
+                    cued: None,
+                    sequence,
+                    begin: rt::lsl_of(MonoTime::from_nanos(begin_ns)),
+                    eeg_offset_s: eeg_clock.map(|clock| clock.offset_s),
+                    lease: self.lease,
+                    flashes_max: None,
+                    done: None,
+                }))),
+                Err(error) => self.note(&error.to_string()),
+            }
+        }
+        let shown = self.view.asked(question.id.0, &question.tiles);
+        self.seen(shown);
+        self.question = Some(question);
+    }
+
+    /// A channel has gone bad or good since the last fork: the scorer of the remaining ones takes over.
+    fn swap_scorer(&mut self, fork: ForkId) {
+        let (Some(eeg), Some(calibration)) = (&mut self.inputs.eeg, &self.profile.eeg) else {
+            return;
+        };
+        let bad = eeg.watch.bad();
+        if bad == eeg.bad {
+            return;
+        }
+        let kept: Vec<bool> = (0..eeg.used_channels)
+            .map(|channel| !bad.contains(channel))
+            .collect();
+        let names: Vec<_> = bad
+            .iter()
+            .filter_map(|channel| calibration.labels.get(channel).map(String::as_str))
+            .collect();
+        let words = if names.is_empty() {
+            "all channels are good again".to_owned()
+        } else {
+            format!("bad channels: {}", names.join(", "))
+        };
+        match calibration.restrict(&kept) {
+            Ok(scorer) => {
+                // Eight may be under way; a full ring means that the thread has ended, which the heartbeat shows.
+                let _ = eeg.scorers.try_push(scorer);
+                eeg.bad = bad;
+                let detail = serde_json::json!({ "bad_channels": bad, "fork": fork });
+                self.event(EventKind::Exchange, detail.to_string());
+                self.note(&words);
+            }
+            Err(error) => self.note(&format!("{words}; EEG is left out: {error}")),
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! The session's sample streams together: whether a fork can be asked now, and whose evidence counts.
+//!
+//! While a stream is looked for, and until its filters have settled again, no fork is asked; see [`super::feed`].
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use razvilka_calibration::Profile;
+use razvilka_dsp::mask::ChannelMask;
+use razvilka_dsp::score::{LinearScorer, ScoreDensity};
+use razvilka_dsp::units::MonoTime;
+use ringbuf::traits::{Consumer, Split};
+use ringbuf::{HeapCons, HeapProd, HeapRb};
+
+use super::feed::{Change, Feed};
+use crate::config::{ClocksDisagree, Plan};
+use crate::engine::latency::StreamLatency;
+use crate::engine::{EngineError, lines};
+use crate::pipeline::clock::disagree;
+use crate::pipeline::decision::{GateThread, Watched};
+use crate::pipeline::eeg::{EegPorts, EegStage, EegWatch};
+use crate::pipeline::gaze::{GazeStage, GazeWatch, Tiles};
+use crate::pipeline::inlet::Heartbeat;
+use crate::pipeline::presenter::FlashNotice;
+use crate::recording::Recorder;
+use crate::rt::{Granted, Wish};
+use crate::source::lsl::Network;
+use crate::source::{ClockOffset, SampleSource};
+
+/// How long filters settle before a fork is asked.
+pub(super) const SETTLE: Duration = Duration::from_millis(1_500);
+/// A stream is silent after three of its longest chunk periods, but not before this.
+pub(super) const SILENCE_MIN: Duration = Duration::from_millis(50);
+/// ... and surely after this.
+pub(super) const SILENCE_MAX: Duration = Duration::from_millis(500);
+/// The streams.
+pub(super) struct Inputs {
+    network: Network,
+    wish: Wish,
+    lost_wait: Duration,
+    clocks_disagree: ClocksDisagree,
+    pub(super) eeg: Option<Eeg>,
+    pub(super) gaze: Option<Gaze>,
+    settled_at: Instant,
+}
+
+/// The EEG stream.
+pub(super) struct Eeg {
+    feed: Feed<EegStage>,
+    pub(super) watch: Arc<EegWatch>,
+    pub(super) scorers: HeapProd<(LinearScorer, ScoreDensity)>,
+    retired: HeapCons<LinearScorer>,
+    /// The channels without which the scorer in use works.
+    pub(super) bad: ChannelMask,
+    pub(super) used_channels: usize,
+}
+
+/// The gaze stream.
+pub(super) struct Gaze {
+    feed: Feed<GazeStage>,
+    watch: Arc<GazeWatch>,
+    pub(super) orders: HeapProd<Tiles>,
+}
+
+/// Why no fork can be asked at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hindrance {
+    /// A stream was lost and is looked for.
+    Searching,
+    /// A stream that has come back settles.
+    Settling,
+    /// A stream is silent.
+    Silent,
+    /// A clock is doubted, or two of them disagree.
+    Clock,
+}
+
+/// Whose evidence counts at a fork.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Heard {
+    pub(super) eeg: bool,
+    pub(super) gaze: bool,
+}
+
+impl Heard {
+    /// Whether several streams are fused.
+    pub(super) const fn fused(self) -> bool {
+        self.eeg && self.gaze
+    }
+}
+
+impl Inputs {
+    /// Starts a thread for each stream; also the end of the ring on which the EEG stage is told of flashes.
+    pub(super) fn start(
+        network: Network,
+        [eeg, gaze]: [Option<Box<dyn SampleSource>>; 2],
+        plan: &Plan,
+        profile: &Profile,
+        recorder: &Recorder,
+        gate: &mut GateThread,
+        wish: Wish,
+    ) -> Result<(Self, Option<HeapProd<FlashNotice>>), EngineError> {
+        let mut notices = None;
+        let eeg = match (eeg, &plan.eeg) {
+            (Some(source), Some(section)) => {
+                let calibration = profile
+                    .eeg
+                    .as_ref()
+                    .ok_or(lines::LineError::NoPart { part: "eeg" })?;
+                let line = lines::eeg_line(section, calibration, source.spec(), None)?;
+                let (notice_in, notice_out) = HeapRb::new(256).split();
+                notices = Some(notice_in);
+                let (scorers, scorers_out) = HeapRb::new(8).split();
+                let (retired_in, retired) = HeapRb::new(16).split();
+                let watch = Arc::new(EegWatch::default());
+                let lane = gate
+                    .eeg
+                    .take()
+                    .ok_or(EngineError::Internal("the gate's EEG lane is taken"))?;
+                let ports = EegPorts {
+                    notices: notice_out,
+                    scorers: scorers_out,
+                    retired: retired_in,
+                    lane,
+                };
+                let used_channels = line.path().spec().channels;
+                let offset_s = offset_of(source.as_ref());
+                let stage = EegStage::new(line, ports, Arc::clone(&watch), offset_s);
+                Some(Eeg {
+                    feed: Feed::start("eeg", source, stage, recorder, wish)?,
+                    watch,
+                    scorers,
+                    retired,
+                    bad: ChannelMask::default(),
+                    used_channels,
+                })
+            }
+            _ => None,
+        };
+        let gaze = match (gaze, &plan.gaze) {
+            (Some(source), Some(section)) => {
+                let line = lines::gaze_line(section, plan, profile.gaze.as_ref(), source.spec())?;
+                let (orders, orders_out) = HeapRb::new(16).split();
+                let watch = Arc::new(GazeWatch::default());
+                let lane = gate
+                    .gaze
+                    .take()
+                    .ok_or(EngineError::Internal("the gate's gaze lane is taken"))?;
+                let offset_s = offset_of(source.as_ref());
+                let channels = source.spec().labels.len();
+                let stage = GazeStage::new(
+                    line,
+                    orders_out,
+                    lane,
+                    Arc::clone(&watch),
+                    channels,
+                    offset_s,
+                );
+                Some(Gaze {
+                    feed: Feed::start("gaze", source, stage, recorder, wish)?,
+                    watch,
+                    orders,
+                })
+            }
+            _ => None,
+        };
+        let inputs = Self {
+            network,
+            wish,
+            lost_wait: Duration::from_secs_f64(plan.streams.lost_wait_s),
+            clocks_disagree: plan.streams.clocks_disagree,
+            eeg,
+            gaze,
+            settled_at: Instant::now(),
+        };
+        Ok((inputs, notices))
+    }
+
+    /// From now on the gate's thread watches every stream.
+    pub(super) fn watch(&self, gate: &mut GateThread) {
+        for heartbeat in self.heartbeats() {
+            let longest = Duration::from_nanos(heartbeat.longest_gap_ns());
+            gate.watch(Watched {
+                heartbeat: Arc::clone(heartbeat),
+                silence_max: (3 * longest).clamp(SILENCE_MIN, SILENCE_MAX),
+            });
+        }
+    }
+
+    /// Looks after every stream: hands clock offsets to the recorder, drops what came back from the real-time threads, sees
+    /// who was lost and who is back.
+    pub(super) fn look_after(&mut self) -> Vec<Change> {
+        let (network, wish, wait) = (self.network, self.wish, self.lost_wait);
+        let mut changes = Vec::new();
+        if let Some(eeg) = &mut self.eeg {
+            // Scorers that came back are dropped here, off the real-time thread.
+            while eeg.retired.try_pop().is_some() {}
+            eeg.feed.look_after(network, wish, wait, &mut changes);
+        }
+        if let Some(gaze) = &mut self.gaze {
+            gaze.feed.look_after(network, wish, wait, &mut changes);
+        }
+        if changes.iter().any(|c| matches!(c, Change::Back { .. })) {
+            self.settled_at = Instant::now() + SETTLE;
+        }
+        changes
+    }
+
+    /// Why no fork can be asked now.
+    pub(super) fn hindrance(&self, now: MonoTime) -> Option<Hindrance> {
+        let away = self.eeg.as_ref().is_some_and(|eeg| eeg.feed.is_away())
+            || self.gaze.as_ref().is_some_and(|gaze| gaze.feed.is_away());
+        if away {
+            Some(Hindrance::Searching)
+        } else if Instant::now() < self.settled_at {
+            Some(Hindrance::Settling)
+        } else if self.heartbeats().any(|beat| beat.silent(now, SILENCE_MIN)) {
+            Some(Hindrance::Silent)
+        } else if self.clock_doubted(now) {
+            Some(Hindrance::Clock)
+        } else {
+            None
+        }
+    }
+
+    /// Whether a clock is doubted now, or two of them disagree and nothing may be asked until they agree.
+    pub(super) fn clock_doubted(&self, now: MonoTime) -> bool {
+        self.heartbeats().any(|beat| beat.clock().is_doubted(now))
+            || (self.clocks_disagree == ClocksDisagree::Wait && self.disagree())
+    }
+
+    fn disagree(&self) -> bool {
+        disagree(self.heartbeats().map(|beat| beat.clock()))
+    }
+
+    /// Whose evidence counts now.
+    pub(super) fn heard(&self) -> Heard {
+        let heard = Heard {
+            eeg: self.eeg.is_some(),
+            gaze: self.gaze.is_some(),
+        };
+        match self.clocks_disagree {
+            ClocksDisagree::Eeg if heard.fused() && self.disagree() => Heard {
+                gaze: false,
+                ..heard
+            },
+            ClocksDisagree::Gaze if heard.fused() && self.disagree() => Heard {
+                eeg: false,
+                ..heard
+            },
+            _ => heard,
+        }
+    }
+
+    /// Whether a stream has been heard of lately.
+    pub(super) fn is_live(&self, now: MonoTime) -> bool {
+        self.heartbeats().any(|beat| !beat.silent(now, SILENCE_MAX))
+    }
+
+    /// The latest offset of the EEG stream's clock. Before the first measurement the clocks are taken as one, which on one
+    /// machine they are; the row says so.
+    pub(super) fn eeg_clock(&self) -> Option<ClockOffset> {
+        self.eeg.as_ref().map(|eeg| clock_of(&eeg.feed.heartbeat))
+    }
+
+    /// The latest offset of the gaze stream's clock, as [`Self::eeg_clock`].
+    pub(super) fn gaze_clock(&self) -> Option<ClockOffset> {
+        self.gaze
+            .as_ref()
+            .map(|gaze| clock_of(&gaze.feed.heartbeat))
+    }
+
+    fn heartbeats(&self) -> impl Iterator<Item = &Arc<Heartbeat>> {
+        let eeg = self.eeg.as_ref().map(|eeg| &eeg.feed.heartbeat);
+        let gaze = self.gaze.as_ref().map(|gaze| &gaze.feed.heartbeat);
+        eeg.into_iter().chain(gaze)
+    }
+
+    /// Stops every thread; what each was granted, and the latency of each stream.
+    pub(super) fn finish(self, plan: &Plan) -> (Vec<Granted>, Vec<StreamLatency>) {
+        let (mut granted, mut streams) = (Vec::new(), Vec::new());
+        if let Some(eeg) = self.eeg {
+            let heartbeat = Arc::clone(&eeg.feed.heartbeat);
+            if let Some((stage, had)) = eeg.feed.stop() {
+                granted.push(had);
+                let (line, steps) = stage.into_parts();
+                let counts = serde_json::json!({
+                    "path": line.path().counts(), "clock": heartbeat.clock().counts(),
+                });
+                let rejected = eeg.watch.rejected();
+                streams.push(StreamLatency::new(
+                    "eeg",
+                    &steps,
+                    &plan.budget,
+                    counts,
+                    rejected,
+                ));
+            }
+        }
+        if let Some(gaze) = self.gaze {
+            let heartbeat = Arc::clone(&gaze.feed.heartbeat);
+            if let Some((stage, had)) = gaze.feed.stop() {
+                granted.push(had);
+                let counts = serde_json::json!({
+                    "samples": gaze.watch.samples(), "lost": gaze.watch.lost(),
+                    "late_orders": gaze.watch.late(), "clock": heartbeat.clock().counts(),
+                });
+                let steps = stage.into_steps();
+                streams.push(StreamLatency::new("gaze", &steps, &plan.budget, counts, 0));
+            }
+        }
+        (granted, streams)
+    }
+}
+
+fn offset_of(source: &dyn SampleSource) -> f64 {
+    source.clock_offset().map_or(0.0, |clock| clock.offset_s)
+}
+
+fn clock_of(heartbeat: &Heartbeat) -> ClockOffset {
+    heartbeat.clock_offset().unwrap_or(ClockOffset {
+        at_s: 0.0,
+        offset_s: 0.0,
+    })
+}

@@ -1,0 +1,459 @@
+//! A live session: streams in, forks asked, choices taken, everything recorded.
+//!
+//! `Conductor` runs on the control plane. It starts the real-time threads, lays out each fork, opens the gate, tells the
+//! presenter what to flash, and writes down what came of it. It never stands between a sample and a decision.
+//!
+//! | file | what |
+//! |---|---|
+//! | `feed` | one sample stream: its thread, and the search when it is lost |
+//! | `inputs` | the sample streams together: who is heard, what hinders a fork |
+//! | `keys` | key presses |
+//! | `asking` | from a fork to an open gate |
+//! | `answers` | from the gate's record to the row that says how a fork ended |
+//! | `saying` | text, notes, events, faults |
+//! | `rows` | what rows and orders are made from, shared with the replay |
+
+mod answers;
+mod asking;
+mod feed;
+mod inputs;
+mod keys;
+mod rows;
+mod saying;
+
+pub use rows::{capped_prior, model_digest, option_rows, tiles_of, why_of};
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::{never, select};
+use razvilka_calibration::Profile;
+
+use self::feed::Change;
+use self::inputs::{Inputs, SETTLE};
+use self::keys::KeysEnds;
+use super::EngineError;
+use super::desk::{Desk, Entry};
+use super::latency::LatencyReport;
+use super::lines;
+use super::question::Question;
+use super::streams::Streams;
+use crate::choice::{Protocol, Step};
+use crate::config::Plan;
+use crate::decode::{Cancel, Model};
+use crate::fork::Fork;
+use crate::gate::{AbortReason, GateSettings, Lease};
+use crate::marker::Event;
+use crate::pipeline::decision::{ChoiceCell, GateThread, Order};
+use crate::pipeline::presenter::{self, MarkerStream, Presenter, Shown};
+use crate::pipeline::scribe::{self, Scribe, Texts, Told};
+use crate::pipeline::trace::LatencyBook;
+use crate::recording::{Capacity, OffsetTap, Recorder, RecordingSummary};
+use crate::rt::{self, Granted, Wish};
+use crate::session::{
+    ChainHead, EventKind, EventRow, Folder, LedgerWriter, SessionFile, SessionRow,
+};
+use crate::source::lsl::Network;
+use crate::source::{ClockOffset, StreamSpec};
+use crate::view::terminal::View;
+
+/// How often the streams are looked after.
+const LOOK_AFTER: Duration = Duration::from_millis(200);
+/// How long the loop waits for the decoder before it looks at the gate's records.
+const TURN: Duration = Duration::from_millis(2);
+/// How long the disk may take at the end.
+const FINISH: Duration = Duration::from_secs(10);
+
+/// Everything a session needs.
+pub struct Setting<'a> {
+    /// What was asked for.
+    pub plan: &'a Plan,
+    /// The person's calibration.
+    pub profile: &'a Profile,
+    /// Where a lost stream is looked for.
+    pub network: Network,
+    /// The open streams.
+    pub streams: Streams,
+    /// The engine's marker stream.
+    pub markers: MarkerStream,
+    /// What it says of itself.
+    pub marker_spec: StreamSpec,
+    /// The language model.
+    pub model: Arc<Model>,
+    /// Where everything goes.
+    pub folder: &'a Folder,
+    /// Identity of the session.
+    pub session: String,
+    /// Start, UTC.
+    pub started_utc: String,
+    /// What the person sees.
+    pub view: &'a mut dyn View,
+    /// Raised when the session is to stop.
+    pub stop: Arc<AtomicBool>,
+}
+
+/// What came of a session.
+#[derive(Debug)]
+pub struct Played {
+    /// Latency per step.
+    pub latency: LatencyReport,
+    /// What was recorded.
+    pub recording: RecordingSummary,
+    /// What each real-time thread was granted.
+    pub granted: Vec<Granted>,
+    /// The last row of the ledger.
+    pub ledger: ChainHead,
+    /// What the presenter did.
+    pub shown: Shown,
+    /// Forks that were answered.
+    pub answered: u32,
+    /// Why it ended, in words.
+    pub ending: String,
+    /// What could not be kept, one sentence each.
+    pub warnings: Vec<String>,
+    /// Whether a stream or the model failed.
+    pub failure: Option<EngineError>,
+}
+
+/// Runs a session to its end.
+///
+/// # Errors
+/// [`EngineError`] when it cannot be begun. Once it has begun, faults end it in order and are named in [`Played`].
+pub fn conduct(setting: Setting<'_>) -> Result<Played, EngineError> {
+    let mut conductor = Conductor::begin(setting)?;
+    conductor.settle();
+    let ending = conductor.until_the_end();
+    conductor.finish(ending)
+}
+
+struct Conductor<'a> {
+    plan: &'a Plan,
+    profile: &'a Profile,
+    view: &'a mut dyn View,
+    stop: Arc<AtomicBool>,
+    gate_settings: GateSettings,
+    gate: GateThread,
+    scribe: Scribe,
+    presenter: Presenter,
+    recorder: Recorder,
+    desk: Desk,
+    inputs: Inputs,
+    keys: Option<KeysEnds>,
+    marker_offsets: OffsetTap,
+    model_sha256: String,
+    protocol: Protocol,
+    book: LatencyBook,
+    /// Raised whenever a stream begins anew: evidence from before is of another epoch.
+    lease: Lease,
+    next_question: u64,
+    question: Option<Question>,
+    awaiting: Option<(Question, Step)>,
+    postponed: Option<Postponed>,
+    /// Texts that are over, and the present one.
+    past_text: String,
+    text: String,
+    position: usize,
+    tokens_written: u64,
+    /// Whether a choice could be taken back when the latest fork was offered.
+    can_undo: bool,
+    answered: u32,
+    begun: Instant,
+    looked_after: Instant,
+    failure: Option<EngineError>,
+    warned: Vec<String>,
+}
+
+/// A fork that is asked as soon as the streams allow it, or when it has waited long enough.
+struct Postponed {
+    fork: Fork,
+    attempt: u32,
+    since: Instant,
+}
+
+/// Why the main loop ended.
+enum Ending {
+    Forks,
+    Time,
+    Stopped,
+    Failed,
+}
+
+impl<'a> Conductor<'a> {
+    fn begin(setting: Setting<'a>) -> Result<Self, EngineError> {
+        let Setting {
+            plan,
+            profile,
+            folder,
+            ..
+        } = setting;
+        let wish = Wish {
+            priority: plan.realtime.priority,
+            cpu: None,
+        };
+        let recorder = Recorder::create(&folder.file(SessionFile::Recording), Capacity::default())?;
+        let ledger = LedgerWriter::create(
+            &folder.file(SessionFile::Ledger),
+            &SessionRow {
+                session: setting.session.clone(),
+                started_utc: setting.started_utc.clone(),
+                razvilka_version: env!("CARGO_PKG_VERSION").into(),
+                seed: plan.session.seed,
+                config_sha256: plan.sha256(),
+                flash: plan.flash,
+                protocol: plan.protocol,
+            },
+        )?;
+        let text_file = folder.create_text()?;
+
+        let choice = Arc::new(ChoiceCell::default());
+        let gate_settings = lines::gate_settings(plan, profile)?;
+        let model_sha256 = model_digest(&setting.model);
+        let texts = Texts {
+            model: setting.model,
+            settings: plan.writer_settings(),
+            prompt: plan.model.prompt.clone(),
+        };
+        let pace = plan.model.pace_tokens_per_s;
+        let scribe = Scribe::start(texts, Arc::clone(&choice), Cancel::new(), pace)?;
+        let mut gate = GateThread::start(gate_settings, wish, choice, scribe.on_choice(wish))?;
+
+        let Streams { eeg, gaze, keys } = setting.streams;
+        let (inputs, notices) = Inputs::start(
+            setting.network,
+            [eeg, gaze],
+            plan,
+            profile,
+            &recorder,
+            &mut gate,
+            wish,
+        )?;
+        let keys = keys
+            .map(|source| KeysEnds::start(source, &recorder))
+            .transpose()?;
+
+        let mut markers = setting.markers;
+        let (marker_tap, marker_offsets) = recorder.add_markers(&setting.marker_spec)?;
+        markers.record_to(Some(marker_tap));
+        markers.say(
+            Event::SessionStart {
+                session: setting.session,
+            },
+            rt::lsl_now(),
+        );
+        let presenter = Presenter::start(markers, notices)?;
+
+        let now = Instant::now();
+        Ok(Self {
+            plan,
+            profile,
+            view: setting.view,
+            stop: setting.stop,
+            gate_settings,
+            gate,
+            scribe,
+            presenter,
+            recorder,
+            desk: Desk::start(ledger, text_file)?,
+            inputs,
+            keys,
+            marker_offsets,
+            model_sha256,
+            protocol: Protocol::new(plan.protocol),
+            book: LatencyBook::new(&plan.budget),
+            lease: Lease { epoch: 1 },
+            next_question: 0,
+            question: None,
+            awaiting: None,
+            postponed: None,
+            past_text: String::new(),
+            text: String::new(),
+            position: 0,
+            tokens_written: 0,
+            can_undo: false,
+            answered: 0,
+            begun: now,
+            looked_after: now,
+            failure: None,
+            warned: Vec::new(),
+        })
+    }
+
+    /// Lets the filters settle and the clocks be measured, then lets the decoder write.
+    fn settle(&mut self) {
+        let until = Instant::now() + SETTLE;
+        while Instant::now() < until && !self.stop.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self.inputs.watch(&mut self.gate);
+        self.look_after();
+        self.begun = Instant::now();
+        self.tell_decoder(scribe::Ask::Resume);
+    }
+
+    fn until_the_end(&mut self) -> Ending {
+        let minutes = Duration::from_secs_f64(self.plan.session.minutes_max * 60.0);
+        let told = self.scribe.told.clone();
+        let no_keys = never();
+        let keys = self.keys.as_ref().map_or(no_keys, |keys| keys.keys.clone());
+        loop {
+            select! {
+                recv(told) -> told => match told {
+                    Ok(told) => self.told(told),
+                    Err(_) => self.fail(EngineError::Internal("the decoder's thread ended")),
+                },
+                recv(keys) -> key => if let Ok((stamp_s, key)) = key {
+                    self.key(stamp_s, key);
+                },
+                default(TURN) => {}
+            }
+            self.drain_records();
+            self.ask_postponed();
+            if self.looked_after.elapsed() >= LOOK_AFTER {
+                self.look_after();
+            }
+            if self.failure.is_some() {
+                return Ending::Failed;
+            }
+            if self.answered >= self.plan.session.forks
+                && self.question.is_none()
+                && self.awaiting.is_none()
+                && self.postponed.is_none()
+            {
+                return Ending::Forks;
+            }
+            if self.stop.load(Ordering::Relaxed) {
+                return Ending::Stopped;
+            }
+            if self.begun.elapsed() >= minutes {
+                return Ending::Time;
+            }
+        }
+    }
+
+    /// Looks after streams, clocks and disk.
+    fn look_after(&mut self) {
+        self.looked_after = Instant::now();
+        self.marker_offsets.push(ClockOffset {
+            at_s: rt::lsl_now().get(),
+            offset_s: 0.0,
+        });
+        for change in self.inputs.look_after() {
+            self.changed(change);
+        }
+        let faults: Vec<_> = self.desk.faults().collect();
+        for fault in faults {
+            self.warn(fault);
+        }
+    }
+
+    /// Something happened to a stream.
+    fn changed(&mut self, change: Change) {
+        match change {
+            Change::Lost { stream, reason } => {
+                self.gate.orders.send(Order::Abort(AbortReason::SourceLost));
+                self.event(
+                    EventKind::Source,
+                    format!("the {stream} stream was lost: {reason}"),
+                );
+                self.note(&format!("the {stream} stream was lost and is looked for"));
+            }
+            Change::Back { stream, samples } => {
+                // An epoch of its own: what rests on samples from before is not for the forks to come.
+                self.gate
+                    .orders
+                    .send(Order::Abort(AbortReason::EpochChanged));
+                self.lease.epoch += 1;
+                let detail = serde_json::json!({
+                    "restarted": { "stream": stream, "samples": samples },
+                });
+                self.event(EventKind::Source, detail.to_string());
+                self.note(&format!("the {stream} stream is back"));
+            }
+            Change::Refused { stream, why } => {
+                self.event(EventKind::Source, format!("the {stream} stream: {why}"));
+                self.note(&format!("the {stream} stream: {why}"));
+            }
+            Change::Doubted { stream, doubts } => {
+                self.event(
+                    EventKind::Clock,
+                    format!("the {stream} stream's clock: {doubts}"),
+                );
+            }
+            Change::GivenUp { stream } => self.fail(EngineError::Lost { name: stream }),
+            Change::Panicked => self.fail(EngineError::Internal("an inlet thread panicked")),
+        }
+    }
+
+    fn finish(mut self, ending: Ending) -> Result<Played, EngineError> {
+        if self.question.is_some() {
+            let reason = match ending {
+                Ending::Failed => AbortReason::Internal,
+                Ending::Forks | Ending::Time | Ending::Stopped => AbortReason::Shutdown,
+            };
+            self.gate.orders.send(Order::Abort(reason));
+            self.records_until_ended();
+        }
+        let words = match ending {
+            Ending::Forks => "all forks were answered",
+            Ending::Time => "time is up",
+            Ending::Stopped => "it was stopped",
+            Ending::Failed => "a fault ended it",
+        };
+        let (stopped, last) = self.scribe.stop();
+        // What the decoder wrote before it stopped belongs to the text and the ledger; nobody is asked any more.
+        for told in last
+            .into_iter()
+            .filter(|told| !matches!(told, Told::Fork { .. }))
+        {
+            self.told(told);
+        }
+        if let Some(stopped) = &stopped {
+            let detail = serde_json::json!({
+                "ending": words, "text": stopped.text_number, "position": stopped.position,
+            });
+            let mono = rt::now();
+            let row = EventRow {
+                kind: EventKind::End,
+                fork: None,
+                at: rt::lsl_of(mono),
+                mono,
+                detail: detail.to_string(),
+            };
+            self.write_down(Entry::Event(row));
+        }
+        self.presenter.ask(presenter::Ask::Say(Event::SessionEnd));
+        let shown = self
+            .presenter
+            .stop()
+            .map(|(_, shown)| shown)
+            .unwrap_or_default();
+        let (mut granted, streams) = self.inputs.finish(self.plan);
+        if let Some(keys) = self.keys {
+            keys.stop.store(true, Ordering::Relaxed);
+            let _ = keys.thread.join();
+        }
+        let dropped = self.gate.dropped();
+        if let Some((gate, _)) = self.gate.stop() {
+            granted.push(gate);
+        }
+        let recording = self.recorder.finish(FINISH);
+        let (ledger, faults) = self.desk.close()?;
+        self.warned.extend(faults);
+        Ok(Played {
+            latency: LatencyReport {
+                forks: self.book.report(),
+                streams,
+                gate_items_dropped: dropped,
+            },
+            recording,
+            granted,
+            ledger,
+            shown,
+            answered: self.answered,
+            ending: words.to_owned(),
+            warnings: self.warned,
+            failure: self.failure,
+        })
+    }
+}
