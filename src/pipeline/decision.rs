@@ -289,6 +289,12 @@ impl GateThread {
         self.full.load(Ordering::Relaxed)
     }
 
+    /// Whether the thread has ended by itself, which only a panic makes it do.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+
     /// Stops the thread; `None` when it panicked.
     #[must_use]
     pub fn stop(self) -> Option<(Granted, HeapCons<Record>)> {

@@ -341,6 +341,9 @@ impl<'a> Conductor<'a> {
         for change in self.inputs.look_after() {
             self.changed(change);
         }
+        if self.gate.is_finished() {
+            self.fail(EngineError::Internal("the gate's thread panicked"));
+        }
         let faults: Vec<_> = self.desk.faults().collect();
         for fault in faults {
             self.warn(fault);
