@@ -65,12 +65,16 @@ fn a_certificate_rests_on_decisions_made_from_evidence_and_says_all_it_knows() {
     );
     for step in &found.latency.forks {
         assert!(step.n > 0 && step.n <= forks.committed, "{step:?}");
-        assert!(
-            step.p50_us <= step.p99_us
-                && step.p99_us <= step.p999_us
-                && step.p999_us <= step.max_us,
-            "{step:?}"
-        );
+        assert_eq!(step.p99_us.is_some(), step.n >= 100, "{step:?}");
+        assert_eq!(step.p999_us.is_some(), step.n >= 1_000, "{step:?}");
+        let given = [
+            Some(step.p50_us),
+            step.p99_us,
+            step.p999_us,
+            Some(step.max_us),
+        ];
+        let given: Vec<f64> = given.into_iter().flatten().collect();
+        assert!(given.is_sorted(), "{step:?}");
     }
     let sent = |stream: &str| {
         let driven = found.driver.iter().find(|driven| driven.stream == stream);

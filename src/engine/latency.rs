@@ -62,19 +62,20 @@ impl StreamLatency {
 }
 
 impl LatencyReport {
-    /// Steps that missed their budget: stream, step, misses, measurements. Stamp to pulled is the device's and the
-    /// network's time; it is reported and counted like the others.
+    /// Steps that missed their budget, as [`StepReport::is_missed`] has it: stream, step, misses, measurements. Stamp to
+    /// pulled is the device's and the network's time; it is reported and counted like the others.
     #[must_use]
     pub fn misses(&self) -> Vec<String> {
         let of = |name: &str, steps: &[StepReport]| -> Vec<String> {
             steps
                 .iter()
-                .filter(|step| step.p99_us > step.budget_us)
-                .map(|step| {
-                    format!(
-                        "{name} {}: p99 {:.1} us, budget {:.0} us, {} of {} over",
-                        step.step, step.p99_us, step.budget_us, step.misses, step.n
-                    )
+                .filter(|step| step.is_missed())
+                .filter_map(|step| {
+                    let (figure, us) = step.judged()?;
+                    Some(format!(
+                        "{name} {}: {figure} {us:.1} us, budget {:.0} us, {} of {} over",
+                        step.step, step.budget_us, step.misses, step.n
+                    ))
                 })
                 .collect()
         };

@@ -65,25 +65,119 @@ impl Trace {
     }
 }
 
+/// Fewest measurements from which a 99th percentile is given.
+///
+/// The rule for both: so many that one of them lies beyond the percentile. Of fewer, the percentile would be the largest
+/// measurement under another name.
+pub const P99_N_MIN: u64 = 100;
+/// Fewest measurements from which a 99.9th percentile is given; see [`P99_N_MIN`].
+pub const P999_N_MIN: u64 = 1_000;
+
+/// The upper percentiles of a distribution, microseconds; `None` where there are too few measurements.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Tail {
+    /// 99th percentile; from [`P99_N_MIN`] measurements on.
+    pub p99_us: Option<f64>,
+    /// 99.9th percentile; from [`P999_N_MIN`] measurements on.
+    pub p999_us: Option<f64>,
+}
+
+impl Tail {
+    /// Of a histogram of nanoseconds.
+    #[must_use]
+    pub fn of(histogram: &Histogram<u64>) -> Self {
+        let us = |quantile| Some(histogram.value_at_quantile(quantile) as f64 / 1e3);
+        Self {
+            p99_us: us(0.99),
+            p999_us: us(0.999),
+        }
+        .supported_by(histogram.len())
+    }
+
+    /// Without what `n` measurements do not support.
+    fn supported_by(self, n: u64) -> Self {
+        Self {
+            p99_us: self.p99_us.filter(|_| n >= P99_N_MIN),
+            p999_us: self.p999_us.filter(|_| n >= P999_N_MIN),
+        }
+    }
+}
+
 /// Distribution of one step.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(from = "WrittenStep")]
 pub struct StepReport {
     /// Which step.
     pub step: String,
-    /// Measurements.
+    /// Measurements. Without any, median and largest are 0 and say nothing.
     pub n: u64,
     /// Median, microseconds.
     pub p50_us: f64,
-    /// 99th percentile, microseconds.
-    pub p99_us: f64,
-    /// 99.9th percentile, microseconds.
-    pub p999_us: f64,
+    /// 99th percentile, microseconds; `None` below [`P99_N_MIN`] measurements.
+    pub p99_us: Option<f64>,
+    /// 99.9th percentile, microseconds; `None` below [`P999_N_MIN`] measurements.
+    pub p999_us: Option<f64>,
     /// Largest, microseconds.
     pub max_us: f64,
     /// Budget, microseconds.
     pub budget_us: f64,
     /// Measurements over budget.
     pub misses: u64,
+}
+
+/// A step as it stands in a file. Older files hold percentiles of any number of measurements: those of too few are not
+/// taken over.
+#[derive(Deserialize)]
+struct WrittenStep {
+    step: String,
+    n: u64,
+    p50_us: f64,
+    p99_us: Option<f64>,
+    p999_us: Option<f64>,
+    max_us: f64,
+    budget_us: f64,
+    misses: u64,
+}
+
+impl From<WrittenStep> for StepReport {
+    fn from(written: WrittenStep) -> Self {
+        let WrittenStep {
+            step,
+            n,
+            p50_us,
+            p99_us,
+            p999_us,
+            max_us,
+            budget_us,
+            misses,
+        } = written;
+        let Tail { p99_us, p999_us } = Tail { p99_us, p999_us }.supported_by(n);
+        Self {
+            step,
+            n,
+            p50_us,
+            p99_us,
+            p999_us,
+            max_us,
+            budget_us,
+            misses,
+        }
+    }
+}
+
+impl StepReport {
+    /// The figure that is held against the budget, microseconds, and its name: `p99`, or `max` where the measurements are
+    /// too few for one. `None` without any measurement.
+    #[must_use]
+    pub fn judged(&self) -> Option<(&'static str, f64)> {
+        (self.n > 0).then(|| self.p99_us.map_or(("max", self.max_us), |us| ("p99", us)))
+    }
+
+    /// Whether that figure lies over the budget. A step that was never measured misses nothing.
+    #[must_use]
+    pub fn is_missed(&self) -> bool {
+        self.judged().is_some_and(|(_, us)| us > self.budget_us)
+    }
 }
 
 /// Histograms of all steps against their budgets.
@@ -110,12 +204,13 @@ pub fn step_report(step: &str, histogram: &Histogram<u64>, budget_ms: f64) -> St
         .filter(|value| value.value_iterated_to() > budget_ns)
         .map(|value| value.count_at_value())
         .sum();
+    let Tail { p99_us, p999_us } = Tail::of(histogram);
     StepReport {
         step: step.into(),
         n: histogram.len(),
         p50_us: us(histogram.value_at_quantile(0.5)),
-        p99_us: us(histogram.value_at_quantile(0.99)),
-        p999_us: us(histogram.value_at_quantile(0.999)),
+        p99_us,
+        p999_us,
         max_us: us(histogram.max()),
         budget_us: budget_ms * 1e3,
         misses,
@@ -187,7 +282,13 @@ pub(crate) fn empty_histogram() -> Histogram<u64> {
     }
 }
 
-/// The report as a table for people.
+/// A time for a table, microseconds; a dash where there is none.
+#[must_use]
+pub fn in_table(us: Option<f64>) -> String {
+    us.map_or_else(|| "-".into(), |us| format!("{us:.1}"))
+}
+
+/// The report as a table for people, with dashes for what too few measurements do not support.
 #[must_use]
 pub fn table(report: &[StepReport]) -> String {
     let mut text = format!(
@@ -195,14 +296,15 @@ pub fn table(report: &[StepReport]) -> String {
         "step", "n", "p50 us", "p99 us", "p99.9 us", "max us", "budget us", "misses"
     );
     for row in report {
+        let measured = |us| in_table(Some(us).filter(|_| row.n > 0));
         text.push_str(&format!(
-            "{:<20}{:>8}{:>11.1}{:>11.1}{:>11.1}{:>11.1}{:>12.0}{:>8}\n",
+            "{:<20}{:>8}{:>11}{:>11}{:>11}{:>11}{:>12.0}{:>8}\n",
             row.step,
             row.n,
-            row.p50_us,
-            row.p99_us,
-            row.p999_us,
-            row.max_us,
+            measured(row.p50_us),
+            in_table(row.p99_us),
+            in_table(row.p999_us),
+            measured(row.max_us),
             row.budget_us,
             row.misses
         ));
@@ -236,6 +338,69 @@ mod tests {
             report.iter().map(|step| step.misses).collect::<Vec<_>>(),
             [0, 1, 0, 0, 0]
         );
+    }
+
+    /// The distribution of 1, 2, ... `n` microseconds against a budget in milliseconds.
+    fn steps_up_to(n: u64, budget_ms: f64) -> StepReport {
+        let mut histogram = empty_histogram();
+        (1..=n).for_each(|us| histogram.record(us * 1_000).unwrap());
+        step_report("a>b", &histogram, budget_ms)
+    }
+
+    #[test]
+    fn a_percentile_stands_only_where_one_measurement_lies_beyond_it() {
+        let given = |n| {
+            let report = steps_up_to(n, 1.0);
+            (report.p99_us.is_some(), report.p999_us.is_some())
+        };
+        assert_eq!(given(99), (false, false));
+        assert_eq!(given(100), (true, false));
+        assert_eq!(given(999), (true, false));
+        assert_eq!(given(1_000), (true, true));
+        let report = steps_up_to(1_000, 1.0);
+        assert!((report.p99_us.unwrap() - 990.0).abs() < 1.0);
+        assert!((report.p999_us.unwrap() - 999.0).abs() < 1.0);
+    }
+
+    #[test]
+    fn of_too_few_measurements_the_largest_is_held_against_the_budget() {
+        let few = steps_up_to(99, 0.0985);
+        assert_eq!(few.judged().map(|(name, _)| name), Some("max"));
+        assert!(few.is_missed(), "one of 99 lies over it");
+        let many = steps_up_to(100, 0.0995);
+        assert_eq!(many.judged().map(|(name, _)| name), Some("p99"));
+        assert!(!many.is_missed(), "one of 100 may lie over it");
+        assert_eq!(steps_up_to(0, 1.0).judged(), None);
+        assert!(!steps_up_to(0, 1.0).is_missed());
+    }
+
+    #[test]
+    fn a_table_has_dashes_where_nothing_was_measured_or_too_little() {
+        let text = table(&[steps_up_to(0, 1.0), steps_up_to(4, 1.0)]);
+        let words = |line: usize| -> Vec<_> {
+            let line = text.lines().nth(line).unwrap();
+            line.split_whitespace().collect()
+        };
+        assert_eq!(words(1), ["a>b", "0", "-", "-", "-", "-", "1000", "0"]);
+        assert_eq!(words(2), ["a>b", "4", "2.0", "-", "-", "4.0", "1000", "0"]);
+    }
+
+    #[test]
+    fn missing_percentiles_are_null_in_a_file_and_those_of_old_files_are_held_to_the_rule() {
+        let json = serde_json::to_value(steps_up_to(5, 1.0)).unwrap();
+        assert!(json["p99_us"].is_null() && json["p999_us"].is_null());
+        let again: StepReport = serde_json::from_value(json).unwrap();
+        assert_eq!((again.n, again.p99_us), (5, None));
+        let of = |n: u64| -> StepReport {
+            serde_json::from_value(serde_json::json!({
+                "step": "a>b", "n": n, "p50_us": 2.0, "p99_us": 5.0, "p999_us": 6.0, "max_us": 7.0,
+                "budget_us": 1.0, "misses": n,
+            }))
+            .unwrap()
+        };
+        assert_eq!((of(37).p99_us, of(37).p999_us), (None, None));
+        assert_eq!((of(100).p99_us, of(100).p999_us), (Some(5.0), None));
+        assert_eq!(of(1_000).p999_us, Some(6.0));
     }
 
     #[test]

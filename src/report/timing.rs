@@ -2,11 +2,11 @@
 
 use maud::{Markup, html};
 
-use super::figures::{micros, percent, set_micros};
+use super::figures::{NONE, micros, percent, set_micros};
 use super::material::Material;
 use super::plot::{Frame, Scale, at, points};
 use crate::engine::latency::LatencyReport;
-use crate::pipeline::trace::{STEPS, StepReport};
+use crate::pipeline::trace::{P99_N_MIN, P999_N_MIN, STEPS, StepReport};
 
 /// A step with the name of what it was measured on.
 type Named<'a> = (String, &'a StepReport);
@@ -21,8 +21,9 @@ pub(super) fn section(material: &Material) -> Markup {
                     @let steps = steps(latency);
                     p {
                         "Forks: the way of each committed choice, from the stamp of the last sample behind it to the text on the screen. Streams: \
-                         every block of samples. A budget is missed when the 99th percentile exceeds it; misses count single measurements \
-                         over budget. With fewer than 100 measurements the 99th percentile is the largest one."
+                         every block of samples. A budget is missed when the 99th percentile exceeds it or, of fewer than " (P99_N_MIN) "
+                         measurements, the largest one; misses count single measurements over budget. A 99th percentile stands \
+                         from " (P99_N_MIN) " measurements on, a 99.9th from " (P999_N_MIN) "."
                     }
                     (table(&steps))
                     (ranges(&steps))
@@ -68,21 +69,18 @@ pub(super) fn missed(latency: &LatencyReport) -> Option<Vec<String>> {
     (!measured.is_empty()).then(|| {
         measured
             .into_iter()
-            .filter(|(_, step)| is_missed(step))
-            .map(|(name, step)| {
-                format!(
-                    "{name} (p99 {}, budget {}, n = {})",
-                    micros(step.p99_us),
+            .filter(|(_, step)| step.is_missed())
+            .filter_map(|(name, step)| {
+                let (figure, us) = step.judged()?;
+                Some(format!(
+                    "{name} ({figure} {}, budget {}, n = {})",
+                    micros(us),
                     set_micros(step.budget_us),
                     step.n
-                )
+                ))
             })
             .collect()
     })
-}
-
-fn is_missed(step: &StepReport) -> bool {
-    step.n > 0 && step.p99_us > step.budget_us
 }
 
 /// `a>b` as people write it.
@@ -108,8 +106,9 @@ fn table(steps: &[Named<'_>]) -> Markup {
                             td class="n" colspan="4" { "no measurement" }
                         } @else {
                             td class="n" { (micros(step.p50_us)) }
-                            td class="n" { (micros(step.p99_us)) }
-                            td class="n" { (micros(step.p999_us)) }
+                            @for percentile in [step.p99_us, step.p999_us] {
+                                td class="n" { (percentile.map_or_else(|| NONE.to_owned(), micros)) }
+                            }
                             td class="n" { (micros(step.max_us)) }
                         }
                         td class="n" { (set_micros(step.budget_us)) }
@@ -118,7 +117,7 @@ fn table(steps: &[Named<'_>]) -> Markup {
                             @if step.misses > 0 { " (" (percent(step.misses as f64 / step.n.max(1) as f64)) ")" }
                         }
                         td {
-                            @if is_missed(step) { span class="bad" { "missed" } }
+                            @if step.is_missed() { span class="bad" { "missed" } }
                             @else if step.n > 0 { span class="good" { "met" } }
                         }
                     }
@@ -155,9 +154,11 @@ fn ranges(steps: &[Named<'_>]) -> Markup {
             @let y = frame.top + ROW * (row as f64 + 0.55);
             text class="label" x=(at(frame.left - 8.0)) y=(at(y + 4.0)) text-anchor="end" { (name) }
             line class="whisker thin" x1=(x(step.p50_us)) x2=(x(step.max_us)) y1=(at(y)) y2=(at(y)) {}
-            line class="whisker" x1=(x(step.p50_us)) x2=(x(step.p99_us)) y1=(at(y)) y2=(at(y)) {}
+            @if let Some(p99_us) = step.p99_us {
+                line class="whisker" x1=(x(step.p50_us)) x2=(x(p99_us)) y1=(at(y)) y2=(at(y)) {}
+            }
             circle class="dot" cx=(x(step.p50_us)) cy=(at(y)) r="4" {}
-            @for us in [step.p99_us, step.p999_us, step.max_us] {
+            @for us in [step.p99_us, step.p999_us, Some(step.max_us)].into_iter().flatten() {
                 line class="whisker" x1=(x(us)) x2=(x(us)) y1=(at(y - 4.0)) y2=(at(y + 4.0)) {}
             }
             line class="budget" x1=(x(step.budget_us)) x2=(x(step.budget_us)) y1=(at(y - 9.0)) y2=(at(y + 9.0)) {}
@@ -166,7 +167,7 @@ fn ranges(steps: &[Named<'_>]) -> Markup {
     html! {
         figure {
             (frame.picture("Latency by step: median, 99th and 99.9th percentile, largest; budget", &content))
-            figcaption { "Dot: median. Ticks: p99, p99.9, largest. " span class="swatch budget" { "budget" } }
+            figcaption { "Dot: median. Ticks: p99 and p99.9 where they stand, largest. " span class="swatch budget" { "budget" } }
         }
     }
 }
@@ -269,14 +270,14 @@ fn ecdf(name: &str, mut us: Vec<f64>, budget_us: Option<f64>) -> Option<Markup> 
 mod tests {
     use super::*;
 
-    fn step(n: u64, p99_us: f64) -> StepReport {
+    fn step(n: u64, us: f64) -> StepReport {
         StepReport {
             step: "pulled>scored".into(),
             n,
             p50_us: 100.0,
-            p99_us,
-            p999_us: p99_us,
-            max_us: p99_us,
+            p99_us: (n >= P99_N_MIN).then_some(us),
+            p999_us: None,
+            max_us: us,
             budget_us: 1_000.0,
             misses: 0,
         }
@@ -294,7 +295,19 @@ mod tests {
         let named = missed(&of(vec![step(3, 2_500.0), step(0, 9e9)])).unwrap();
         assert_eq!(
             named,
-            ["forks pulled → scored (p99 2.5\u{a0}ms, budget 1\u{a0}ms, n = 3)"]
+            ["forks pulled → scored (max 2.5\u{a0}ms, budget 1\u{a0}ms, n = 3)"]
         );
+        let named = missed(&of(vec![step(100, 2_500.0)])).unwrap();
+        assert!(named[0].contains("(p99 2.5\u{a0}ms"), "{named:?}");
+    }
+
+    #[test]
+    fn a_table_has_a_dash_for_a_percentile_that_too_few_measurements_do_not_support() {
+        let cells = |n| {
+            let step = step(n, 900.0);
+            let page = table(&[("forks".to_owned(), &step)]).into_string();
+            page.matches(&format!(">{NONE}<")).count()
+        };
+        assert_eq!((cells(3), cells(100)), (2, 1));
     }
 }

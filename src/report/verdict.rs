@@ -87,13 +87,12 @@ fn budgets(material: &Material) -> Markup {
 /// The step that the person feels.
 fn decided_to_committed(material: &Material) -> Option<String> {
     let forks = &material.latency.as_ref()?.forks;
-    let step = forks
-        .iter()
-        .find(|step| step.step == "decided>committed" && step.n > 0)?;
+    let step = forks.iter().find(|step| step.step == "decided>committed")?;
+    let (figure, us) = step.judged()?;
     Some(format!(
-        "From decision to the next token: median {}, p99 {} (n = {}).",
+        "From decision to the next token: median {}, {figure} {} (n = {}).",
         micros(step.p50_us),
-        micros(step.p99_us),
+        micros(us),
         step.n
     ))
 }

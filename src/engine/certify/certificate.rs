@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::driver::{Driven, Load};
 use crate::engine::latency::LatencyReport;
 use crate::pipeline::presenter::Shown;
-use crate::pipeline::trace::table;
+use crate::pipeline::trace::{P99_N_MIN, in_table, table};
 use crate::rt::Granted;
 use crate::session::Machine;
 
@@ -57,14 +57,14 @@ pub struct Certificate {
     pub memory_locked: Result<(), String>,
     /// Samples that the recording lost, one sentence each.
     pub recording_incomplete: Vec<String>,
-    /// Budgets whose 99th percentile was missed.
+    /// Budgets that were missed, one sentence each; see [`StepReport::is_missed`](crate::pipeline::trace::StepReport::is_missed).
     pub missed: Vec<String>,
     /// Why the figures are no certificate, though they may be within budget.
     pub uncertified: Vec<String>,
 }
 
 impl Certificate {
-    /// Whether the 99th percentile of every step lies within its budget.
+    /// Whether every step keeps its budget: its 99th percentile, or its largest measurement where those are too few.
     #[must_use]
     pub fn within_budget(&self) -> bool {
         self.missed.is_empty()
@@ -149,12 +149,12 @@ impl Certificate {
         for driven in &self.driver {
             writeln!(
                 out,
-                "  {:<6} n {:>8}  p50 {:>8.1}  p99 {:>8.1}  p99.9 {:>8.1}  max {:>8.1}  priority {}",
+                "  {:<6} n {:>8}  p50 {:>8.1}  p99 {:>8}  p99.9 {:>8}  max {:>8.1}  priority {}",
                 driven.stream,
                 driven.samples,
                 driven.late_p50_us,
-                driven.late_p99_us,
-                driven.late_p999_us,
+                in_table(driven.late_p99_us),
+                in_table(driven.late_p999_us),
                 driven.late_max_us,
                 said(&driven.granted.priority)
             )?;
@@ -182,7 +182,7 @@ impl Certificate {
         if self.within_budget() {
             return writeln!(
                 out,
-                "the 99th percentile of every step is within its budget"
+                "every step is within its budget: its 99th percentile, or its largest of fewer than {P99_N_MIN} measurements"
             );
         }
         for missed in &self.missed {

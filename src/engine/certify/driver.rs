@@ -24,7 +24,7 @@ use razvilka_dsp::units::MonoTime;
 use serde::{Deserialize, Serialize};
 
 use super::CertifyError;
-use crate::pipeline::trace::empty_histogram;
+use crate::pipeline::trace::{Tail, empty_histogram};
 use crate::rt::{self, Granted, Wish};
 use crate::source::lsl::{LslSampleOutlet, Network};
 use crate::source::pins::Pins;
@@ -129,10 +129,10 @@ pub struct Driven {
     pub samples: u64,
     /// Median time from a sample's due time to its push, microseconds.
     pub late_p50_us: f64,
-    /// 99th percentile.
-    pub late_p99_us: f64,
-    /// 99.9th percentile.
-    pub late_p999_us: f64,
+    /// 99th percentile; `None` where too few samples support it.
+    pub late_p99_us: Option<f64>,
+    /// 99.9th percentile; `None` where too few samples support it.
+    pub late_p999_us: Option<f64>,
     /// Largest.
     pub late_max_us: f64,
     /// What the driver's thread was granted.
@@ -266,13 +266,13 @@ fn send(
 }
 
 fn driven(stream: &str, samples: u64, late: &Histogram<u64>, granted: Granted) -> Driven {
-    let us = |quantile| late.value_at_quantile(quantile) as f64 / 1e3;
+    let Tail { p99_us, p999_us } = Tail::of(late);
     Driven {
         stream: stream.into(),
         samples,
-        late_p50_us: us(0.5),
-        late_p99_us: us(0.99),
-        late_p999_us: us(0.999),
+        late_p50_us: late.value_at_quantile(0.5) as f64 / 1e3,
+        late_p99_us: p99_us,
+        late_p999_us: p999_us,
         late_max_us: late.max() as f64 / 1e3,
         granted,
     }
