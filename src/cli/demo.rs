@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use super::exit::{Exit, Failure};
-use super::play::{Play, play, progress_bar};
+use super::play::{Play, check_folder, play, progress_bar};
 use super::run;
 use crate::choice::{FlashConfig, FlashSettings};
 use crate::config::{
@@ -72,6 +72,7 @@ pub fn run(args: &Args, command: Vec<String>, stop: &Arc<AtomicBool>) -> Result<
         .out
         .clone()
         .unwrap_or_else(|| PathBuf::from(format!("razvilka-session-{id}")));
+    check_folder(&out)?;
     let truth = truth_beside(&out);
     println!(
         "A simulated amplifier, eye tracker and person publish LSL streams on 127.0.0.1; the engine calibrates on them,"

@@ -79,6 +79,18 @@ pub fn load_model(plan: &Plan) -> Result<Arc<Model>, Failure> {
         .map_err(|error: ModelError| Failure::new(Exit::Model, error))
 }
 
+/// Finds out whether the session folder can be made, and makes nothing.
+///
+/// # Errors
+/// [`Exit::Usage`] when it cannot.
+pub fn check_folder(out: &Path) -> Result<(), Failure> {
+    Folder::check(out).map_err(|error| Failure::new(Exit::Usage, error))
+}
+
+fn load_profile(path: &Path) -> Result<Profile, Failure> {
+    Profile::load(path).map_err(|error| Failure::new(Exit::Usage, error))
+}
+
 /// Plays a session: calibrates if need be, asks, records. The folder is complete but for summary and report, which
 /// [`conclude`] makes.
 ///
@@ -95,26 +107,34 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
         view,
         stop,
     } = play;
-    let model = load_model(&plan)?;
-    let folder = Folder::create(&out).map_err(|error| Failure::new(Exit::Usage, error))?;
-    let mut manifest = Manifest::begin(command, ConfigRecord::new(plan.to_toml()));
-    manifest.seeds.insert("session".into(), plan.session.seed);
-    manifest.models = models(&model);
-    write_manifest(&folder, &manifest)?;
-    if plan.realtime.lock_memory
-        && let Err(reason) = rt::lock_memory()
-    {
-        manifest
-            .uncertified
-            .push(format!("memory could not be locked: {reason}"));
+    // Everything that may be missing is looked for before the folder is made: a session that cannot begin leaves none.
+    check_folder(&out)?;
+    if let Some(path) = &plan.calibration.profile {
+        load_profile(path)?;
     }
-
+    let model = load_model(&plan)?;
+    let unlocked = if plan.realtime.lock_memory {
+        rt::lock_memory().err()
+    } else {
+        None
+    };
     let streams = Streams::open(network, &plan)?;
     let (marker_spec, outlet) = marker_outlet(network, &marker_session)?;
     if let Some(wait) = listener {
         await_listener(&outlet, wait)?;
     }
+
+    let folder = Folder::create(&out).map_err(|error| Failure::new(Exit::Usage, error))?;
+    let mut manifest = Manifest::begin(command, ConfigRecord::new(plan.to_toml()));
+    manifest.seeds.insert("session".into(), plan.session.seed);
+    manifest.models = models(&model);
     manifest.streams = stream_records(&streams, &marker_spec);
+    if let Some(reason) = unlocked {
+        manifest
+            .uncertified
+            .push(format!("memory could not be locked: {reason}"));
+    }
+    write_manifest(&folder, &manifest)?;
     let markers = MarkerStream::new(Box::new(outlet), Arc::new(AtomicU64::new(0)));
 
     let (profile_path, streams, markers) = match &plan.calibration.profile {
@@ -135,7 +155,7 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
             }
         }
     };
-    let profile = Profile::load(&profile_path).map_err(|error| Failure::new(Exit::Usage, error))?;
+    let profile = load_profile(&profile_path)?;
     let kept = folder
         .path()
         .join(CALIBRATION)
