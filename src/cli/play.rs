@@ -138,11 +138,12 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
     let markers = MarkerStream::new(Box::new(outlet), Arc::new(AtomicU64::new(0)));
 
     let (profile_path, streams, markers) = match &plan.calibration.profile {
-        Some(path) => (path.clone(), streams, markers),
+        Some(path) => (Some(path.clone()), streams, markers),
+        None if !plan.needs_profile() => (None, streams, markers),
         None => {
             let live = calibrate_live(&plan, streams, markers, &marker_spec, &folder, &stop, view)?;
             match live {
-                Some(live) => live,
+                Some((path, streams, markers)) => (Some(path), streams, markers),
                 None => {
                     manifest.end(None);
                     write_manifest(&folder, &manifest)?;
@@ -155,16 +156,22 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
             }
         }
     };
-    let profile = load_profile(&profile_path)?;
-    let kept = folder
-        .path()
-        .join(CALIBRATION)
-        .join(calibrate::PROFILE_FILE);
-    if kept != profile_path {
-        keep_profile(&profile_path, &kept)?;
-    }
-    manifest.profile_sha256 = sha256_file(&kept).ok().map(|(digest, _)| digest);
-    note_calibration(&profile, view);
+    let profile = match profile_path {
+        Some(path) => {
+            let profile = load_profile(&path)?;
+            let kept = folder
+                .path()
+                .join(CALIBRATION)
+                .join(calibrate::PROFILE_FILE);
+            if kept != path {
+                keep_profile(&path, &kept)?;
+            }
+            manifest.profile_sha256 = sha256_file(&kept).ok().map(|(digest, _)| digest);
+            note_calibration(&profile, view);
+            profile
+        }
+        None => lines::profile_of_keys(),
+    };
     write_manifest(&folder, &manifest)?;
 
     let setting = Setting {

@@ -53,18 +53,23 @@ impl RecordedSession {
             });
         }
         let plan = Plan::parse(&manifest.config.text, &folder.file(SessionFile::Manifest))?;
-        let needed = [
+        let profile_path = path.join(PROFILE);
+        // Keys need no calibration: a session of keys alone may have no profile.
+        let calibrated =
+            plan.needs_profile() || manifest.profile_sha256.is_some() || profile_path.is_file();
+        let mut needed = vec![
             (folder.file(SessionFile::Ledger), "what was decided"),
             (folder.file(SessionFile::Recording), "the raw streams"),
             (folder.file(SessionFile::Text), "the text"),
-            (path.join(PROFILE), "the person's calibration"),
         ];
+        if calibrated {
+            needed.push((profile_path.clone(), "the person's calibration"));
+        }
         for (path, what) in needed {
             if !path.is_file() {
                 return Err(ReplayError::Missing { path, what });
             }
         }
-        let profile_path = path.join(PROFILE);
         if let Some(expected) = &manifest.profile_sha256 {
             let got = digest_of(&profile_path)?;
             if got != *expected {
@@ -76,7 +81,11 @@ impl RecordedSession {
                 });
             }
         }
-        let profile = Profile::load(&profile_path)?;
+        let profile = if calibrated {
+            Profile::load(&profile_path)?
+        } else {
+            lines::profile_of_keys()
+        };
         let ledger = Ledger::open_read_only(&folder.file(SessionFile::Ledger))?;
         let head = ledger.verify()?;
         if let Some(expected) = &manifest.ledger
@@ -110,7 +119,7 @@ impl RecordedSession {
         &self.plan
     }
 
-    /// Replays the session into a new folder: ledger, text, manifest, `replay.json`, and a copy of the profile.
+    /// Replays the session into a new folder: ledger, text, manifest, `replay.json`, and a copy of the profile, if it has one.
     ///
     /// Differences are no error: they are in the report.
     ///
@@ -280,11 +289,16 @@ impl RecordedSession {
             files.insert(file.name().to_owned(), digest_of(&self.folder.file(file))?);
         }
         let profile = self.folder.path().join(PROFILE);
-        files.insert(PROFILE.to_owned(), digest_of(&profile)?);
-        let kept = out.path().join(PROFILE);
-        let copied = kept.parent().map_or(Ok(()), std::fs::create_dir_all);
+        let mut copied = Ok(());
+        if profile.is_file() {
+            files.insert(PROFILE.to_owned(), digest_of(&profile)?);
+            let kept = out.path().join(PROFILE);
+            copied = kept
+                .parent()
+                .map_or(Ok(()), std::fs::create_dir_all)
+                .and_then(|()| std::fs::copy(&profile, &kept).map(|_| ()));
+        }
         copied
-            .and_then(|()| std::fs::copy(&profile, &kept).map(|_| ()))
             .and_then(|()| {
                 let mut json = serde_json::to_vec_pretty(report)?;
                 json.push(b'\n');
