@@ -72,7 +72,7 @@ fn an_experiment_file_that_is_not_there_is_named() {
 }
 
 #[test]
-fn a_stream_that_is_not_there_says_which_addresses_were_asked() {
+fn a_stream_that_is_not_there_says_which_addresses_were_asked_and_no_folder_is_left() {
     let folder = tempfile::tempdir().unwrap();
     let file = experiment(folder.path(), "bad-stream", "");
     let out = folder.path().join("session");
@@ -82,6 +82,30 @@ fn a_stream_that_is_not_there_says_which_addresses_were_asked() {
         said.contains("nobody-has-this") && said.contains("127.0.0.1"),
         "{said}"
     );
+    assert!(!out.exists());
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_profile_that_is_not_there_is_named_before_streams_are_looked_for_and_no_folder_is_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let more = "[calibration]\nprofile = \"gone.json\"\n";
+    let file = experiment(folder.path(), "bad-gone", more);
+    let out = folder.path().join("session");
+    let (code, said) = refused(&["run", "--config", text(&file), "--out", text(&out)]);
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("gone.json"), "{said}");
+    assert!(!out.exists());
+}
+
+#[test]
+fn the_demo_does_not_begin_when_its_folder_cannot_be_made() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("thesis.txt"), "mine").unwrap();
+    let (code, said) = refused(&["demo", "--out", text(folder.path())]);
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("thesis.txt"), "{said}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 
 #[test]

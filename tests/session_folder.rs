@@ -115,6 +115,38 @@ fn a_folder_with_files_in_it_is_refused_and_left_alone() {
 }
 
 #[test]
+fn asking_whether_a_folder_can_be_made_leaves_nothing_behind() {
+    let parent = tempfile::tempdir().unwrap();
+    let empty = parent.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    for path in [empty.clone(), parent.path().join("a/b/session")] {
+        Folder::check(&path).unwrap();
+    }
+    assert_eq!(std::fs::read_dir(&empty).unwrap().count(), 0);
+    assert_eq!(std::fs::read_dir(parent.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_folder_that_could_not_be_made_is_refused_beforehand_with_the_same_words() {
+    let parent = tempfile::tempdir().unwrap();
+    let file = parent.path().join("file");
+    std::fs::write(&file, "x").unwrap();
+    let used = parent.path().join("used");
+    let _first = Folder::create(&used).unwrap();
+    for path in [
+        parent.path().to_owned(),
+        file.join("below"),
+        file,
+        used,
+        "/sys/kernel/razvilka-session".into(),
+    ] {
+        let asked = Folder::check(&path).unwrap_err();
+        let made = Folder::create(&path).unwrap_err();
+        assert_eq!(asked.to_string(), made.to_string());
+    }
+}
+
+#[test]
 fn a_file_in_the_folders_place_is_refused() {
     let parent = tempfile::tempdir().unwrap();
     let path = parent.path().join("file");

@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use super::exit::{Exit, Failure};
-use super::play::{Play, play, progress_bar};
+use super::play::{Play, check_folder, play, progress_bar};
 use super::run;
 use crate::choice::{FlashConfig, FlashSettings};
 use crate::config::{
@@ -72,6 +72,7 @@ pub fn run(args: &Args, command: Vec<String>, stop: &Arc<AtomicBool>) -> Result<
         .out
         .clone()
         .unwrap_or_else(|| PathBuf::from(format!("razvilka-session-{id}")));
+    check_folder(&out)?;
     let truth = truth_beside(&out);
     println!(
         "A simulated amplifier, eye tracker and person publish LSL streams on 127.0.0.1; the engine calibrates on them,"
@@ -85,7 +86,7 @@ pub fn run(args: &Args, command: Vec<String>, stop: &Arc<AtomicBool>) -> Result<
     let left = play(Play {
         plan,
         network,
-        out,
+        out: out.clone(),
         command,
         marker_session: id,
         listener: Some(START),
@@ -93,7 +94,12 @@ pub fn run(args: &Args, command: Vec<String>, stop: &Arc<AtomicBool>) -> Result<
         stop: Arc::clone(stop),
     });
     laboratory.end();
-    let left = left?;
+    let left = left.inspect_err(|_| {
+        // Of a session that never began there is no truth to keep.
+        if !out.exists() {
+            let _ = std::fs::remove_file(&truth);
+        }
+    })?;
     // Scoring needs what the person wished; it goes into the folder now that nothing is left to decide.
     let kept = left.folder.path().join("truth.jsonl");
     let kept = match std::fs::rename(&truth, &kept) {
@@ -188,13 +194,19 @@ fn gate_settings() -> GateSettings {
     GateSettings::new(config).unwrap_or_default()
 }
 
-/// The truth is written beside the session folder while the session lasts: not where the engine writes.
+/// The truth is written beside the session folder while the session lasts, or above it where that does not exist yet: not
+/// where the engine writes.
 fn truth_beside(out: &Path) -> PathBuf {
     let mut name = out
         .file_name()
         .map_or_else(|| "session".into(), std::ffi::OsStr::to_os_string);
     name.push(format!(".truth-{}.jsonl", std::process::id()));
-    out.with_file_name(name)
+    // The empty path above a plain name is the present folder.
+    let there = |above: &&Path| above.as_os_str().is_empty() || above.is_dir();
+    out.ancestors()
+        .skip(1)
+        .find(there)
+        .map_or_else(|| out.with_file_name(&name), |above| above.join(&name))
 }
 
 /// The simulated laboratory, in a process of its own.
@@ -297,6 +309,29 @@ impl Drop for Laboratory {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_truth_is_written_outside_the_session_folder_where_a_folder_is() {
+        let parent = tempfile::tempdir().unwrap();
+        for out in [
+            parent.path().join("session"),
+            parent.path().join("a/b/session"),
+        ] {
+            let truth = truth_beside(&out);
+            assert_eq!(truth.parent(), Some(parent.path()));
+            assert!(
+                truth
+                    .file_name()
+                    .unwrap()
+                    .to_string_lossy()
+                    .starts_with("session.truth-")
+            );
+        }
+        assert_eq!(
+            truth_beside(Path::new("session")).parent(),
+            Some(Path::new(""))
+        );
+    }
 
     #[test]
     fn the_demo_is_an_experiment_like_any_other() {

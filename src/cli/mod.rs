@@ -16,3 +16,4 @@ pub mod score;
 pub mod signals;
 pub mod simulate;
 pub mod streams;
+pub mod told;

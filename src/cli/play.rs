@@ -1,6 +1,5 @@
 //! What `run` and `demo` share: a whole session, from open streams to the report.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -79,6 +78,18 @@ pub fn load_model(plan: &Plan) -> Result<Arc<Model>, Failure> {
         .map_err(|error: ModelError| Failure::new(Exit::Model, error))
 }
 
+/// Finds out whether the session folder can be made, and makes nothing.
+///
+/// # Errors
+/// [`Exit::Usage`] when it cannot.
+pub fn check_folder(out: &Path) -> Result<(), Failure> {
+    Folder::check(out).map_err(|error| Failure::new(Exit::Usage, error))
+}
+
+fn load_profile(path: &Path) -> Result<Profile, Failure> {
+    Profile::load(path).map_err(|error| Failure::new(Exit::Usage, error))
+}
+
 /// Plays a session: calibrates if need be, asks, records. The folder is complete but for summary and report, which
 /// [`conclude`] makes.
 ///
@@ -95,34 +106,43 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
         view,
         stop,
     } = play;
-    let model = load_model(&plan)?;
-    let folder = Folder::create(&out).map_err(|error| Failure::new(Exit::Usage, error))?;
-    let mut manifest = Manifest::begin(command, ConfigRecord::new(plan.to_toml()));
-    manifest.seeds.insert("session".into(), plan.session.seed);
-    manifest.models = models(&model);
-    write_manifest(&folder, &manifest)?;
-    if plan.realtime.lock_memory
-        && let Err(reason) = rt::lock_memory()
-    {
-        manifest
-            .uncertified
-            .push(format!("memory could not be locked: {reason}"));
+    // Everything that may be missing is looked for before the folder is made: a session that cannot begin leaves none.
+    check_folder(&out)?;
+    if let Some(path) = &plan.calibration.profile {
+        load_profile(path)?;
     }
-
+    let model = load_model(&plan)?;
+    let unlocked = if plan.realtime.lock_memory {
+        rt::lock_memory().err()
+    } else {
+        None
+    };
     let streams = Streams::open(network, &plan)?;
     let (marker_spec, outlet) = marker_outlet(network, &marker_session)?;
     if let Some(wait) = listener {
         await_listener(&outlet, wait)?;
     }
+
+    let folder = Folder::create(&out).map_err(|error| Failure::new(Exit::Usage, error))?;
+    let mut manifest = Manifest::begin(command, ConfigRecord::new(plan.to_toml()));
+    manifest.seeds.insert("session".into(), plan.session.seed);
+    manifest.models = models(&model);
     manifest.streams = stream_records(&streams, &marker_spec);
+    if let Some(reason) = unlocked {
+        manifest
+            .uncertified
+            .push(format!("memory could not be locked: {reason}"));
+    }
+    write_manifest(&folder, &manifest)?;
     let markers = MarkerStream::new(Box::new(outlet), Arc::new(AtomicU64::new(0)));
 
     let (profile_path, streams, markers) = match &plan.calibration.profile {
-        Some(path) => (path.clone(), streams, markers),
+        Some(path) => (Some(path.clone()), streams, markers),
+        None if !plan.needs_profile() => (None, streams, markers),
         None => {
             let live = calibrate_live(&plan, streams, markers, &marker_spec, &folder, &stop, view)?;
             match live {
-                Some(live) => live,
+                Some((path, streams, markers)) => (Some(path), streams, markers),
                 None => {
                     manifest.end(None);
                     write_manifest(&folder, &manifest)?;
@@ -135,16 +155,22 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
             }
         }
     };
-    let profile = Profile::load(&profile_path).map_err(|error| Failure::new(Exit::Usage, error))?;
-    let kept = folder
-        .path()
-        .join(CALIBRATION)
-        .join(calibrate::PROFILE_FILE);
-    if kept != profile_path {
-        keep_profile(&profile_path, &kept)?;
-    }
-    manifest.profile_sha256 = sha256_file(&kept).ok().map(|(digest, _)| digest);
-    note_calibration(&profile, view);
+    let profile = match profile_path {
+        Some(path) => {
+            let profile = load_profile(&path)?;
+            let kept = folder
+                .path()
+                .join(CALIBRATION)
+                .join(calibrate::PROFILE_FILE);
+            if kept != path {
+                keep_profile(&path, &kept)?;
+            }
+            manifest.profile_sha256 = sha256_file(&kept).ok().map(|(digest, _)| digest);
+            note_calibration(&profile, view);
+            profile
+        }
+        None => lines::profile_of_keys(),
+    };
     write_manifest(&folder, &manifest)?;
 
     let setting = Setting {
@@ -431,68 +457,4 @@ pub fn progress_bar(length: u64) -> ProgressBar {
     }
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
-}
-
-/// The summary in a few lines for people.
-pub fn print_summary(left: &Left, summary: &Summary, out: &mut impl Write) -> std::io::Result<()> {
-    let counts = &summary.counts;
-    writeln!(
-        out,
-        "\nforks {}: asked {}, answered {}, declined {}, aborted {}; taken by the person {}, by the model {}",
-        counts.forks,
-        counts.asked,
-        counts.committed,
-        counts.declined,
-        counts.aborted,
-        counts.by_human,
-        counts.by_model
-    )?;
-    if let Some(accuracy) = &summary.accuracy {
-        writeln!(out, "as the person wished, of the same forks:")?;
-        for (name, arm) in [
-            ("prior only", &accuracy.prior),
-            ("gaze only", &accuracy.gaze),
-            ("EEG only", &accuracy.eeg),
-            ("fused", &accuracy.fused),
-            ("taken", &accuracy.committed),
-        ] {
-            let share = arm
-                .accuracy
-                .map_or_else(|| "-".to_owned(), |share| format!("{:.0} %", share * 100.0));
-            let interval = arm.interval.as_ref().map_or_else(String::new, |i| {
-                format!(" (95 % {:.0} to {:.0} %)", i.low * 100.0, i.high * 100.0)
-            });
-            writeln!(
-                out,
-                "  {name:<11}{:>3} of {:<3} {share}{interval}",
-                arm.correct, arm.n
-            )?;
-        }
-    }
-    let speed = &summary.speed;
-    if let (Some(median), Some(p90)) = (speed.decision_s_median, speed.decision_s_p90) {
-        writeln!(
-            out,
-            "time to decide: median {median:.2} s, p90 {p90:.2} s; {:.1} flashes per decision; the person added {:.1} bits",
-            speed.flashes_per_decision.unwrap_or(f64::NAN),
-            speed.bits_added_total
-        )?;
-    }
-    if let Some(played) = &left.played {
-        writeln!(
-            out,
-            "latency of decided forks:\n{}",
-            crate::pipeline::trace::table(&played.latency.forks)
-        )?;
-        for stream in &played.latency.streams {
-            writeln!(
-                out,
-                "{}, every block:\n{}",
-                stream.stream,
-                crate::pipeline::trace::table(&stream.steps)
-            )?;
-        }
-        writeln!(out, "{}", played.ending)?;
-    }
-    writeln!(out, "session folder: {}", left.folder.path().display())
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::exit::{Exit, Failure};
-use super::play::{Left, Play, conclude, exit_of, play, print_summary};
+use super::play::{Left, Play, conclude, exit_of, play};
+use super::told::print_summary;
 use crate::config::{NetworkMode, Plan, explain};
 use crate::session::new_session_id;
 use crate::source::lsl::Network;

@@ -566,6 +566,12 @@ impl Plan {
         Ok(())
     }
 
+    /// Whether a signal of the person takes part, which must be calibrated; keys need no calibration.
+    #[must_use]
+    pub fn needs_profile(&self) -> bool {
+        self.eeg.is_some() || self.gaze.is_some()
+    }
+
     /// The writer's settings: those of the plan, the session's seed, and the protocol's budget of questions, so that the
     /// detector does not look for forks that would not be asked.
     #[must_use]

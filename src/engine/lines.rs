@@ -1,6 +1,8 @@
 //! From plan, profile and a stream's description to the signal paths; the same live and in replay.
 
-use razvilka_calibration::{CalibrationError, EegCalibration, GazeCalibration, Montage, Profile};
+use razvilka_calibration::{
+    CalibrationError, EegCalibration, GazeCalibration, Montage, Profile, Provenance,
+};
 use razvilka_dsp::DspError;
 use razvilka_dsp::eeg::EegSpec;
 use razvilka_dsp::gaze_evidence::DwellModel;
@@ -44,6 +46,20 @@ pub enum LineError {
         /// `eeg` or `gaze`.
         part: &'static str,
     },
+}
+
+/// The profile of a session in which keys alone choose: it holds nothing, and is kept in no file.
+#[must_use]
+pub fn profile_of_keys() -> Profile {
+    Profile {
+        provenance: Provenance {
+            created_utc: String::new(),
+            software: format!("razvilka {}", env!("CARGO_PKG_VERSION")),
+            sources: Vec::new(),
+        },
+        eeg: None,
+        gaze: None,
+    }
 }
 
 /// Which channels of an EEG stream are used: their indices in the stream, and their labels.

@@ -137,6 +137,62 @@ pub struct Folder {
 }
 
 impl Folder {
+    /// Whether [`Folder::create`] would make this folder: no files lie there, no other engine writes there, and the nearest
+    /// folder above takes new ones. Nothing stays behind, so it can be asked before there is anything to record.
+    ///
+    /// # Errors
+    /// As [`Folder::create`], but for the room, which is not measured.
+    pub fn check(path: &Path) -> Result<(), FolderError> {
+        let above = Self::nearest(path)?;
+        if above == path {
+            Self::unused(path)?;
+        }
+        let probe = above.join(format!(".razvilka-{}", std::process::id()));
+        DirBuilder::new()
+            .mode(0o700)
+            .create(&probe)
+            .and_then(|()| std::fs::remove_dir(&probe))
+            .map_err(|error| FolderError::of(path, error))
+    }
+
+    /// The folder itself if it is there, else the nearest one above it that is.
+    fn nearest(path: &Path) -> Result<&Path, FolderError> {
+        for above in path.ancestors() {
+            let above = if above.as_os_str().is_empty() {
+                Path::new(".")
+            } else {
+                above
+            };
+            match std::fs::metadata(above) {
+                Ok(found) if found.is_dir() => return Ok(above),
+                Ok(_) => {
+                    return Err(FolderError::NotAFolder {
+                        path: path.to_owned(),
+                    });
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(FolderError::of(path, error)),
+            }
+        }
+        Err(FolderError::of(path, io::ErrorKind::NotFound.into()))
+    }
+
+    /// Refuses a folder that holds files, or in which another engine writes.
+    fn unused(path: &Path) -> Result<(), FolderError> {
+        let found = Self::content(path)?;
+        // Somebody's files, or a running session's? Its lock tells.
+        if let Ok(mut lock) = OpenOptions::new().read(true).open(path.join(LOCK)) {
+            Self::acquire(&mut lock, path)?;
+        }
+        match found {
+            Some(example) => Err(FolderError::NotEmpty {
+                path: path.to_owned(),
+                example,
+            }),
+            None => Ok(()),
+        }
+    }
+
     /// Makes a new session folder (0700), with its parents, and locks it. An existing folder must be empty.
     ///
     /// Sets 16 MiB aside for a moment, to find out now, not in mid-session, that there is no room.
@@ -153,18 +209,8 @@ impl Folder {
             }
             Err(error) => return Err(FolderError::of(path, error)),
         }
+        Self::unused(path)?;
         let lock_path = path.join(LOCK);
-        let found = Self::content(path)?;
-        if let Some(example) = found {
-            // Somebody's files, or a running session's? Its lock tells.
-            if let Ok(mut lock) = OpenOptions::new().read(true).open(&lock_path) {
-                Self::acquire(&mut lock, path)?;
-            }
-            return Err(FolderError::NotEmpty {
-                path: path.to_owned(),
-                example,
-            });
-        }
         let mut lock = OpenOptions::new()
             .read(true)
             .write(true)

@@ -1,0 +1,78 @@
+//! What happened beside the forks, as the ledger's events tell it.
+
+use razvilka_dsp::mask::ChannelMask;
+use serde::Deserialize;
+
+use crate::fork::ForkId;
+use crate::session::{EventKind, EventRow};
+
+/// An event that a replay must follow, from its details.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Happened {
+    /// The person called for a fork.
+    Call { text: u64, position: usize },
+    /// The person took a choice back by key.
+    Undo,
+    /// Another scorer took over.
+    Exchange {
+        fork: ForkId,
+        bad_channels: ChannelMask,
+    },
+    /// A stream that was lost went on, after so many samples.
+    Restarted { stream: String, samples: u64 },
+    /// The session ended with the decoder here.
+    End { text: u64, position: usize },
+}
+
+impl Happened {
+    /// The event in a row; `None` when it changes nothing that a replay makes again.
+    pub(super) fn of(row: &EventRow) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Call {
+            call: Place,
+        }
+        #[derive(Deserialize)]
+        struct Place {
+            text: u64,
+            position: usize,
+        }
+        #[derive(Deserialize)]
+        struct Exchange {
+            fork: ForkId,
+            bad_channels: ChannelMask,
+        }
+        #[derive(Deserialize)]
+        struct Restart {
+            restarted: Restarted,
+        }
+        #[derive(Deserialize)]
+        struct Restarted {
+            stream: String,
+            samples: u64,
+        }
+        let detail = row.detail.as_str();
+        match row.kind {
+            EventKind::Source => {
+                let Restart { restarted } = serde_json::from_str(detail).ok()?;
+                let Restarted { stream, samples } = restarted;
+                Some(Self::Restarted { stream, samples })
+            }
+            EventKind::Operator => match serde_json::from_str::<Call>(detail) {
+                Ok(Call {
+                    call: Place { text, position },
+                }) => Some(Self::Call { text, position }),
+                Err(_) => {
+                    let detail: serde_json::Value = serde_json::from_str(detail).ok()?;
+                    detail.get("undo").map(|_| Self::Undo)
+                }
+            },
+            EventKind::Exchange => serde_json::from_str(detail)
+                .ok()
+                .map(|Exchange { fork, bad_channels }| Self::Exchange { fork, bad_channels }),
+            EventKind::End => serde_json::from_str(detail)
+                .ok()
+                .map(|Place { text, position }| Self::End { text, position }),
+            _ => None,
+        }
+    }
+}
