@@ -153,6 +153,7 @@ fn a_posterior_over_the_threshold_waits_for_its_margin() {
         config.commit_threshold = 0.5;
         config.commit_margin = 0.5;
         config.evidence_items_min = 1;
+        config.attention_nats_min = 0.0;
     });
     // 0.5, 0.4 and twice 0.05, then e against 1 for the first: 0.73 to 0.22.
     let close = gate.evidence(&flash(0, 10.1, 0, 1.0), at(10.2));
@@ -164,6 +165,7 @@ fn a_posterior_over_the_threshold_waits_for_its_margin() {
         config.commit_threshold = 0.5;
         config.commit_margin = 0.52;
         config.evidence_items_min = 1;
+        config.attention_nats_min = 0.0;
     });
     let close = gate.evidence(&flash(0, 10.1, 0, 1.0), at(10.2));
     assert!(
@@ -328,4 +330,42 @@ fn a_fork_of_the_wrong_shape_is_refused_with_its_numbers() {
     );
     assert_eq!(gate.state(), State::Closed);
     assert_eq!(gate.verdict(), Verdict::Closed);
+}
+
+#[test]
+fn options_that_only_fall_behind_each_other_are_no_choice_while_nobody_attends() {
+    // Every flash says "not attended", of option 0 a little less clearly: it is far ahead, and still nobody's.
+    let unattended = |config: &mut GateConfig| config.attention_nats_min = 2.0;
+    let mut gate = gate(unattended);
+    let mut seq = 0;
+    for _ in 0..4 {
+        for (item, llr) in [(0, -0.1), (1, -2.0), (2, -2.0), (3, -2.0)] {
+            let verdict = gate.evidence(&flash(seq, 10.1, item, llr), at(10.2));
+            assert!(matches!(verdict, Verdict::Waiting { .. }), "{verdict:?}");
+            seq += 1;
+        }
+    }
+    let Verdict::Waiting { best, posterior } = gate.verdict() else {
+        panic!("{:?}", gate.verdict());
+    };
+    assert!(best == 0 && posterior > 0.99);
+    // -0.4 so far; 2.4 more are not quite enough, a little more is.
+    let verdict = gate.evidence(&flash(seq, 10.1, 0, 2.35), at(10.2));
+    assert!(matches!(verdict, Verdict::Waiting { .. }), "{verdict:?}");
+    let verdict = gate.evidence(&flash(seq + 1, 10.1, 0, 0.1), at(10.2));
+    assert!(matches!(verdict, Verdict::Committed { option: 0, .. }));
+}
+
+#[test]
+fn a_look_that_rests_on_the_option_is_attention_too() {
+    let mut gate = gate(|config| config.attention_nats_min = 2.0);
+    for (seq, item) in (1..4).enumerate() {
+        gate.evidence(&flash(seq as u64, 10.1, item, -4.0), at(10.2));
+    }
+    assert!(matches!(gate.verdict(), Verdict::Waiting { best: 0, .. }));
+    // Gaze leads by 1.5 nats, one flash adds 0.6.
+    gate.evidence(&gaze(0, 10.1, [1.5, 0.0, 0.0, 0.0]), at(10.2));
+    assert!(matches!(gate.verdict(), Verdict::Waiting { best: 0, .. }));
+    let verdict = gate.evidence(&flash(9, 10.1, 0, 0.6), at(10.2));
+    assert!(matches!(verdict, Verdict::Committed { option: 0, .. }));
 }

@@ -35,6 +35,9 @@ pub struct Counters {
 struct Heard {
     /// Running total, nats; relative to nothing in particular.
     total: [f64; MAX_OPTIONS],
+    /// Of added items, the running total of each option's own entries, each within the item's clip, nats: how much more
+    /// likely they are if this option is attended than if none is.
+    attended: [f64; MAX_OPTIONS],
     items: u64,
     last_seq: Option<u64>,
 }
@@ -42,6 +45,7 @@ struct Heard {
 impl Heard {
     const NOTHING: Self = Self {
         total: [0.0; MAX_OPTIONS],
+        attended: [0.0; MAX_OPTIONS],
         items: 0,
         last_seq: None,
     };
@@ -310,6 +314,9 @@ impl Gate {
                 for (total, value) in heard.total.iter_mut().zip(item) {
                     *total += value;
                 }
+                for (total, value) in heard.attended.iter_mut().zip(evidence.log_lik_nats) {
+                    *total += value.clamp(-item_clip, item_clip);
+                }
             }
         }
         self.counters.accepted = self.counters.accepted.saturating_add(1);
@@ -354,6 +361,24 @@ impl Gate {
             && best.margin >= config.commit_margin
             && items >= u64::from(config.evidence_items_min)
             && led
+            && self.attention(best.option) >= config.attention_nats_min
+    }
+
+    /// Evidence that somebody attends to this option, against nobody attending, nats.
+    ///
+    /// A P300 ratio is just that, so the option's own flashes add up; gaze speaks for it by its lead over the next option,
+    /// since a person who only looks around favours none.
+    fn attention(&self, option: usize) -> f64 {
+        let reliability = |source| {
+            self.settings
+                .source(source)
+                .map_or(0.0, |source| source.reliability)
+        };
+        let own = self.p300.attended.get(option).copied().unwrap_or(0.0);
+        let lead = best_and_lead(&self.contribution(Source::Gaze), self.options)
+            .filter(|(best, _)| *best == option)
+            .map_or(0.0, |(_, lead)| lead);
+        reliability(Source::P300) * own + lead
     }
 
     /// Whether a source, by itself, is sure of an option other than `option`.

@@ -13,6 +13,9 @@
 //! - the prior is capped ([`GateConfig::prior_ratio_max`]), so a bounded amount of evidence always overrules it;
 //! - an option is committed only when the person's evidence *by itself* prefers it, by at least
 //!   [`GateConfig::human_lead_nats_min`]: the prior may hurry a choice or delay it, never make it;
+//! - somebody must be there: the option's own evidence must speak against nobody attending at all, by at least
+//!   [`GateConfig::attention_nats_min`]. Options are told apart as well by noise as by a person, given time: without this
+//!   rule an unattended EEG chooses sooner or later (see docs/adr/0007);
 //! - one item of evidence, and one source as a whole, can say only so much ([`SourceConfig`]);
 //! - a key press is the person speaking plainly: it commits at once (see [`Source::Switch`]);
 //! - every doubt (a value that is not finite, a clock that jumps, a stream of another epoch, two sources that contradict

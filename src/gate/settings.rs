@@ -71,6 +71,14 @@ const HUMAN_LEAD_NATS_MIN: Limit = Limit {
     default: 1.0,
     about: "lead of the committed option in the person's evidence alone",
 };
+const ATTENTION_NATS_MIN: Limit = Limit {
+    key: "gate.attention_nats_min",
+    unit: "nats",
+    min: 0.0,
+    max: 20.0,
+    default: 2.0,
+    about: "evidence for the committed option against nobody attending; 0 asks for none",
+};
 const EVIDENCE_AGE_S_MAX: Limit = Limit {
     key: "gate.evidence_age_s_max",
     unit: "s",
@@ -198,6 +206,8 @@ pub struct GateConfig {
     pub evidence_items_min: u32,
     /// Lead of the committed option in the person's evidence alone, nats.
     pub human_lead_nats_min: f64,
+    /// Evidence for the committed option against nobody attending at all, nats.
+    pub attention_nats_min: f64,
     /// Age of an item's newest sample beyond which it is ignored, seconds.
     pub evidence_age_s_max: f64,
     /// How far a stamp may lie ahead of the clock, or the clock go back, seconds.
@@ -267,6 +277,7 @@ impl Default for GateConfig {
             timeout_policy: TimeoutPolicy::LetModelGoOn,
             evidence_items_min: EVIDENCE_ITEMS_MIN.default as u32,
             human_lead_nats_min: HUMAN_LEAD_NATS_MIN.default,
+            attention_nats_min: ATTENTION_NATS_MIN.default,
             evidence_age_s_max: EVIDENCE_AGE_S_MAX.default,
             clock_slack_s: CLOCK_SLACK_S.default,
             contradiction: ContradictionPolicy::Abort,
@@ -279,7 +290,7 @@ impl Default for GateConfig {
 
 impl GateConfig {
     /// Every number of this configuration with its range and default, in the order of the fields.
-    pub const LIMITS: [Limit; 17] = [
+    pub const LIMITS: [Limit; 18] = [
         COMMIT_THRESHOLD,
         COMMIT_MARGIN,
         PRIOR_RATIO_MAX,
@@ -288,6 +299,7 @@ impl GateConfig {
         TIMEOUT_S,
         EVIDENCE_ITEMS_MIN,
         HUMAN_LEAD_NATS_MIN,
+        ATTENTION_NATS_MIN,
         EVIDENCE_AGE_S_MAX,
         CLOCK_SLACK_S,
         CONTRADICTION_CONFIDENCE,
@@ -300,7 +312,7 @@ impl GateConfig {
     ];
 
     /// The values in the order of [`GateConfig::LIMITS`].
-    fn values(&self) -> [f64; 17] {
+    fn values(&self) -> [f64; 18] {
         [
             self.commit_threshold,
             self.commit_margin,
@@ -310,6 +322,7 @@ impl GateConfig {
             self.timeout_s,
             f64::from(self.evidence_items_min),
             self.human_lead_nats_min,
+            self.attention_nats_min,
             self.evidence_age_s_max,
             self.clock_slack_s,
             self.contradiction_confidence,
