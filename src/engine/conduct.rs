@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::{Receiver, bounded, select};
+use crossbeam::channel::{Receiver, Sender, bounded, select};
 use razvilka_calibration::Profile;
 use razvilka_dsp::gaze_evidence::Tile;
 use razvilka_dsp::mask::ChannelMask;
@@ -150,7 +150,9 @@ struct GazeEnds {
 struct KeysEnds {
     keys: Receiver<(f64, Key)>,
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
+    threads: Vec<JoinHandle<()>>,
+    /// Held, so that a source which has gone is silent instead of always ready.
+    _send: Sender<(f64, Key)>,
 }
 
 struct Conductor<'a> {
@@ -238,7 +240,7 @@ impl<'a> Conductor<'a> {
         let scribe = Scribe::start(texts, Arc::clone(&choice), Cancel::new(), pace)?;
         let mut gate = GateThread::start(gate_settings, wish, choice, scribe.on_choice(wish))?;
 
-        let Streams { eeg, gaze, keys } = setting.streams;
+        let Streams { eeg, gaze, .. } = setting.streams;
         let mut watching = Vec::new();
         let (mut eeg_ends, mut notices) = (None, None);
         if let (Some(source), Some(section)) = (eeg, &plan.eeg) {
@@ -314,9 +316,8 @@ impl<'a> Conductor<'a> {
                 orders,
             });
         }
-        let keys = keys
-            .map(|source| KeysEnds::start(source, &recorder))
-            .transpose()?;
+        let key_sources = [setting.streams.keys, setting.streams.terminal];
+        let keys = KeysEnds::start(key_sources.into_iter().flatten(), &recorder)?;
 
         let mut markers = setting.markers;
         let (marker_tap, marker_offsets) = recorder.add_markers(&setting.marker_spec)?;
@@ -1156,7 +1157,9 @@ impl<'a> Conductor<'a> {
         }
         if let Some(keys) = self.keys {
             keys.stop.store(true, Ordering::Relaxed);
-            let _ = keys.thread.join();
+            for thread in keys.threads {
+                let _ = thread.join();
+            }
         }
         let dropped = self.gate.dropped();
         if let Some((gate, _)) = self.gate.stop() {
@@ -1184,11 +1187,32 @@ impl<'a> Conductor<'a> {
 }
 
 impl KeysEnds {
-    fn start(mut source: Box<dyn MarkerSource>, recorder: &Recorder) -> Result<Self, EngineError> {
-        let (tap, offsets) = recorder.add_markers(source.spec())?;
+    /// Listens to every source of keys; `None` when there is none.
+    fn start(
+        sources: impl Iterator<Item = Box<dyn MarkerSource>>,
+        recorder: &Recorder,
+    ) -> Result<Option<Self>, EngineError> {
         let (send, keys) = bounded(64);
         let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
+        let threads = sources
+            .map(|source| Self::listen(source, recorder, send.clone(), Arc::clone(&stop)))
+            .collect::<Result<Vec<_>, _>>()?;
+        let ends = Self {
+            keys,
+            stop,
+            threads,
+            _send: send,
+        };
+        Ok((!ends.threads.is_empty()).then_some(ends))
+    }
+
+    fn listen(
+        mut source: Box<dyn MarkerSource>,
+        recorder: &Recorder,
+        send: Sender<(f64, Key)>,
+        stopped: Arc<AtomicBool>,
+    ) -> Result<JoinHandle<()>, EngineError> {
+        let (tap, offsets) = recorder.add_markers(source.spec())?;
         let thread = std::thread::Builder::new()
             .name("keys".into())
             .spawn(move || {
@@ -1212,7 +1236,7 @@ impl KeysEnds {
                     }
                 }
             })?;
-        Ok(Self { keys, stop, thread })
+        Ok(thread)
     }
 }
 

@@ -18,24 +18,31 @@ pub struct Streams {
     pub eeg: Option<Box<dyn SampleSource>>,
     /// Gaze.
     pub gaze: Option<Box<dyn SampleSource>>,
-    /// Key presses.
+    /// Key presses from a stream.
     pub keys: Option<Box<dyn MarkerSource>>,
+    /// Keys typed in the terminal.
+    pub terminal: Option<Box<dyn MarkerSource>>,
 }
 
 impl Streams {
-    /// Resolves and opens every stream that the plan names.
+    /// Resolves and opens every stream that the plan names; `terminal` joins them as it is.
     ///
     /// # Errors
     /// [`SourceError`] of the first stream that is absent, double, oversized or not what its pins say.
-    pub fn open(network: Network, plan: &Plan) -> Result<Self, SourceError> {
+    pub fn open(
+        network: Network,
+        plan: &Plan,
+        terminal: Option<Box<dyn MarkerSource>>,
+    ) -> Result<Self, SourceError> {
         let wait = Duration::from_secs_f64(plan.network.resolve_s);
-        let wanted = [
-            plan.eeg.as_ref().map(|eeg| &eeg.pins),
-            plan.gaze.as_ref().map(|gaze| &gaze.pins),
-            plan.keys.as_ref().map(|keys| &keys.pins),
-        ];
+        let wanted = plan.pins();
         let pins: Vec<_> = wanted.iter().flatten().copied().collect();
-        let mut found = network.resolve_each(&pins, wait)?.into_iter();
+        let found = if pins.is_empty() {
+            Vec::new()
+        } else {
+            network.resolve_each(&pins, wait)?
+        };
+        let mut found = found.into_iter();
         let mut stream = |pins: Option<_>| pins.and_then(|_: &Pins| found.next());
         let [eeg, gaze, keys] = wanted.map(&mut stream);
         let samples =
@@ -52,7 +59,12 @@ impl Streams {
             }
             None => None,
         };
-        let streams = Self { eeg, gaze, keys };
+        let streams = Self {
+            eeg,
+            gaze,
+            keys,
+            terminal,
+        };
         streams.check(plan)?;
         Ok(streams)
     }
