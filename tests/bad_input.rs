@@ -109,6 +109,23 @@ fn the_demo_does_not_begin_when_its_folder_cannot_be_made() {
 }
 
 #[test]
+fn keys_cannot_be_typed_where_standard_input_is_no_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = experiment(folder.path(), "bad-terminal", "[keys]\nterminal = true\n");
+    let out = folder.path().join("session");
+    for arguments in [
+        vec!["run", "--config", text(&file), "--out", text(&out)],
+        vec!["demo", "--keys", "--out", text(&out)],
+    ] {
+        // No test has its standard input in a terminal here: `Command::output` gives none.
+        let (code, said) = refused(&arguments);
+        assert_eq!(code, 2, "{said}");
+        assert!(said.contains("standard input is no terminal"), "{said}");
+        assert!(!out.exists());
+    }
+}
+
+#[test]
 fn no_streams_at_all_says_which_addresses_were_asked() {
     let (code, said) = refused(&[
         "streams",

@@ -22,6 +22,7 @@ use crate::session::new_session_id;
 use crate::sim::{Preset, Screen, SimSettings, Streams};
 use crate::source::lsl::Network;
 use crate::source::pins::Pins;
+use crate::source::terminal::TerminalKeys;
 use crate::view::terminal::Terminal;
 
 /// How long the simulated laboratory may take to start.
@@ -46,6 +47,9 @@ pub struct Args {
     /// How difficult the simulated person and devices are
     #[arg(long, value_enum, default_value_t = Preset::Typical)]
     pub preset: Preset,
+    /// Type keys beside the simulated person, who may have wished otherwise: ? lists them
+    #[arg(long)]
+    pub keys: bool,
     /// A Llama-shaped Hugging Face folder instead of the embedded model
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
@@ -73,6 +77,9 @@ pub fn run(args: &Args, command: Vec<String>, stop: &Arc<AtomicBool>) -> Result<
         .clone()
         .unwrap_or_else(|| PathBuf::from(format!("razvilka-session-{id}")));
     check_folder(&out)?;
+    if args.keys {
+        TerminalKeys::check()?;
+    }
     let truth = truth_beside(&out);
     println!(
         "A simulated amplifier, eye tracker and person publish LSL streams on 127.0.0.1; the engine calibrates on them,"
@@ -133,7 +140,8 @@ fn plan(args: &Args, settings: &SimSettings, lsl_session: &str) -> Plan {
             units: GazeUnits::Normalised,
         }),
         keys: Some(KeysSection {
-            pins: Pins::of(&streams.keys),
+            terminal: args.keys,
+            pins: Some(Pins::of(&streams.keys)),
         }),
         network: NetworkSection {
             mode: NetworkMode::Loopback,
@@ -340,6 +348,7 @@ mod tests {
             forks: 3,
             out: None,
             preset: Preset::Easy,
+            keys: true,
             model: None,
         };
         let plan = plan(&args, &SimSettings::default(), "demo-test");

@@ -68,6 +68,12 @@ impl From<crate::source::SourceError> for Failure {
     }
 }
 
+impl From<crate::source::terminal::TerminalError> for Failure {
+    fn from(error: crate::source::terminal::TerminalError) -> Self {
+        Self::new(Exit::Usage, error)
+    }
+}
+
 impl From<super::streams::StreamsError> for Failure {
     fn from(error: super::streams::StreamsError) -> Self {
         Self::new(Exit::Source, error)

@@ -24,12 +24,16 @@ use crate::session::{
     ConfigRecord, Folder, Manifest, ModelRecord, SessionFile, StreamRecord, Summary, Truth,
     sha256_file,
 };
-use crate::source::StreamSpec;
 use crate::source::lsl::{LslMarkerOutlet, Network};
+use crate::source::terminal::{KEYS, TerminalKeys};
+use crate::source::{MarkerSource, StreamSpec};
 use crate::view::terminal::View;
+use crate::view::watch::ForkWatch;
 
 /// Folder of the calibration inside a session folder.
-pub const CALIBRATION: &str = "calibration";
+const CALIBRATION: &str = "calibration";
+/// How long a listener is awaited before a stop is looked for.
+const LISTENER_LOOK: Duration = Duration::from_millis(200);
 /// Recording of a live calibration, inside its folder.
 const CALIBRATION_FILE: &str = "calibration.xdf";
 /// Gaze error beyond which gaze would do more harm than good, degrees.
@@ -111,16 +115,24 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
     if let Some(path) = &plan.calibration.profile {
         load_profile(path)?;
     }
+    let fork_open = Arc::new(AtomicBool::new(false));
+    let view = &mut ForkWatch::new(view, Arc::clone(&fork_open));
+    let typed = if plan.typed_keys() {
+        let keys = TerminalKeys::open(Arc::clone(&stop), fork_open)?;
+        Some(Box::new(keys) as Box<dyn MarkerSource>)
+    } else {
+        None
+    };
     let model = load_model(&plan)?;
     let unlocked = if plan.realtime.lock_memory {
         rt::lock_memory().err()
     } else {
         None
     };
-    let streams = Streams::open(network, &plan)?;
+    let streams = Streams::open(network, &plan, typed, &stop)?;
     let (marker_spec, outlet) = marker_outlet(network, &marker_session)?;
     if let Some(wait) = listener {
-        await_listener(&outlet, wait)?;
+        await_listener(&outlet, wait, &stop)?;
     }
 
     let folder = Folder::create(&out).map_err(|error| Failure::new(Exit::Usage, error))?;
@@ -134,6 +146,9 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
             .push(format!("memory could not be locked: {reason}"));
     }
     write_manifest(&folder, &manifest)?;
+    if plan.typed_keys() {
+        let _ = view.note(KEYS);
+    }
     let markers = MarkerStream::new(Box::new(outlet), Arc::new(AtomicU64::new(0)));
 
     let (profile_path, streams, markers) = match &plan.calibration.profile {
@@ -302,6 +317,10 @@ fn stream_records(streams: &Streams, markers: &StreamSpec) -> Vec<StreamRecord> 
         ("eeg", streams.eeg.as_ref().map(|source| source.spec())),
         ("gaze", streams.gaze.as_ref().map(|source| source.spec())),
         ("keys", streams.keys.as_ref().map(|source| source.spec())),
+        (
+            "terminal",
+            streams.terminal.as_ref().map(|source| source.spec()),
+        ),
         ("markers", Some(markers)),
     ];
     specs
@@ -315,9 +334,16 @@ fn stream_records(streams: &Streams, markers: &StreamSpec) -> Vec<StreamRecord> 
         .collect()
 }
 
-fn await_listener(outlet: &LslMarkerOutlet, wait: Duration) -> Result<(), Failure> {
-    if outlet.wait_for_consumers(wait) {
-        return Ok(());
+fn await_listener(
+    outlet: &LslMarkerOutlet,
+    wait: Duration,
+    stop: &AtomicBool,
+) -> Result<(), Failure> {
+    let begun = Instant::now();
+    while begun.elapsed() < wait && !stop.load(Ordering::Relaxed) {
+        if outlet.wait_for_consumers(LISTENER_LOOK) {
+            return Ok(());
+        }
     }
     Err(Failure::said(
         Exit::Source,

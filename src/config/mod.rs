@@ -281,12 +281,14 @@ pub struct EegSection {
     pub use_channels: Option<Vec<String>>,
 }
 
-/// A stream of key presses.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// Key presses: from a stream, typed in the terminal, or both.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct KeysSection {
-    /// Which stream.
-    pub pins: Pins,
+    /// Whether keys are typed in the terminal that the session runs in.
+    pub terminal: bool,
+    /// Which stream; without it only the terminal's keys count.
+    pub pins: Option<Pins>,
 }
 
 /// What is done when the clocks of EEG and gaze move against each other: their evidence is never fused then.
@@ -540,12 +542,15 @@ impl Plan {
                 "no source can choose: give at least one of [eeg], [gaze] and [keys]".into(),
             );
         }
-        let pins = [
-            self.eeg.as_ref().map(|eeg| &eeg.pins),
-            self.gaze.as_ref().map(|gaze| &gaze.pins),
-            self.keys.as_ref().map(|keys| &keys.pins),
-        ];
-        for pins in pins.into_iter().flatten() {
+        if let Some(keys) = &self.keys
+            && keys.pins.is_none()
+            && !keys.terminal
+        {
+            return contradiction(
+                "[keys] names no keys: give keys.pins for a stream of them, keys.terminal = true to type them, or both".into(),
+            );
+        }
+        for pins in self.pins().into_iter().flatten() {
             pins.check().map_err(ConfigError::Pins)?;
         }
         if self.filter.low_hz >= self.filter.high_hz {
@@ -564,6 +569,22 @@ impl Plan {
             ));
         }
         Ok(())
+    }
+
+    /// The pins of the streams of EEG, gaze and keys.
+    #[must_use]
+    pub fn pins(&self) -> [Option<&Pins>; 3] {
+        [
+            self.eeg.as_ref().map(|eeg| &eeg.pins),
+            self.gaze.as_ref().map(|gaze| &gaze.pins),
+            self.keys.as_ref().and_then(|keys| keys.pins.as_ref()),
+        ]
+    }
+
+    /// Whether keys are typed in the terminal.
+    #[must_use]
+    pub fn typed_keys(&self) -> bool {
+        self.keys.as_ref().is_some_and(|keys| keys.terminal)
     }
 
     /// Whether a signal of the person takes part, which must be calibrated; keys need no calibration.
@@ -702,6 +723,32 @@ mod tests {
                 .to_string()
                 .contains("no source can choose")
         );
+    }
+
+    #[test]
+    fn keys_come_from_a_stream_from_the_terminal_or_from_both_but_not_from_nowhere() {
+        let pins = "pins = { source_id = \"switch-1\" }";
+        for (keys, typed, stream) in [
+            (pins.to_owned(), false, true),
+            ("terminal = true".to_owned(), true, false),
+            (format!("terminal = true\n{pins}"), true, true),
+        ] {
+            let plan = parse(&format!("[keys]\n{keys}\n")).unwrap();
+            assert_eq!(plan.typed_keys(), typed);
+            assert_eq!(plan.pins()[2].is_some(), stream);
+            assert!(!plan.needs_profile());
+            assert_eq!(parse(&plan.to_toml()).unwrap(), plan);
+        }
+        for keys in ["", "terminal = false"] {
+            let message = parse(&format!("{SMALL}[keys]\n{keys}\n"))
+                .unwrap_err()
+                .to_string();
+            assert!(
+                message.contains("keys.pins") && message.contains("keys.terminal = true"),
+                "{message}"
+            );
+        }
+        assert!(!parse(SMALL).unwrap().typed_keys());
     }
 
     #[test]

@@ -126,6 +126,7 @@ pub fn record(
             eeg,
             gaze,
             keys: streams.keys,
+            terminal: streams.terminal,
         },
         markers,
         summary,

@@ -1,6 +1,7 @@
 //! The streams of an experiment: resolved by their pins, opened, and given back after each phase.
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::config::Plan;
 use crate::source::lsl::{LslMarkerOutlet, LslMarkers, LslSamples, Network, Stream, reopen};
@@ -9,6 +10,9 @@ use crate::source::{Format, MarkerSource, SampleSource, SourceError, StreamSpec}
 
 /// How long a source may take to answer once it was found.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long streams are looked for at once: long enough for every answer to be in, so that two streams of one identity
+/// are both seen, and short enough to be stopped.
+const LOOK: Duration = Duration::from_millis(1_500);
 /// How long a lost stream is looked for at once.
 const REOPEN_WAIT: Duration = Duration::from_secs(1);
 /// Name of the engine's own marker stream.
@@ -20,24 +24,33 @@ pub struct Streams {
     pub eeg: Option<Box<dyn SampleSource>>,
     /// Gaze.
     pub gaze: Option<Box<dyn SampleSource>>,
-    /// Key presses.
+    /// Key presses from a stream.
     pub keys: Option<Box<dyn MarkerSource>>,
+    /// Keys typed in the terminal.
+    pub terminal: Option<Box<dyn MarkerSource>>,
 }
 
 impl Streams {
-    /// Resolves and opens every stream that the plan names.
+    /// Resolves and opens every stream that the plan names; `terminal` joins them as it is. Looks no further when `stop` is
+    /// raised.
     ///
     /// # Errors
     /// [`SourceError`] of the first stream that is absent, double, oversized or not what its pins say.
-    pub fn open(network: Network, plan: &Plan) -> Result<Self, SourceError> {
+    pub fn open(
+        network: Network,
+        plan: &Plan,
+        terminal: Option<Box<dyn MarkerSource>>,
+        stop: &AtomicBool,
+    ) -> Result<Self, SourceError> {
         let wait = Duration::from_secs_f64(plan.network.resolve_s);
-        let wanted = [
-            plan.eeg.as_ref().map(|eeg| &eeg.pins),
-            plan.gaze.as_ref().map(|gaze| &gaze.pins),
-            plan.keys.as_ref().map(|keys| &keys.pins),
-        ];
+        let wanted = plan.pins();
         let pins: Vec<_> = wanted.iter().flatten().copied().collect();
-        let mut found = network.resolve_each(&pins, wait)?.into_iter();
+        let found = if pins.is_empty() {
+            Vec::new()
+        } else {
+            resolve(network, &pins, wait, stop)?
+        };
+        let mut found = found.into_iter();
         let mut stream = |pins: Option<_>| pins.and_then(|_: &Pins| found.next());
         let [eeg, gaze, keys] = wanted.map(&mut stream);
         let samples =
@@ -54,7 +67,12 @@ impl Streams {
             }
             None => None,
         };
-        let streams = Self { eeg, gaze, keys };
+        let streams = Self {
+            eeg,
+            gaze,
+            keys,
+            terminal,
+        };
         streams.check(plan)?;
         Ok(streams)
     }
@@ -78,6 +96,27 @@ impl Streams {
     }
 }
 
+/// Resolves every stream, as soon as all are there and at the latest after `wait`.
+fn resolve(
+    network: Network,
+    pins: &[&Pins],
+    wait: Duration,
+    stop: &AtomicBool,
+) -> Result<Vec<Stream>, SourceError> {
+    let begun = Instant::now();
+    loop {
+        let left = wait.saturating_sub(begun.elapsed());
+        let answer = network.resolve_each(pins, left.min(LOOK));
+        let absent = matches!(
+            answer,
+            Err(SourceError::NotFound { .. } | SourceError::Silent { .. })
+        );
+        if !absent || stop.load(Ordering::Relaxed) || begun.elapsed() >= wait {
+            return answer;
+        }
+    }
+}
+
 /// Looks once for a stream that was lost, by everything it was but its outlet's `uid`, and opens it.
 ///
 /// # Errors
@@ -88,6 +127,18 @@ pub fn reopen_samples(
 ) -> Result<Box<dyn SampleSource>, SourceError> {
     let stream = reopen(network, was, REOPEN_WAIT)?;
     Ok(Box::new(LslSamples::open(&stream, OPEN_TIMEOUT)?))
+}
+
+/// As [`reopen_samples`], for a stream of markers.
+///
+/// # Errors
+/// As [`reopen_samples`].
+pub fn reopen_markers(
+    network: Network,
+    was: &StreamSpec,
+) -> Result<Box<dyn MarkerSource>, SourceError> {
+    let stream = reopen(network, was, REOPEN_WAIT)?;
+    Ok(Box::new(LslMarkers::open(&stream, OPEN_TIMEOUT)?))
 }
 
 /// Index of the channel with this label.

@@ -1,10 +1,11 @@
-//! Where samples and markers come from and go to: LSL, recordings, the simulator. All behind the same traits.
+//! Where samples and markers come from and go to: LSL, recordings, the simulator, the keyboard. All behind the same traits.
 //!
-//! Only the files of [`lsl`] name `labstream`. Nothing here knows what the samples mean.
+//! Only the files of [`lsl`] name `labstream`; only those of [`terminal`] touch the terminal. Nothing here knows what the samples mean.
 
 pub mod lsl;
 pub mod pins;
 pub mod replay;
+pub mod terminal;
 
 use std::time::Duration;
 

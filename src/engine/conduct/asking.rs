@@ -6,6 +6,7 @@ use razvilka_dsp::units::MonoTime;
 use ringbuf::traits::Producer;
 
 use super::inputs::{Heard, Hindrance};
+use super::keys::KeysEnds;
 use super::rows::{capped_prior, option_rows, tiles_of};
 use super::{Conductor, Postponed};
 use crate::choice::{Ask as AskAt, Decision, FlashSequence, Presence, Protocol};
@@ -31,7 +32,7 @@ const POSTPONE_MAX: Duration = Duration::from_secs(3);
 impl Conductor<'_> {
     /// A fork is there. It is asked at once, or as soon as the streams allow it.
     pub(super) fn ask(&mut self, fork: Fork, attempt: u32) {
-        match self.inputs.hindrance(rt::now()) {
+        match self.hindrance() {
             None => self.ask_now(fork, attempt),
             Some(_) => {
                 self.postponed = Some(Postponed {
@@ -49,7 +50,7 @@ impl Conductor<'_> {
             return;
         };
         let waited = postponed.since.elapsed() >= POSTPONE_MAX;
-        let ready = match self.inputs.hindrance(rt::now()) {
+        let ready = match self.hindrance() {
             None => true,
             Some(Hindrance::Searching | Hindrance::Settling) => false,
             Some(Hindrance::Silent | Hindrance::Clock) => waited,
@@ -59,11 +60,20 @@ impl Conductor<'_> {
         }
     }
 
+    /// Why no fork can be asked now.
+    fn hindrance(&self) -> Option<Hindrance> {
+        let only_keys = self.keys.as_ref().filter(|_| self.inputs.is_empty());
+        match only_keys {
+            Some(keys) => (!keys.is_live()).then_some(Hindrance::Searching),
+            None => self.inputs.hindrance(rt::now()),
+        }
+    }
+
     fn presence(&self) -> Presence {
         let now = rt::now();
         if self.inputs.clock_doubted(now) {
             Presence::ClockDoubted
-        } else if self.inputs.is_live(now) || self.keys.is_some() {
+        } else if self.inputs.is_live(now) || self.keys.as_ref().is_some_and(KeysEnds::is_live) {
             Presence::Present
         } else {
             Presence::Nobody

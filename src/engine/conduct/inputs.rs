@@ -252,6 +252,11 @@ impl Inputs {
         }
     }
 
+    /// Whether there is no sample stream at all: keys alone choose.
+    pub(super) fn is_empty(&self) -> bool {
+        self.eeg.is_none() && self.gaze.is_none()
+    }
+
     /// Whether a stream has been heard of lately.
     pub(super) fn is_live(&self, now: MonoTime) -> bool {
         self.heartbeats().any(|beat| !beat.silent(now, SILENCE_MAX))

@@ -218,7 +218,12 @@ impl<'a> Conductor<'a> {
         let scribe = Scribe::start(texts, Arc::clone(&choice), Cancel::new(), pace)?;
         let mut gate = GateThread::start(gate_settings, wish, choice, scribe.on_choice(wish))?;
 
-        let Streams { eeg, gaze, keys } = setting.streams;
+        let Streams {
+            eeg,
+            gaze,
+            keys,
+            terminal,
+        } = setting.streams;
         let (inputs, notices) = Inputs::start(
             setting.network,
             [eeg, gaze],
@@ -228,9 +233,7 @@ impl<'a> Conductor<'a> {
             &mut gate,
             wish,
         )?;
-        let keys = keys
-            .map(|source| KeysEnds::start(source, &recorder))
-            .transpose()?;
+        let keys = KeysEnds::start(setting.network, [keys, terminal], &recorder)?;
 
         let mut markers = setting.markers;
         let (marker_tap, marker_offsets) = recorder.add_markers(&setting.marker_spec)?;
@@ -295,15 +298,18 @@ impl<'a> Conductor<'a> {
         let minutes = Duration::from_secs_f64(self.plan.session.minutes_max * 60.0);
         let told = self.scribe.told.clone();
         let no_keys = never();
-        let keys = self.keys.as_ref().map_or(no_keys, |keys| keys.keys.clone());
+        let keys = self
+            .keys
+            .as_ref()
+            .map_or(no_keys, |keys| keys.words.clone());
         loop {
             select! {
                 recv(told) -> told => match told {
                     Ok(told) => self.told(told),
                     Err(_) => self.fail(EngineError::Internal("the decoder's thread ended")),
                 },
-                recv(keys) -> key => if let Ok((stamp_s, key)) = key {
-                    self.key(stamp_s, key);
+                recv(keys) -> word => if let Ok(word) = word {
+                    self.key_word(word);
                 },
                 default(TURN) => {}
             }
@@ -340,6 +346,13 @@ impl<'a> Conductor<'a> {
         });
         for change in self.inputs.look_after() {
             self.changed(change);
+        }
+        let lost_wait = Duration::from_secs_f64(self.plan.streams.lost_wait_s);
+        if self.inputs.is_empty()
+            && let Some(keys) = &self.keys
+            && keys.away_for().is_some_and(|away| away >= lost_wait)
+        {
+            self.fail(EngineError::Lost { name: "keys" });
         }
         if self.gate.is_finished() {
             self.fail(EngineError::Internal("the gate's thread panicked"));
@@ -433,8 +446,7 @@ impl<'a> Conductor<'a> {
             .unwrap_or_default();
         let (mut granted, streams) = self.inputs.finish(self.plan);
         if let Some(keys) = self.keys {
-            keys.stop.store(true, Ordering::Relaxed);
-            let _ = keys.thread.join();
+            keys.stop();
         }
         let dropped = self.gate.dropped();
         if let Some((gate, _)) = self.gate.stop() {
