@@ -8,15 +8,18 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use razvilka::engine::certify::paths;
 use razvilka::fork::{ForkId, MAX_OPTIONS};
 use razvilka::gate::{AbortReason, GateSettings, Lease, Verdict};
 use razvilka::marker::OptionKind;
 use razvilka::pipeline::decision::{ChoiceCell, GateThread, Opening, Order, Watched};
+use razvilka::pipeline::eeg::{EegPorts, EegStage, EegWatch};
 use razvilka::pipeline::inlet::{Heartbeat, Inlet, RecordOnly, Stage};
 use razvilka::recording::{Capacity, Recorder, SampleTap};
 use razvilka::rt::{self, Wish};
 use razvilka::source::{ClockOffset, Format, SampleSource, SourceError, StreamSpec};
-use ringbuf::traits::Consumer;
+use ringbuf::HeapRb;
+use ringbuf::traits::{Consumer, Split};
 
 const RATE_HZ: f64 = 250.0;
 const WISH: Wish = Wish {
@@ -378,4 +381,46 @@ fn a_stream_that_is_found_again_goes_on_with_its_stage_restarted_and_its_samples
     let ended = inlet.stop().unwrap();
     assert_eq!(ended.stage.restarts, 1);
     assert_eq!(ended.stage.since, heartbeat.samples() - before);
+}
+
+#[test]
+fn too_few_good_channels_are_told_of_and_so_is_their_return() {
+    const CHANNELS: usize = 8;
+    let mut gate = GateThread::start(
+        GateSettings::default(),
+        WISH,
+        Arc::new(ChoiceCell::default()),
+        || {},
+    )
+    .unwrap();
+    let ports = EegPorts {
+        notices: HeapRb::new(1).split().1,
+        scorers: HeapRb::new(1).split().1,
+        retired: HeapRb::new(1).split().0,
+        lane: gate.eeg.take().unwrap(),
+    };
+    let watch = Arc::new(EegWatch::default());
+    let line = paths::eeg_line(CHANNELS, RATE_HZ).unwrap();
+    let mut stage = EegStage::new(line, ports, Arc::clone(&watch), 0.0);
+    let mut sample = 0_u32;
+    let mut feed = |seconds: f64, bad: usize| {
+        for _ in 0..(seconds * RATE_HZ) as u32 {
+            let stamp_s = f64::from(sample) / RATE_HZ;
+            let mut data = [0.0_f32; CHANNELS];
+            for (channel, value) in data.iter_mut().enumerate() {
+                let phase = f64::from(sample) * (0.3 + 0.01 * channel as f64);
+                *value = (20.0 * phase.sin() + 7.0 * (phase * 1.7).cos()) as f32;
+                if channel < bad {
+                    *value = f32::NAN;
+                }
+            }
+            stage.block(&[stamp_s], &data, rt::now());
+            sample += 1;
+        }
+        watch.is_poor()
+    };
+    assert!(!feed(5.0, 0));
+    assert!(!feed(2.0, 2), "six of eight are enough");
+    assert!(feed(2.0, 6), "two of eight are not");
+    assert!(!feed(20.0, 0), "they have come back and settled");
 }

@@ -150,6 +150,8 @@ pub enum Presence {
     Nobody,
     /// A stream's clock is doubted, or those of two streams disagree.
     ClockDoubted,
+    /// EEG alone can choose, and too few of its channels are good.
+    PoorSignal,
 }
 
 impl Presence {
@@ -159,6 +161,7 @@ impl Presence {
         match decision {
             Decision::LetModel(ModelReason::NobodyPresent) => Self::Nobody,
             Decision::LetModel(ModelReason::ClockDoubted) => Self::ClockDoubted,
+            Decision::LetModel(ModelReason::PoorSignal) => Self::PoorSignal,
             Decision::LetModel(_) | Decision::Ask(_) => Self::Present,
         }
     }
@@ -202,6 +205,8 @@ pub enum ModelReason {
     NobodyPresent,
     /// A stream's clock was doubted, or those of two streams disagreed, for too long.
     ClockDoubted,
+    /// EEG alone could choose, and too few of its channels were good for too long.
+    PoorSignal,
     /// This place was asked too often without an answer.
     RetriesSpent,
 }
@@ -291,6 +296,7 @@ impl Protocol {
             Presence::Present => {}
             Presence::Nobody => return Decision::LetModel(ModelReason::NobodyPresent),
             Presence::ClockDoubted => return Decision::LetModel(ModelReason::ClockDoubted),
+            Presence::PoorSignal => return Decision::LetModel(ModelReason::PoorSignal),
         }
         if ask.attempt > config.retries_max {
             return Decision::LetModel(ModelReason::RetriesSpent);

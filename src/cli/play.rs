@@ -277,7 +277,7 @@ pub fn exit_of(left: &Left) -> Option<Failure> {
 #[must_use]
 pub fn exit_code(error: &EngineError) -> Exit {
     match error {
-        EngineError::Source(_) | EngineError::Lost { .. } => Exit::Source,
+        EngineError::Source(_) | EngineError::Lost { .. } | EngineError::PoorSignal => Exit::Source,
         EngineError::Line(lines::LineError::Source(_)) => Exit::Source,
         EngineError::Line(_) | EngineError::Settings(_) | EngineError::Folder(_) => Exit::Usage,
         EngineError::Model(_) | EngineError::Decoder(_) => Exit::Model,

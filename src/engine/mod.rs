@@ -32,6 +32,11 @@ pub enum EngineError {
         /// `eeg` or `gaze`.
         name: &'static str,
     },
+    /// EEG alone could choose, and it cannot be used.
+    #[error(
+        "too few EEG channels were good for too long; the session ended in order. Check electrodes and amplifier and start again: what was recorded is whole up to here"
+    )]
+    PoorSignal,
     /// The disk takes nothing more.
     #[error(
         "the disk has taken no row of the ledger for too long; the session ended in order. Free or exchange the disk: what was acknowledged is in the folder"

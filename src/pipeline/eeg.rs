@@ -4,7 +4,7 @@
 //! [`EegStage`] is its real-time shell: flashes come in through a ring, evidence leaves through the gate's lane.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use razvilka_dsp::DspError;
 use razvilka_dsp::eeg::{EegPath, EegSpec, ScoredFlash};
@@ -177,9 +177,16 @@ pub struct EegWatch {
     bad: [AtomicU64; 8],
     rejected: AtomicU64,
     settled: AtomicU64,
+    poor: AtomicBool,
 }
 
 impl EegWatch {
+    /// Whether fewer channels are good than the minimum montage: no epoch can be used.
+    #[must_use]
+    pub fn is_poor(&self) -> bool {
+        self.poor.load(Ordering::Relaxed)
+    }
+
     /// Channels (of those used) that are bad now.
     #[must_use]
     pub fn bad(&self) -> ChannelMask {
@@ -341,7 +348,11 @@ impl Stage for EegStage {
         {
             self.steps.note(stamp, pulled, rt::now());
         }
-        self.watch.publish_bad(&self.line.path.quality().bad());
+        let quality = self.line.path.quality();
+        self.watch.publish_bad(&quality.bad());
+        self.watch
+            .poor
+            .store(!quality.montage_ok(), Ordering::Relaxed);
         self.watch.rejected.store(self.rejected, Ordering::Relaxed);
         self.watch
             .settled

@@ -174,6 +174,7 @@ const fn not_asked(reason: ModelReason) -> &'static str {
         ModelReason::TooClose => "too close to the last question",
         ModelReason::NobodyPresent => "nobody could answer",
         ModelReason::ClockDoubted => "a clock was doubted",
+        ModelReason::PoorSignal => "too few EEG channels were good",
         ModelReason::RetriesSpent => "asked too often without an answer",
     }
 }

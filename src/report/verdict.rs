@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use super::figures::{count, micros, percent, range};
 use super::material::Material;
 use super::timing::missed;
+use crate::session::EventKind;
 
 pub(super) fn section(material: &Material) -> Markup {
     html! {
@@ -122,6 +123,19 @@ fn doubts(material: &Material) -> Vec<String> {
                 ));
             }
         }
+    }
+    let troubles = material.events.iter().filter(|event| {
+        matches!(
+            event.kind,
+            EventKind::Source | EventKind::Clock | EventKind::Fault
+        )
+    });
+    let troubles = troubles.count() as u64;
+    if troubles > 0 {
+        doubts.push(format!(
+            "Streams, clocks or signals gave cause for {}: see the events.",
+            count(troubles, "remark")
+        ));
     }
     let (same, all) = reruns(material);
     if same < all {

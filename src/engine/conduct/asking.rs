@@ -53,7 +53,7 @@ impl Conductor<'_> {
         let ready = match self.hindrance() {
             None => true,
             Some(Hindrance::Searching | Hindrance::Settling) => false,
-            Some(Hindrance::Silent | Hindrance::Clock) => waited,
+            Some(Hindrance::Silent | Hindrance::Clock | Hindrance::Signal) => waited,
         };
         if ready && let Some(Postponed { fork, attempt, .. }) = self.postponed.take() {
             self.ask_now(fork, attempt);
@@ -73,6 +73,8 @@ impl Conductor<'_> {
         let now = rt::now();
         if self.inputs.clock_doubted(now) {
             Presence::ClockDoubted
+        } else if self.keys.is_none() && self.inputs.poor_for().is_some() {
+            Presence::PoorSignal
         } else if self.inputs.is_live(now) || self.keys.as_ref().is_some_and(KeysEnds::is_live) {
             Presence::Present
         } else {
@@ -249,7 +251,13 @@ impl Conductor<'_> {
                 self.event(EventKind::Exchange, detail.to_string());
                 self.note(&words);
             }
-            Err(error) => self.note(&format!("{words}; EEG is left out: {error}")),
+            Err(error) => {
+                // The scorer stays; epochs that need the bad channels are rejected one by one.
+                eeg.bad = bad;
+                let words = format!("{words}; no scorer can do without them: {error}");
+                self.event(EventKind::Fault, words.clone());
+                self.note(&words);
+            }
         }
     }
 }

@@ -43,6 +43,10 @@ pub(super) enum Change {
         stream: &'static str,
         doubts: String,
     },
+    /// Too few EEG channels are good; whether EEG alone could choose.
+    Poor { alone: bool },
+    /// Enough EEG channels are good again.
+    Good,
     /// Its thread panicked.
     Panicked,
 }

@@ -53,6 +53,8 @@ pub(super) struct Eeg {
     /// The channels without which the scorer in use works.
     pub(super) bad: ChannelMask,
     pub(super) used_channels: usize,
+    /// Since when too few channels have been good.
+    poor_since: Option<Instant>,
 }
 
 /// The gaze stream.
@@ -73,6 +75,8 @@ pub(super) enum Hindrance {
     Silent,
     /// A clock is doubted, or two of them disagree.
     Clock,
+    /// EEG alone could choose, and too few of its channels are good.
+    Signal,
 }
 
 /// Whose evidence counts at a fork.
@@ -133,6 +137,7 @@ impl Inputs {
                     retired,
                     bad: ChannelMask::default(),
                     used_channels,
+                    poor_since: None,
                 })
             }
             _ => None,
@@ -196,6 +201,16 @@ impl Inputs {
             // Scorers that came back are dropped here, off the real-time thread.
             while eeg.retired.try_pop().is_some() {}
             eeg.feed.look_after(network, wish, wait, &mut changes);
+            let poor = eeg.watch.is_poor() && !eeg.feed.is_away();
+            if poor != eeg.poor_since.is_some() {
+                eeg.poor_since = poor.then(Instant::now);
+                let alone = self.gaze.is_none();
+                changes.push(if poor {
+                    Change::Poor { alone }
+                } else {
+                    Change::Good
+                });
+            }
         }
         if let Some(gaze) = &mut self.gaze {
             gaze.feed.look_after(network, wish, wait, &mut changes);
@@ -218,6 +233,8 @@ impl Inputs {
             Some(Hindrance::Silent)
         } else if self.clock_doubted(now) {
             Some(Hindrance::Clock)
+        } else if self.poor_for().is_some() {
+            Some(Hindrance::Signal)
         } else {
             None
         }
@@ -233,10 +250,19 @@ impl Inputs {
         disagree(self.heartbeats().map(|beat| beat.clock()))
     }
 
+    /// For how long EEG, which alone can choose, has had too few good channels.
+    pub(super) fn poor_for(&self) -> Option<Duration> {
+        let eeg = self.eeg.as_ref().filter(|_| self.gaze.is_none())?;
+        eeg.poor_since.map(|since| since.elapsed())
+    }
+
     /// Whose evidence counts now.
     pub(super) fn heard(&self) -> Heard {
         let heard = Heard {
-            eeg: self.eeg.is_some(),
+            eeg: self
+                .eeg
+                .as_ref()
+                .is_some_and(|eeg| eeg.poor_since.is_none()),
             gaze: self.gaze.is_some(),
         };
         match self.clocks_disagree {

@@ -354,6 +354,9 @@ impl<'a> Conductor<'a> {
         {
             self.fail(EngineError::Lost { name: "keys" });
         }
+        if self.keys.is_none() && self.inputs.poor_for().is_some_and(|poor| poor >= lost_wait) {
+            self.fail(EngineError::PoorSignal);
+        }
         if self.gate.is_finished() {
             self.fail(EngineError::Internal("the gate's thread panicked"));
         }
@@ -395,6 +398,21 @@ impl<'a> Conductor<'a> {
                     EventKind::Clock,
                     format!("the {stream} stream's clock: {doubts}"),
                 );
+            }
+            Change::Poor { alone } => {
+                let words = if alone {
+                    self.gate.orders.send(Order::Abort(AbortReason::PoorSignal));
+                    "too few EEG channels are good: nothing is asked until they are"
+                } else {
+                    "too few EEG channels are good: gaze alone chooses until they are"
+                };
+                self.event(EventKind::Fault, words.to_owned());
+                self.note(words);
+            }
+            Change::Good => {
+                let words = "enough EEG channels are good again";
+                self.event(EventKind::Fault, words.to_owned());
+                self.note(words);
             }
             Change::GivenUp { stream } => self.fail(EngineError::Lost { name: stream }),
             Change::Panicked => self.fail(EngineError::Internal("an inlet thread panicked")),
