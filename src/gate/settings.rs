@@ -77,7 +77,7 @@ const ATTENTION_NATS_MIN: Limit = Limit {
     min: 0.0,
     max: 20.0,
     default: 2.0,
-    about: "evidence for the committed option against nobody attending; 0 asks for none",
+    about: "evidence for the committed option against nobody attending at all",
 };
 const EVIDENCE_AGE_S_MAX: Limit = Limit {
     key: "gate.evidence_age_s_max",
