@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
 
-use super::driver::{Driven, Load};
+use super::driver::Driven;
+use super::load::Load;
 use crate::engine::latency::LatencyReport;
 use crate::pipeline::presenter::Shown;
 use crate::pipeline::trace::{P99_N_MIN, in_table, table};
