@@ -26,7 +26,7 @@ use crate::rt;
 use crate::view::layout;
 
 /// Tiles are ordered this far ahead of their stamp.
-const LEAD: Duration = Duration::from_millis(40);
+const LEAD: Duration = Duration::from_millis(5);
 /// How often the gate's records are taken, at least.
 const TURN: Duration = Duration::from_millis(2);
 /// How long the record of a choice is awaited.
@@ -36,6 +36,9 @@ const NO_READING: AskSection = AskSection {
     reading_base_s: 0.0,
     reading_s_per_word: 0.0,
 };
+/// Words of a commit's text that stay: the rest, thought ahead on the branch, is taken back by the call for the next fork. Else
+/// a few commits would use a story up, and the last of them find a decoder with nothing left to think.
+const WORDS_KEPT: usize = 6;
 const SEED: u64 = 7;
 
 /// The one who asks: what the conductor of a session does, without a desk and without a protocol.
@@ -49,6 +52,8 @@ pub(super) struct Asking<'a> {
     forks: Forks,
     next_question: u64,
     question: Option<Question>,
+    /// Whether a fork was called for and the decoder has not answered.
+    called: bool,
 }
 
 /// The fork that is open, or whose choice the decoder has yet to follow.
@@ -77,6 +82,7 @@ impl<'a> Asking<'a> {
             forks: Forks::default(),
             next_question: 0,
             question: None,
+            called: false,
         }
     }
 
@@ -114,9 +120,7 @@ impl<'a> Asking<'a> {
         match told {
             Told::Text { piece, .. } => {
                 self.show(&piece);
-                if self.question.is_none() {
-                    self.threads.scribe.ask(scribe::Ask::Call { words_back: 0 });
-                }
+                self.call(0);
             }
             Told::Fork(fork) => self.open(fork)?,
             Told::Taken {
@@ -134,12 +138,24 @@ impl<'a> Asking<'a> {
                     trace.mark(Place::Shown, shown.as_nanos());
                     self.book.note(&trace);
                 }
+                let words = text.split_whitespace().count();
+                self.call(words.saturating_sub(WORDS_KEPT));
             }
-            Told::NothingOther(_) | Told::Refused { .. } | Told::Called { .. } | Told::NextText => {
-            }
+            // Text goes on by itself then, and the next piece calls again.
+            Told::Refused { .. } | Told::NextText => self.called = false,
+            Told::NothingOther(_) | Told::Called { .. } => {}
             Told::Failed(reason) => return Err(EngineError::Decoder(reason)),
         }
         Ok(())
+    }
+
+    /// Calls for the next fork so many words back, unless one is open or called for.
+    fn call(&mut self, words_back: usize) {
+        if self.question.is_none() && !self.called {
+            self.called = true;
+            let words_back = u32::try_from(words_back).unwrap_or(u32::MAX);
+            self.threads.scribe.ask(scribe::Ask::Call { words_back });
+        }
     }
 
     /// Hands text to the sink. One that takes nothing more stops nobody.
@@ -152,6 +168,7 @@ impl<'a> Asking<'a> {
 
     /// Opens the gate for a fork, and puts its tiles up.
     fn open(&mut self, fork: Fork) -> Result<(), EngineError> {
+        self.called = false;
         let id = ForkId(self.next_question);
         self.next_question += 1;
         self.forks.opened += 1;

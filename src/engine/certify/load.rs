@@ -13,16 +13,20 @@ const NOISE_S: f64 = 4.0;
 /// Standard deviation of the EEG noise, microvolts, and its correlation from one sample to the next.
 const NOISE_UV: f64 = 10.0;
 const NOISE_CORRELATION: f64 = 0.9;
-/// Standard deviation of the gaze noise, degrees.
+/// Standard deviation of the gaze noise, degrees, and how many rounds of gaze pass before it comes again.
 const GAZE_NOISE_DEG: f64 = 0.05;
+const NOISE_ROUNDS: usize = 32;
 const SEED: u64 = 11;
 
 /// Where gaze rests in turn, degrees from the centre: both places lie on the first tile of a fork of two or of three
 /// branches on the default screen.
 const REST_DEG: [(f64, f64); 2] = [(-17.0, -2.0), (-12.0, -2.0)];
-/// How long it rests, and how long it takes from one place to the other, seconds.
-const REST_S: f64 = 0.2;
-const SACCADE_S: f64 = 0.03;
+/// How long it rests, and how long it takes from one place to the other, seconds. Eyes rest far longer; but a fork waits for
+/// the next fixation, and this is the shortest that leaves time for the next call between two of them.
+const REST_S: f64 = 0.036;
+const SACCADE_S: f64 = 0.016;
+/// Samples of a rest at least: a slow tracker needs longer to see a fixation.
+const REST_SAMPLES_MIN: f64 = 6.0;
 
 /// What the driver sends.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -111,10 +115,10 @@ pub(super) fn eeg_noise(load: &Load) -> Vec<f32> {
 /// Gaze that rests at one place, then at the other, `[sample][x, y]`, degrees; a whole number of rounds.
 pub(super) fn gaze_track(load: &Load) -> Vec<f32> {
     let mut random = ChaCha8Rng::seed_from_u64(SEED);
-    let round_s = 2.0 * (REST_S + SACCADE_S);
+    let way = Way::at(load.gaze_rate_hz);
     let mut track = Vec::new();
-    for sample in 0..(round_s * 8.0 * load.gaze_rate_hz) as usize {
-        let (x_deg, y_deg) = gaze_at(sample as f64 / load.gaze_rate_hz % round_s);
+    for sample in 0..(way.round() * NOISE_ROUNDS) {
+        let (x_deg, y_deg) = way.gaze(sample);
         for centre in [x_deg, y_deg] {
             let normal: f64 = StandardNormal.sample(&mut random);
             track.push((centre + GAZE_NOISE_DEG * normal) as f32);
@@ -123,52 +127,86 @@ pub(super) fn gaze_track(load: &Load) -> Vec<f32> {
     track
 }
 
-/// Where gaze is, this long after the beginning of a round.
-fn gaze_at(t_s: f64) -> (f64, f64) {
-    let half_s = REST_S + SACCADE_S;
-    let [from, to] = if t_s < half_s {
-        REST_DEG
-    } else {
-        [REST_DEG[1], REST_DEG[0]]
-    };
-    let moving = ((t_s % half_s - REST_S) / SACCADE_S).clamp(0.0, 1.0);
-    let share = 0.5 - 0.5 * (std::f64::consts::PI * moving).cos();
-    (
-        from.0 + share * (to.0 - from.0),
-        from.1 + share * (to.1 - from.1),
-    )
+/// The way of the eyes in samples: rest, saccade, rest at the other place, saccade back.
+#[derive(Debug, Clone, Copy)]
+struct Way {
+    rest: usize,
+    saccade: usize,
+}
+
+impl Way {
+    fn at(rate_hz: f64) -> Self {
+        Self {
+            rest: (REST_S * rate_hz).max(REST_SAMPLES_MIN).round() as usize,
+            saccade: (SACCADE_S * rate_hz).max(1.0).round() as usize,
+        }
+    }
+
+    /// Samples of a whole round.
+    fn round(self) -> usize {
+        2 * (self.rest + self.saccade)
+    }
+
+    /// Where gaze is at a sample, degrees.
+    fn gaze(self, sample: usize) -> (f64, f64) {
+        let half = self.rest + self.saccade;
+        let [from, to] = if sample % self.round() < half {
+            REST_DEG
+        } else {
+            [REST_DEG[1], REST_DEG[0]]
+        };
+        let moved = (sample % half).saturating_sub(self.rest) as f64 / self.saccade as f64;
+        let share = 0.5 - 0.5 * (std::f64::consts::PI * moved).cos();
+        (
+            from.0 + share * (to.0 - from.0),
+            from.1 + share * (to.1 - from.1),
+        )
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use razvilka_dsp::units::LslTime;
+
+    use super::super::{gate_settings, paths};
     use super::*;
-    use crate::config::ScreenSection;
+    use crate::config::{AskSection, ScreenSection};
+    use crate::engine::conduct::tiles_of;
+    use crate::engine::question::priors;
     use crate::fork::{Branch, Fork, ForkId, ForkOrigin, options_of};
+    use crate::gate::{Gate, Lease, Verdict};
+    use crate::marker::OptionTile;
+    use crate::pipeline::gaze::gaze_evidence;
     use crate::view::layout;
+
+    fn fork(branches: usize) -> Fork {
+        let branch = Branch {
+            text: "a".into(),
+            tokens: vec![1],
+            prior: 0.3,
+            log_prob_nats: -1.0,
+        };
+        Fork {
+            id: ForkId(0),
+            position: 0,
+            context: String::new(),
+            branches: vec![branch; branches],
+            origin: ForkOrigin::Called,
+        }
+    }
+
+    fn tiles(fork: &Fork) -> Vec<OptionTile> {
+        let kinds = options_of(fork.branches.len(), false);
+        layout::tiles(fork, &kinds, &ScreenSection::default())
+    }
 
     #[test]
     fn gaze_always_lies_on_the_first_tile_of_a_fork_of_two_or_three_branches() {
         for branches in 2..=3 {
-            let branch = Branch {
-                text: "a".into(),
-                tokens: vec![1],
-                prior: 0.3,
-                log_prob_nats: -1.0,
-            };
-            let fork = Fork {
-                id: ForkId(0),
-                position: 0,
-                context: String::new(),
-                branches: vec![branch; branches],
-                origin: ForkOrigin::Called,
-            };
-            let tiles = layout::tiles(
-                &fork,
-                &options_of(branches, false),
-                &ScreenSection::default(),
-            );
-            for step in 0..1_000 {
-                let (x, y) = gaze_at(f64::from(step) * 0.46e-3);
+            let tiles = tiles(&fork(branches));
+            let way = Way::at(2_000.0);
+            for sample in 0..way.round() {
+                let (x, y) = way.gaze(sample);
                 let tile = &tiles[0];
                 assert!(
                     (x - tile.x_deg).abs() < tile.w_deg / 2.0,
@@ -184,9 +222,64 @@ mod tests {
 
     #[test]
     fn a_round_of_gaze_ends_where_it_began() {
-        let (begin, end) = (gaze_at(0.0), gaze_at(2.0 * (REST_S + SACCADE_S) - 1e-9));
-        assert!((begin.0 - end.0).abs() < 1e-3 && (begin.1 - end.1).abs() < 1e-3);
-        assert_eq!(gaze_at(REST_S + SACCADE_S), REST_DEG[1]);
+        let way = Way::at(500.0);
+        assert_eq!(way.gaze(0), REST_DEG[0]);
+        assert_eq!(way.gaze(way.round() / 2), REST_DEG[1]);
+        assert_eq!(way.gaze(way.round()), REST_DEG[0]);
+    }
+
+    #[test]
+    fn at_every_rate_the_first_whole_rest_decides_a_fork_for_the_first_tile() {
+        const AT_ONCE: AskSection = AskSection {
+            reading_base_s: 0.0,
+            reading_s_per_word: 0.0,
+        };
+        let lease = Lease { epoch: 1 };
+        for gaze_rate_hz in [60.0, 120.0, 250.0, 500.0, 1_000.0, 2_000.0] {
+            let load = Load {
+                gaze_rate_hz,
+                ..Load::default()
+            };
+            let (way, track) = (Way::at(gaze_rate_hz), gaze_track(&load));
+            let mut line = paths::gaze_line(gaze_rate_hz, &ScreenSection::default()).unwrap();
+            let mut gate = Gate::new(gate_settings().unwrap());
+            let mut opened = None;
+            let mut decided = 0;
+            for (sample, row) in track
+                .chunks_exact(2)
+                .cycle()
+                .take(track.len() * 4)
+                .enumerate()
+            {
+                let now = LslTime::new(sample as f64 / gaze_rate_hz).unwrap();
+                let number = *opened.get_or_insert_with(|| {
+                    let (id, fork) = (ForkId(decided), fork(2 + decided as usize % 2));
+                    let kinds = options_of(fork.branches.len(), false);
+                    gate.close();
+                    gate.open(id, &kinds, &priors(&fork, &kinds), now, lease)
+                        .unwrap();
+                    line.put_up(tiles_of(id, &tiles(&fork), &AT_ONCE, lease, now, 0.0), None);
+                    sample
+                });
+                let Some(word) = line.sample(now.get(), row) else {
+                    continue;
+                };
+                if let Verdict::Committed { option, .. } =
+                    gate.evidence(&gaze_evidence(&word).unwrap(), now)
+                {
+                    assert_eq!(option, 0);
+                    // At worst a rest had just begun: it passes, and the next one is seen to its end.
+                    assert!(sample - number <= way.round(), "{gaze_rate_hz} Hz");
+                    decided += 1;
+                    opened = None;
+                }
+            }
+            // One fork for two rests at least, the last one perhaps unfinished.
+            assert!(
+                decided >= 4 * NOISE_ROUNDS as u64 - 1,
+                "{gaze_rate_hz} Hz: {decided}"
+            );
+        }
     }
 
     #[test]

@@ -42,6 +42,8 @@ const SILENCE_MIN: Duration = Duration::from_millis(50);
 const SILENCE_MAX: Duration = Duration::from_millis(500);
 /// How long the disk is awaited at the end.
 const FINISH: Duration = Duration::from_secs(10);
+/// Length of a phrase: short, so that the decoder soon has the next fork that is called for.
+const PHRASE_TOKENS: usize = 4;
 /// Tokens that each branch is thought on at most, and the pace of text, both beyond what a run reaches.
 const READY_TOKENS: usize = 1_024;
 const PACE_TOKENS_PER_S: f64 = 1_000.0;
@@ -118,6 +120,7 @@ impl Threads {
         let choice = Arc::new(ChoiceCell::default());
         let writer = WriterSettings {
             detect: false,
+            phrase_tokens_max: PHRASE_TOKENS,
             ready_tokens_max: READY_TOKENS,
             tokens_max: 1_000_000,
             ..WriterSettings::default()
