@@ -24,6 +24,7 @@ use crate::pipeline::scribe::{self, Told};
 use crate::pipeline::trace::{LatencyBook, Place, StepReport, Trace};
 use crate::rt;
 use crate::view::layout;
+use crate::view::terminal::{Terminal, View};
 
 /// Tiles are ordered this far ahead of their stamp.
 const LEAD: Duration = Duration::from_millis(5);
@@ -44,7 +45,7 @@ const SEED: u64 = 7;
 /// The one who asks: what the conductor of a session does, without a desk and without a protocol.
 pub(super) struct Asking<'a> {
     threads: Threads,
-    sink: &'a mut dyn Write,
+    view: Terminal<&'a mut dyn Write>,
     gate_settings: GateSettings,
     screen: ScreenSection,
     flash: FlashSettings,
@@ -64,7 +65,8 @@ struct Question {
 }
 
 impl<'a> Asking<'a> {
-    /// Asks through `threads`, whose gate has these settings, on a screen of this size; text goes to `sink`.
+    /// Asks through `threads`, whose gate has these settings, on a screen of this size; text goes to a session's view
+    /// on `sink`.
     pub(super) fn new(
         threads: Threads,
         gate_settings: GateSettings,
@@ -74,7 +76,7 @@ impl<'a> Asking<'a> {
     ) -> Self {
         Self {
             threads,
-            sink,
+            view: Terminal::plain(sink),
             gate_settings,
             screen,
             flash: FlashSettings::default(),
@@ -158,12 +160,9 @@ impl<'a> Asking<'a> {
         }
     }
 
-    /// Hands text to the sink. One that takes nothing more stops nobody.
+    /// Hands text to the view. One that takes nothing more stops nobody.
     fn show(&mut self, text: &str) {
-        let _ = self
-            .sink
-            .write_all(text.as_bytes())
-            .and_then(|()| self.sink.flush());
+        let _ = self.view.text(text);
     }
 
     /// Opens the gate for a fork, and puts its tiles up.
