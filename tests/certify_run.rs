@@ -52,6 +52,10 @@ fn a_certificate_rests_on_decisions_made_from_evidence_and_says_all_it_knows() {
         "gaze rested on the first tile"
     );
     assert!(forks.opened >= forks.committed + forks.declined + forks.aborted);
+    assert!(
+        forks.interrupted > 0 && forks.interrupted <= forks.committed,
+        "the decoder is at work when choices come: {forks:?}"
+    );
     let names: Vec<_> = found.latency.forks.iter().map(|step| &step.step).collect();
     assert_eq!(
         names,
@@ -114,9 +118,10 @@ fn a_budget_that_no_machine_keeps_ends_with_exit_code_5_and_names_the_step() {
     assert_eq!(output.status.code(), Some(5), "{}", said(&output));
     let table = String::from_utf8(output.stdout.clone()).unwrap();
     assert!(
-        table.contains("budget missed: eeg pulled>scored: p99"),
-        "{table}"
+        table.contains("budget missed: forks decided>committed: "),
+        "no other thread wakes up within ten microseconds: {table}"
     );
+    assert!(!table.contains("every step is within"), "{table}");
     assert!(
         said(&output).contains("a budget was missed"),
         "{}",

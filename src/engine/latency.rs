@@ -86,3 +86,46 @@ impl LatencyReport {
         all
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::trace::{LatencyBook, STEPS};
+
+    /// A book of `n` forks, whose decided > committed took `us` microseconds and once `once_us`.
+    fn report(n: u64, us: u64, once_us: u64) -> LatencyReport {
+        let mut book = LatencyBook::new(&BudgetSection::default());
+        let step = STEPS
+            .iter()
+            .position(|step| *step == "decided>committed")
+            .unwrap();
+        (1..n).for_each(|_| book.note_step(step, us * 1_000));
+        book.note_step(step, once_us * 1_000);
+        LatencyReport {
+            forks: book.report(),
+            streams: Vec::new(),
+            gate_items_dropped: 0,
+        }
+    }
+
+    #[test]
+    fn of_few_forks_a_single_one_over_budget_misses_it_and_of_a_hundred_it_does_not() {
+        let few = report(99, 100, 2_000).misses();
+        assert_eq!(few.len(), 1);
+        assert!(
+            few[0].starts_with("forks decided>committed: max "),
+            "{few:?}"
+        );
+        assert!(
+            few[0].ends_with(", budget 1000 us, 1 of 99 over"),
+            "{few:?}"
+        );
+        assert_eq!(report(100, 100, 2_000).misses(), Vec::<String>::new());
+        let many = report(100, 2_000, 2_000).misses();
+        assert!(
+            many[0].starts_with("forks decided>committed: p99 "),
+            "{many:?}"
+        );
+        assert!(many[0].ends_with("100 of 100 over"), "{many:?}");
+    }
+}

@@ -95,23 +95,25 @@ impl<W: Write> Terminal<W> {
         Ok(())
     }
 
-    /// Writes running text, breaking lines between words.
-    fn run(&mut self, piece: &str, code: Option<&str>) -> io::Result<()> {
-        let mut lines = piece.split('\n');
-        self.run_line(lines.next().unwrap_or_default(), code)?;
-        for line in lines {
-            writeln!(self.out)?;
-            self.column = 0;
-            self.run_line(line, code)?;
+    /// Writes running text, breaking lines between words: all of it at once, as the person waits for it.
+    fn run(&mut self, piece: &str) -> io::Result<()> {
+        let mut laid = String::with_capacity(piece.len() + piece.len() / self.width + 1);
+        for (number, line) in piece.split('\n').enumerate() {
+            if number > 0 {
+                laid.push('\n');
+                self.column = 0;
+            }
+            self.lay_line(line, &mut laid);
         }
+        self.out.write_all(laid.as_bytes())?;
         self.out.flush()
     }
 
-    fn run_line(&mut self, piece: &str, code: Option<&str>) -> io::Result<()> {
+    fn lay_line(&mut self, piece: &str, laid: &mut String) {
         for word in safe(piece).split_inclusive(' ') {
             let length = word.chars().count();
             if self.column > 0 && self.column + length > self.width {
-                writeln!(self.out)?;
+                laid.push('\n');
                 self.column = 0;
             }
             let word = if self.column == 0 {
@@ -119,13 +121,9 @@ impl<W: Write> Terminal<W> {
             } else {
                 word
             };
-            match code {
-                Some(code) => write!(self.out, "{}", self.painted(code, word))?,
-                None => write!(self.out, "{word}")?,
-            }
+            laid.push_str(word);
             self.column += word.chars().count();
         }
-        Ok(())
     }
 }
 
@@ -143,7 +141,7 @@ pub fn safe(text: &str) -> String {
 
 impl<W: Write> View for Terminal<W> {
     fn text(&mut self, piece: &str) -> io::Result<()> {
-        self.run(piece, None)
+        self.run(piece)
     }
 
     fn replaced(&mut self, text: &str) -> io::Result<()> {
@@ -151,7 +149,7 @@ impl<W: Write> View for Terminal<W> {
         let tail: Vec<_> = text.split_inclusive(' ').rev().take(12).collect();
         let tail: String = tail.into_iter().rev().collect();
         let cut = if tail.len() < text.len() { "… " } else { "" };
-        self.run(&format!("{cut}{tail}"), None)
+        self.run(&format!("{cut}{tail}"))
     }
 
     fn asked(&mut self, fork: u64, tiles: &[OptionTile]) -> io::Result<()> {
@@ -252,6 +250,31 @@ mod tests {
         assert_eq!(
             shown,
             "Mira\n  fork 3  0 “found a key”   1 [other]\n    -> person: “found a key” (p = 0.97)   1.50 s, 9 flashes, 4 gaze updates\n"
+        );
+    }
+
+    #[test]
+    fn text_goes_out_in_one_write_however_many_words_and_lines_it_has() {
+        #[derive(Default)]
+        struct Writes(Vec<String>);
+        impl Write for Writes {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0.push(String::from_utf8(bytes.to_vec()).unwrap());
+                Ok(bytes.len())
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut view = Terminal::plain(Writes::default());
+        let piece = format!("{}\n\nthe end", "nine and a ".repeat(11).trim_end());
+        view.text(&piece).unwrap();
+        view.text(" of it").unwrap();
+        let wrapped = format!("{}\nnine and a", "nine and a ".repeat(9));
+        assert_eq!(
+            view.into_inner().0,
+            [&*format!("{wrapped} nine and a\n\nthe end"), " of it"]
         );
     }
 

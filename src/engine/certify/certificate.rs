@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
 
-use super::driver::{Driven, Load};
+use super::driver::Driven;
+use super::load::Load;
 use crate::engine::latency::LatencyReport;
 use crate::pipeline::presenter::Shown;
 use crate::pipeline::trace::{P99_N_MIN, in_table, table};
@@ -16,7 +17,7 @@ use crate::session::Machine;
 pub struct Forks {
     /// Opened.
     pub opened: u64,
-    /// Ended by a decision that rests on evidence.
+    /// Ended by a decision that rests on evidence. (The last may have come too late to be followed to the text.)
     pub committed: u64,
     /// Of those, for the tile on which gaze rested.
     pub on_target: u64,
@@ -45,7 +46,7 @@ pub struct Certificate {
     pub latency: LatencyReport,
     /// What became of the forks.
     pub forks: Forks,
-    /// Tokens that the decoder wrote, and steps it made.
+    /// Forward passes of the decoder.
     pub decoder_steps: u64,
     /// Flashes: shown, late, unheard.
     pub flashes: Shown,
@@ -57,7 +58,8 @@ pub struct Certificate {
     pub memory_locked: Result<(), String>,
     /// Samples that the recording lost, one sentence each.
     pub recording_incomplete: Vec<String>,
-    /// Budgets that were missed, one sentence each; see [`StepReport::is_missed`](crate::pipeline::trace::StepReport::is_missed).
+    /// Budgets that were missed, by the rule of
+    /// [`StepReport::is_missed`](crate::pipeline::trace::StepReport::is_missed), one sentence each.
     pub missed: Vec<String>,
     /// Why the figures are no certificate, though they may be within budget.
     pub uncertified: Vec<String>,
@@ -112,9 +114,10 @@ impl Certificate {
         let forks = &self.forks;
         writeln!(
             out,
-            "\nforks: {} opened, {} committed ({} for the tile looked at, {} in mid-step of the decoder), {} declined, {} aborted; decoder steps: {}",
+            "\nforks: {} opened, {} committed ({:.1} a second; {} for the tile looked at, {} in mid-step of the decoder), {} declined, {} aborted; decoder steps: {}",
             forks.opened,
             forks.committed,
+            forks.committed as f64 / self.seconds.max(f64::MIN_POSITIVE),
             forks.on_target,
             forks.interrupted,
             forks.declined,

@@ -15,8 +15,10 @@ use crate::pipeline::eeg::EegLine;
 use crate::pipeline::gaze::{GazeLine, GazeReading};
 use crate::view::layout;
 
-/// Dwell time that counts as one observation, seconds: short, so that forks follow quickly.
-const DWELL_UNIT_S: f64 = 0.1;
+/// Dwell time that counts as one observation, seconds, and the share of fixations that mean nothing: both small, so that
+/// one short fixation decides and forks follow quickly.
+const DWELL_UNIT_S: f64 = 0.02;
+const DWELL_OUTLIER: f64 = 0.05;
 /// Most that one flash says, nats: the scorer is random and must not decide.
 const FLASH_CLIP_NATS: f64 = 0.05;
 
@@ -61,6 +63,7 @@ pub fn gaze_line(rate_hz: f64, screen: &ScreenSection) -> Result<GazeLine, LineE
     let (half_w, half_h) = layout::half_extent_deg(screen);
     let model = DwellModel {
         unit_s: DWELL_UNIT_S,
+        outlier: DWELL_OUTLIER,
         area_deg2: 4.0 * half_w * half_h,
         reading_s_per_word: 0.0,
         reading_base_s: 0.0,
