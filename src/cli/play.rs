@@ -187,7 +187,17 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
         view,
         stop,
     };
-    let played = conduct(setting)?;
+    let conducted = conduct(setting);
+    // A disk that is full takes what remains to be said of the session.
+    folder.reserve().inspect(|reserve| reserve.release());
+    let played = conducted.inspect_err(|error| {
+        manifest
+            .recording_incomplete
+            .push(format!("the session could not be begun: {error}"));
+        manifest.end(None);
+        // The error that is told is the first one.
+        let _ = folder.write_manifest(&manifest);
+    })?;
     for granted in &played.granted {
         if let Err(reason) = &granted.priority {
             manifest.uncertified.push(format!(
@@ -210,10 +220,10 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
             .recording_incomplete
             .push(format!("the session ended early: {failure}"));
     }
-    manifest.end(Some(played.ledger.clone()));
-    folder
-        .write_json(SessionFile::Latency, &played.latency)
-        .map_err(|error| Failure::new(Exit::RecordingIncomplete, error))?;
+    if let Err(error) = folder.write_json(SessionFile::Latency, &played.latency) {
+        manifest.recording_incomplete.push(error.to_string());
+    }
+    manifest.end(played.ledger.clone());
     write_manifest(&folder, &manifest)?;
     Ok(Left {
         folder,
@@ -269,6 +279,7 @@ pub fn exit_code(error: &EngineError) -> Exit {
         EngineError::Recording(_)
         | EngineError::Ledger(_)
         | EngineError::Io(_)
+        | EngineError::Unrecorded { .. }
         | EngineError::DiskStuck => Exit::RecordingIncomplete,
         EngineError::Internal(_) => Exit::Internal,
     }
