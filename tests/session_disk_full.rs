@@ -140,6 +140,17 @@ fn a_disk_that_fills_up_in_mid_session_ends_it_in_order_and_the_folder_says_so()
     assert!(!forks.is_empty() && choices.len() + 1 >= forks.len());
     let last = ledger.entries().unwrap().pop().unwrap();
     assert!(matches!(last, Entry::Event(row) if row.kind == EventKind::End));
+    // It replays as a session that is not whole, and not as one that comes out otherwise.
+    let replayed = Command::new(env!("CARGO_BIN_EXE_razvilka"))
+        .arg("replay")
+        .arg(&out)
+        .arg("--out")
+        .arg(parent.path().join("again"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&replayed.stderr);
+    assert_eq!(replayed.status.code(), Some(6), "{said}");
+    assert!(said.contains("what is there came out the same"), "{said}");
 }
 
 #[test]

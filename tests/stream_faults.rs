@@ -61,7 +61,7 @@ struct Device {
 }
 
 impl Device {
-    fn new(name: &str, script: &Arc<Script>) -> Box<dyn SampleSource> {
+    fn boxed(name: &str, script: &Arc<Script>) -> Box<dyn SampleSource> {
         Box::new(Self {
             spec: StreamSpec {
                 name: name.into(),
@@ -159,7 +159,7 @@ impl Laboratory {
         let devices: Vec<_> = (0..devices)
             .map(|number| {
                 let script = Arc::new(Script::default());
-                let device = Device::new(&format!("device-{number}"), &script);
+                let device = Device::boxed(&format!("device-{number}"), &script);
                 let (tap, _) = recorder.add_samples(device.spec()).unwrap();
                 let inlet = Inlet::start("device", WISH, device, tap, RecordOnly).unwrap();
                 (script, inlet)
@@ -351,7 +351,7 @@ fn a_stream_that_is_found_again_goes_on_with_its_stage_restarted_and_its_samples
     let file = folder.path().join("stream.xdf");
     let recorder = Recorder::create(&file, Capacity::default()).unwrap();
     let script = Arc::new(Script::default());
-    let device = Device::new("device", &script);
+    let device = Device::boxed("device", &script);
     let (tap, _): (SampleTap, _) = recorder.add_samples(device.spec()).unwrap();
     let inlet = Inlet::start("device", WISH, device, tap, Counting::default()).unwrap();
     let heartbeat = inlet.heartbeat();
@@ -364,7 +364,7 @@ fn a_stream_that_is_found_again_goes_on_with_its_stage_restarted_and_its_samples
     assert_eq!(ended.stage.since, before);
 
     script.flow.store(1, Ordering::Relaxed);
-    let again = Device::new("device", &script);
+    let again = Device::boxed("device", &script);
     let rest = (ended.tap, ended.stage);
     let inlet = Inlet::resume("device", WISH, again, rest, Arc::clone(&heartbeat)).unwrap();
     assert!(!heartbeat.is_lost());
