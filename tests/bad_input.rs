@@ -62,6 +62,30 @@ fn an_absurd_value_is_refused_with_its_range() {
         said.contains("epoch.length_s is 900 s: set it within 0.2..=2"),
         "{said}"
     );
+    let file = experiment(folder.path(), "bad-value", "[session]\nforks = 0\n");
+    let (_, said) = refused(&["run", "--config", text(&file), "--check"]);
+    assert!(said.contains("session.forks is 0: set it within"), "{said}");
+}
+
+#[test]
+fn an_experiment_file_of_any_length_is_refused_in_few_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("experiment.toml");
+    for (content, want) in [
+        ("a = 1\n".repeat(3 << 20), "it is no experiment file"),
+        ("x".repeat(1 << 19), "line 1, column"),
+        (
+            format!("\n{} = 1\n", "y".repeat(1 << 19)),
+            "line 2, column 1",
+        ),
+    ] {
+        fs::write(&file, content).unwrap();
+        let output = razvilka(&["run", "--config", text(&file)]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(want), "{said}");
+        assert!(said.len() < 2000 && said.lines().count() == 1, "{said}");
+    }
 }
 
 #[test]
@@ -69,6 +93,7 @@ fn an_experiment_file_that_is_not_there_is_named() {
     let (code, said) = refused(&["run", "--config", "/nowhere/experiment.toml"]);
     assert_eq!(code, 2);
     assert!(said.contains("/nowhere/experiment.toml"), "{said}");
+    assert_eq!(said.matches("No such file").count(), 1, "{said}");
 }
 
 #[test]

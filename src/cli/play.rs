@@ -237,16 +237,16 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
 /// # Errors
 /// [`Exit::RecordingIncomplete`] when they cannot be written.
 pub fn conclude(left: &Left, truth: Option<&Path>) -> Result<Summary, Failure> {
-    let failed = |error: anyhow::Error| Failure::new(Exit::RecordingIncomplete, error);
+    let incomplete = Exit::RecordingIncomplete;
     let truth = truth
         .map(Truth::read)
         .transpose()
-        .map_err(|error| failed(anyhow::Error::new(error)))?;
+        .map_err(|error| Failure::new(incomplete, error))?;
     let written = report::write(left.folder.path(), truth.as_ref())
-        .map_err(|error| failed(anyhow::Error::new(error)))?;
+        .map_err(|error| Failure::new(incomplete, error))?;
     left.folder
         .write_json(SessionFile::Summary, &written.summary)
-        .map_err(|error| failed(anyhow::Error::new(error)))?;
+        .map_err(|error| Failure::new(incomplete, error))?;
     Ok(written.summary)
 }
 
