@@ -134,6 +134,57 @@ fn the_demo_does_not_begin_when_its_folder_cannot_be_made() {
 }
 
 #[test]
+fn a_place_that_cannot_be_written_is_said_to_be_so_before_anything_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = experiment(folder.path(), "bad-place", "");
+    // The kernel's own file system refuses even root.
+    let place = "/proc/razvilka-session";
+    for arguments in [
+        vec!["demo", "--out", place],
+        vec!["run", "--config", text(&file), "--out", place],
+    ] {
+        let (code, said) = refused(&arguments);
+        assert_eq!(code, 2, "{said}");
+        assert!(
+            said.contains("/proc/razvilka-session cannot be written") && said.contains("--out"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn a_demo_that_cannot_begin_leaves_nothing_beside_its_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = folder.path().join("taken");
+    fs::create_dir(&taken).unwrap();
+    fs::write(taken.join("thesis.txt"), "mine").unwrap();
+    let (code, said) = refused(&["demo", "--out", text(&taken)]);
+    assert_eq!(code, 2, "{said}");
+    let session = folder.path().join("session");
+    let (code, said) = refused(&["demo", "--model", text(&taken), "--out", text(&session)]);
+    assert_eq!(code, 4, "{said}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_demo_whose_laboratory_fails_says_what_the_laboratory_said() {
+    let folder = tempfile::tempdir().unwrap();
+    // The laboratory writes no file that is there already; `exec` keeps the process id that the file's name has.
+    let script = "echo mine > \"$1/session.truth-$$.jsonl\"; exec \"$0\" demo --out \"$1/session\"";
+    let output = Command::new("sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_razvilka")])
+        .arg(folder.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("the truth file"), "{said}");
+    let left: Vec<_> = fs::read_dir(folder.path()).unwrap().flatten().collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert_eq!(fs::read_to_string(left[0].path()).unwrap(), "mine\n");
+}
+
+#[test]
 fn no_streams_at_all_says_which_addresses_were_asked() {
     let (code, said) = refused(&[
         "streams",

@@ -45,6 +45,8 @@ pub struct Play<'a> {
     pub out: PathBuf,
     /// The command and its arguments, for the manifest.
     pub command: Vec<String>,
+    /// The plan's model, where it was loaded before.
+    pub model: Option<Arc<Model>>,
     /// Identity of the engine's marker stream.
     pub marker_session: String,
     /// How long somebody is awaited who listens to the markers; a simulated person must.
@@ -101,6 +103,7 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
         network,
         out,
         command,
+        model,
         marker_session,
         listener,
         view,
@@ -111,7 +114,7 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
     if let Some(path) = &plan.calibration.profile {
         load_profile(path)?;
     }
-    let model = load_model(&plan)?;
+    let model = model.map_or_else(|| load_model(&plan), Ok)?;
     let unlocked = if plan.realtime.lock_memory {
         rt::lock_memory().err()
     } else {

@@ -128,6 +128,16 @@ impl FolderError {
             _ => Self::Io { path, source },
         }
     }
+
+    /// Why a folder cannot be made. A place like `/proc` says that it does not exist where it is not to be written.
+    fn of_making(path: &Path, source: io::Error) -> Self {
+        if source.kind() == io::ErrorKind::NotFound {
+            let path = path.to_owned();
+            Self::ReadOnly { path, source }
+        } else {
+            Self::of(path, source)
+        }
+    }
 }
 
 /// Room on the session's disk that is kept for its end: when the disk is full, what remains to be said still fits.
@@ -185,7 +195,7 @@ impl Folder {
             .mode(0o700)
             .create(&probe)
             .and_then(|()| std::fs::remove_dir(&probe))
-            .map_err(|error| FolderError::of(path, error))
+            .map_err(|error| FolderError::of_making(path, error))
     }
 
     /// The folder itself if it is there, else the nearest one above it that is.
@@ -241,7 +251,7 @@ impl Folder {
                     path: path.to_owned(),
                 });
             }
-            Err(error) => return Err(FolderError::of(path, error)),
+            Err(error) => return Err(FolderError::of_making(path, error)),
         }
         Self::unused(path)?;
         let lock_path = path.join(LOCK);
