@@ -185,6 +185,37 @@ fn a_demo_whose_laboratory_fails_says_what_the_laboratory_said() {
 }
 
 #[test]
+fn an_option_that_a_replay_would_not_heed_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("recording.xdf");
+    fs::write(&file, "").unwrap();
+    let (session, file) = (text(folder.path()), text(&file));
+    let score = ["--calibration", "profile.json"];
+    for (path, purpose, misplaced) in [
+        (session, &["--out", "again"][..], &["--speed", "2"][..]),
+        (session, &["--out", "again"], &["--fast"]),
+        (session, &["--out", "again"], &["--loop"]),
+        (session, &["--out", "again"], &["--recover"]),
+        (session, &["--out", "again"], &["--laboratory"]),
+        (session, &["--out", "again"], &["--eeg", "amp"]),
+        (session, &["--out", "again"], &["--markers", "m"]),
+        (file, &score, &["--loop"]),
+        (file, &score, &["--laboratory"]),
+        (file, &["--publish"], &["--eeg", "amp"]),
+        (file, &["--publish"], &["--markers", "m"]),
+    ] {
+        let arguments = [&["replay", path], purpose, misplaced].concat();
+        let (code, said) = refused(&arguments);
+        assert_eq!(code, 2, "{arguments:?}: {said}");
+        assert!(
+            said.contains(misplaced[0]) && said.contains("Leave it out"),
+            "{arguments:?}: {said}"
+        );
+    }
+    assert!(!folder.path().join("again").exists());
+}
+
+#[test]
 fn no_streams_at_all_says_which_addresses_were_asked() {
     let (code, said) = refused(&[
         "streams",
@@ -214,6 +245,14 @@ fn a_truncated_recording_is_refused_with_the_offset_and_no_profile_is_left() {
     let (code, said) = refused(&["calibrate", "--xdf", text(&cut), "--out", text(&out)]);
     assert_eq!(code, 3, "{said}");
     assert!(said.contains("cut.xdf") && said.contains("byte"), "{said}");
+    // The way around is named where there is one, and there alone.
+    assert!(!said.contains("recover"), "{said}");
+    let (code, said) = refused(&["replay", text(&cut), "--publish"]);
+    assert_eq!(code, 2, "{said}");
+    assert!(
+        said.contains("byte") && said.contains("--recover"),
+        "{said}"
+    );
     assert!(!out.join("profile.json").exists());
 }
 
