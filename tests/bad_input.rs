@@ -302,6 +302,49 @@ fn a_model_folder_with_a_missing_or_corrupt_file_names_it() {
 }
 
 #[test]
+fn a_pipe_in_the_place_of_a_models_file_is_refused_and_not_waited_for() {
+    let embedded = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/story-model");
+    for pipe in ["config.json", "tokenizer.json", "model.safetensors"] {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["config.json", "tokenizer.json", "model.safetensors"] {
+            if name == pipe {
+                let path = folder.path().join(name);
+                assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+            } else {
+                fs::copy(embedded.join(name), folder.path().join(name)).unwrap();
+            }
+        }
+        let (code, said) = refused(&["model", "check", text(folder.path())]);
+        assert_eq!(code, 4, "{said}");
+        assert!(
+            said.contains(pipe) && said.contains("regular file"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn a_model_of_another_family_is_refused_whatever_its_architecture_is_called() {
+    let embedded = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/story-model");
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["tokenizer.json", "model.safetensors"] {
+        fs::copy(embedded.join(name), folder.path().join(name)).unwrap();
+    }
+    let config = fs::read_to_string(embedded.join("config.json")).unwrap();
+    for kind in ["gpt2", "mistral"] {
+        let other = config.replace(
+            "\"model_type\": \"llama\"",
+            &format!("\"model_type\": \"{kind}\""),
+        );
+        assert_ne!(other, config);
+        fs::write(folder.path().join("config.json"), other).unwrap();
+        let (code, said) = refused(&["model", "check", text(folder.path())]);
+        assert_eq!(code, 4, "{said}");
+        assert!(said.contains(kind), "{said}");
+    }
+}
+
+#[test]
 fn a_folder_that_is_taken_or_no_folder_is_left_as_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let file = experiment(folder.path(), "bad-folder", "");
