@@ -92,6 +92,16 @@ fn load_profile(path: &Path) -> Result<Profile, Failure> {
     Profile::load(path).map_err(|error| Failure::new(Exit::Usage, error))
 }
 
+/// Whether the profile fits the EEG stream that was found.
+fn check_profile(plan: &Plan, profile: &Profile, streams: &Streams) -> Result<(), EngineError> {
+    if let (Some(section), Some(source)) = (&plan.eeg, &streams.eeg) {
+        let part = lines::LineError::NoPart { part: "eeg" };
+        let calibration = profile.eeg.as_ref().ok_or(part)?;
+        lines::eeg_line(section, calibration, source.spec(), None)?;
+    }
+    Ok(())
+}
+
 /// Plays a session: calibrates if need be, asks, records. The folder is complete but for summary and report, which
 /// [`conclude`] makes.
 ///
@@ -111,9 +121,8 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
     } = play;
     // Everything that may be missing is looked for before the folder is made: a session that cannot begin leaves none.
     check_folder(&out)?;
-    if let Some(path) = &plan.calibration.profile {
-        load_profile(path)?;
-    }
+    let profile = plan.calibration.profile.as_deref();
+    let profile = profile.map(load_profile).transpose()?;
     let model = model.map_or_else(|| load_model(&plan), Ok)?;
     let unlocked = if plan.realtime.lock_memory {
         rt::lock_memory().err()
@@ -121,6 +130,9 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
         None
     };
     let streams = Streams::open(network, &plan)?;
+    if let Some(profile) = &profile {
+        check_profile(&plan, profile, &streams)?;
+    }
     let (marker_spec, outlet) = marker_outlet(network, &marker_session)?;
     if let Some(wait) = listener {
         await_listener(&outlet, wait)?;

@@ -15,7 +15,7 @@ use super::replay_score::score;
 use crate::engine::replay::{RecordedSession, ReplayError, ReplayReport};
 use crate::recording::publish::Outlets;
 use crate::rt;
-use crate::session::Folder;
+use crate::session::{Folder, SessionFile};
 use crate::source::lsl::{LslMarkerOutlet, LslSampleOutlet, Network};
 use crate::source::replay::Speed;
 use crate::source::{MarkerSink, SampleSink, SourceError, StreamSpec};
@@ -176,6 +176,18 @@ fn session(
     let report = recorded.replay(model, &out, command)?;
     // Nobody may be listening; the report lies in the folder as well.
     let _ = describe(&report, target, talk);
+    if !recorded.text_is_sealed() && report.only_the_text_differs() && report.incomplete.is_empty()
+    {
+        // The text follows from what came out equal: the file is what is wrong, and not the session.
+        return Err(Failure::said(
+            Exit::Source,
+            format!(
+                "{} is not the text that the ledger leads to, though every fork, item and choice came out as recorded: it was altered after the session. The text as it was is in {}",
+                folder.join(SessionFile::Text.name()).display(),
+                target.join(SessionFile::Text.name()).display()
+            ),
+        ));
+    }
     verdict(&report)
 }
 
