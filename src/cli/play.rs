@@ -238,6 +238,9 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
     if let Err(error) = folder.write_json(SessionFile::Latency, &played.latency) {
         manifest.recording_incomplete.push(error.to_string());
     }
+    manifest.text_sha256 = sha256_file(&folder.file(SessionFile::Text))
+        .ok()
+        .map(|(digest, _)| digest);
     manifest.end(played.ledger.clone());
     write_manifest(&folder, &manifest)?;
     Ok(Left {
