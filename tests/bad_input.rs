@@ -62,6 +62,30 @@ fn an_absurd_value_is_refused_with_its_range() {
         said.contains("epoch.length_s is 900 s: set it within 0.2..=2"),
         "{said}"
     );
+    let file = experiment(folder.path(), "bad-value", "[session]\nforks = 0\n");
+    let (_, said) = refused(&["run", "--config", text(&file), "--check"]);
+    assert!(said.contains("session.forks is 0: set it within"), "{said}");
+}
+
+#[test]
+fn an_experiment_file_of_any_length_is_refused_in_few_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("experiment.toml");
+    for (content, want) in [
+        ("a = 1\n".repeat(3 << 20), "it is no experiment file"),
+        ("x".repeat(1 << 19), "line 1, column"),
+        (
+            format!("\n{} = 1\n", "y".repeat(1 << 19)),
+            "line 2, column 1",
+        ),
+    ] {
+        fs::write(&file, content).unwrap();
+        let output = razvilka(&["run", "--config", text(&file)]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(want), "{said}");
+        assert!(said.len() < 2000 && said.lines().count() == 1, "{said}");
+    }
 }
 
 #[test]
@@ -69,6 +93,7 @@ fn an_experiment_file_that_is_not_there_is_named() {
     let (code, said) = refused(&["run", "--config", "/nowhere/experiment.toml"]);
     assert_eq!(code, 2);
     assert!(said.contains("/nowhere/experiment.toml"), "{said}");
+    assert_eq!(said.matches("No such file").count(), 1, "{said}");
 }
 
 #[test]
@@ -126,6 +151,88 @@ fn keys_cannot_be_typed_where_standard_input_is_no_terminal() {
 }
 
 #[test]
+fn a_place_that_cannot_be_written_is_said_to_be_so_before_anything_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = experiment(folder.path(), "bad-place", "");
+    // The kernel's own file system refuses even root.
+    let place = "/proc/razvilka-session";
+    for arguments in [
+        vec!["demo", "--out", place],
+        vec!["run", "--config", text(&file), "--out", place],
+    ] {
+        let (code, said) = refused(&arguments);
+        assert_eq!(code, 2, "{said}");
+        assert!(
+            said.contains("/proc/razvilka-session cannot be written") && said.contains("--out"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn a_demo_that_cannot_begin_leaves_nothing_beside_its_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = folder.path().join("taken");
+    fs::create_dir(&taken).unwrap();
+    fs::write(taken.join("thesis.txt"), "mine").unwrap();
+    let (code, said) = refused(&["demo", "--out", text(&taken)]);
+    assert_eq!(code, 2, "{said}");
+    let session = folder.path().join("session");
+    let (code, said) = refused(&["demo", "--model", text(&taken), "--out", text(&session)]);
+    assert_eq!(code, 4, "{said}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_demo_whose_laboratory_fails_says_what_the_laboratory_said() {
+    let folder = tempfile::tempdir().unwrap();
+    // The laboratory writes no file that is there already; `exec` keeps the process id that the file's name has.
+    let script = "echo mine > \"$1/session.truth-$$.jsonl\"; exec \"$0\" demo --out \"$1/session\"";
+    let output = Command::new("sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_razvilka")])
+        .arg(folder.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("the truth file"), "{said}");
+    let left: Vec<_> = fs::read_dir(folder.path()).unwrap().flatten().collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert_eq!(fs::read_to_string(left[0].path()).unwrap(), "mine\n");
+}
+
+#[test]
+fn an_option_that_a_replay_would_not_heed_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("recording.xdf");
+    fs::write(&file, "").unwrap();
+    let (session, file) = (text(folder.path()), text(&file));
+    let score = ["--calibration", "profile.json"];
+    for (path, purpose, misplaced) in [
+        (session, &["--out", "again"][..], &["--speed", "2"][..]),
+        (session, &["--out", "again"], &["--fast"]),
+        (session, &["--out", "again"], &["--loop"]),
+        (session, &["--out", "again"], &["--recover"]),
+        (session, &["--out", "again"], &["--laboratory"]),
+        (session, &["--out", "again"], &["--eeg", "amp"]),
+        (session, &["--out", "again"], &["--markers", "m"]),
+        (file, &score, &["--loop"]),
+        (file, &score, &["--laboratory"]),
+        (file, &["--publish"], &["--eeg", "amp"]),
+        (file, &["--publish"], &["--markers", "m"]),
+    ] {
+        let arguments = [&["replay", path], purpose, misplaced].concat();
+        let (code, said) = refused(&arguments);
+        assert_eq!(code, 2, "{arguments:?}: {said}");
+        assert!(
+            said.contains(misplaced[0]) && said.contains("Leave it out"),
+            "{arguments:?}: {said}"
+        );
+    }
+    assert!(!folder.path().join("again").exists());
+}
+
+#[test]
 fn no_streams_at_all_says_which_addresses_were_asked() {
     let (code, said) = refused(&[
         "streams",
@@ -155,6 +262,14 @@ fn a_truncated_recording_is_refused_with_the_offset_and_no_profile_is_left() {
     let (code, said) = refused(&["calibrate", "--xdf", text(&cut), "--out", text(&out)]);
     assert_eq!(code, 3, "{said}");
     assert!(said.contains("cut.xdf") && said.contains("byte"), "{said}");
+    // The way around is named where there is one, and there alone.
+    assert!(!said.contains("recover"), "{said}");
+    let (code, said) = refused(&["replay", text(&cut), "--publish"]);
+    assert_eq!(code, 2, "{said}");
+    assert!(
+        said.contains("byte") && said.contains("--recover"),
+        "{said}"
+    );
     assert!(!out.join("profile.json").exists());
 }
 
@@ -201,6 +316,49 @@ fn a_model_folder_with_a_missing_or_corrupt_file_names_it() {
     ]);
     assert_eq!(code, 4, "{said}");
     assert!(said.contains("model.safetensors"), "{said}");
+}
+
+#[test]
+fn a_pipe_in_the_place_of_a_models_file_is_refused_and_not_waited_for() {
+    let embedded = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/story-model");
+    for pipe in ["config.json", "tokenizer.json", "model.safetensors"] {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["config.json", "tokenizer.json", "model.safetensors"] {
+            if name == pipe {
+                let path = folder.path().join(name);
+                assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+            } else {
+                fs::copy(embedded.join(name), folder.path().join(name)).unwrap();
+            }
+        }
+        let (code, said) = refused(&["model", "check", text(folder.path())]);
+        assert_eq!(code, 4, "{said}");
+        assert!(
+            said.contains(pipe) && said.contains("regular file"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn a_model_of_another_family_is_refused_whatever_its_architecture_is_called() {
+    let embedded = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/story-model");
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["tokenizer.json", "model.safetensors"] {
+        fs::copy(embedded.join(name), folder.path().join(name)).unwrap();
+    }
+    let config = fs::read_to_string(embedded.join("config.json")).unwrap();
+    for kind in ["gpt2", "mistral"] {
+        let other = config.replace(
+            "\"model_type\": \"llama\"",
+            &format!("\"model_type\": \"{kind}\""),
+        );
+        assert_ne!(other, config);
+        fs::write(folder.path().join("config.json"), other).unwrap();
+        let (code, said) = refused(&["model", "check", text(folder.path())]);
+        assert_eq!(code, 4, "{said}");
+        assert!(said.contains(kind), "{said}");
+    }
 }
 
 #[test]

@@ -227,6 +227,7 @@ fn tensors_that_disagree_with_the_configuration_are_named() {
 fn a_tensor_nobody_asked_for_is_refused_rather_than_left_out() {
     let dir = copy_of("qwen2"); // biases on query, key and value
     edit(&dir, "config.json", "Qwen2ForCausalLM", "LlamaForCausalLM");
+    edit(&dir, "config.json", "\"qwen2\"", "\"llama\"");
     match refused(&dir) {
         ModelError::TensorUnknown { tensor, .. } => {
             assert!(tensor.ends_with("proj.bias"), "{tensor}");

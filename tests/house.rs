@@ -195,3 +195,45 @@ fn no_unsafe_in_dsp_calibration_and_gate() {
         }
     }
 }
+
+#[test]
+fn every_error_says_its_cause_in_its_own_sentence() {
+    // The command prints an error's sentence and not the chain behind it: a cause that is left out would never be told, and
+    // one that is told by the chain as well would be told twice.
+    let mut files = Vec::new();
+    for folder in ["src", "dsp/src", "calibration/src"] {
+        rust_files(&root().join(folder), &mut files);
+    }
+    let mut with_cause = 0;
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        for variant in text.split("#[error(").skip(1) {
+            let Some((message, fields)) = variant.split_once(")]") else {
+                continue;
+            };
+            // The fields end with the variant: at its closing bracket, or at its comma when it has none.
+            let end = fields.find(['}', ',']).unwrap_or(fields.len());
+            let end = match fields.find('{') {
+                Some(open) if open < end => fields.find('}').unwrap_or(fields.len()),
+                _ => end,
+            };
+            let fields = &fields[..end];
+            let has_cause = ["source:", "#[from]", "#[source]"]
+                .iter()
+                .any(|sign| fields.contains(sign));
+            let says_it = ["transparent", "{source", "{0", ".0"]
+                .iter()
+                .any(|sign| message.contains(sign));
+            with_cause += usize::from(has_cause);
+            assert!(
+                !has_cause || says_it,
+                "{}: `{message}` leaves out its cause",
+                file.display()
+            );
+        }
+    }
+    assert!(
+        with_cause > 30,
+        "{with_cause} errors with a cause were found"
+    );
+}

@@ -9,12 +9,21 @@
 mod replay_common;
 
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
+use clap::Parser;
+use razvilka::cli;
 use razvilka::cli::exit::{Exit, Failure};
 use razvilka::engine::replay::{PROFILE, REPORT, RecordedSession, ReplayError, ReplayReport};
 use razvilka::gate::Source;
-use razvilka::session::{Entry, Folder, Ledger, Manifest, SessionFile};
+use razvilka::session::{Entry, Folder, Ledger, Manifest, SessionFile, sha256_file};
 use replay_common::{copy, lived, model};
+
+#[derive(Parser)]
+struct Typed {
+    #[command(flatten)]
+    args: cli::replay::Args,
+}
 
 fn replay(session: &Path, out: &Path) -> Result<ReplayReport, ReplayError> {
     let out = Folder::create(out).unwrap();
@@ -165,6 +174,79 @@ fn another_text_is_found() {
     let report = replay(&session, &dir.path().join("out")).unwrap();
     assert!(!report.text_equal && report.ledger_equal);
     assert_eq!(report.first_difference.unwrap().what, "text.txt");
+}
+
+#[test]
+fn a_text_altered_by_hand_is_refused_and_called_no_defect() {
+    let dir = tempfile::tempdir().unwrap();
+    let session = copy(dir.path());
+    let file = session.join("text.txt");
+    let (digest, _) = sha256_file(&file).unwrap();
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replacen(' ', "_", 1)).unwrap();
+    let told = |out: &str| {
+        let typed = [
+            "replay",
+            session.to_str().unwrap(),
+            "--out",
+            dir.path().join(out).to_str().unwrap(),
+        ]
+        .map(str::to_owned);
+        let args = Typed::parse_from(typed).args;
+        let stop = AtomicBool::new(false);
+        let (mut data, mut talk) = (Vec::new(), Vec::new());
+        cli::replay::run(&args, Vec::new(), &stop, &mut data, &mut talk).unwrap_err()
+    };
+    // A folder that keeps no digest of its text: everything else came out as recorded.
+    let failure = told("without");
+    assert_eq!(failure.exit, Exit::Source, "{failure}");
+    assert!(failure.message.contains("was altered"), "{failure}");
+    assert_eq!(
+        std::fs::read_to_string(dir.path().join("without/text.txt")).unwrap(),
+        text
+    );
+    // One that does.
+    let (_, mut manifest): (Folder, Manifest) = Folder::open(&session).unwrap();
+    manifest.text_sha256 = Some(digest);
+    let json = serde_json::to_vec(&manifest).unwrap();
+    std::fs::write(session.join(SessionFile::Manifest.name()), json).unwrap();
+    let failure = told("with");
+    assert_eq!(failure.exit, Exit::Source, "{failure}");
+    assert!(failure.message.contains("text.txt is not as"), "{failure}");
+    // A text that is as the session left it, and yet not the one that is made again, would be a defect.
+    std::fs::write(&file, text).unwrap();
+    assert!(
+        replay(&session, &dir.path().join("whole"))
+            .unwrap()
+            .is_identical()
+    );
+}
+
+#[test]
+fn a_cut_off_recording_is_scored_as_far_as_it_goes_when_asked_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let session = copy(dir.path());
+    let (file, profile) = (session.join("session.xdf"), session.join(PROFILE));
+    let bytes = std::fs::read(&file).unwrap();
+    std::fs::write(&file, &bytes[..bytes.len() * 6 / 10 + 1]).unwrap();
+    let score = |more: &[&str]| {
+        let typed = [
+            "replay",
+            file.to_str().unwrap(),
+            "--fast",
+            "--calibration",
+            profile.to_str().unwrap(),
+        ];
+        let args = Typed::parse_from(typed.iter().chain(more)).args;
+        let stop = AtomicBool::new(false);
+        let (mut data, mut talk) = (Vec::new(), Vec::new());
+        cli::replay::run(&args, Vec::new(), &stop, &mut data, &mut talk)
+            .map(|()| String::from_utf8(data).unwrap().lines().count())
+    };
+    let failure = score(&[]).unwrap_err();
+    assert_eq!(failure.exit, Exit::Source, "{failure}");
+    assert!(failure.message.contains("--recover"), "{failure}");
+    assert!(score(&["--recover"]).unwrap() > 10);
 }
 
 #[test]

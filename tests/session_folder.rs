@@ -139,6 +139,7 @@ fn a_folder_that_could_not_be_made_is_refused_beforehand_with_the_same_words() {
         file,
         used,
         "/sys/kernel/razvilka-session".into(),
+        "/proc/razvilka-session".into(),
     ] {
         let asked = Folder::check(&path).unwrap_err();
         let made = Folder::create(&path).unwrap_err();

@@ -3,13 +3,14 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::exit::{Exit, Failure};
-use super::play::{Play, check_folder, play, progress_bar};
+use super::play::{Play, check_folder, load_model, play, progress_bar};
 use super::run;
 use crate::choice::{FlashConfig, FlashSettings};
 use crate::config::{
@@ -18,7 +19,7 @@ use crate::config::{
 };
 use crate::engine::streams::marker_source_id;
 use crate::gate::{ContradictionPolicy, GateConfig, GateSettings, SourceConfig};
-use crate::session::new_session_id;
+use crate::session::{SessionFile, new_session_id};
 use crate::sim::{Preset, Screen, SimSettings, Streams};
 use crate::source::lsl::Network;
 use crate::source::pins::Pins;
@@ -30,7 +31,7 @@ const START: Duration = Duration::from_secs(15);
 /// How long it may take to end.
 const END: Duration = Duration::from_secs(5);
 /// How fast the simulated person reads and decides, relative to an ordinary reader: the demo is to end within three minutes.
-const PACE: f64 = 1.8;
+const PACE: f64 = 2.0;
 
 /// Watch a whole session on this machine, with a simulated laboratory over real LSL.
 #[derive(Debug, Clone, clap::Args)]
@@ -76,44 +77,37 @@ pub fn run(args: &Args, command: Vec<String>, stop: &Arc<AtomicBool>) -> Result<
         .out
         .clone()
         .unwrap_or_else(|| PathBuf::from(format!("razvilka-session-{id}")));
+    // What may be wrong is looked for before anything is started or written.
     check_folder(&out)?;
     if args.keys {
         TerminalKeys::check()?;
     }
-    let truth = truth_beside(&out);
+    let model = load_model(&plan)?;
+    let truth = TruthFile::at(truth_beside(&out));
     println!(
         "A simulated amplifier, eye tracker and person publish LSL streams on 127.0.0.1; the engine calibrates on them,"
     );
     println!(
         "then writes, and asks at decisive forks. What the person wishes stays in its own process, and in {}.\n",
-        truth.display()
+        truth.path.display()
     );
-    let laboratory = Laboratory::start(&settings, &lsl_session, &id, &truth)?;
+    let laboratory = Laboratory::start(&settings, &lsl_session, &id, &truth.path)?;
     let mut view = Terminal::stdout();
     let left = play(Play {
         plan,
         network,
         out: out.clone(),
         command,
+        model: Some(model),
         marker_session: id,
         listener: Some(START),
         view: &mut view,
         stop: Arc::clone(stop),
     });
     laboratory.end();
-    let left = left.inspect_err(|_| {
-        // Of a session that never began there is no truth to keep.
-        if !out.exists() {
-            let _ = std::fs::remove_file(&truth);
-        }
-    })?;
-    // Scoring needs what the person wished; it goes into the folder now that nothing is left to decide.
-    let kept = left.folder.path().join("truth.jsonl");
-    let kept = match std::fs::rename(&truth, &kept) {
-        Ok(()) => kept,
-        Err(_) => truth,
-    };
-    let ended = run::end(&left, Some(&kept));
+    let kept = truth.keep(&out);
+    let left = left?;
+    let ended = run::end(&left, kept.as_deref());
     println!("the demo took {:.0} s", begun.elapsed().as_secs_f64());
     ended
 }
@@ -163,8 +157,9 @@ fn plan(args: &Args, settings: &SimSettings, lsl_session: &str) -> Plan {
     plan.flash = flash_settings();
     plan.gate = gate_settings();
     plan.calibration.blocks = 7;
-    plan.calibration.point_s = 0.8;
-    plan.ask.reading_s_per_word = 0.14;
+    plan.calibration.point_s = 0.7;
+    plan.model.pace_tokens_per_s = 40.0;
+    plan.ask.reading_s_per_word = 0.125;
     plan
 }
 
@@ -217,6 +212,49 @@ fn truth_beside(out: &Path) -> PathBuf {
         .map_or_else(|| out.with_file_name(&name), |above| above.join(&name))
 }
 
+/// The file of what the person wished, while the session lasts. It goes with the demo, unless a session was begun that can
+/// be scored by it.
+struct TruthFile {
+    path: PathBuf,
+    /// Whether it stays where it is.
+    stays: bool,
+}
+
+impl TruthFile {
+    /// A file that the laboratory is to make. One that lies there is somebody else's: the laboratory will refuse it.
+    fn at(path: PathBuf) -> Self {
+        let stays = path.exists();
+        Self { path, stays }
+    }
+
+    /// Moves it into the session's folder, now that nothing is left to decide. `None` when no session was begun there.
+    fn keep(mut self, folder: &Path) -> Option<PathBuf> {
+        if !folder.join(SessionFile::Manifest.name()).is_file() || !self.path.is_file() {
+            return None;
+        }
+        let kept = folder.join("truth.jsonl");
+        if std::fs::rename(&self.path, &kept).is_ok() {
+            return Some(kept);
+        }
+        // The folder is on another disk: a copy, or the file where it is.
+        if std::fs::copy(&self.path, &kept).is_ok() {
+            return Some(kept);
+        }
+        let _ = std::fs::remove_file(&kept);
+        self.stays = true;
+        Some(self.path.clone())
+    }
+}
+
+impl Drop for TruthFile {
+    fn drop(&mut self) {
+        if !self.stays {
+            // It has moved, or nobody needs it.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
 /// The simulated laboratory, in a process of its own.
 struct Laboratory {
     child: Child,
@@ -262,13 +300,14 @@ impl Laboratory {
             .arg(truth)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
             .map_err(|error| cannot(&error.to_string()))?;
         let stdout = child
             .stdout
             .take()
             .ok_or_else(|| cannot("it has no output"))?;
+        let said = child.stderr.take().map(last_words);
         let bar = progress_bar(1);
         bar.set_message("the simulated laboratory starts");
         let (tell, told) = std::sync::mpsc::channel();
@@ -280,13 +319,41 @@ impl Laboratory {
             // The rest must be read, or the child would stop at a full pipe.
             let _ = std::io::copy(&mut lines, &mut std::io::sink());
         });
-        let laboratory = Self { child };
+        let mut laboratory = Self { child };
         let up = matches!(told.recv_timeout(START), Ok(Ok(line)) if line.contains("\"streams\""));
         bar.finish_and_clear();
         if up {
             Ok(laboratory)
         } else {
-            Err(cannot("its streams did not come up"))
+            let exit = laboratory.exit_soon();
+            // It may have said more than it lives for; what it says last says why.
+            drop(laboratory);
+            let said = said.and_then(|said| said.join().ok()).unwrap_or_default();
+            let why = said.trim().trim_start_matches("razvilka: ");
+            Err(match exit {
+                Some(exit) if !why.is_empty() => Failure::said(exit, why),
+                _ if !why.is_empty() => cannot(why),
+                _ => cannot("its streams did not come up"),
+            })
+        }
+    }
+
+    /// How it has ended, or ends within a moment, where that is a fault of what was typed, of the streams or of the disk.
+    fn exit_soon(&mut self) -> Option<Exit> {
+        let until = Instant::now() + Duration::from_secs(1);
+        loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => {
+                    let known = [Exit::Usage, Exit::Source, Exit::RecordingIncomplete];
+                    return known
+                        .into_iter()
+                        .find(|exit| status.code() == Some(i32::from(exit.code())));
+                }
+                Ok(None) if Instant::now() < until => {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                Ok(None) | Err(_) => return None,
+            }
         }
     }
 
@@ -303,6 +370,17 @@ impl Laboratory {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Reads what the child says to its end, so that it never waits for a reader, and gives its last line.
+fn last_words(stderr: ChildStderr) -> JoinHandle<String> {
+    std::thread::spawn(move || {
+        let lines = BufReader::new(stderr).lines().map_while(Result::ok);
+        lines
+            .filter(|line| !line.trim().is_empty())
+            .last()
+            .unwrap_or_default()
+    })
 }
 
 impl Drop for Laboratory {

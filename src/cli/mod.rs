@@ -10,6 +10,7 @@ pub mod play;
 pub mod recorded;
 pub mod replay;
 pub mod replay_publish;
+mod replay_score;
 pub mod report;
 pub mod run;
 pub mod score;

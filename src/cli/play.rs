@@ -49,6 +49,8 @@ pub struct Play<'a> {
     pub out: PathBuf,
     /// The command and its arguments, for the manifest.
     pub command: Vec<String>,
+    /// The plan's model, where it was loaded before.
+    pub model: Option<Arc<Model>>,
     /// Identity of the engine's marker stream.
     pub marker_session: String,
     /// How long somebody is awaited who listens to the markers; a simulated person must.
@@ -94,6 +96,16 @@ fn load_profile(path: &Path) -> Result<Profile, Failure> {
     Profile::load(path).map_err(|error| Failure::new(Exit::Usage, error))
 }
 
+/// Whether the profile fits the EEG stream that was found.
+fn check_profile(plan: &Plan, profile: &Profile, streams: &Streams) -> Result<(), EngineError> {
+    if let (Some(section), Some(source)) = (&plan.eeg, &streams.eeg) {
+        let part = lines::LineError::NoPart { part: "eeg" };
+        let calibration = profile.eeg.as_ref().ok_or(part)?;
+        lines::eeg_line(section, calibration, source.spec(), None)?;
+    }
+    Ok(())
+}
+
 /// Plays a session: calibrates if need be, asks, records. The folder is complete but for summary and report, which
 /// [`conclude`] makes.
 ///
@@ -105,6 +117,7 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
         network,
         out,
         command,
+        model,
         marker_session,
         listener,
         view,
@@ -112,9 +125,8 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
     } = play;
     // Everything that may be missing is looked for before the folder is made: a session that cannot begin leaves none.
     check_folder(&out)?;
-    if let Some(path) = &plan.calibration.profile {
-        load_profile(path)?;
-    }
+    let profile = plan.calibration.profile.as_deref();
+    let profile = profile.map(load_profile).transpose()?;
     let fork_open = Arc::new(AtomicBool::new(false));
     let view = &mut ForkWatch::new(view, Arc::clone(&fork_open));
     let typed = if plan.typed_keys() {
@@ -123,13 +135,16 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
     } else {
         None
     };
-    let model = load_model(&plan)?;
+    let model = model.map_or_else(|| load_model(&plan), Ok)?;
     let unlocked = if plan.realtime.lock_memory {
         rt::lock_memory().err()
     } else {
         None
     };
     let streams = Streams::open(network, &plan, typed, &stop)?;
+    if let Some(profile) = &profile {
+        check_profile(&plan, profile, &streams)?;
+    }
     let (marker_spec, outlet) = marker_outlet(network, &marker_session)?;
     if let Some(wait) = listener {
         await_listener(&outlet, wait, &stop)?;
@@ -202,7 +217,17 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
         view,
         stop,
     };
-    let played = conduct(setting)?;
+    let conducted = conduct(setting);
+    // A disk that is full takes what remains to be said of the session.
+    folder.reserve().inspect(|reserve| reserve.release());
+    let played = conducted.inspect_err(|error| {
+        manifest
+            .recording_incomplete
+            .push(format!("the session could not be begun: {error}"));
+        manifest.end(None);
+        // The error that is told is the first one.
+        let _ = folder.write_manifest(&manifest);
+    })?;
     for granted in &played.granted {
         if let Err(reason) = &granted.priority {
             manifest.uncertified.push(format!(
@@ -225,10 +250,13 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
             .recording_incomplete
             .push(format!("the session ended early: {failure}"));
     }
-    manifest.end(Some(played.ledger.clone()));
-    folder
-        .write_json(SessionFile::Latency, &played.latency)
-        .map_err(|error| Failure::new(Exit::RecordingIncomplete, error))?;
+    if let Err(error) = folder.write_json(SessionFile::Latency, &played.latency) {
+        manifest.recording_incomplete.push(error.to_string());
+    }
+    manifest.text_sha256 = sha256_file(&folder.file(SessionFile::Text))
+        .ok()
+        .map(|(digest, _)| digest);
+    manifest.end(played.ledger.clone());
     write_manifest(&folder, &manifest)?;
     Ok(Left {
         folder,
@@ -242,16 +270,16 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
 /// # Errors
 /// [`Exit::RecordingIncomplete`] when they cannot be written.
 pub fn conclude(left: &Left, truth: Option<&Path>) -> Result<Summary, Failure> {
-    let failed = |error: anyhow::Error| Failure::new(Exit::RecordingIncomplete, error);
+    let incomplete = Exit::RecordingIncomplete;
     let truth = truth
         .map(Truth::read)
         .transpose()
-        .map_err(|error| failed(anyhow::Error::new(error)))?;
+        .map_err(|error| Failure::new(incomplete, error))?;
     let written = report::write(left.folder.path(), truth.as_ref())
-        .map_err(|error| failed(anyhow::Error::new(error)))?;
+        .map_err(|error| Failure::new(incomplete, error))?;
     left.folder
         .write_json(SessionFile::Summary, &written.summary)
-        .map_err(|error| failed(anyhow::Error::new(error)))?;
+        .map_err(|error| Failure::new(incomplete, error))?;
     Ok(written.summary)
 }
 
@@ -284,6 +312,7 @@ pub fn exit_code(error: &EngineError) -> Exit {
         EngineError::Recording(_)
         | EngineError::Ledger(_)
         | EngineError::Io(_)
+        | EngineError::Unrecorded { .. }
         | EngineError::DiskStuck => Exit::RecordingIncomplete,
         EngineError::Internal(_) => Exit::Internal,
     }

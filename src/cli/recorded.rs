@@ -78,6 +78,18 @@ impl Recorded {
     /// [`Exit::Source`] when the file cannot be read or is no XDF, or when two marker streams could be meant.
     pub fn open(path: &Path, streams: &Streams) -> Result<Self, Failure> {
         let recording = Recording::open(path).map_err(|e| failure(Exit::Source, e))?;
+        Self::of(path, recording, streams)
+    }
+
+    /// The markers of flashes and gaze points in a recording that was read from `path`.
+    ///
+    /// # Errors
+    /// [`Exit::Source`] when two marker streams could be meant.
+    pub(super) fn of(
+        path: &Path,
+        recording: Recording,
+        streams: &Streams,
+    ) -> Result<Self, Failure> {
         let mut found: Vec<(&str, Vec<(f64, Value)>)> = recording
             .streams
             .iter()

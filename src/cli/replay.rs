@@ -2,31 +2,23 @@
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::AtomicBool;
 
 use clap::Args as ClapArgs;
-use razvilka_calibration::{EegCalibration, Montage, Profile};
 use razvilka_dsp::units::LslTime;
 
 use super::exit::{Exit, Failure};
 use super::play::load_model;
-use super::recorded::{Recorded, Streams};
+use super::recorded::Streams;
 use super::replay_publish::{self, ReplayPublishArgs, ReplayPublishError, parse_speed};
+use super::replay_score::score;
 use crate::engine::replay::{RecordedSession, ReplayError, ReplayReport};
-use crate::fork::ForkId;
-use crate::gate::Lease;
-use crate::pipeline::eeg::EegLine;
-use crate::pipeline::presenter::{FlashId, FlashNotice};
 use crate::recording::publish::Outlets;
 use crate::rt;
-use crate::session::Folder;
+use crate::session::{Folder, SessionFile};
 use crate::source::lsl::{LslMarkerOutlet, LslSampleOutlet, Network};
 use crate::source::replay::Speed;
 use crate::source::{MarkerSink, SampleSink, SourceError, StreamSpec};
-
-/// The longest sleep between two looks at the stop flag.
-const NAP: Duration = Duration::from_millis(50);
 
 /// Decide a recorded session again from its raw signals, or play a recording
 ///
@@ -47,24 +39,79 @@ pub struct Args {
     /// Play the recording's streams as LSL outlets.
     #[arg(long)]
     pub publish: bool,
-    /// Recorded seconds per second, 0.001 to 1000; published streams announce a wrong rate when it is not 1.
-    #[arg(long, value_name = "X", default_value = "1", value_parser = parse_speed)]
-    pub speed: Speed,
+    /// Recorded seconds per second, 0.001 to 1000, 1 by default; published streams announce a wrong rate when it is not 1.
+    #[arg(long, value_name = "X", value_parser = parse_speed)]
+    pub speed: Option<Speed>,
     /// As fast as it goes.
     #[arg(long, conflicts_with_all = ["speed", "publish"])]
     pub fast: bool,
     /// Begin again at the end, until stopped.
-    #[arg(long = "loop", requires = "publish")]
+    #[arg(long = "loop")]
     pub repeat: bool,
-    /// Play what can be read of a damaged or cut-off recording.
-    #[arg(long, requires = "publish")]
+    /// Score or play what can be read of a damaged or cut-off recording.
+    #[arg(long)]
     pub recover: bool,
     /// Publish by the laboratory's own LSL configuration, not on this machine only.
-    #[arg(long, requires = "publish")]
+    #[arg(long)]
     pub laboratory: bool,
     /// Which streams of the recording are meant.
     #[command(flatten)]
     pub streams: Streams,
+}
+
+/// What a replay is for. Each takes its own options.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Session,
+    Score,
+    Publish,
+}
+
+impl Purpose {
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Session => "a session folder (--out DIR)",
+            Self::Score => "scoring a recording (--calibration PROFILE)",
+            Self::Publish => "playing a recording over LSL (--publish)",
+        }
+    }
+}
+
+impl Args {
+    /// Refuses options that this replay would not heed: nothing typed is ignored.
+    fn check(&self, purpose: Purpose) -> Result<(), Failure> {
+        use Purpose::{Publish, Score, Session};
+        let typed: [(&str, bool, &[Purpose]); 10] = [
+            ("--out", self.out.is_some(), &[Session]),
+            ("--calibration", self.calibration.is_some(), &[Score]),
+            ("--publish", self.publish, &[Publish]),
+            ("--speed", self.speed.is_some(), &[Score, Publish]),
+            ("--fast", self.fast, &[Score]),
+            ("--loop", self.repeat, &[Publish]),
+            ("--recover", self.recover, &[Score, Publish]),
+            ("--laboratory", self.laboratory, &[Publish]),
+            ("--eeg", self.streams.eeg.is_some(), &[Score]),
+            ("--markers", self.streams.markers.is_some(), &[Score]),
+        ];
+        let misplaced = typed
+            .iter()
+            .find(|(_, given, heeded_by)| *given && !heeded_by.contains(&purpose));
+        let Some((option, _, heeded_by)) = misplaced else {
+            return Ok(());
+        };
+        let places: Vec<_> = heeded_by.iter().map(|purpose| purpose.words()).collect();
+        let message = format!(
+            "{option} is for {}, not for {}. Leave it out",
+            places.join(" or "),
+            purpose.words()
+        );
+        Err(Failure::said(Exit::Usage, message))
+    }
+
+    /// How fast what was recorded is played.
+    pub(super) fn speed(&self) -> Speed {
+        self.speed.unwrap_or(Speed::REAL_TIME)
+    }
 }
 
 /// Replays. `out` is data (CSV of a scored recording), `talk` is for people.
@@ -80,6 +127,7 @@ pub fn run(
     talk: &mut impl Write,
 ) -> Result<(), Failure> {
     if args.path.is_dir() {
+        args.check(Purpose::Session)?;
         let Some(target) = &args.out else {
             return Err(Failure::said(
                 Exit::Usage,
@@ -92,10 +140,14 @@ pub fn run(
         return session(&args.path, target, command, talk);
     }
     if args.publish {
+        args.check(Purpose::Publish)?;
         return publish(args, stop, talk);
     }
     match &args.calibration {
-        Some(profile) => score(args, profile, stop, out, talk),
+        Some(profile) => {
+            args.check(Purpose::Score)?;
+            score(args, profile, stop, out, talk)
+        }
         None if args.path.exists() => Err(Failure::said(
             Exit::Usage,
             "a recording is either scored, with --calibration PROFILE, or played over LSL, with --publish",
@@ -124,6 +176,18 @@ fn session(
     let report = recorded.replay(model, &out, command)?;
     // Nobody may be listening; the report lies in the folder as well.
     let _ = describe(&report, target, talk);
+    if !recorded.text_is_sealed() && report.only_the_text_differs() && report.incomplete.is_empty()
+    {
+        // The text follows from what came out equal: the file is what is wrong, and not the session.
+        return Err(Failure::said(
+            Exit::Source,
+            format!(
+                "{} is not the text that the ledger leads to, though every fork, item and choice came out as recorded: it was altered after the session. The text as it was is in {}",
+                folder.join(SessionFile::Text.name()).display(),
+                target.join(SessionFile::Text.name()).display()
+            ),
+        ));
+    }
     verdict(&report)
 }
 
@@ -225,7 +289,7 @@ fn publish(args: &Args, stop: &AtomicBool, talk: &mut impl Write) -> Result<(), 
     };
     let publishing = ReplayPublishArgs {
         file: args.path.clone(),
-        speed: args.speed,
+        speed: args.speed(),
         repeat: args.repeat,
         recover: args.recover,
     };
@@ -263,168 +327,5 @@ impl Outlets for LslOutlets {
         if let Ok(at) = LslTime::new(at_s) {
             rt::sleep_until(rt::mono_of(at));
         }
-    }
-}
-
-// --- a recording through the signal path ---------------------------------------------------------------------------
-
-fn score(
-    args: &Args,
-    profile: &Path,
-    stop: &AtomicBool,
-    out: &mut impl Write,
-    talk: &mut impl Write,
-) -> Result<(), Failure> {
-    let loaded = Profile::load(profile).map_err(|error| Failure::new(Exit::Usage, error))?;
-    let Some(calibration) = &loaded.eeg else {
-        return Err(Failure::said(
-            Exit::Usage,
-            format!(
-                "{} holds gaze only, no P300 classifier. Calibrate with flashes",
-                profile.display()
-            ),
-        ));
-    };
-    let recorded = Recorded::open(&args.path, &args.streams)?;
-    let mut scoring = Scoring::new(&recorded, calibration)?;
-    let pace = (!args.fast).then(|| Pace {
-        begun: Instant::now(),
-        speed: args.speed,
-    });
-    match scoring.play(&recorded, pace, stop, out) {
-        // Whoever closed the pipe has read enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        Err(error) => Err(Failure::new(Exit::Usage, error)),
-        Ok(()) => {
-            let _ = writeln!(
-                talk,
-                "scored {} of {} flashes; {} were rejected",
-                scoring.scored,
-                recorded.flashes().len(),
-                scoring.rejected
-            );
-            Ok(())
-        }
-    }
-}
-
-/// When what was recorded is due.
-struct Pace {
-    begun: Instant,
-    speed: Speed,
-}
-
-impl Pace {
-    /// Waits until `after_s` recorded seconds have passed; `false` when told to stop.
-    fn wait(&self, after_s: f64, stop: &AtomicBool) -> bool {
-        let due = Duration::try_from_secs_f64(after_s / self.speed.get()).unwrap_or_default();
-        loop {
-            if stop.load(Ordering::Relaxed) {
-                return false;
-            }
-            let left = due.saturating_sub(self.begun.elapsed());
-            if left.is_zero() {
-                return true;
-            }
-            std::thread::sleep(left.min(NAP));
-        }
-    }
-}
-
-/// The engine's EEG line with a recording before it.
-struct Scoring<'a> {
-    line: EegLine,
-    calibration: &'a EegCalibration,
-    scored: u64,
-    rejected: u64,
-}
-
-impl<'a> Scoring<'a> {
-    fn new(recorded: &Recorded, calibration: &'a EegCalibration) -> Result<Self, Failure> {
-        let stream = recorded.eeg()?;
-        let montage = Montage {
-            labels: stream.spec.labels.clone(),
-            rate_hz: stream.spec.rate_hz,
-        };
-        let unfit = |error| Failure::new(Exit::Source, error);
-        calibration.montage().check(&montage).map_err(unfit)?;
-        let scorer = calibration.scorer().map_err(unfit)?;
-        let channels = stream.channels();
-        let select = (0..channels).collect();
-        let line = EegLine::prepare(
-            calibration.path,
-            select,
-            channels,
-            scorer,
-            calibration.density,
-        )
-        .map_err(|error| Failure::new(Exit::Source, error))?;
-        Ok(Self {
-            line,
-            calibration,
-            scored: 0,
-            rejected: 0,
-        })
-    }
-
-    /// Plays the recording in the order of its time; each score is written when its last sample has come.
-    fn play(
-        &mut self,
-        recorded: &Recorded,
-        pace: Option<Pace>,
-        stop: &AtomicBool,
-        out: &mut impl Write,
-    ) -> io::Result<()> {
-        let Ok(stream) = recorded.eeg() else {
-            return Ok(());
-        };
-        let flashes = recorded.flashes();
-        let mut announced = 0;
-        let mut row = vec![0.0_f32; stream.channels()];
-        let first_s = stream
-            .stamps
-            .iter()
-            .copied()
-            .find(|stamp| stamp.is_finite())
-            .unwrap_or(0.0);
-        writeln!(out, "onset_s,score,p_target")?;
-        for (index, &stamp_s) in stream.stamps.iter().enumerate() {
-            if let Some(pace) = &pace
-                && !pace.wait(stamp_s - first_s, stop)
-            {
-                break;
-            }
-            while let Some(flash) = flashes
-                .get(announced)
-                .filter(|flash| flash.onset_s <= stamp_s)
-            {
-                let id = FlashId::new(ForkId(0), announced as u32, 0);
-                let notice = FlashNotice {
-                    id,
-                    onset_s: flash.onset_s,
-                    offset_s: 0.0,
-                    lease: Lease { epoch: 0 },
-                };
-                self.rejected += u64::from(!self.line.flash(&notice));
-                announced += 1;
-            }
-            for (to, from) in row
-                .iter_mut()
-                .zip(stream.numbers(index).unwrap_or_default())
-            {
-                // The stream's own width, as it comes live.
-                *to = *from as f32;
-            }
-            self.line.sample(stamp_s, &row);
-            while let Some(found) = self.line.next(&mut self.rejected) {
-                self.scored += 1;
-                let p_target = self.calibration.p_target(found.score);
-                writeln!(out, "{},{},{p_target}", found.scored.onset_s, found.score)?;
-                if pace.is_some() {
-                    out.flush()?;
-                }
-            }
-        }
-        out.flush()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::atomic::AtomicBool,
 };
 
@@ -38,7 +38,7 @@ pub struct ReplayPublishArgs {
 #[non_exhaustive]
 pub enum ReplayPublishError {
     /// The file cannot be read. Exit code 2: another file must be given, or `--recover`.
-    #[error(transparent)]
+    #[error("{}{}", .0, way_around(.0))]
     Recording(#[from] XdfError),
     /// An outlet failed. Exit code 3.
     #[error(transparent)]
@@ -49,6 +49,15 @@ pub enum ReplayPublishError {
         /// Which file.
         file: PathBuf,
     },
+}
+
+/// What to type for a file that is damaged only in parts.
+fn way_around(error: &XdfError) -> &'static str {
+    if error.is_recoverable() {
+        ". --recover takes what is sound of it"
+    } else {
+        ""
+    }
 }
 
 pub(super) fn parse_speed(text: &str) -> Result<Speed, String> {
@@ -68,11 +77,7 @@ pub fn run(
     stop: &AtomicBool,
     talk: &mut dyn Write,
 ) -> Result<Played, ReplayPublishError> {
-    let recording = if args.recover {
-        Recording::recover(&args.file)?
-    } else {
-        Recording::open(&args.file)?
-    };
+    let recording = read(&args.file, args.recover)?;
     // Nobody may be listening; the playing goes on.
     let _ = describe(&recording, talk);
     let Some((first_s, last_s)) = recording.span_s() else {
@@ -97,6 +102,15 @@ pub fn run(
     Ok(played)
 }
 
+/// A recording as it was typed: whole, or with `--recover` what is sound of it.
+pub(super) fn read(file: &Path, recover: bool) -> Result<Recording, XdfError> {
+    if recover {
+        Recording::recover(file)
+    } else {
+        Recording::open(file)
+    }
+}
+
 fn describe(recording: &Recording, talk: &mut dyn Write) -> io::Result<()> {
     for stream in &recording.streams {
         let spec = &stream.spec;
@@ -110,6 +124,11 @@ fn describe(recording: &Recording, talk: &mut dyn Write) -> io::Result<()> {
             stream.len()
         )?;
     }
+    describe_damage(recording, talk)
+}
+
+/// What of a recovered recording is missing.
+pub(super) fn describe_damage(recording: &Recording, talk: &mut dyn Write) -> io::Result<()> {
     for damage in &recording.damage {
         writeln!(talk, "damaged: {}", damage.reason)?;
         match damage.resumed_at {

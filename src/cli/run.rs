@@ -58,6 +58,7 @@ pub fn run(args: &Args, command: Vec<String>, stop: &Arc<AtomicBool>) -> Result<
         network,
         out,
         command,
+        model: None,
         marker_session: id,
         listener: None,
         view: &mut view,

@@ -5,6 +5,7 @@
 
 mod limits;
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,11 @@ use crate::marker::{OptionKind, OptionTile};
 use crate::source::SourceError;
 use crate::source::pins::Pins;
 
+/// Largest experiment file accepted, bytes.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+/// Longest message of the parser that is passed on, characters.
+const WORDS_MAX: usize = 600;
+
 /// Why an experiment file was refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -32,12 +38,20 @@ pub enum ConfigError {
         /// Why.
         source: std::io::Error,
     },
-    /// Not TOML, an unknown key, or a value of the wrong type; the message of the parser names line and key.
+    /// Larger than any experiment file.
+    #[error(
+        "{} holds more than {FILE_BYTES_MAX} bytes: it is no experiment file. examples/experiment.toml is an annotated one", path.display()
+    )]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Not TOML, an unknown key, or a value of the wrong type; the message names line and key.
     #[error("{}: {message}", path.display())]
     Parse {
         /// The file.
         path: PathBuf,
-        /// The parser's message.
+        /// Line and column, and what the parser says.
         message: String,
     },
     /// A number lies outside its range.
@@ -72,6 +86,22 @@ macro_rules! section {
             }
         }
     };
+}
+
+/// Where the parser stopped and what it says, in one line of bounded length: the text at fault may be of any length.
+fn parser_words(text: &str, error: &toml::de::Error) -> String {
+    let mut words = error.message().trim().replace('\n', "; ");
+    if let Some((end, _)) = words.char_indices().nth(WORDS_MAX) {
+        words.truncate(end);
+        words.push_str("...");
+    }
+    let before = error.span().and_then(|span| text.get(..span.start));
+    let Some(before) = before else {
+        return words;
+    };
+    let line = before.matches('\n').count() + 1;
+    let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+    format!("line {line}, column {column}: {words}")
 }
 
 trait Checked {
@@ -458,10 +488,19 @@ impl Plan {
     /// # Errors
     /// [`ConfigError`] naming file, key, value and range.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+        let read = || -> std::io::Result<String> {
+            let mut text = String::new();
+            let file = std::fs::File::open(path)?;
+            file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
+            Ok(text)
+        };
+        let text = read().map_err(|source| ConfigError::Read {
             path: path.into(),
             source,
         })?;
+        if text.len() as u64 > FILE_BYTES_MAX {
+            return Err(ConfigError::TooLarge { path: path.into() });
+        }
         let mut plan = Self::parse(&text, path)?;
         // Paths in the file are relative to the file.
         let base = path.parent().unwrap_or_else(|| Path::new("."));
@@ -483,7 +522,7 @@ impl Plan {
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
         let plan: Self = toml::from_str(text).map_err(|error| ConfigError::Parse {
             path: path.into(),
-            message: error.to_string().trim_end().into(),
+            message: parser_words(text, &error),
         })?;
         plan.check()?;
         Ok(plan)
@@ -703,7 +742,7 @@ mod tests {
                 "[flash]\nsoa_s = -1.0",
                 "flash.soa_s is -1 s: set it within 0.05..=2",
             ),
-            ("[session]\nforks = 0", "session.forks is 0"),
+            ("[session]\nforks = 0", "session.forks is 0: set it"),
             ("[epoch]\nlength_s = inf", "epoch.length_s is inf s"),
         ] {
             let message = parse(&format!("{SMALL}{text}\n")).unwrap_err().to_string();

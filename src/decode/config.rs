@@ -274,15 +274,36 @@ impl Keys<'_> {
             .get("architectures")
             .and_then(|list| list.get(0))
             .and_then(Value::as_str);
-        match named.or_else(|| self.get("model_type").and_then(Value::as_str)) {
-            Some("LlamaForCausalLM" | "llama") => Ok(Family::Llama),
-            Some("MistralForCausalLM" | "mistral") => Ok(Family::Mistral),
-            Some("Qwen2ForCausalLM" | "qwen2") => Ok(Family::Qwen2),
-            Some("Qwen3ForCausalLM" | "qwen3") => Ok(Family::Qwen3),
+        let family = |name: &str| match name {
+            "LlamaForCausalLM" | "llama" => Ok(Family::Llama),
+            "MistralForCausalLM" | "mistral" => Ok(Family::Mistral),
+            "Qwen2ForCausalLM" | "qwen2" => Ok(Family::Qwen2),
+            "Qwen3ForCausalLM" | "qwen3" => Ok(Family::Qwen3),
             other => Err(ModelError::Architecture {
                 path: self.path.into(),
-                found: other.unwrap_or("not named").into(),
+                found: other.into(),
             }),
+        };
+        let kind = self.get("model_type").map(|kind| {
+            kind.as_str()
+                .ok_or_else(|| self.wrong("model_type", kind, "the name of a family of models"))
+        });
+        match (named, kind.transpose()?) {
+            (None, None) => family("not named"),
+            (Some(name), None) | (None, Some(name)) => family(name),
+            // Two names of one thing: a file in which they differ was put together from two models.
+            (Some(named), Some(kind)) => {
+                let (by_name, by_kind) = (family(named)?, family(kind)?);
+                if by_name == by_kind {
+                    Ok(by_name)
+                } else {
+                    Err(self.wrong(
+                        "model_type",
+                        &kind,
+                        format!("the family of the architecture, {named}"),
+                    ))
+                }
+            }
         }
     }
 

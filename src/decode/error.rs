@@ -14,6 +14,12 @@ pub enum ModelError {
         /// The file looked for.
         path: PathBuf,
     },
+    /// In the file's place is a folder, a pipe or a device.
+    #[error("{}: not a regular file; copy the model's own file there", path.display())]
+    NotAFile {
+        /// The file looked for.
+        path: PathBuf,
+    },
     /// The operating system refused to open or read a file.
     #[error("{}: {source}", path.display())]
     Io {

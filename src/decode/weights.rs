@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Cursor, Read, Seek, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -57,7 +58,10 @@ impl Origin {
         let path = self.path(name);
         let (bytes, len): (Box<dyn Bytes>, u64) = match self {
             Self::Folder(_) => {
-                let file = File::open(&path).map_err(|source| match source.kind() {
+                // A pipe that nobody writes to would be waited for; opened like this it is seen to be none of ours.
+                let mut options = File::options();
+                options.read(true).custom_flags(libc::O_NONBLOCK);
+                let file = options.open(&path).map_err(|source| match source.kind() {
                     std::io::ErrorKind::NotFound => ModelError::Missing { path: path.clone() },
                     _ => ModelError::Io {
                         path: path.clone(),
@@ -69,7 +73,7 @@ impl Origin {
                     source,
                 })?;
                 if !meta.is_file() {
-                    return Err(ModelError::Missing { path });
+                    return Err(ModelError::NotAFile { path });
                 }
                 (Box::new(file), meta.len())
             }

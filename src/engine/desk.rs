@@ -1,15 +1,18 @@
 //! The writing desk: ledger and text are written by a thread of their own, in the order in which they were handed in.
 //!
 //! Forcing a row to the disk takes milliseconds. Nothing that a person waits for waits for that.
+//!
+//! When the disk is full, the desk frees the room that the folder kept for this moment, writes on, and says so: the conductor
+//! then ends the session, whose last rows are in the ledger like all others.
 
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-use super::EngineError;
 use crate::session::{
-    ChainHead, ChoiceRow, EventRow, EvidenceRow, ForkRow, LedgerWriter, OptionRow, TextFile,
+    ChainHead, ChoiceRow, EventRow, EvidenceRow, ForkRow, LedgerError, LedgerWriter, OptionRow,
+    Reserve, TextFile,
 };
 
 /// Rows that wait for company are put on the disk after this long without another.
@@ -18,8 +21,8 @@ const IDLE: Duration = Duration::from_millis(200);
 const ENTRIES: usize = 65_536;
 /// How long a full desk is waited for.
 const FULL: Duration = Duration::from_secs(10);
-/// Faults that wait to be told of, at most; further ones are of the same kind.
-const FAULTS: usize = 64;
+/// Faults that wait to be told of: one of each kind, and how much was lost.
+const FAULTS: usize = 4;
 
 /// Something to be written.
 pub enum Entry {
@@ -41,20 +44,34 @@ pub enum Entry {
 pub struct Desk {
     entries: Sender<Entry>,
     faults: Receiver<String>,
-    thread: JoinHandle<Result<ChainHead, EngineError>>,
+    thread: JoinHandle<ChainHead>,
 }
 
 impl Desk {
-    /// Starts the thread.
+    /// Starts the thread. At the first fault it gives `reserve` back to the disk and tries again, so that the session that
+    /// ends for it is written to its end.
     ///
     /// # Errors
     /// The system's error when no thread can be made.
-    pub fn start(ledger: LedgerWriter, text: TextFile) -> std::io::Result<Self> {
+    pub fn start(
+        ledger: LedgerWriter,
+        text: TextFile,
+        reserve: Option<Reserve>,
+    ) -> std::io::Result<Self> {
         let (entries, handed_in) = bounded(ENTRIES);
         let (fault, faults) = bounded(FAULTS);
+        let clerk = Clerk {
+            ledger,
+            text,
+            reserve,
+            fault,
+            told_of_ledger: false,
+            told_of_text: false,
+            lost: 0,
+        };
         let thread = std::thread::Builder::new()
             .name("desk".into())
-            .spawn(move || write(ledger, text, &handed_in, &fault))?;
+            .spawn(move || clerk.write(&handed_in))?;
         Ok(Self {
             entries,
             faults,
@@ -69,54 +86,137 @@ impl Desk {
         self.entries.send_timeout(entry, FULL).is_ok()
     }
 
-    /// What could not be written since the last call.
+    /// What could not be written at once since the last call: each kind is told once.
     pub fn faults(&self) -> impl Iterator<Item = String> + '_ {
         self.faults.try_iter()
     }
 
-    /// Writes what is left, closes the ledger and the text; also what could not be written.
-    ///
-    /// # Errors
-    /// [`EngineError`] when the ledger cannot be closed.
-    pub fn close(self) -> Result<(ChainHead, Vec<String>), EngineError> {
+    /// Writes what is left, closes the ledger and the text. Gives the last row on the disk, and what went wrong; no row when
+    /// the thread panicked.
+    #[must_use]
+    pub fn close(self) -> (Option<ChainHead>, Vec<String>) {
         let Self {
             entries,
             faults,
             thread,
         } = self;
         drop(entries);
-        let head = thread
-            .join()
-            .map_err(|_| EngineError::Internal("the thread that writes the ledger panicked"))??;
-        Ok((head, faults.try_iter().collect()))
+        let head = thread.join().ok();
+        let mut words: Vec<_> = faults.try_iter().collect();
+        if head.is_none() {
+            words.push("the thread that writes the ledger panicked".to_owned());
+        }
+        (head, words)
     }
 }
 
-fn write(
-    mut ledger: LedgerWriter,
-    mut text: TextFile,
-    handed_in: &Receiver<Entry>,
-    fault: &Sender<String>,
-) -> Result<ChainHead, EngineError> {
-    let of_ledger = |error| format!("the ledger failed: {error}");
-    let of_text = |error| format!("the text could not be written: {error}");
-    loop {
-        let written = match handed_in.recv_timeout(IDLE) {
-            Ok(Entry::Fork(fork, options)) => ledger.fork(&fork, &options).map_err(of_ledger),
-            Ok(Entry::Evidence(evidence)) => ledger.evidence(&evidence).map_err(of_ledger),
-            Ok(Entry::Choice(choice)) => ledger.choice(&choice).map_err(of_ledger),
-            Ok(Entry::Event(event)) => ledger.event(&event).map_err(of_ledger),
-            Ok(Entry::Text(piece)) => text.append(&piece).map_err(of_text),
-            Ok(Entry::Replace(whole)) => text.replace(&whole).map_err(of_text),
-            Err(RecvTimeoutError::Timeout) => ledger.flush().map_err(of_ledger),
-            Err(RecvTimeoutError::Disconnected) => break,
-        };
-        if let Err(words) = written {
-            let _ = fault.try_send(words);
+/// Who sits at the desk.
+struct Clerk {
+    ledger: LedgerWriter,
+    text: TextFile,
+    reserve: Option<Reserve>,
+    fault: Sender<String>,
+    told_of_ledger: bool,
+    told_of_text: bool,
+    /// Entries that are not on the disk.
+    lost: u64,
+}
+
+impl Clerk {
+    fn write(mut self, handed_in: &Receiver<Entry>) -> ChainHead {
+        loop {
+            match handed_in.recv_timeout(IDLE) {
+                Ok(entry) => self.put(&entry),
+                Err(RecvTimeoutError::Timeout) => self.flush(),
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        self.flush();
+        if let Err(error) = self.text.sync() {
+            self.tell_of_text(&error);
+        }
+        if self.lost > 0 {
+            self.tell(format!(
+                "entries of ledger and text that could not be written: {}",
+                self.lost
+            ));
+        }
+        let Self { ledger, fault, .. } = self;
+        let head = ledger.head();
+        if let Err(error) = ledger.finish() {
+            let _ = fault.try_send(format!(
+                "the ledger is whole, but could not be closed: {error}. Keep ledger.sqlite-wal beside it"
+            ));
+        }
+        head
+    }
+
+    /// Writes an entry, in the second attempt with the reserve.
+    fn put(&mut self, entry: &Entry) {
+        match entry {
+            Entry::Text(piece) => {
+                let before = self.text.as_str().len();
+                if let Err(error) = self.text.append(piece) {
+                    self.tell_of_text(&error);
+                    // When only forcing it to the disk failed, the piece stands.
+                    let stands = self.text.as_str().len() > before;
+                    if !stands && self.text.append(piece).is_err() {
+                        self.lost += 1;
+                    }
+                }
+            }
+            Entry::Replace(whole) => {
+                if let Err(error) = self.text.replace(whole) {
+                    self.tell_of_text(&error);
+                    if self.text.replace(whole).is_err() {
+                        self.lost += 1;
+                    }
+                }
+            }
+            row => {
+                if let Err(error) = self.row(row) {
+                    self.tell_of_ledger(&error);
+                    if self.row(row).is_err() {
+                        self.lost += 1;
+                    }
+                }
+            }
         }
     }
-    if let Err(error) = text.sync() {
-        let _ = fault.try_send(of_text(error));
+
+    fn row(&mut self, entry: &Entry) -> Result<(), LedgerError> {
+        match entry {
+            Entry::Fork(fork, options) => self.ledger.fork(fork, options),
+            Entry::Evidence(evidence) => self.ledger.evidence(evidence),
+            Entry::Choice(choice) => self.ledger.choice(choice),
+            Entry::Event(event) => self.ledger.event(event),
+            Entry::Text(_) | Entry::Replace(_) => Ok(()),
+        }
     }
-    Ok(ledger.finish()?)
+
+    fn flush(&mut self) {
+        if let Err(error) = self.ledger.flush() {
+            self.tell_of_ledger(&error);
+        }
+    }
+
+    fn tell_of_ledger(&mut self, error: &LedgerError) {
+        if !std::mem::replace(&mut self.told_of_ledger, true) {
+            self.tell(error.to_string());
+        }
+    }
+
+    fn tell_of_text(&mut self, error: &std::io::Error) {
+        if !std::mem::replace(&mut self.told_of_text, true) {
+            self.tell(format!("the text could not be written: {error}"));
+        }
+    }
+
+    /// Tells of a fault, and frees the room that was kept for it.
+    fn tell(&mut self, words: String) {
+        if let Some(reserve) = self.reserve.take() {
+            reserve.release();
+        }
+        let _ = self.fault.try_send(words);
+    }
 }

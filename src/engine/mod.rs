@@ -42,6 +42,14 @@ pub enum EngineError {
         "the disk has taken no row of the ledger for too long; the session ended in order. Free or exchange the disk: what was acknowledged is in the folder"
     )]
     DiskStuck,
+    /// Ledger or text took something no more.
+    #[error(
+        "{fault}. What cannot be recorded is not decided, so the session ended in order: what was acknowledged is in the folder. See to the disk and start again"
+    )]
+    Unrecorded {
+        /// What could not be written, and why.
+        fault: String,
+    },
     /// A signal path cannot be built.
     #[error(transparent)]
     Line(#[from] lines::LineError),

@@ -38,12 +38,24 @@ impl Limit {
     }
 }
 
+/// A unit behind its number; a plain number has none.
+fn spaced(unit: &str) -> String {
+    if unit.is_empty() {
+        String::new()
+    } else {
+        format!(" {unit}")
+    }
+}
+
 /// A setting that cannot be used. The message names the key, the value and what is allowed.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SettingsError {
     /// Not finite, too small or too large.
-    #[error("{key} is {got} {unit}: set it within {min}..={max} (default {default})")]
+    #[error(
+        "{key} is {got}{}: set it within {min}..={max} (default {default})",
+        spaced(unit)
+    )]
     OutOfRange {
         /// The key.
         key: &'static str,

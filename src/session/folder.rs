@@ -4,6 +4,7 @@ use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -12,7 +13,8 @@ use super::text::TextFile;
 
 /// Holds the process id of the engine that writes the folder, and that process's lock.
 const LOCK: &str = ".lock";
-/// Room that must be free when a session begins, bytes: some minutes of 64 channels at 1 kHz.
+/// Room that must be free when a session begins, and that is kept for its end, bytes: a minute of 64 channels at 1 kHz, or
+/// some hundred sessions' manifest, summary and report.
 const ROOM_BYTES: usize = 16 << 20;
 
 /// The files of a session folder.
@@ -126,6 +128,46 @@ impl FolderError {
             _ => Self::Io { path, source },
         }
     }
+
+    /// Why a folder cannot be made. A place like `/proc` says that it does not exist where it is not to be written.
+    fn of_making(path: &Path, source: io::Error) -> Self {
+        if source.kind() == io::ErrorKind::NotFound {
+            let path = path.to_owned();
+            Self::ReadOnly { path, source }
+        } else {
+            Self::of(path, source)
+        }
+    }
+}
+
+/// Room on the session's disk that is kept for its end: when the disk is full, what remains to be said still fits.
+///
+/// It is a file without a name, so nothing of it is left however the process ends. Clones mean the same room.
+#[derive(Debug, Clone)]
+pub struct Reserve(Arc<File>);
+
+impl Reserve {
+    /// Takes [`ROOM_BYTES`] of the folder's disk.
+    fn set_aside(folder: &Path) -> io::Result<Self> {
+        let path = folder.join(".room");
+        let outcome = create_private(&path).and_then(|mut file| {
+            let block = vec![0xa5; 1 << 20];
+            for _ in 0..ROOM_BYTES / block.len() {
+                file.write_all(&block)?;
+            }
+            Ok(file)
+        });
+        let unnamed = std::fs::remove_file(&path);
+        let file = outcome?;
+        unnamed?;
+        Ok(Self(Arc::new(file)))
+    }
+
+    /// Gives the room back to the disk. Harmless when that was done before.
+    pub fn release(&self) {
+        // A disk that does not even take this back says so at the next write.
+        let _ = self.0.set_len(0);
+    }
 }
 
 /// A session folder: writable and locked after [`Folder::create`], for reading after [`Folder::open`].
@@ -134,6 +176,7 @@ pub struct Folder {
     path: PathBuf,
     /// Held open for its lock, which the system takes back when this process ends, however it ends.
     lock: Option<File>,
+    reserve: Option<Reserve>,
 }
 
 impl Folder {
@@ -152,7 +195,7 @@ impl Folder {
             .mode(0o700)
             .create(&probe)
             .and_then(|()| std::fs::remove_dir(&probe))
-            .map_err(|error| FolderError::of(path, error))
+            .map_err(|error| FolderError::of_making(path, error))
     }
 
     /// The folder itself if it is there, else the nearest one above it that is.
@@ -195,7 +238,8 @@ impl Folder {
 
     /// Makes a new session folder (0700), with its parents, and locks it. An existing folder must be empty.
     ///
-    /// Sets 16 MiB aside for a moment, to find out now, not in mid-session, that there is no room.
+    /// Sets 16 MiB aside ([`Folder::reserve`]): that there is no room is found out now, not in mid-session, and when the disk
+    /// fills up later there is room for the session's end.
     ///
     /// # Errors
     /// [`FolderError`]: not empty, in use by another engine, not writable, full, or no folder. Nothing that lay there is touched.
@@ -207,7 +251,7 @@ impl Folder {
                     path: path.to_owned(),
                 });
             }
-            Err(error) => return Err(FolderError::of(path, error)),
+            Err(error) => return Err(FolderError::of_making(path, error)),
         }
         Self::unused(path)?;
         let lock_path = path.join(LOCK);
@@ -226,12 +270,12 @@ impl Folder {
             .map_err(|error| FolderError::of(&lock_path, error))?;
         // A folder that existed may have been open to others.
         restrict(path).map_err(|error| FolderError::of(path, error))?;
-        let folder = Self {
+        let reserve = Reserve::set_aside(path).map_err(|error| FolderError::of(path, error))?;
+        Ok(Self {
             path: path.to_owned(),
             lock: Some(lock),
-        };
-        folder.probe_room()?;
-        Ok(folder)
+            reserve: Some(reserve),
+        })
     }
 
     /// Opens the folder of a session for reading, ended or killed, and reads its manifest.
@@ -255,6 +299,7 @@ impl Folder {
         let folder = Self {
             path: path.to_owned(),
             lock: None,
+            reserve: None,
         };
         Ok((folder, manifest))
     }
@@ -289,19 +334,10 @@ impl Folder {
         Ok(None)
     }
 
-    fn probe_room(&self) -> Result<(), FolderError> {
-        let probe = self.path.join(".room");
-        let outcome = create_private(&probe).and_then(|mut file| {
-            let block = vec![0xa5; 1 << 20];
-            for _ in 0..ROOM_BYTES / block.len() {
-                file.write_all(&block)?;
-            }
-            Ok(())
-        });
-        let removed = std::fs::remove_file(&probe);
-        outcome
-            .and(removed)
-            .map_err(|error| FolderError::of(&self.path, error))
+    /// The room kept for the session's end; `None` in a folder that was opened for reading.
+    #[must_use]
+    pub const fn reserve(&self) -> Option<&Reserve> {
+        self.reserve.as_ref()
     }
 
     /// The folder's path.

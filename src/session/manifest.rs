@@ -55,6 +55,9 @@ pub struct Manifest {
     pub streams: Vec<StreamRecord>,
     /// The last row of the ledger: shows that rows at its end are missing, which the chain alone cannot.
     pub ledger: Option<ChainHead>,
+    /// SHA-256 of `text.txt` at the end; absent from a session that did not end by itself, and from folders of before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text_sha256: Option<String>,
     /// The session this one replays; absent from one that was lived.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replay_of: Option<ReplayOf>,
@@ -165,6 +168,7 @@ impl Manifest {
             seeds: BTreeMap::new(),
             streams: Vec::new(),
             ledger: None,
+            text_sha256: None,
             replay_of: None,
         }
     }

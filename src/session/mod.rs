@@ -25,7 +25,7 @@ mod utc;
 
 pub use digest::{sha256_file, sha256_hex};
 pub(crate) use folder::replace_atomically;
-pub use folder::{Folder, FolderError, SessionFile};
+pub use folder::{Folder, FolderError, Reserve, SessionFile};
 pub use ledger::{
     ChainHead, ChoiceRow, Entry, EventKind, EventRow, EvidenceRow, ForkRow, Ledger, LedgerError,
     LedgerWriter, OptionRow, SCHEMA_VERSION, SessionRow,

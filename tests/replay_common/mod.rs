@@ -63,7 +63,7 @@ pub(crate) fn model() -> Arc<Model> {
     Arc::clone(MODEL.get_or_init(|| Arc::new(Model::embedded().unwrap())))
 }
 
-fn settings() -> SimSettings {
+pub(crate) fn settings() -> SimSettings {
     SimSettings {
         seed: 3,
         preset: Preset::Easy,
@@ -87,7 +87,7 @@ fn markers_spec() -> StreamSpec {
     }
 }
 
-fn plan() -> Plan {
+pub(crate) fn plan() -> Plan {
     let settings = settings();
     let streams = Streams::of(&settings);
     let Screen {
@@ -289,6 +289,12 @@ fn calibrate(folder: &Path, plan: &Plan) -> (Laboratory, f64) {
     };
     calibrate::run(&args, &mut std::io::sink()).unwrap();
     (laboratory, now_s)
+}
+
+/// The profile of the simulated person, made in `folder`.
+pub(crate) fn profile(folder: &Path) -> PathBuf {
+    calibrate(folder, &plan());
+    folder.join(calibrate::PROFILE_FILE)
 }
 
 /// What the person does unasked.

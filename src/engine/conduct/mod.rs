@@ -102,8 +102,8 @@ pub struct Played {
     pub recording: RecordingSummary,
     /// What each real-time thread was granted.
     pub granted: Vec<Granted>,
-    /// The last row of the ledger.
-    pub ledger: ChainHead,
+    /// The last row of the ledger; `None` when it could not be told any more.
+    pub ledger: Option<ChainHead>,
     /// What the presenter did.
     pub shown: Shown,
     /// Forks that were answered.
@@ -162,6 +162,8 @@ struct Conductor<'a> {
     looked_after: Instant,
     failure: Option<EngineError>,
     warned: Vec<String>,
+    /// Kinds of warnings that were told.
+    told_of: Vec<&'static str>,
 }
 
 /// A fork that is asked as soon as the streams allow it, or when it has waited long enough.
@@ -257,7 +259,7 @@ impl<'a> Conductor<'a> {
             scribe,
             presenter,
             recorder,
-            desk: Desk::start(ledger, text_file)?,
+            desk: Desk::start(ledger, text_file, folder.reserve().cloned())?,
             inputs,
             keys,
             marker_offsets,
@@ -279,6 +281,7 @@ impl<'a> Conductor<'a> {
             looked_after: now,
             failure: None,
             warned: Vec::new(),
+            told_of: Vec::new(),
         })
     }
 
@@ -314,7 +317,10 @@ impl<'a> Conductor<'a> {
                 default(TURN) => {}
             }
             self.drain_records();
-            self.ask_postponed();
+            self.look_at_desk();
+            if self.failure.is_none() {
+                self.ask_postponed();
+            }
             if self.looked_after.elapsed() >= LOOK_AFTER {
                 self.look_after();
             }
@@ -337,7 +343,7 @@ impl<'a> Conductor<'a> {
         }
     }
 
-    /// Looks after streams, clocks and disk.
+    /// Looks after streams, clocks and the recording.
     fn look_after(&mut self) {
         self.looked_after = Instant::now();
         self.marker_offsets.push(ClockOffset {
@@ -360,9 +366,11 @@ impl<'a> Conductor<'a> {
         if self.gate.is_finished() {
             self.fail(EngineError::Internal("the gate's thread panicked"));
         }
-        let faults: Vec<_> = self.desk.faults().collect();
-        for fault in faults {
-            self.warn(fault);
+        if let Some(failure) = self.recorder.status().failure {
+            let words = format!("the recording has ended, the session goes on: {failure}");
+            if self.tell_once("recording", &words) {
+                self.note(&words);
+            }
         }
     }
 
@@ -471,7 +479,7 @@ impl<'a> Conductor<'a> {
             granted.push(gate);
         }
         let recording = self.recorder.finish(FINISH);
-        let (ledger, faults) = self.desk.close()?;
+        let (ledger, faults) = self.desk.close();
         self.warned.extend(faults);
         Ok(Played {
             latency: LatencyReport {

@@ -53,15 +53,36 @@ impl Conductor<'_> {
     /// A terminal that cannot be written to does not stop a session.
     pub(super) fn seen(&mut self, shown: std::io::Result<()>) {
         if let Err(error) = shown {
-            self.warn(format!("the view failed: {error}"));
+            self.warn("view", format!("the view failed: {error}"));
         }
     }
 
-    /// A ledger or a text that cannot be written leaves the session running, and its record incomplete.
-    pub(super) fn warn(&mut self, warning: String) {
-        if !self.warned.contains(&warning) {
-            eprintln!("razvilka: {warning}");
+    /// Something that does not stop the session: told once for each kind, and kept for the manifest.
+    pub(super) fn warn(&mut self, kind: &'static str, warning: String) {
+        if self.tell_once(kind, &warning) {
             self.warned.push(warning);
+        }
+    }
+
+    /// Tells the operator; `false` when something of this kind was told before.
+    pub(super) fn tell_once(&mut self, kind: &'static str, words: &str) -> bool {
+        let first = !self.told_of.contains(&kind);
+        if first {
+            eprintln!("razvilka: {words}");
+            self.told_of.push(kind);
+        }
+        first
+    }
+
+    /// Looks at the desk. A fault ends the session: what cannot be written down must not happen.
+    pub(super) fn look_at_desk(&mut self) {
+        let faults: Vec<_> = self.desk.faults().collect();
+        for fault in faults {
+            if self.failure.is_some() {
+                self.warn("desk", fault);
+            } else {
+                self.fail(EngineError::Unrecorded { fault });
+            }
         }
     }
 

@@ -28,9 +28,9 @@ pub enum ReplayError {
     /// The configuration in the manifest cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// A file is not the one that the session used.
+    /// A file is not the one that the session used or wrote.
     #[error(
-        "{what} is not the one that the session used: its SHA-256 is {got}, the manifest says {expected}. Restore the folder from a copy"
+        "{what} is not as the session left it: its SHA-256 is {got}, the manifest says {expected}. Restore the folder from a copy"
     )]
     Changed {
         /// Which.

@@ -70,12 +70,21 @@ impl RecordedSession {
                 return Err(ReplayError::Missing { path, what });
             }
         }
-        if let Some(expected) = &manifest.profile_sha256 {
-            let got = digest_of(&profile_path)?;
+        let sealed = [
+            (PROFILE, &profile_path, &manifest.profile_sha256),
+            (
+                SessionFile::Text.name(),
+                &folder.file(SessionFile::Text),
+                &manifest.text_sha256,
+            ),
+        ];
+        for (what, path, expected) in sealed {
+            let Some(expected) = expected else { continue };
+            let got = digest_of(path)?;
             if got != *expected {
                 let expected = expected.clone();
                 return Err(ReplayError::Changed {
-                    what: PROFILE,
+                    what,
                     expected,
                     got,
                 });
@@ -117,6 +126,12 @@ impl RecordedSession {
     #[must_use]
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// Whether the manifest holds the digest of the text: then it is known to be as the session left it.
+    #[must_use]
+    pub const fn text_is_sealed(&self) -> bool {
+        self.manifest.text_sha256.is_some()
     }
 
     /// Replays the session into a new folder: ledger, text, manifest, `replay.json`, and a copy of the profile, if it has one.
@@ -328,6 +343,7 @@ impl RecordedSession {
             session: self.manifest.session.clone(),
             files,
         });
+        manifest.text_sha256 = Some(digest_of(&out.file(SessionFile::Text))?);
         manifest.end(Some(head));
         out.write_manifest(&manifest)?;
         Ok(())

@@ -61,6 +61,17 @@ pub struct ReplayReport {
 }
 
 impl ReplayReport {
+    /// Whether every fork, item and choice came out as recorded, and text.txt alone did not.
+    #[must_use]
+    pub fn only_the_text_differs(&self) -> bool {
+        let equal = |of: Compared| of.equal == of.compared;
+        !self.text_equal
+            && self.ledger_equal
+            && [self.forks, self.evidence, self.choices]
+                .into_iter()
+                .all(equal)
+    }
+
     /// Whether everything that was compared is equal, and all of it was compared.
     #[must_use]
     pub fn is_identical(&self) -> bool {

@@ -42,8 +42,7 @@ pub enum XdfError {
     },
     /// The file ends too early, or the length of a chunk lies.
     #[error(
-        "byte {offset}: {what} needs {needed} bytes, but only {left} are left. The file was cut off or is damaged here; \
-         recover mode returns everything before"
+        "byte {offset}: {what} needs {needed} bytes, but only {left} are left. The file was cut off or is damaged here"
     )]
     Truncated {
         /// Where the incomplete thing begins.
@@ -58,7 +57,7 @@ pub enum XdfError {
     /// The content of a chunk needs more bytes than the chunk has.
     #[error(
         "byte {offset}: {what} needs {needed} bytes, but its chunk has only {left} left: a length or a count in it lies. \
-         The file is damaged here or was written wrongly; recover mode skips to the next sound part"
+         The file is damaged here or was written wrongly"
     )]
     Overrun {
         /// Where the thing begins that does not fit.
@@ -72,8 +71,7 @@ pub enum XdfError {
     },
     /// The content contradicts the format or itself.
     #[error(
-        "byte {offset}: {what} should be {expected}, found {found}. The file is damaged here or was written wrongly; \
-         recover mode skips to the next sound part"
+        "byte {offset}: {what} should be {expected}, found {found}. The file is damaged here or was written wrongly"
     )]
     Malformed {
         /// Where the wrong thing stands.
@@ -102,6 +100,18 @@ pub enum XdfError {
 }
 
 impl XdfError {
+    /// Whether recover mode reads what is sound before and behind this fault.
+    #[must_use]
+    pub fn is_recoverable(&self) -> bool {
+        match self {
+            Self::InFile { source, .. } => source.is_recoverable(),
+            Self::Truncated { .. } | Self::Overrun { .. } | Self::Malformed { .. } => true,
+            Self::Open { .. } | Self::NotXdf { .. } | Self::Io { .. } | Self::OverLimit { .. } => {
+                false
+            }
+        }
+    }
+
     /// The byte at which the file is at fault, where one can be named.
     #[must_use]
     pub fn offset(&self) -> Option<u64> {
