@@ -453,6 +453,29 @@ fn the_report_stands_alone_and_shows_text_as_text() {
     }
 }
 
+/// Log-likelihood ratios of rising scores, by densities fitted on Gaussian scores of both classes.
+fn ratios(seed: u64, distance: f64, spread: f64, targets: usize, others: usize) -> Vec<f64> {
+    let mut noise = Noise(seed);
+    let mut scores: Vec<f64> = (0..others).map(|_| noise.gauss()).collect();
+    scores.extend((0..targets).map(|_| distance + spread * noise.gauss()));
+    let labels: Vec<bool> = (0..others + targets).map(|i| i >= others).collect();
+    let density = fit_score_density(&scores, &labels).unwrap();
+    let scores = (-400..=400).map(|i| f64::from(i) / 10.0);
+    scores.map(|score| density.llr(score).unwrap()).collect()
+}
+
+#[test]
+fn the_ratio_does_not_fall_within_the_step_in_which_it_turns() {
+    let llrs = ratios(
+        14_575_114_220_779_739_412,
+        2.445_127_046_972_029_6,
+        2.072_755_971_687_696_7,
+        59,
+        224,
+    );
+    assert!(llrs.windows(2).all(|w| w[1] >= w[0] - 1e-12));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -464,12 +487,7 @@ proptest! {
         targets in 10_usize..80,
         others in 30_usize..300,
     ) {
-        let mut noise = Noise(seed);
-        let mut scores: Vec<f64> = (0..others).map(|_| noise.gauss()).collect();
-        scores.extend((0..targets).map(|_| distance + spread * noise.gauss()));
-        let labels: Vec<bool> = (0..others + targets).map(|i| i >= others).collect();
-        let density = fit_score_density(&scores, &labels).unwrap();
-        let llrs: Vec<f64> = (-400..=400).map(|i| density.llr(f64::from(i) / 10.0).unwrap()).collect();
+        let llrs = ratios(seed, distance, spread, targets, others);
         let (least, most) = (-(targets as f64 / 3.0).ln(), (others as f64 / 3.0).ln());
         prop_assert!(llrs.windows(2).all(|w| w[1] >= w[0] - 1e-12));
         prop_assert!(llrs.iter().all(|llr| (least - 1e-9..=most + 1e-9).contains(llr)));
