@@ -296,7 +296,11 @@ fn push_eeg(page: &mut String, eeg: &EegCalibration, report: &EegReport) -> Resu
     figure(
         page,
         &eeg_plots::reliability(&reliability_diagram(&report.p_target, &report.labels)?, eeg)?,
-        "Reliability: on the grey line probabilities come true. Bars: 95&nbsp;% Wilson intervals.",
+        &format!(
+            "Reliability: on the grey line probabilities come true. Bars: 95&nbsp;% Wilson intervals; marks grow with the flashes in \
+             a bin, and bins of fewer than {} are hollow and faint.",
+            eeg_plots::BIN_FEW
+        ),
     );
     page.push_str("</div>\n");
     figure(
@@ -388,7 +392,7 @@ fn push_gaze(page: &mut String, gaze: &GazeCalibration) -> Result<()> {
     figure(
         page,
         &gaze_plot::error_map(gaze)?,
-        "Where to look (crosses) and where the map puts the eye (dots), error in degrees beside each; ellipses hold 95&nbsp;% of the \
+        "Where to look (crosses) and where the map puts the eye (dots), error in degrees beside each pair; ellipses hold 95&nbsp;% of the \
          samples. <span class=\"key target\"></span>held out&ensp;<span class=\"key other\"></span>used for the fit.",
     );
     push_points(page, gaze);
