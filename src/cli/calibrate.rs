@@ -433,9 +433,9 @@ fn say_verdict(talk: &mut impl Write, fitted: &Fitted) {
         say(
             talk,
             format_args!(
-                "gaze: {}. Error {:.2} deg, precision {:.2} deg, {:.1} % lost, {} points",
+                "gaze: {}. Error {}; precision {:.2} deg, {:.1} % lost, {} points used",
                 grade_gaze(q).word(),
-                q.accuracy_deg,
+                gaze.accuracy_in_words(),
                 q.precision_sd_deg,
                 100.0 * q.data_loss,
                 q.points_used

@@ -438,9 +438,8 @@ fn note_calibration(profile: &Profile, view: &mut dyn View) {
         ));
     }
     if let Some(gaze) = &profile.gaze {
-        let error = gaze.error.sd_x_deg.hypot(gaze.error.sd_y_deg);
-        words.push(format!("gaze error {error:.2} deg"));
-        if error > GAZE_ERROR_MAX_DEG {
+        words.push(format!("gaze error {}", gaze.accuracy_in_words()));
+        if gaze.error.sd_x_deg.hypot(gaze.error.sd_y_deg) > GAZE_ERROR_MAX_DEG {
             words.push("gaze is too inaccurate to choose tiles: calibrate again".into());
         }
     }

@@ -93,7 +93,7 @@ fn push_verdict(page: &mut String, profile: &Profile) {
                 "Gaze is too far off, too noisy or too often lost. Check the tracker, then calibrate again."
             }
         };
-        let value = format!("{:.2}° error", gaze.quality.accuracy_deg);
+        let value = format!("{:.2}° mean error", gaze.quality.accuracy_deg);
         put_card(page, "Gaze", grade, &value, meaning);
     }
     page.push_str("</section>\n");
@@ -324,11 +324,19 @@ fn evidence_range(eeg: &EegCalibration) -> (f64, f64) {
 fn push_gaze(page: &mut String, gaze: &GazeCalibration) -> Result<()> {
     let q = &gaze.quality;
     page.push_str("<section>\n<h2>Gaze</h2>\n");
-    let held_out = match q.held_out {
-        HeldOut::CheckPoints => "check points, which were never used for fitting",
-        HeldOut::LeaveOnePointOut => {
-            "each point by the map of the others, as there were no check points"
-        }
+    let judged = gaze.held_out_points();
+    let fitted = match q.held_out {
+        HeldOut::CheckPoints => gaze.points.len() - judged,
+        HeldOut::LeaveOnePointOut => judged,
+    };
+    let accuracy = match q.held_out {
+        HeldOut::CheckPoints => format!(
+            "Accuracy is the error on {judged} check points, which took part neither in the fit nor in this choice."
+        ),
+        HeldOut::LeaveOnePointOut => format!(
+            "There were no check points: accuracy is this same error on {judged} points, a little too good because the map was \
+             chosen by it."
+        ),
     };
     let map = match gaze.map.order {
         MapOrder::Affine => "affine",
@@ -336,17 +344,21 @@ fn push_gaze(page: &mut String, gaze: &GazeCalibration) -> Result<()> {
     };
     let second = q
         .second_order_deg
-        .map_or("too few points".to_owned(), |e| format!("{e:.2}°"));
+        .map_or("none (too few points)".to_owned(), |e| format!("{e:.2}°"));
     put!(
         page,
-        "<p>The {map} map was kept: error on held-out points {:.2}° affine, {second} second-order. Accuracy is that of {held_out}.</p>",
+        "<p>The {map} map was chosen by its error on the {fitted} fit points, each by the map of the others: {:.2}° affine, {second} \
+         second-order. {accuracy}</p>",
         q.affine_deg
     );
     open_table(page);
     put_row(
         page,
         "Accuracy (mean error)",
-        &format!("{:.2}°, worst {:.2}°", q.accuracy_deg, q.worst_deg),
+        &format!(
+            "{:.2}°, worst {:.2}°, n = {judged}",
+            q.accuracy_deg, q.worst_deg
+        ),
         Some(grade_accuracy(q)),
         "good up to 1°, fair up to 2°",
     );
