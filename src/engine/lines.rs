@@ -4,17 +4,20 @@ use razvilka_calibration::{
     CalibrationError, EegCalibration, GazeCalibration, Montage, Profile, Provenance,
 };
 use razvilka_dsp::DspError;
-use razvilka_dsp::eeg::EegSpec;
+use razvilka_dsp::eeg::{BandSpec, EegSpec, NotchSpec};
 use razvilka_dsp::gaze_evidence::DwellModel;
 use razvilka_dsp::units::{Hertz, OutOfRange, Seconds};
 
 use super::streams::channel;
-use crate::config::{EegSection, GazeSection, Plan};
+use crate::config::{EegSection, EpochSection, FilterSection, GazeSection, GazeUnits, Plan};
 use crate::gate::{GateSettings, SettingsError};
 use crate::pipeline::eeg::{EegLine, EegLineError};
 use crate::pipeline::gaze::{GazeLine, GazeReading};
 use crate::source::{SourceError, StreamSpec};
 use crate::view::layout::half_extent_deg;
+
+/// Centre of the mains notch over its -3 dB width: 50 Hz is removed from 49.2 to 50.8 Hz.
+const NOTCH_Q: f64 = 30.0;
 
 /// Why a signal path cannot be built.
 #[derive(Debug, thiserror::Error)]
@@ -82,24 +85,30 @@ pub fn montage(
     }
 }
 
-/// How EEG becomes features, as the plan says, for a stream of this rate and number of channels.
+/// How EEG becomes features, for a stream of this rate and number of channels: the one way from these numbers to a path,
+/// for `razvilka calibrate` and for a live calibration. A session takes the path of its profile.
 ///
 /// # Errors
 /// [`LineError`] for numbers out of range.
-pub fn eeg_spec(plan: &Plan, rate_hz: f64, channels: usize) -> Result<EegSpec, LineError> {
+pub fn eeg_spec(
+    filter: &FilterSection,
+    epoch: &EpochSection,
+    rate_hz: f64,
+    channels: usize,
+) -> Result<EegSpec, LineError> {
     let mut spec = EegSpec::p300(Hertz::new(rate_hz)?, channels);
-    if let Some(band) = &mut spec.band {
-        band.low = Hertz::new(plan.filter.low_hz)?;
-        band.high = Hertz::new(plan.filter.high_hz)?;
-        band.order = plan.filter.order as _;
-    }
-    if plan.filter.notch_hz > 0.0 {
-        spec.notch = Some(razvilka_dsp::eeg::NotchSpec {
-            centre: Hertz::new(plan.filter.notch_hz)?,
-            q: 30.0,
+    spec.band = Some(BandSpec {
+        low: Hertz::new(filter.low_hz)?,
+        high: Hertz::new(filter.high_hz)?,
+        order: filter.order as usize,
+    });
+    if filter.notch_hz > 0.0 {
+        spec.notch = Some(NotchSpec {
+            centre: Hertz::new(filter.notch_hz)?,
+            q: NOTCH_Q,
         });
     }
-    spec.epoch.length = Seconds::new(plan.epoch.length_s)?;
+    spec.epoch.length = Seconds::new(epoch.length_s)?;
     spec.check()?;
     Ok(spec)
 }
