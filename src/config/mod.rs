@@ -244,6 +244,29 @@ pub enum GazeUnits {
     Degrees,
 }
 
+impl GazeUnits {
+    /// The unit that a stream declares for a channel, as trackers write it; `None` for none, and for one that is not known.
+    #[must_use]
+    pub fn declared(unit: &str) -> Option<Self> {
+        match unit.trim().to_ascii_lowercase().as_str() {
+            "normalised" | "normalized" | "norm" | "fraction" => Some(Self::Normalised),
+            "pixels" | "pixel" | "px" | "pix" => Some(Self::Pixels),
+            "degrees" | "degree" | "deg" | "dva" | "°" => Some(Self::Degrees),
+            _ => None,
+        }
+    }
+
+    /// As the experiment file writes it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Normalised => "normalised",
+            Self::Pixels => "pixels",
+            Self::Degrees => "degrees",
+        }
+    }
+}
+
 /// The gaze stream and how to read it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
