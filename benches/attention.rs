@@ -78,6 +78,7 @@ impl Answers {
             low_hz: 0.5,
             high_hz: 20.0,
             order: 2,
+            notch_hz: 0.0,
             epoch_s: 0.8,
             streams: recorded::Streams::default(),
         };

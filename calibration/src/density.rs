@@ -169,11 +169,12 @@ fn trusted_range(
     let start = 0.5 * (low + high);
     let walk = |end: f64, bound: f64| -> f64 {
         let step = (end - start) / STEPS as f64;
-        let mut edge = (start, llr(start));
+        let mut edge = start;
         for k in 1..=STEPS {
             let score = start + step * k as f64;
             let next = llr(score);
-            let rises = (next - edge.1) * step >= 0.0;
+            // Not by comparing values: the step in which the ratio turns may still end higher than it began.
+            let rises = slope(target, score) >= slope(nontarget, score);
             let supported = if step > 0.0 {
                 next <= bound
             } else {
@@ -182,14 +183,20 @@ fn trusted_range(
             if !(rises && supported) {
                 break;
             }
-            edge = (score, next);
+            edge = score;
         }
-        edge.0
+        edge
     };
     Some((
         walk(seen.0.min(start), supported.0),
         walk(seen.1.max(start), supported.1),
     ))
+}
+
+/// Derivative of the logarithm of a density.
+fn slope(density: StudentT, score: f64) -> f64 {
+    let from = score - density.location;
+    -(density.dof + 1.0) * from / (density.dof * density.scale.powi(2) + from * from)
 }
 
 /// The densities for a classifier restricted to fewer channels, where a share `distance_ratio` of the squared Mahalanobis

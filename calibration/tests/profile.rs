@@ -413,6 +413,68 @@ fn a_bent_tracker_is_straightened_and_its_noise_is_measured() {
 }
 
 #[test]
+fn check_points_judge_the_map_and_have_no_say_in_it() {
+    let sound = fit_gaze(&gaze_points(7, 0.3, true), FitRule::default()).unwrap();
+    let mut points = gaze_points(7, 0.3, true);
+    let checks = points
+        .iter_mut()
+        .filter(|point| point.use_as == PointUse::Check);
+    // Looks that only another map could explain.
+    for (index, point) in checks.enumerate() {
+        for sample in &mut point.samples {
+            sample.x += 0.03 * index as f64;
+            sample.y -= 0.02;
+        }
+    }
+    let moved = fit_gaze(&points, FitRule::default()).unwrap();
+    assert_eq!(moved.map, sound.map);
+    assert_eq!(moved.quality.affine_deg, sound.quality.affine_deg);
+    assert_eq!(
+        moved.quality.second_order_deg,
+        sound.quality.second_order_deg
+    );
+    assert!(moved.quality.accuracy_deg > sound.quality.accuracy_deg + 0.5);
+    assert_eq!(moved.held_out_points(), 4);
+    assert!(
+        moved
+            .accuracy_in_words()
+            .contains("mean of 4 check points that were not fitted on"),
+        "{}",
+        moved.accuracy_in_words()
+    );
+}
+
+#[test]
+fn the_report_says_on_which_points_the_map_was_chosen_and_on_which_it_was_judged() {
+    let page = |with_checks: bool| {
+        let fitted = fit_session(&CalibrationInput {
+            eeg: None,
+            gaze: gaze_points(3, 0.3, with_checks),
+            provenance: provenance(),
+        })
+        .unwrap();
+        render(&fitted.profile, &fitted.report).unwrap()
+    };
+    let with = page(true);
+    assert!(with.contains("9 fit points, each by the map of the others"));
+    assert!(with.contains("error on 4 check points, which took part neither"));
+    let without = page(false);
+    assert!(without.contains("There were no check points"));
+    assert!(without.contains("n = 9"));
+}
+
+#[test]
+fn four_points_of_which_three_lie_on_a_line_still_give_an_affine_map() {
+    let mut points = gaze_points(5, 0.1, true);
+    // The centre, two opposite corners, and one other corner.
+    let keep = [(0.0, 0.0), (-16.0, -9.0), (16.0, 9.0), (16.0, -9.0)];
+    points.retain(|p| p.use_as == PointUse::Check || keep.contains(&(p.x_deg, p.y_deg)));
+    let gaze = fit_gaze(&points, FitRule::default()).unwrap();
+    assert_eq!(gaze.map.order, MapOrder::Affine);
+    assert!(gaze.quality.affine_deg.is_finite());
+}
+
+#[test]
 fn without_check_points_each_point_is_judged_by_the_others() {
     let gaze = fit_gaze(&gaze_points(8, 0.2, false), FitRule::default()).unwrap();
     assert_eq!(gaze.quality.held_out, HeldOut::LeaveOnePointOut);
@@ -453,6 +515,29 @@ fn the_report_stands_alone_and_shows_text_as_text() {
     }
 }
 
+/// Log-likelihood ratios of rising scores, by densities fitted on Gaussian scores of both classes.
+fn ratios(seed: u64, distance: f64, spread: f64, targets: usize, others: usize) -> Vec<f64> {
+    let mut noise = Noise(seed);
+    let mut scores: Vec<f64> = (0..others).map(|_| noise.gauss()).collect();
+    scores.extend((0..targets).map(|_| distance + spread * noise.gauss()));
+    let labels: Vec<bool> = (0..others + targets).map(|i| i >= others).collect();
+    let density = fit_score_density(&scores, &labels).unwrap();
+    let scores = (-400..=400).map(|i| f64::from(i) / 10.0);
+    scores.map(|score| density.llr(score).unwrap()).collect()
+}
+
+#[test]
+fn the_ratio_does_not_fall_within_the_step_in_which_it_turns() {
+    let llrs = ratios(
+        14_575_114_220_779_739_412,
+        2.445_127_046_972_029_6,
+        2.072_755_971_687_696_7,
+        59,
+        224,
+    );
+    assert!(llrs.windows(2).all(|w| w[1] >= w[0] - 1e-12));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -464,12 +549,7 @@ proptest! {
         targets in 10_usize..80,
         others in 30_usize..300,
     ) {
-        let mut noise = Noise(seed);
-        let mut scores: Vec<f64> = (0..others).map(|_| noise.gauss()).collect();
-        scores.extend((0..targets).map(|_| distance + spread * noise.gauss()));
-        let labels: Vec<bool> = (0..others + targets).map(|i| i >= others).collect();
-        let density = fit_score_density(&scores, &labels).unwrap();
-        let llrs: Vec<f64> = (-400..=400).map(|i| density.llr(f64::from(i) / 10.0).unwrap()).collect();
+        let llrs = ratios(seed, distance, spread, targets, others);
         let (least, most) = (-(targets as f64 / 3.0).ln(), (others as f64 / 3.0).ln());
         prop_assert!(llrs.windows(2).all(|w| w[1] >= w[0] - 1e-12));
         prop_assert!(llrs.iter().all(|llr| (least - 1e-9..=most + 1e-9).contains(llr)));

@@ -11,13 +11,16 @@ use razvilka_calibration::{
     CalibrationError, CalibrationInput, EegInput, EpochInfo, Epochs, Fitted, GazePoint, Montage,
     Overwrite, Profile, Provenance, SourceFile, fit_session, may_be_fitted_on,
 };
-use razvilka_dsp::eeg::{BandSpec, EegSpec};
+use razvilka_dsp::eeg::EegSpec;
 use razvilka_dsp::mask::ChannelMask;
-use razvilka_dsp::units::{Hertz, Seconds};
+use razvilka_dsp::units::Hertz;
 use sha2::{Digest, Sha256};
 
 use super::exit::{Exit, Failure};
 use super::recorded::{Flash, Passed, Recorded, ScoredEpoch, Streams, failure};
+use crate::config::{EpochSection, FilterSection, NOTCH_MIN_HZ, limit};
+use crate::engine::lines;
+use crate::gate::Limit;
 use crate::recording::RecordedStream;
 
 /// File names in the output folder.
@@ -50,13 +53,47 @@ pub struct Args {
     pub high_hz: f64,
     /// Order of the Butterworth band-pass, 1 to 12.
     #[arg(long, value_name = "N", default_value_t = 2)]
-    pub order: usize,
+    pub order: u32,
+    /// Mains notch, from 20 Hz; 0 leaves it out.
+    #[arg(long, value_name = "HZ", default_value_t = 0.0)]
+    pub notch_hz: f64,
     /// Length of an epoch after a flash, up to 2 s.
     #[arg(long, value_name = "SECONDS", default_value_t = 0.8)]
     pub epoch_s: f64,
     /// Which streams are meant.
     #[command(flatten)]
     pub streams: Streams,
+}
+
+impl Args {
+    /// The numbers of the signal path, within the ranges that an experiment file has.
+    fn signal(&self) -> Result<(FilterSection, EpochSection), Failure> {
+        for (flag, key, value) in [
+            ("--low-hz", "filter.low_hz", self.low_hz),
+            ("--high-hz", "filter.high_hz", self.high_hz),
+            ("--order", "filter.order", f64::from(self.order)),
+            ("--notch-hz", "filter.notch_hz", self.notch_hz),
+            ("--epoch-s", "epoch.length_s", self.epoch_s),
+        ] {
+            if let Some(row) = limit(key) {
+                let mut limit = Limit { key: flag, ..*row };
+                if flag == "--notch-hz" && value != 0.0 {
+                    limit.min = NOTCH_MIN_HZ;
+                }
+                limit.check(value).map_err(|e| failure(Exit::Usage, e))?;
+            }
+        }
+        let filter = FilterSection {
+            low_hz: self.low_hz,
+            high_hz: self.high_hz,
+            order: self.order,
+            notch_hz: self.notch_hz,
+        };
+        let epoch = EpochSection {
+            length_s: self.epoch_s,
+        };
+        Ok((filter, epoch))
+    }
 }
 
 /// Fits and writes; says on `talk` what is being done and how it came out.
@@ -137,17 +174,10 @@ fn prepare_folder(
 
 /// The signal path asked for, on this stream.
 fn path_spec(args: &Args, stream: &RecordedStream) -> Result<EegSpec, Failure> {
-    let usage = |e: razvilka_dsp::units::OutOfRange| failure(Exit::Usage, e);
     let rate = Hertz::new(stream.spec.rate_hz).map_err(|e| failure(Exit::Source, e))?;
-    let mut spec = EegSpec::p300(rate, stream.channels());
-    spec.band = Some(BandSpec {
-        low: Hertz::new(args.low_hz).map_err(usage)?,
-        high: Hertz::new(args.high_hz).map_err(usage)?,
-        order: args.order,
-    });
-    spec.epoch.length = Seconds::new(args.epoch_s).map_err(usage)?;
-    spec.check().map_err(|e| failure(Exit::Usage, e))?;
-    Ok(spec)
+    let (filter, epoch) = args.signal()?;
+    lines::eeg_spec(&filter, &epoch, rate.get(), stream.channels())
+        .map_err(|e| failure(Exit::Usage, e))
 }
 
 fn montage(stream: &RecordedStream) -> Montage {
@@ -433,9 +463,9 @@ fn say_verdict(talk: &mut impl Write, fitted: &Fitted) {
         say(
             talk,
             format_args!(
-                "gaze: {}. Error {:.2} deg, precision {:.2} deg, {:.1} % lost, {} points",
+                "gaze: {}. Error {}; precision {:.2} deg, {:.1} % lost, {} points used",
                 grade_gaze(q).word(),
-                q.accuracy_deg,
+                gaze.accuracy_in_words(),
                 q.precision_sd_deg,
                 100.0 * q.data_loss,
                 q.points_used

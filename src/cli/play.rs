@@ -465,7 +465,8 @@ fn calibrate_live(
         force: false,
         low_hz: plan.filter.low_hz,
         high_hz: plan.filter.high_hz,
-        order: plan.filter.order as usize,
+        order: plan.filter.order,
+        notch_hz: plan.filter.notch_hz,
         epoch_s: plan.epoch.length_s,
         streams: recorded::Streams::default(),
     };
@@ -493,9 +494,8 @@ fn note_calibration(profile: &Profile, view: &mut dyn View) {
         ));
     }
     if let Some(gaze) = &profile.gaze {
-        let error = gaze.error.sd_x_deg.hypot(gaze.error.sd_y_deg);
-        words.push(format!("gaze error {error:.2} deg"));
-        if error > GAZE_ERROR_MAX_DEG {
+        words.push(format!("gaze error {}", gaze.accuracy_in_words()));
+        if gaze.error.sd_x_deg.hypot(gaze.error.sd_y_deg) > GAZE_ERROR_MAX_DEG {
             words.push("gaze is too inaccurate to choose tiles: calibrate again".into());
         }
     }

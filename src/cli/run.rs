@@ -41,7 +41,16 @@ pub fn run(args: &Args, command: Vec<String>, stop: &Arc<AtomicBool>) -> Result<
     let Some(file) = &args.config else {
         return Err(Failure::said(Exit::Usage, "--config FILE is missing"));
     };
-    let plan = Plan::read(file)?;
+    let plan = Plan::read_with_profile(file)?;
+    if let Some(path) = plan.model.path.as_ref().filter(|path| !path.is_dir()) {
+        return Err(Failure::said(
+            Exit::Model,
+            format!(
+                "model.path: there is no folder {}; correct it, or leave it out for the embedded model",
+                path.display()
+            ),
+        ));
+    }
     if args.check {
         print!("{}", plan.to_toml());
         return Ok(());

@@ -1,4 +1,4 @@
-//! `razvilka streams`: what LSL streams are here, with pins ready to paste into an experiment file.
+//! `razvilka streams`: what LSL streams are here, with sections ready to paste into an experiment file.
 
 use std::io::Write;
 use std::thread;
@@ -7,8 +7,9 @@ use std::time::Duration;
 use clap::Args as ClapArgs;
 use serde::Serialize;
 
+use super::paste::{self, Described, escaped};
 use crate::source::lsl::{Announcement, Network};
-use crate::source::pins::{Channels, Pins};
+use crate::source::pins::Pins;
 use crate::source::{SourceError, StreamSpec};
 
 /// Streams that are asked for their full description at the same time.
@@ -16,7 +17,7 @@ const ASKED_AT_ONCE: usize = 16;
 /// Longest name printed in the table, characters.
 const COLUMN_CHARS: usize = 40;
 
-/// List the LSL streams here, with ready-to-paste source pins.
+/// List the LSL streams here, with ready-to-paste sections for the experiment file.
 #[derive(Debug, Clone, ClapArgs)]
 pub struct Args {
     /// How long answers are awaited, 0.1 to 60 seconds.
@@ -82,16 +83,16 @@ pub fn run(args: &Args) -> Result<(), StreamsError> {
         }
         .into());
     }
-    let listed = describe_all(&announced);
+    let (listed, described) = describe_all(&announced);
     let text = if args.json {
         let mut json = serde_json::to_string_pretty(&listed).map_err(std::io::Error::other)?;
         json.push('\n');
         json
     } else {
         format!(
-            "{}\nPins for the experiment file:\n\n{}",
+            "{}\nFor the experiment file:\n\n{}",
             table(&listed),
-            listed.iter().map(pins_toml).collect::<Vec<_>>().join("\n")
+            paste::sections(&described)
         )
     };
     let mut out = std::io::stdout().lock();
@@ -109,8 +110,9 @@ fn seconds(text: &str) -> Result<f64, String> {
     }
 }
 
-fn describe_all(announced: &[Announcement]) -> Vec<Listed> {
+fn describe_all(announced: &[Announcement]) -> (Vec<Listed>, Vec<Described>) {
     let mut listed = Vec::with_capacity(announced.len());
+    let mut all = Vec::with_capacity(announced.len());
     for group in announced.chunks(ASKED_AT_ONCE) {
         thread::scope(|scope| {
             let asked: Vec<_> = group
@@ -123,18 +125,20 @@ fn describe_all(announced: &[Announcement]) -> Vec<Listed> {
                         "its description could not be read".to_owned(),
                     ))
                 });
-                listed.push(match described {
-                    Ok(stream) => Listed::new(stream.spec(), announcement.channel_count(), None),
-                    Err(error) => Listed::new(
-                        announcement.spec(),
-                        announcement.channel_count(),
-                        Some(error.to_string()),
-                    ),
-                });
+                let (spec, refused) = match described {
+                    Ok(stream) => (stream.spec().clone(), None),
+                    Err(error) => (announcement.spec().clone(), Some(error.to_string())),
+                };
+                listed.push(Listed::new(
+                    &spec,
+                    announcement.channel_count(),
+                    refused.clone(),
+                ));
+                all.push(Described { spec, refused });
             }
         });
     }
-    listed
+    (listed, all)
 }
 
 impl Listed {
@@ -205,67 +209,6 @@ fn table(listed: &[Listed]) -> String {
     text
 }
 
-/// The pins of one stream as a TOML table, or a comment that says why there are none.
-fn pins_toml(stream: &Listed) -> String {
-    let Some(pins) = &stream.pins else {
-        let reason = stream.refused.as_deref().unwrap_or_default();
-        return format!(
-            "# {} cannot be used: {}\n",
-            toml_text(&stream.name),
-            escaped(reason)
-        );
-    };
-    let mut lines = match section(&stream.kind) {
-        Some(section) => vec![format!("[{section}.pins]")],
-        None => vec![
-            "# Its type does not say what it is for: put it under [eeg.pins], [gaze.pins] or [keys.pins]."
-                .to_owned(),
-        ],
-    };
-    for (key, pin) in [
-        ("name", &pins.name),
-        ("type", &pins.kind),
-        ("source_id", &pins.source_id),
-        ("hostname", &pins.hostname),
-    ] {
-        if let Some(pin) = pin {
-            lines.push(format!("{key} = {}", toml_text(pin)));
-        }
-    }
-    match &pins.channels {
-        Some(Channels::Count(count)) => lines.push(format!("channels = {count}")),
-        Some(Channels::Labels(labels)) => {
-            let labels: Vec<String> = labels.iter().map(|l| toml_text(l)).collect();
-            lines.push(format!("channels = [{}]", labels.join(", ")));
-        }
-        None => {}
-    }
-    if let Some(unit) = &pins.unit {
-        lines.push(format!("unit = {}", toml_text(unit)));
-    }
-    if let Some(rate) = pins.rate_hz {
-        lines.push(format!("rate_hz = {rate:?}"));
-    }
-    if let Some(format) = pins.format {
-        lines.push(format!(
-            "format = \"{}\"",
-            format!("{format:?}").to_lowercase()
-        ));
-    }
-    lines.push(String::new());
-    lines.join("\n")
-}
-
-/// The section of the experiment file that a stream of this type usually belongs to.
-fn section(kind: &str) -> Option<&'static str> {
-    match kind.to_ascii_lowercase().as_str() {
-        "eeg" => Some("eeg"),
-        "gaze" | "eyegaze" | "eyetracker" => Some("gaze"),
-        "keys" => Some("keys"),
-        _ => None,
-    }
-}
-
 /// A name from the network, safe to print on a terminal and not too long.
 fn cell(text: &str) -> String {
     let safe = escaped(text);
@@ -273,40 +216,6 @@ fn cell(text: &str) -> String {
         return safe;
     }
     safe.chars().take(COLUMN_CHARS - 1).chain(['…']).collect()
-}
-
-/// Characters that steer a terminal or turn the direction of writing, as `\u{…}`.
-fn escaped(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        if is_steering(c) {
-            safe.extend(c.escape_unicode());
-        } else {
-            safe.push(c);
-        }
-    }
-    safe
-}
-
-/// A TOML basic string that reads back as `text` and is safe to print.
-fn toml_text(text: &str) -> String {
-    let mut quoted = String::with_capacity(text.len() + 2);
-    quoted.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => quoted.push_str("\\\""),
-            '\\' => quoted.push_str("\\\\"),
-            c if is_steering(c) => quoted.push_str(&format!("\\U{:08X}", u32::from(c))),
-            c => quoted.push(c),
-        }
-    }
-    quoted.push('"');
-    quoted
-}
-
-fn is_steering(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}')
 }
 
 #[cfg(test)]
@@ -332,19 +241,6 @@ mod tests {
     }
 
     #[test]
-    fn the_pins_paste_back_as_they_were() {
-        let odd = listed(|s| s.name = "a\"b\\c\u{7}\u{202E}d \u{1F9E0}".into());
-        let text = pins_toml(&odd);
-        assert!(
-            !text.chars().any(|c| c != '\n' && is_steering(c)),
-            "{text:?}"
-        );
-        let table: toml::Table = toml::from_str(&text).unwrap();
-        let pasted: Pins = table["eeg"]["pins"].clone().try_into().unwrap();
-        assert_eq!(Some(pasted), odd.pins);
-    }
-
-    #[test]
     fn columns_line_up_and_control_characters_do_not_reach_the_terminal() {
         let text = table(&[listed(|s| s.name = "x\u{1b}[2J".into()), listed(|_| ())]);
         assert!(!text.contains('\u{1b}'), "{text:?}");
@@ -357,27 +253,6 @@ mod tests {
             .collect();
         assert_eq!(type_columns.len(), 3);
         assert!(type_columns.iter().all(|c| *c == type_columns[0]), "{text}");
-    }
-
-    #[test]
-    fn a_stream_that_may_not_be_opened_has_no_pins_but_a_reason() {
-        let mut stream = listed(|_| ());
-        stream.pins = None;
-        stream.refused = Some("too\nmany channels".into());
-        let text = pins_toml(&stream);
-        assert_eq!(
-            text,
-            "# \"Усилитель\" cannot be used: too\\u{a}many channels\n"
-        );
-        assert!(toml::from_str::<toml::Table>(&text).unwrap().is_empty());
-    }
-
-    #[test]
-    fn a_stream_of_unknown_purpose_goes_under_no_section() {
-        let text = pins_toml(&listed(|s| s.kind = "Markers".into()));
-        assert!(text.starts_with("# Its type does not say"), "{text}");
-        let pasted: Pins = toml::from_str(&text).unwrap();
-        assert_eq!(pasted.kind.as_deref(), Some("Markers"));
     }
 
     #[test]

@@ -120,7 +120,7 @@ pub(super) const OWN: &[Limit] = &[
     limit(
         "filter.order",
         "",
-        (1.0, 8.0),
+        (1.0, 12.0),
         2.0,
         "order of the Butterworth band-pass",
     ),
@@ -129,7 +129,7 @@ pub(super) const OWN: &[Limit] = &[
         "Hz",
         (0.0, 400.0),
         0.0,
-        "mains notch; 0 leaves it out",
+        "mains notch, from 20 Hz; 0 leaves it out",
     ),
     limit(
         "epoch.length_s",
@@ -319,7 +319,7 @@ pub fn limits() -> Vec<Limit> {
 }
 
 /// The row of one of our own keys.
-pub(super) fn own(key: &str) -> Option<&'static Limit> {
+pub fn own(key: &str) -> Option<&'static Limit> {
     OWN.iter().find(|limit| limit.key == key)
 }
 

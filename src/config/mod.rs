@@ -4,6 +4,7 @@
 //! with key, value and allowed range; nothing is corrected silently. The numbers and their ranges stand in [`limits`].
 
 mod limits;
+mod signal;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-pub use limits::{explain, limits};
+pub use limits::{explain, limits, own as limit};
+pub use signal::{NOTCH_MIN_HZ, check_filter};
 
 use crate::choice::FlashSettings;
 use crate::choice::ProtocolSettings;
@@ -20,6 +22,7 @@ use crate::gate::{GateSettings, SettingsError};
 use crate::marker::{OptionKind, OptionTile};
 use crate::source::SourceError;
 use crate::source::pins::Pins;
+use signal::Stated;
 
 /// Largest experiment file accepted, bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -60,6 +63,9 @@ pub enum ConfigError {
     /// Pins that select nothing, or make no sense.
     #[error("{0}")]
     Pins(SourceError),
+    /// The profile that the file names cannot be used.
+    #[error("calibration.profile: {0}")]
+    Profile(razvilka_calibration::CalibrationError),
     /// Values that are fine alone but not together.
     #[error("{0}")]
     Contradiction(String),
@@ -266,6 +272,29 @@ pub enum GazeUnits {
     Pixels,
     /// Degrees from the centre, x to the right, y downwards.
     Degrees,
+}
+
+impl GazeUnits {
+    /// The unit that a stream declares for a channel, as trackers write it; `None` for none, and for one that is not known.
+    #[must_use]
+    pub fn declared(unit: &str) -> Option<Self> {
+        match unit.trim().to_ascii_lowercase().as_str() {
+            "normalised" | "normalized" | "norm" | "fraction" => Some(Self::Normalised),
+            "pixels" | "pixel" | "px" | "pix" => Some(Self::Pixels),
+            "degrees" | "degree" | "deg" | "dva" | "°" => Some(Self::Degrees),
+            _ => None,
+        }
+    }
+
+    /// As the experiment file writes it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Normalised => "normalised",
+            Self::Pixels => "pixels",
+            Self::Degrees => "degrees",
+        }
+    }
 }
 
 /// The gaze stream and how to read it.
@@ -488,6 +517,10 @@ impl Plan {
     /// # Errors
     /// [`ConfigError`] naming file, key, value and range.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        Self::read_stated(path).map(|(plan, _)| plan)
+    }
+
+    fn read_stated(path: &Path) -> Result<(Self, Stated), ConfigError> {
         let read = || -> std::io::Result<String> {
             let mut text = String::new();
             let file = std::fs::File::open(path)?;
@@ -502,6 +535,8 @@ impl Plan {
             return Err(ConfigError::TooLarge { path: path.into() });
         }
         let mut plan = Self::parse(&text, path)?;
+        // Text that is a plan is a table.
+        let stated = Stated::new(toml::from_str(&text).unwrap_or_default());
         // Paths in the file are relative to the file.
         let base = path.parent().unwrap_or_else(|| Path::new("."));
         for inner in [&mut plan.calibration.profile, &mut plan.model.path]
@@ -512,7 +547,7 @@ impl Plan {
                 *inner = base.join(&*inner);
             }
         }
-        Ok(plan)
+        Ok((plan, stated))
     }
 
     /// Validates the text of an experiment file; `path` is only named in messages.
@@ -592,14 +627,21 @@ impl Plan {
         for pins in self.pins().into_iter().flatten() {
             pins.check().map_err(ConfigError::Pins)?;
         }
-        if self.filter.low_hz >= self.filter.high_hz {
-            return contradiction(format!(
-                "filter.low_hz = {} must lie below filter.high_hz = {}",
-                self.filter.low_hz, self.filter.high_hz
-            ));
-        }
-        if let Err(error) = self.writer_settings().check() {
+        let pinned_hz = self.eeg.as_ref().and_then(|eeg| eeg.pins.rate_hz);
+        check_filter(&self.filter, pinned_hz).map_err(ConfigError::Contradiction)?;
+        self.check_reading().map_err(ConfigError::Contradiction)?;
+        let writer = self.writer_settings();
+        if let Err(error) = writer.check() {
             return contradiction(error.to_string());
+        }
+        if writer.context_tokens_max < writer.context_tokens_needed() {
+            return contradiction(format!(
+                "writer.context_tokens_max = {} is too short to decode branches in; with writer.phrase_tokens_max = {} set \
+                 it to at least {}",
+                writer.context_tokens_max,
+                writer.phrase_tokens_max,
+                writer.context_tokens_needed()
+            ));
         }
         if ![5, 9, 13].contains(&self.calibration.points) {
             return contradiction(format!(
@@ -624,6 +666,32 @@ impl Plan {
     #[must_use]
     pub fn typed_keys(&self) -> bool {
         self.keys.as_ref().is_some_and(|keys| keys.terminal)
+    }
+
+    /// Whether evidence can come before a fork times out: it begins when the branches could have been read, and there are
+    /// at least two of one word; P300 evidence takes another epoch.
+    fn check_reading(&self) -> Result<(), String> {
+        if !self.needs_profile() {
+            return Ok(());
+        }
+        let reading_s = self.ask.reading_base_s + 2.0 * self.ask.reading_s_per_word;
+        let epoch_s = if self.gaze.is_none() {
+            self.epoch.length_s
+        } else {
+            0.0
+        };
+        let timeout_s = self.gate.config().timeout_s;
+        if reading_s + epoch_s < timeout_s {
+            return Ok(());
+        }
+        Err(format!(
+            "no evidence could count: the first comes {} s after a fork opens (ask.reading_base_s = {}, two words of \
+             ask.reading_s_per_word = {}{}), and gate.timeout_s = {timeout_s}",
+            reading_s + epoch_s,
+            self.ask.reading_base_s,
+            self.ask.reading_s_per_word,
+            if epoch_s > 0.0 { ", and an epoch" } else { "" }
+        ))
     }
 
     /// Whether a signal of the person takes part, which must be calibrated; keys need no calibration.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::error::DecodeError;
+use super::rollout::WORD_TOKENS_MAX;
 
 /// Settings of a [`Writer`](super::Writer).
 ///
@@ -82,6 +83,17 @@ impl Default for WriterSettings {
 }
 
 impl WriterSettings {
+    /// Tokens that may be decoded behind the trunk before its context is renewed.
+    pub(super) fn reserve_tokens(&self) -> usize {
+        self.phrase_tokens_max + WORD_TOKENS_MAX + self.horizon_tokens + 1
+    }
+
+    /// Shortest context in which branches can be rolled out, tokens: the reserve, and as much text before it.
+    #[must_use]
+    pub fn context_tokens_needed(&self) -> usize {
+        2 * self.reserve_tokens()
+    }
+
     /// Checks every range.
     ///
     /// # Errors

@@ -70,7 +70,7 @@ impl Writer {
         let context = settings
             .context_tokens_max
             .min(model.config().context_tokens);
-        let needed_tokens = 2 * Self::reserve(&settings);
+        let needed_tokens = settings.context_tokens_needed();
         if context < needed_tokens {
             return Err(DecodeError::ContextTooShort {
                 found_tokens: context,
@@ -99,11 +99,6 @@ impl Writer {
             next_fork: 0,
             stats,
         })
-    }
-
-    /// Tokens that may be decoded behind the trunk before its context is renewed.
-    fn reserve(settings: &WriterSettings) -> usize {
-        settings.phrase_tokens_max + WORD_TOKENS_MAX + settings.horizon_tokens + 1
     }
 
     /// Begins a text with a prompt, which may be empty if the model knows a token that begins texts. Forgets the text
@@ -146,7 +141,7 @@ impl Writer {
         let model = Arc::clone(self.engine.model());
         let mut sequence = Sequence::new(model.kv_shape());
         let mut kept = tokens;
-        if tokens.len() + Self::reserve(&self.settings) > self.context {
+        if tokens.len() + self.settings.reserve_tokens() > self.context {
             kept = &tokens[tokens.len() - tokens.len().min(self.context / 2)..];
         }
         let never = Cancel::new();
@@ -311,7 +306,7 @@ impl Writer {
 
     fn think_once(&mut self, cancel: &Cancel) -> Result<Thought, Interrupt> {
         let model = Arc::clone(self.engine.model());
-        let limit = self.context - Self::reserve(&self.settings);
+        let limit = self.context - self.settings.reserve_tokens();
         let (Some(offer), Some(trunk)) = (&mut self.open, &self.trunk) else {
             return Ok(Thought::Ready);
         };
@@ -448,7 +443,7 @@ impl Writer {
 
     /// Reads the last part of the text into a fresh context when the present one is nearly used up.
     fn renew_context(&mut self) -> Result<(), Interrupt> {
-        let limit = self.context - Self::reserve(&self.settings);
+        let limit = self.context - self.settings.reserve_tokens();
         let Some(trunk) = &self.trunk else {
             return Ok(());
         };

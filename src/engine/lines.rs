@@ -4,17 +4,20 @@ use razvilka_calibration::{
     CalibrationError, EegCalibration, GazeCalibration, Montage, Profile, Provenance,
 };
 use razvilka_dsp::DspError;
-use razvilka_dsp::eeg::EegSpec;
+use razvilka_dsp::eeg::{BandSpec, EegSpec, NotchSpec};
 use razvilka_dsp::gaze_evidence::DwellModel;
 use razvilka_dsp::units::{Hertz, OutOfRange, Seconds};
 
 use super::streams::channel;
-use crate::config::{EegSection, GazeSection, Plan};
+use crate::config::{EegSection, EpochSection, FilterSection, GazeSection, GazeUnits, Plan};
 use crate::gate::{GateSettings, SettingsError};
 use crate::pipeline::eeg::{EegLine, EegLineError};
 use crate::pipeline::gaze::{GazeLine, GazeReading};
 use crate::source::{SourceError, StreamSpec};
 use crate::view::layout::half_extent_deg;
+
+/// Centre of the mains notch over its -3 dB width: 50 Hz is removed from 49.2 to 50.8 Hz.
+const NOTCH_Q: f64 = 30.0;
 
 /// Why a signal path cannot be built.
 #[derive(Debug, thiserror::Error)]
@@ -82,24 +85,30 @@ pub fn montage(
     }
 }
 
-/// How EEG becomes features, as the plan says, for a stream of this rate and number of channels.
+/// How EEG becomes features, for a stream of this rate and number of channels: the one way from these numbers to a path,
+/// for `razvilka calibrate` and for a live calibration. A session takes the path of its profile.
 ///
 /// # Errors
 /// [`LineError`] for numbers out of range.
-pub fn eeg_spec(plan: &Plan, rate_hz: f64, channels: usize) -> Result<EegSpec, LineError> {
+pub fn eeg_spec(
+    filter: &FilterSection,
+    epoch: &EpochSection,
+    rate_hz: f64,
+    channels: usize,
+) -> Result<EegSpec, LineError> {
     let mut spec = EegSpec::p300(Hertz::new(rate_hz)?, channels);
-    if let Some(band) = &mut spec.band {
-        band.low = Hertz::new(plan.filter.low_hz)?;
-        band.high = Hertz::new(plan.filter.high_hz)?;
-        band.order = plan.filter.order as _;
-    }
-    if plan.filter.notch_hz > 0.0 {
-        spec.notch = Some(razvilka_dsp::eeg::NotchSpec {
-            centre: Hertz::new(plan.filter.notch_hz)?,
-            q: 30.0,
+    spec.band = Some(BandSpec {
+        low: Hertz::new(filter.low_hz)?,
+        high: Hertz::new(filter.high_hz)?,
+        order: filter.order as usize,
+    });
+    if filter.notch_hz > 0.0 {
+        spec.notch = Some(NotchSpec {
+            centre: Hertz::new(filter.notch_hz)?,
+            q: NOTCH_Q,
         });
     }
-    spec.epoch.length = Seconds::new(plan.epoch.length_s)?;
+    spec.epoch.length = Seconds::new(epoch.length_s)?;
     spec.check()?;
     Ok(spec)
 }
@@ -135,7 +144,8 @@ pub fn eeg_line(
 /// How a gaze stream is read.
 ///
 /// # Errors
-/// [`SourceError::Mismatch`] for a label that is not there.
+/// [`SourceError::Mismatch`] for a label that is not there, and for a position whose declared unit is another one than
+/// `gaze.units`; a stream that declares no unit, or one that is not known, is taken at the file's word.
 pub fn gaze_reading(
     section: &GazeSection,
     plan: &Plan,
@@ -146,6 +156,17 @@ pub fn gaze_reading(
         None => None,
     };
     let xy = (channel(spec, &section.x)?, channel(spec, &section.y)?);
+    for index in [xy.0, xy.1] {
+        let unit = spec.units.get(index).map_or("", String::as_str);
+        if GazeUnits::declared(unit).is_some_and(|declared| declared != section.units) {
+            return Err(SourceError::Mismatch {
+                name: spec.name.clone(),
+                what: "the unit of the position (gaze.units)",
+                expected: format!("'{}'", section.units.word()),
+                actual: format!("'{unit}'"),
+            });
+        }
+    }
     Ok(GazeReading::new(
         xy,
         confidence,
@@ -202,4 +223,73 @@ pub fn gate_settings(plan: &Plan, profile: &Profile) -> Result<GateSettings, Set
         config.p300.reliability *= eeg.reliability;
     }
     GateSettings::new(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::Format;
+    use crate::source::pins::Pins;
+
+    fn read(declared: &[&str], units: GazeUnits) -> Result<GazeReading, SourceError> {
+        let spec = StreamSpec {
+            name: "eyes".into(),
+            kind: "Gaze".into(),
+            source_id: String::new(),
+            hostname: String::new(),
+            uid: String::new(),
+            rate_hz: 100.0,
+            format: Format::Float32,
+            labels: ["x", "y", "confidence"].map(str::to_owned).to_vec(),
+            units: declared.iter().map(|unit| (*unit).to_owned()).collect(),
+            xml: String::new(),
+        };
+        let section = GazeSection {
+            pins: Pins::default(),
+            x: "x".into(),
+            y: "y".into(),
+            confidence: None,
+            confidence_min: 0.5,
+            units,
+        };
+        gaze_reading(&section, &Plan::default(), &spec)
+    }
+
+    #[test]
+    fn a_gaze_stream_that_declares_another_unit_than_the_file_is_refused() {
+        for (declared, units) in [
+            (["pixels", "pixels", ""], GazeUnits::Normalised),
+            (
+                ["normalized", "normalized", "normalized"],
+                GazeUnits::Pixels,
+            ),
+            (["deg", "deg", ""], GazeUnits::Normalised),
+            // One axis is enough.
+            (["px", "normalised", ""], GazeUnits::Pixels),
+        ] {
+            let error = read(&declared, units).unwrap_err();
+            assert!(matches!(error, SourceError::Mismatch { .. }), "{error}");
+            let said = error.to_string();
+            assert!(
+                said.contains("gaze.units") && said.contains(units.word()),
+                "{said}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_gaze_stream_whose_unit_fits_is_absent_or_is_not_known_is_taken() {
+        for declared in [
+            &["Normalized", " normalised ", "percent"][..],
+            &["", "", ""],
+            &["mm", "mm", ""],
+            &[],
+        ] {
+            assert!(
+                read(declared, GazeUnits::Normalised).is_ok(),
+                "{declared:?}"
+            );
+        }
+        assert!(read(&["px", "pixel", "pixels"], GazeUnits::Pixels).is_ok());
+    }
 }

@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::config::Plan;
+use super::lines::gaze_reading;
+use crate::config::{Plan, check_filter};
 use crate::source::lsl::{LslMarkerOutlet, LslMarkers, LslSamples, Network, Stream, reopen};
 use crate::source::pins::Pins;
 use crate::source::{Format, MarkerSource, SampleSource, SourceError, StreamSpec};
@@ -77,20 +78,24 @@ impl Streams {
         Ok(streams)
     }
 
-    /// Whether the channels that the plan names are there.
+    /// Whether the channels that the plan names are there, the filter fits the rate, and gaze comes in the plan's unit.
     fn check(&self, plan: &Plan) -> Result<(), SourceError> {
         if let (Some(source), Some(section)) = (&self.eeg, &plan.eeg) {
+            let spec = source.spec();
+            check_filter(&plan.filter, Some(spec.rate_hz)).map_err(|problem| {
+                SourceError::Mismatch {
+                    name: spec.name.clone(),
+                    what: "the rate",
+                    expected: problem,
+                    actual: format!("{} Hz", spec.rate_hz),
+                }
+            })?;
             for label in section.use_channels.iter().flatten() {
                 channel(source.spec(), label)?;
             }
         }
         if let (Some(source), Some(section)) = (&self.gaze, &plan.gaze) {
-            for label in [&section.x, &section.y]
-                .into_iter()
-                .chain(&section.confidence)
-            {
-                channel(source.spec(), label)?;
-            }
+            gaze_reading(section, plan, source.spec())?;
         }
         Ok(())
     }

@@ -160,7 +160,7 @@ pub enum SourceError {
     },
     /// No stream fits the pins.
     #[error(
-        "no stream fits {wanted}. Asked: {asked}. There: {seen}. `razvilka streams` prints pins to paste"
+        "no stream fits {wanted}. Asked: {asked}. There: {seen}. `razvilka streams` prints sections to paste"
     )]
     NotFound {
         /// The pins, in words.

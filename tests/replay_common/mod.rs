@@ -283,7 +283,8 @@ fn calibrate(folder: &Path, plan: &Plan) -> (Laboratory, f64) {
         force: false,
         low_hz: plan.filter.low_hz,
         high_hz: plan.filter.high_hz,
-        order: plan.filter.order as usize,
+        order: plan.filter.order,
+        notch_hz: plan.filter.notch_hz,
         epoch_s: plan.epoch.length_s,
         streams: recorded::Streams::default(),
     };

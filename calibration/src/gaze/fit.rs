@@ -1,4 +1,5 @@
-//! From calibration points to a map that is chosen and judged on points it was not fitted on.
+//! From calibration points to a map: its order is chosen among the fit points by leaving each out in turn, and it is judged
+//! on check points that took no part in either.
 
 use serde::{Deserialize, Serialize};
 
@@ -55,9 +56,10 @@ pub struct GazeQuality {
     pub accuracy_deg: f64,
     /// Greatest such distance, degrees.
     pub worst_deg: f64,
-    /// Held-out mean distance of the affine map, degrees.
+    /// Mean distance of a fit point from where the affine map of the other fit points puts it, degrees. The order is chosen by
+    /// this and the next figure.
     pub affine_deg: f64,
-    /// Held-out mean distance of the second-order map, degrees; absent with fewer than 7 fit points.
+    /// The same of the second-order map; absent with fewer than 7 fit points, or when they do not determine it.
     pub second_order_deg: Option<f64>,
     /// Precision: standard deviation of samples about their point's mean, both axes, root mean square over points, degrees.
     pub precision_sd_deg: f64,
@@ -108,6 +110,25 @@ pub struct GazeCalibration {
 }
 
 impl GazeCalibration {
+    /// How many points accuracy was measured on.
+    #[must_use]
+    pub fn held_out_points(&self) -> usize {
+        self.points.iter().filter(|point| point.held_out).count()
+    }
+
+    /// Accuracy with what it was measured on: `0.49 deg, mean of 4 check points that were not fitted on`.
+    #[must_use]
+    pub fn accuracy_in_words(&self) -> String {
+        let n = self.held_out_points();
+        let on = match self.quality.held_out {
+            HeldOut::CheckPoints => format!("{n} check points that were not fitted on"),
+            HeldOut::LeaveOnePointOut => {
+                format!("{n} points, each by the map of the others; there were no check points")
+            }
+        };
+        format!("{:.2} deg, mean of {on}", self.quality.accuracy_deg)
+    }
+
     /// Checks numbers and ranges, e.g. after reading from a file.
     ///
     /// # Errors
@@ -147,11 +168,11 @@ impl Usable {
     }
 }
 
-/// Fits affine and second-order maps on the medians of the `Fit` points, keeps the one with the smaller error on points it
-/// was not fitted on, and describes what is left.
+/// Fits affine and second-order maps on the medians of the `Fit` points, keeps the one that predicts each of them better from
+/// the others, and describes what is left.
 ///
-/// Both candidates are compared on the very points that accuracy is reported for; with two candidates the optimism of
-/// that choice is small against the spread over points.
+/// Accuracy is that of the `Check` points, which take part neither in the fit nor in the choice. Without check points it
+/// is the error by which the order was chosen, each fit point by the map of the others, and a little too good for that.
 ///
 /// # Errors
 /// [`CalibrationError::TooFew`] with fewer than 4 usable fit points, [`CalibrationError::Degenerate`] when they lie on a
@@ -174,17 +195,17 @@ pub fn fit_gaze(points: &[GazePoint], rule: FitRule) -> Result<GazeCalibration> 
             needed: MIN_POINTS,
         });
     }
-    let affine = Candidate::judge(MapOrder::Affine, &usable, &fit)?;
-    let second = (fit.len() >= MIN_POINTS_SECOND_ORDER)
-        .then(|| Candidate::judge(MapOrder::SecondOrder, &usable, &fit))
+    let affine_deg = mean(&left_out_errors(MapOrder::Affine, &fit));
+    let second_order_deg = (fit.len() >= MIN_POINTS_SECOND_ORDER)
+        .then(|| left_out_errors(MapOrder::SecondOrder, &fit))
         // A pattern such as a cross determines the affine terms only.
-        .and_then(Result::ok);
-    let affine_deg = affine.mean_error();
-    let second_order_deg = second.as_ref().map(Candidate::mean_error);
-    let chosen = match second {
-        Some(second) if second.mean_error() < affine_deg => second,
-        _ => affine,
+        .filter(|errors| errors.len() == fit.len())
+        .map(|errors| mean(&errors));
+    let order = match second_order_deg {
+        Some(second_deg) if second_deg < affine_deg => MapOrder::SecondOrder,
+        _ => MapOrder::Affine,
     };
+    let chosen = Judged::new(order, &usable, &fit)?;
     let error = chosen.error_model(&usable);
     let flow = DataFlow::of(points, rule);
     let (precision_sd_deg, rms_s2s_deg) = precision(&usable, &chosen.map);
@@ -210,8 +231,31 @@ pub fn fit_gaze(points: &[GazePoint], rule: FitRule) -> Result<GazeCalibration> 
     })
 }
 
+/// The map of all pairs but number `left_out`.
+fn without(order: MapOrder, fit: &[Pair], left_out: usize) -> Result<GazeMap> {
+    let mut others = fit.to_vec();
+    others.remove(left_out);
+    GazeMap::fit(order, &others)
+}
+
+/// Distance of each pair from where the map of the others puts it; pairs without which the others determine no map are
+/// passed over.
+fn left_out_errors(order: MapOrder, fit: &[Pair]) -> Vec<f64> {
+    let pairs = fit.iter().enumerate();
+    pairs
+        .filter_map(|(index, (tracker, target))| {
+            let map = without(order, fit, index).ok()?;
+            Some(distance(map.apply(tracker.0, tracker.1), *target))
+        })
+        .collect()
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len().max(1) as f64
+}
+
 /// A map and, for each usable point, the map it is judged by.
-struct Candidate {
+struct Judged {
     map: GazeMap,
     held_out: HeldOut,
     /// Per usable point: the map not fitted on it, or `None` where the point is not held out.
@@ -219,8 +263,8 @@ struct Candidate {
     distances: Vec<f64>,
 }
 
-impl Candidate {
-    fn judge(order: MapOrder, usable: &[Usable], fit: &[Pair]) -> Result<Self> {
+impl Judged {
+    fn new(order: MapOrder, usable: &[Usable], fit: &[Pair]) -> Result<Self> {
         let map = GazeMap::fit(order, fit)?;
         let checks = usable.iter().any(|p| p.use_as == PointUse::Check);
         let mut judges = Vec::with_capacity(usable.len());
@@ -230,10 +274,8 @@ impl Candidate {
                 (true, PointUse::Check) => Some(map),
                 (true, PointUse::Fit) => None,
                 (false, _) => {
-                    let mut others = fit.to_vec();
-                    others.remove(nth_fit);
                     nth_fit += 1;
-                    Some(GazeMap::fit(order, &others)?)
+                    Some(without(order, fit, nth_fit - 1)?)
                 }
             });
         }
@@ -423,7 +465,7 @@ impl DataFlow {
 
 /// The power `a` within 0..=1 that makes the posterior over the calibration's points from 100 ms of gaze, proportional to
 /// `density^a`, lose least log-probability on held-out points.
-fn reliability(usable: &[Usable], chosen: &Candidate, error: &GazeErrorModel) -> f64 {
+fn reliability(usable: &[Usable], chosen: &Judged, error: &GazeErrorModel) -> f64 {
     let targets: Vec<(f64, f64)> = usable.iter().map(|p| p.target).collect();
     // Per piece of evidence: log-density at every target, and at the true one.
     let mut pieces: Vec<(Vec<f64>, f64)> = Vec::new();

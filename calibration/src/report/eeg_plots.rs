@@ -171,6 +171,17 @@ pub(super) fn roc(curve: &[RocPoint], calibration: &EegCalibration) -> Result<St
     })
 }
 
+/// A bin of fewer flashes says little, and is drawn faintly.
+pub(super) const BIN_FEW: usize = 10;
+
+/// Radius of a bin's mark, pixels shown: grows with the logarithm of its flashes, up to the fullest bin's.
+fn mark_radius(count: usize, fullest: usize) -> f64 {
+    const SMALLEST: f64 = 1.8;
+    const LARGEST: f64 = 5.0;
+    let share = (count.max(1) as f64).ln() / (fullest.max(2) as f64).ln();
+    SMALLEST + (LARGEST - SMALLEST) * share.min(1.0)
+}
+
 /// What was said against what came, with Wilson intervals, and the number of flashes in each bin.
 pub(super) fn reliability(bins: &[ReliabilityBin], calibration: &EegCalibration) -> Result<String> {
     let described = format!(
@@ -192,6 +203,7 @@ pub(super) fn reliability(bins: &[ReliabilityBin], calibration: &EegCalibration)
         let style = anchored(12.0, INK, HPos::Left, VPos::Bottom);
         area.draw_text("share of targets that came", &style, above)?;
         axes.curve(area, &[(0.0, 0.0), (1.0, 1.0)], line(MUTED, 1.0))?;
+        let fullest = bins.iter().map(|bin| bin.count).max().unwrap_or(0);
         for (index, bin) in bins.iter().enumerate() {
             let centre = (index as f64 + 0.5) / bins.len() as f64;
             let (x, _) = axes.at(centre, 1.0);
@@ -204,9 +216,22 @@ pub(super) fn reliability(bins: &[ReliabilityBin], calibration: &EegCalibration)
             let count = bin.count as f64;
             let (low, high) = wilson_interval(bin.observed * count, count);
             let x = bin.mean_probability;
-            axes.curve(area, &[(x, low), (x, high)], line(TARGET.mix(0.45), 2.0))?;
-            let dot = Circle::new(axes.at(x, bin.observed), pos(4.0), TARGET.filled());
-            area.draw(&dot)?;
+            let few = bin.count < BIN_FEW;
+            let (strength, width) = if few { (0.22, 1.0) } else { (0.45, 2.0) };
+            axes.curve(
+                area,
+                &[(x, low), (x, high)],
+                line(TARGET.mix(strength), width),
+            )?;
+            let (at, radius) = (
+                axes.at(x, bin.observed),
+                pos(mark_radius(bin.count, fullest)),
+            );
+            if few {
+                area.draw(&Circle::new(at, radius, line(TARGET.mix(0.6), 1.0)))?;
+            } else {
+                area.draw(&Circle::new(at, radius, TARGET.filled()))?;
+            }
         }
         let style = anchored(10.0, MUTED, HPos::Right, VPos::Bottom);
         let place = (pos(frame.2), pos(FRAME.1 - 8.0));
@@ -288,4 +313,17 @@ pub(super) fn scores(
             Ok::<(), _>(()) as Drawn
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bin_of_one_flash_has_the_smallest_mark_and_the_fullest_bin_the_largest() {
+        let radii = [1, 9, 100, 2_000].map(|count| mark_radius(count, 2_000));
+        assert!(radii.windows(2).all(|pair| pair[0] < pair[1]), "{radii:?}");
+        assert_eq!((radii[0], radii[3]), (1.8, 5.0));
+        assert!(mark_radius(1, 1).is_finite() && mark_radius(0, 0).is_finite());
+    }
 }

@@ -3,7 +3,7 @@
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
-use super::canvas::{Axes, INK, MUTED, OTHER, TARGET, anchored, draw, line, nice_step, pos, ticks};
+use super::canvas::{Axes, INK, OTHER, TARGET, anchored, draw, line, nice_step, pos, ticks};
 use crate::error::Result;
 use crate::gaze::{GazeCalibration, PointResult};
 
@@ -68,15 +68,114 @@ pub(super) fn error_map(gaze: &GazeCalibration) -> Result<String> {
             area.draw(&PathElement::new(vec![(x, y - arm), (x, y + arm)], cross))?;
             let gaze_at = axes.at(point.gaze_deg.0, point.gaze_deg.1);
             area.draw(&Circle::new(gaze_at, pos(3.2), colour.filled()))?;
-            let style = anchored(10.0, MUTED, HPos::Left, VPos::Bottom);
-            area.draw_text(
-                &format!("{:.2}", point.error_deg),
-                &style,
-                (x + pos(7.0), y - pos(5.0)),
-            )?;
+        }
+        // Figures last, and where nothing else is.
+        let marks: Vec<Rect> = gaze.points.iter().map(|p| extent(&axes, p)).collect();
+        let (from, to) = (axes.at(x0, y0), axes.at(x1, y1));
+        let frame = Rect {
+            left: from.0,
+            top: from.1,
+            right: to.0,
+            bottom: to.1,
+        };
+        let places = free_places(&marks, (pos(24.0), pos(12.0)), frame);
+        for (point, place) in gaze.points.iter().zip(places) {
+            let style = anchored(10.0, INK, HPos::Center, VPos::Center);
+            area.draw_text(&format!("{:.2}", point.error_deg), &style, place.centre())?;
         }
         Ok(())
     })
+}
+
+/// A rectangle in pixels drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Rect {
+    left: i32,
+    top: i32,
+    right: i32,
+    bottom: i32,
+}
+
+impl Rect {
+    fn around((x, y): (i32, i32), half_width: i32, half_height: i32) -> Self {
+        Self {
+            left: x - half_width,
+            top: y - half_height,
+            right: x + half_width,
+            bottom: y + half_height,
+        }
+    }
+
+    fn centre(&self) -> (i32, i32) {
+        (
+            i32::midpoint(self.left, self.right),
+            i32::midpoint(self.top, self.bottom),
+        )
+    }
+
+    fn with(&self, other: &Self) -> Self {
+        Self {
+            left: self.left.min(other.left),
+            top: self.top.min(other.top),
+            right: self.right.max(other.right),
+            bottom: self.bottom.max(other.bottom),
+        }
+    }
+
+    /// Area that two rectangles share.
+    fn shared(&self, other: &Self) -> i64 {
+        let width = self.right.min(other.right) - self.left.max(other.left);
+        let height = self.bottom.min(other.bottom) - self.top.max(other.top);
+        i64::from(width.max(0)) * i64::from(height.max(0))
+    }
+
+    fn area(&self) -> i64 {
+        self.shared(self)
+    }
+}
+
+/// What a point's cross, dot and ellipse cover.
+fn extent(axes: &Axes, point: &PointResult) -> Rect {
+    let arm = pos(7.0);
+    let cross = Rect::around(axes.at(point.target_deg.0, point.target_deg.1), arm, arm);
+    ellipse(point)
+        .into_iter()
+        .map(|(x, y)| Rect::around(axes.at(x, y), pos(2.0), pos(2.0)))
+        .fold(cross, |all, one| all.with(&one))
+}
+
+/// For each mark a rectangle of this size beside it that covers no mark, no other figure and nothing outside the frame; where
+/// there is no such place, the one that covers least.
+fn free_places(marks: &[Rect], (width, height): (i32, i32), frame: Rect) -> Vec<Rect> {
+    let (half_width, half_height) = (width / 2, height / 2);
+    let mut taken = marks.to_vec();
+    let mut places = Vec::with_capacity(marks.len());
+    for mark in marks {
+        let (x, y) = mark.centre();
+        let (left, right) = (mark.left - half_width, mark.right + half_width);
+        let (above, below) = (mark.top - half_height, mark.bottom + half_height);
+        let around = [
+            (x, above),
+            (x, below),
+            (right, y),
+            (left, y),
+            (right, above),
+            (left, above),
+            (right, below),
+            (left, below),
+        ];
+        let covered = |place: &Rect| -> i64 {
+            let outside = place.area() - place.shared(&frame);
+            outside + taken.iter().map(|other| place.shared(other)).sum::<i64>()
+        };
+        let candidates = around.map(|centre| Rect::around(centre, half_width, half_height));
+        // `min_by_key` takes the first of equals: above, if that is free.
+        let best = candidates.into_iter().min_by_key(covered);
+        let place = best.unwrap_or(*mark);
+        taken.push(place);
+        places.push(place);
+    }
+    places
 }
 
 /// The closed outline that holds 95 % of a point's samples.
@@ -102,6 +201,33 @@ fn ellipse(point: &PointResult) -> Vec<(f64, f64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn figures_cover_neither_marks_nor_each_other_nor_leave_the_frame() {
+        let frame = Rect {
+            left: 0,
+            top: 0,
+            right: 400,
+            bottom: 300,
+        };
+        let mut marks: Vec<Rect> = (0..12)
+            .map(|i| Rect::around((60 + 90 * (i % 4), 50 + 100 * (i / 4)), 20, 15))
+            .collect();
+        // In a corner, and two that touch.
+        marks.push(Rect::around((15, 12), 15, 12));
+        marks.push(Rect::around((190, 150), 20, 15));
+        let places = free_places(&marks, (30, 14), frame);
+        for (index, place) in places.iter().enumerate() {
+            assert_eq!(place.shared(&frame), place.area());
+            let others = places.iter().enumerate().filter(|(i, _)| *i != index);
+            let covered: i64 = marks
+                .iter()
+                .chain(others.map(|(_, other)| other))
+                .map(|other| place.shared(other))
+                .sum();
+            assert_eq!(covered, 0, "{index}: {place:?}");
+        }
+    }
 
     #[test]
     fn the_ellipse_has_the_axes_of_the_covariance() {

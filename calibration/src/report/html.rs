@@ -93,7 +93,7 @@ fn push_verdict(page: &mut String, profile: &Profile) {
                 "Gaze is too far off, too noisy or too often lost. Check the tracker, then calibrate again."
             }
         };
-        let value = format!("{:.2}° error", gaze.quality.accuracy_deg);
+        let value = format!("{:.2}° mean error", gaze.quality.accuracy_deg);
         put_card(page, "Gaze", grade, &value, meaning);
     }
     page.push_str("</section>\n");
@@ -296,7 +296,11 @@ fn push_eeg(page: &mut String, eeg: &EegCalibration, report: &EegReport) -> Resu
     figure(
         page,
         &eeg_plots::reliability(&reliability_diagram(&report.p_target, &report.labels)?, eeg)?,
-        "Reliability: on the grey line probabilities come true. Bars: 95&nbsp;% Wilson intervals.",
+        &format!(
+            "Reliability: on the grey line probabilities come true. Bars: 95&nbsp;% Wilson intervals; marks grow with the flashes in \
+             a bin, and bins of fewer than {} are hollow and faint.",
+            eeg_plots::BIN_FEW
+        ),
     );
     page.push_str("</div>\n");
     figure(
@@ -320,11 +324,19 @@ fn evidence_range(eeg: &EegCalibration) -> (f64, f64) {
 fn push_gaze(page: &mut String, gaze: &GazeCalibration) -> Result<()> {
     let q = &gaze.quality;
     page.push_str("<section>\n<h2>Gaze</h2>\n");
-    let held_out = match q.held_out {
-        HeldOut::CheckPoints => "check points, which were never used for fitting",
-        HeldOut::LeaveOnePointOut => {
-            "each point by the map of the others, as there were no check points"
-        }
+    let judged = gaze.held_out_points();
+    let fitted = match q.held_out {
+        HeldOut::CheckPoints => gaze.points.len() - judged,
+        HeldOut::LeaveOnePointOut => judged,
+    };
+    let accuracy = match q.held_out {
+        HeldOut::CheckPoints => format!(
+            "Accuracy is the error on {judged} check points, which took part neither in the fit nor in this choice."
+        ),
+        HeldOut::LeaveOnePointOut => format!(
+            "There were no check points: accuracy is this same error on {judged} points, a little too good because the map was \
+             chosen by it."
+        ),
     };
     let map = match gaze.map.order {
         MapOrder::Affine => "affine",
@@ -332,17 +344,21 @@ fn push_gaze(page: &mut String, gaze: &GazeCalibration) -> Result<()> {
     };
     let second = q
         .second_order_deg
-        .map_or("too few points".to_owned(), |e| format!("{e:.2}°"));
+        .map_or("none (too few points)".to_owned(), |e| format!("{e:.2}°"));
     put!(
         page,
-        "<p>The {map} map was kept: error on held-out points {:.2}° affine, {second} second-order. Accuracy is that of {held_out}.</p>",
+        "<p>The {map} map was chosen by its error on the {fitted} fit points, each by the map of the others: {:.2}° affine, {second} \
+         second-order. {accuracy}</p>",
         q.affine_deg
     );
     open_table(page);
     put_row(
         page,
         "Accuracy (mean error)",
-        &format!("{:.2}°, worst {:.2}°", q.accuracy_deg, q.worst_deg),
+        &format!(
+            "{:.2}°, worst {:.2}°, n = {judged}",
+            q.accuracy_deg, q.worst_deg
+        ),
         Some(grade_accuracy(q)),
         "good up to 1°, fair up to 2°",
     );
@@ -388,7 +404,7 @@ fn push_gaze(page: &mut String, gaze: &GazeCalibration) -> Result<()> {
     figure(
         page,
         &gaze_plot::error_map(gaze)?,
-        "Where to look (crosses) and where the map puts the eye (dots), error in degrees beside each; ellipses hold 95&nbsp;% of the \
+        "Where to look (crosses) and where the map puts the eye (dots), error in degrees beside each pair; ellipses hold 95&nbsp;% of the \
          samples. <span class=\"key target\"></span>held out&ensp;<span class=\"key other\"></span>used for the fit.",
     );
     push_points(page, gaze);
