@@ -531,7 +531,7 @@ fn the_ratio_does_not_fall_within_the_step_in_which_it_turns() {
     let llrs = ratios(
         14_575_114_220_779_739_412,
         2.445_127_046_972_029_6,
-        2.072_755_971_687_696_7,
+        2.072_755_971_687_697,
         59,
         224,
     );
