@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use razvilka::engine::replay::ReplayReport;
 use razvilka::session::{Entry, EventKind, Ledger};
+use razvilka_calibration::Profile;
 
 fn razvilka() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_razvilka"));
@@ -45,10 +46,11 @@ impl Drop for Simulated {
     }
 }
 
-fn experiment(folder: &Path, session: &str, more: &str) -> std::path::PathBuf {
+/// `eeg` goes into the section of the EEG stream.
+fn experiment(folder: &Path, session: &str, eeg: &str, more: &str) -> std::path::PathBuf {
     let file = folder.join("experiment.toml");
     let text = format!(
-        "[eeg]\npins = {{ source_id = \"razvilka-sim-eeg-5\" }}\n\
+        "[eeg]\npins = {{ source_id = \"razvilka-sim-eeg-5\" }}\n{eeg}\n\
          [gaze]\npins = {{ source_id = \"razvilka-sim-gaze-5\" }}\nunits = \"normalised\"\n\
          confidence = \"confidence\"\n\
          [network]\nmode = \"loopback\"\nsession_id = \"{session}\"\nresolve_s = 5.0\n\
@@ -113,7 +115,7 @@ fn source_events(out: &Path) -> Vec<String> {
 fn a_session_waits_for_lost_streams_goes_on_and_replays_bit_for_bit() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("session");
-    let config = experiment(folder.path(), "lost-and-found", "");
+    let config = experiment(folder.path(), "lost-and-found", "", "");
     let simulated = Simulated::start("lost-and-found");
     let (child, mut lines) = run(&config, &out);
     read_until(&mut lines, "-> ");
@@ -159,7 +161,9 @@ fn a_stream_that_does_not_come_back_ends_the_session_in_order() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("session");
     let more = "[streams]\nlost_wait_s = 1.0\n";
-    let config = experiment(folder.path(), "lost-for-good", more);
+    // On some of the channels only, which the live calibration must fit, too.
+    let channels = "use_channels = [\"Pz\", \"Cz\", \"PO7\", \"PO8\", \"Oz\"]";
+    let config = experiment(folder.path(), "lost-for-good", channels, more);
     let simulated = Simulated::start("lost-for-good");
     let (child, mut lines) = run(&config, &out);
     read_until(&mut lines, "-> ");
@@ -177,4 +181,7 @@ fn a_stream_that_does_not_come_back_ends_the_session_in_order() {
         assert!(out.join(file).is_file(), "{file}");
     }
     assert!(!source_events(&out).is_empty());
+    let profile = Profile::load(&out.join("calibration/profile.json")).unwrap();
+    let labels = profile.eeg.unwrap().labels;
+    assert_eq!(labels, ["Pz", "Cz", "PO7", "PO8", "Oz"]);
 }

@@ -468,7 +468,7 @@ fn calibrate_live(
         order: plan.filter.order,
         notch_hz: plan.filter.notch_hz,
         epoch_s: plan.epoch.length_s,
-        streams: recorded::Streams::default(),
+        streams: read_as(plan),
     };
     let mut talk = std::io::stderr();
     calibrate::run(&args, &mut talk)?;
@@ -482,6 +482,23 @@ fn calibrate_live(
         done.streams,
         done.markers,
     )))
+}
+
+/// The streams of a live calibration, read as the plan reads them.
+fn read_as(plan: &Plan) -> recorded::Streams {
+    let section = plan.eeg.as_ref();
+    let channels = section.and_then(|eeg| eeg.use_channels.clone());
+    let gaze = plan.gaze.as_ref().map(|gaze| recorded::GazeChannels {
+        x: Some(gaze.x.clone()),
+        y: Some(gaze.y.clone()),
+        confidence: gaze.confidence.clone(),
+        confidence_min: Some(gaze.confidence_min),
+    });
+    recorded::Streams {
+        channels: channels.unwrap_or_default(),
+        gaze: gaze.unwrap_or_default(),
+        ..recorded::Streams::default()
+    }
 }
 
 fn note_calibration(profile: &Profile, view: &mut dyn View) {

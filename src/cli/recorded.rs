@@ -17,7 +17,7 @@ use crate::recording::{RecordedStream, Recording, Samples};
 const CONFIDENCE_MIN: f64 = 0.5;
 
 /// Which streams of a recording are meant; the only one of its type where no name is given.
-#[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
+#[derive(Debug, Clone, Default, PartialEq, clap::Args)]
 pub struct Streams {
     /// Name of the EEG stream, where the recording has more than one.
     #[arg(long, value_name = "NAME")]
@@ -25,6 +25,29 @@ pub struct Streams {
     /// Name of the marker stream, where more than one has flashes or gaze points.
     #[arg(long, value_name = "NAME")]
     pub markers: Option<String>,
+    /// Use only the EEG channels with these labels, in this order: Cz,Pz,Oz.
+    #[arg(long, value_name = "LABELS", value_delimiter = ',')]
+    pub channels: Vec<String>,
+    /// How the gaze stream is read.
+    #[command(flatten)]
+    pub gaze: GazeChannels,
+}
+
+/// Labels of a gaze stream's channels.
+#[derive(Debug, Clone, Default, PartialEq, clap::Args)]
+pub struct GazeChannels {
+    /// Label of the horizontal gaze channel; `x`, else the first channel.
+    #[arg(long = "gaze-x", value_name = "LABEL")]
+    pub x: Option<String>,
+    /// Label of the vertical gaze channel; `y`, else the second channel.
+    #[arg(long = "gaze-y", value_name = "LABEL")]
+    pub y: Option<String>,
+    /// Label of the channel of the tracker's confidence; `confidence` where there is one.
+    #[arg(long = "gaze-confidence", value_name = "LABEL")]
+    pub confidence: Option<String>,
+    /// Gaze samples of less confidence count as lost; 0.5.
+    #[arg(long = "confidence-min", value_name = "SHARE")]
+    pub confidence_min: Option<f64>,
 }
 
 /// A flash as recorded.
@@ -87,7 +110,7 @@ impl Recorded {
     /// [`Exit::Source`] when two marker streams could be meant.
     pub(super) fn of(
         path: &Path,
-        recording: Recording,
+        mut recording: Recording,
         streams: &Streams,
     ) -> Result<Self, Failure> {
         let mut found: Vec<(&str, Vec<(f64, Value)>)> = recording
@@ -115,6 +138,17 @@ impl Recorded {
             ));
         }
         let markers = found.pop().map_or_else(Vec::new, |(_, markers)| markers);
+        if !streams.channels.is_empty() {
+            let eeg = recording
+                .streams
+                .iter_mut()
+                .filter(|s| is_meant(s, streams));
+            for stream in eeg {
+                stream
+                    .select(&streams.channels)
+                    .map_err(|e| failure(Exit::Source, e))?;
+            }
+        }
         Ok(Self {
             path: path.to_owned(),
             streams: streams.clone(),
@@ -159,12 +193,7 @@ impl Recorded {
             |what: String| Failure::said(Exit::Source, format!("{}: {what}", self.path.display()));
         let candidates: Vec<&RecordedStream> = self
             .numeric("eeg")
-            .filter(|s| {
-                self.streams
-                    .eeg
-                    .as_ref()
-                    .is_none_or(|name| *name == s.spec.name)
-            })
+            .filter(|s| is_meant(s, &self.streams))
             .collect();
         match candidates.as_slice() {
             [one] if one.spec.rate_hz > 0.0 => Ok(one),
@@ -188,11 +217,11 @@ impl Recorded {
 
     /// Calibration points with their samples; empty when no point was shown.
     ///
-    /// The gaze stream's first two channels are taken as position, or those labelled `x` and `y`; a channel labelled
-    /// `confidence` below 0.5 makes a sample invalid.
+    /// Position and confidence are read from the channels that [`GazeChannels`] names; where it names none, from those
+    /// labelled `x`, `y` and `confidence`, or else from the first two, without a confidence.
     ///
     /// # Errors
-    /// [`Exit::Source`] when points were shown but there is not exactly one gaze stream.
+    /// [`Exit::Source`] when points were shown but there is not exactly one gaze stream, or a label is not there.
     pub fn gaze_points(&self) -> Result<Vec<GazePoint>, Failure> {
         let mut points = self.shown_points();
         if points.is_empty() {
@@ -210,14 +239,25 @@ impl Recorded {
                 ),
             ));
         };
-        let labelled = |name: &str| {
+        let named = |label: &Option<String>| {
+            label
+                .as_ref()
+                .map(|label| stream.spec.channel(label))
+                .transpose()
+                .map_err(|e| failure(Exit::Source, e))
+        };
+        let usual = |name: &str| {
             let labels = stream.spec.labels.iter();
             labels
                 .map(|l| l.to_ascii_lowercase())
                 .position(|l| l == name)
         };
-        let (x, y) = labelled("x").zip(labelled("y")).unwrap_or((0, 1));
-        let confidence = labelled("confidence");
+        let gaze = &self.streams.gaze;
+        let (first, second) = usual("x").zip(usual("y")).unwrap_or((0, 1));
+        let x = named(&gaze.x)?.unwrap_or(first);
+        let y = named(&gaze.y)?.unwrap_or(second);
+        let confidence = named(&gaze.confidence)?.or_else(|| usual("confidence"));
+        let confidence_min = gaze.confidence_min.unwrap_or(CONFIDENCE_MIN);
         for (index, &t_s) in stream.stamps.iter().enumerate() {
             let (Some(row), Some((point, _))) = (
                 stream.numbers(index),
@@ -232,7 +272,7 @@ impl Recorded {
                 t_s,
                 x: value(x),
                 y: value(y),
-                valid: confidence.is_none_or(|channel| value(channel) >= CONFIDENCE_MIN),
+                valid: confidence.is_none_or(|channel| value(channel) >= confidence_min),
             });
         }
         Ok(points.into_iter().map(|(point, _)| point).collect())
@@ -343,6 +383,15 @@ impl Recorded {
 /// A failure whose message is the error's own: our errors name their causes themselves, a chain would say them twice.
 pub(super) fn failure(exit: Exit, error: impl std::error::Error) -> Failure {
     Failure::said(exit, error.to_string())
+}
+
+/// Whether this is the EEG stream that is meant, as far as type and name tell.
+fn is_meant(stream: &RecordedStream, streams: &Streams) -> bool {
+    let named = streams
+        .eeg
+        .as_ref()
+        .is_none_or(|name| *name == stream.spec.name);
+    stream.spec.kind.eq_ignore_ascii_case("eeg") && named
 }
 
 fn event(marker: &Value) -> Option<&str> {

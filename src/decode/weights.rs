@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Cursor, Read, Seek, SeekFrom};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -58,23 +57,19 @@ impl Origin {
         let path = self.path(name);
         let (bytes, len): (Box<dyn Bytes>, u64) = match self {
             Self::Folder(_) => {
-                // A pipe that nobody writes to would be waited for; opened like this it is seen to be none of ours.
-                let mut options = File::options();
-                options.read(true).custom_flags(libc::O_NONBLOCK);
-                let file = options.open(&path).map_err(|source| match source.kind() {
+                let failed = |source: std::io::Error| match source.kind() {
                     std::io::ErrorKind::NotFound => ModelError::Missing { path: path.clone() },
                     _ => ModelError::Io {
                         path: path.clone(),
                         source,
                     },
-                })?;
-                let meta = file.metadata().map_err(|source| ModelError::Io {
-                    path: path.clone(),
-                    source,
-                })?;
-                if !meta.is_file() {
+                };
+                // Looked at before it is opened: to open a pipe is to wait for somebody who writes to it.
+                if !std::fs::metadata(&path).map_err(failed)?.is_file() {
                     return Err(ModelError::NotAFile { path });
                 }
+                let file = File::open(&path).map_err(failed)?;
+                let meta = file.metadata().map_err(failed)?;
                 (Box::new(file), meta.len())
             }
             Self::Embedded(files) => {

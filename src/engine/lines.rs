@@ -8,7 +8,6 @@ use razvilka_dsp::eeg::{BandSpec, EegSpec, NotchSpec};
 use razvilka_dsp::gaze_evidence::DwellModel;
 use razvilka_dsp::units::{Hertz, OutOfRange, Seconds};
 
-use super::streams::channel;
 use crate::config::{EegSection, EpochSection, FilterSection, GazeSection, GazeUnits, Plan};
 use crate::gate::{GateSettings, SettingsError};
 use crate::pipeline::eeg::{EegLine, EegLineError};
@@ -78,7 +77,7 @@ pub fn montage(
         Some(labels) => {
             let select = labels
                 .iter()
-                .map(|label| channel(spec, label))
+                .map(|label| spec.channel(label))
                 .collect::<Result<_, _>>()?;
             Ok((select, labels.clone()))
         }
@@ -152,10 +151,10 @@ pub fn gaze_reading(
     spec: &StreamSpec,
 ) -> Result<GazeReading, SourceError> {
     let confidence = match &section.confidence {
-        Some(label) => Some((channel(spec, label)?, section.confidence_min)),
+        Some(label) => Some((spec.channel(label)?, section.confidence_min)),
         None => None,
     };
-    let xy = (channel(spec, &section.x)?, channel(spec, &section.y)?);
+    let xy = (spec.channel(&section.x)?, spec.channel(&section.y)?);
     for index in [xy.0, xy.1] {
         let unit = spec.units.get(index).map_or("", String::as_str);
         if GazeUnits::declared(unit).is_some_and(|declared| declared != section.units) {

@@ -91,7 +91,7 @@ impl Streams {
                 }
             })?;
             for label in section.use_channels.iter().flatten() {
-                channel(source.spec(), label)?;
+                source.spec().channel(label)?;
             }
         }
         if let (Some(source), Some(section)) = (&self.gaze, &plan.gaze) {
@@ -144,22 +144,6 @@ pub fn reopen_markers(
 ) -> Result<Box<dyn MarkerSource>, SourceError> {
     let stream = reopen(network, was, REOPEN_WAIT)?;
     Ok(Box::new(LslMarkers::open(&stream, OPEN_TIMEOUT)?))
-}
-
-/// Index of the channel with this label.
-///
-/// # Errors
-/// [`SourceError::Mismatch`] that lists the labels there are.
-pub fn channel(spec: &StreamSpec, label: &str) -> Result<usize, SourceError> {
-    spec.labels
-        .iter()
-        .position(|found| found == label)
-        .ok_or_else(|| SourceError::Mismatch {
-            name: spec.name.clone(),
-            what: "a channel label",
-            expected: format!("'{label}'"),
-            actual: spec.labels.join(", "),
-        })
 }
 
 /// The engine's own marker stream; `session` makes its identity.

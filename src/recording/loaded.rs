@@ -6,7 +6,7 @@ use super::xdf::{
     Chunk, ClockMeasurement, Damage, Footer, Limits, Reader, SampleChunk, StreamId, Values,
     XdfError, sync,
 };
-use crate::source::StreamSpec;
+use crate::source::{SourceError, StreamSpec};
 
 /// All streams of one XDF file.
 #[derive(Debug, Clone, PartialEq)]
@@ -387,6 +387,35 @@ impl RecordedStream {
             Samples::Numeric(numbers) => row(numbers, sample, self.channels()),
             Samples::Text(_) => None,
         }
+    }
+
+    /// Keeps only the channels with these labels, in this order; the label that is not there, or a stream of text, as an
+    /// error.
+    ///
+    /// # Errors
+    /// [`SourceError::Mismatch`] that lists the labels there are.
+    pub fn select(&mut self, labels: &[String]) -> Result<(), SourceError> {
+        let channels = self.channels();
+        let picked = labels
+            .iter()
+            .map(|label| self.spec.channel(label))
+            .collect::<Result<Vec<_>, _>>()?;
+        if let Samples::Numeric(numbers) = &mut self.samples {
+            *numbers = numbers
+                .chunks_exact(channels.max(1))
+                .flat_map(|row| picked.iter().filter_map(|channel| row.get(*channel)))
+                .copied()
+                .collect();
+        }
+        let kept = |all: &[String]| -> Vec<String> {
+            let of = |channel: &usize| all.get(*channel).cloned().unwrap_or_default();
+            picked.iter().map(of).collect()
+        };
+        self.spec.labels = kept(&self.spec.labels);
+        if !self.spec.units.is_empty() {
+            self.spec.units = kept(&self.spec.units);
+        }
+        Ok(())
     }
 
     /// The texts of one sample, one per channel; `None` beyond the end or of a numeric stream.

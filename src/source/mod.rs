@@ -57,6 +57,24 @@ pub struct StreamSpec {
     pub xml: String,
 }
 
+impl StreamSpec {
+    /// Index of the channel with this label.
+    ///
+    /// # Errors
+    /// [`SourceError::Mismatch`] that lists the labels there are.
+    pub fn channel(&self, label: &str) -> Result<usize, SourceError> {
+        self.labels
+            .iter()
+            .position(|found| found == label)
+            .ok_or_else(|| SourceError::Mismatch {
+                name: self.name.clone(),
+                what: "a channel label",
+                expected: format!("'{label}'"),
+                actual: self.labels.join(", "),
+            })
+    }
+}
+
 /// The latest measured relation of a stream's clock to ours: `ours = stamp + offset_s`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ClockOffset {
