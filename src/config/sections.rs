@@ -1,0 +1,376 @@
+//! The sections of the experiment file, one type each, with the defaults of [`super::limits`].
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::limits;
+use crate::marker::{OptionKind, OptionTile};
+use crate::source::pins::Pins;
+
+macro_rules! section {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal { $($(#[$fdoc:meta])* $field:ident : $ty:ty = $key:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct $name { $($(#[$fdoc])* pub $field: $ty,)+ }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $($field: default_of(concat!($prefix, ".", $key)) as $ty,)+ }
+            }
+        }
+
+        impl Checked for $name {
+            // Fields are f64, u32 and one u64 below 2^53: the cast is exact, but only some of them have a `From`.
+            #[allow(clippy::cast_lossless)]
+            fn numbers(&self) -> Vec<(&'static str, f64)> {
+                vec![$((concat!($prefix, ".", $key), self.$field as f64),)+]
+            }
+        }
+    };
+}
+
+pub(super) trait Checked {
+    /// Full key and value of every number in the section.
+    fn numbers(&self) -> Vec<(&'static str, f64)>;
+}
+
+fn default_of(key: &str) -> f64 {
+    // Every key named in this file has a row: the test `every_number_has_a_row` walks them all.
+    limits::own(key).map_or(f64::NAN, |limit| limit.default)
+}
+
+section!(
+    /// How long the session lasts, and its seed.
+    SessionSection, "session" {
+        /// Seed of everything random.
+        seed: u64 = "seed",
+        /// Answered forks until the end.
+        forks: u32 = "forks",
+        /// Minutes until the end.
+        minutes_max: f64 = "minutes_max",
+    }
+);
+section!(
+    /// Geometry of the screen.
+    ScreenSection, "screen" {
+        /// Width of the picture, centimetres.
+        width_cm: f64 = "width_cm",
+        /// Height of the picture, centimetres.
+        height_cm: f64 = "height_cm",
+        /// Eye to screen, centimetres.
+        distance_cm: f64 = "distance_cm",
+        /// Width, pixels.
+        width_px: u32 = "width_px",
+        /// Height, pixels.
+        height_px: u32 = "height_px",
+    }
+);
+section!(
+    /// The causal filter.
+    FilterSection, "filter" {
+        /// Lower edge, hertz.
+        low_hz: f64 = "low_hz",
+        /// Upper edge, hertz.
+        high_hz: f64 = "high_hz",
+        /// Butterworth order.
+        order: u32 = "order",
+        /// Mains notch, hertz; 0 leaves it out.
+        notch_hz: f64 = "notch_hz",
+    }
+);
+section!(
+    /// What is scored after a flash.
+    EpochSection, "epoch" {
+        /// Length, seconds.
+        length_s: f64 = "length_s",
+    }
+);
+section!(
+    /// How the model writes, and how it looks for forks.
+    WriterSection, "writer" {
+        /// Sampling temperature of banal tokens; 0 is greedy.
+        temperature: f64 = "temperature",
+        /// Mass of the likeliest tokens that are drawn from.
+        top_p: f64 = "top_p",
+        /// Tokens of one text, at most.
+        tokens_max: u32 = "tokens_max",
+        /// How far back the model looks, tokens.
+        context_tokens_max: u32 = "context_tokens_max",
+        /// Cheap test for a fork: least probability of the second likeliest token.
+        second_mass_min: f64 = "second_mass_min",
+        /// Cheap test for a fork: least mass of the three likeliest together.
+        top3_mass_min: f64 = "top3_mass_min",
+        /// Least mass of a meaning that is offered.
+        meaning_mass_min: f64 = "meaning_mass_min",
+        /// Length of a phrase without a stop, tokens.
+        phrase_tokens_max: u32 = "phrase_tokens_max",
+        /// Tokens decoded ahead on each branch while the person decides.
+        ready_tokens_max: u32 = "ready_tokens_max",
+        /// Choices that can be taken back.
+        undo_depth: u32 = "undo_depth",
+    }
+);
+section!(
+    /// How long the person may read before flashes begin.
+    AskSection, "ask" {
+        /// Time before the first word, seconds.
+        reading_base_s: f64 = "reading_base_s",
+        /// Time for each word on the branch tiles, seconds.
+        reading_s_per_word: f64 = "reading_s_per_word",
+    }
+);
+
+impl AskSection {
+    /// Expected time to read the branches on these tiles, seconds.
+    #[must_use]
+    pub fn reading_s(&self, tiles: &[OptionTile]) -> f64 {
+        let words: usize = tiles
+            .iter()
+            .filter(|tile| tile.kind == OptionKind::Branch)
+            .map(|tile| tile.text.split_whitespace().count())
+            .sum();
+        self.reading_base_s + self.reading_s_per_word * words as f64
+    }
+}
+
+section!(
+    /// Latency budgets per stage.
+    BudgetSection, "budget" {
+        /// Sample stamp to pulled, milliseconds.
+        stamp_to_pulled_ms: f64 = "stamp_to_pulled_ms",
+        /// Pulled to scored, milliseconds.
+        pulled_to_scored_ms: f64 = "pulled_to_scored_ms",
+        /// Scored to decided, milliseconds.
+        scored_to_decided_ms: f64 = "scored_to_decided_ms",
+        /// Decided to committed, milliseconds.
+        decided_to_committed_ms: f64 = "decided_to_committed_ms",
+        /// Committed to text shown, milliseconds.
+        committed_to_shown_ms: f64 = "committed_to_shown_ms",
+    }
+);
+
+/// Which LSL configuration is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NetworkMode {
+    /// The machine's own LSL configuration (`LSLAPICFG`, `lsl_api.cfg`).
+    Laboratory,
+    /// This machine only: 127.0.0.1.
+    Loopback,
+}
+
+/// The network.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NetworkSection {
+    /// Which LSL configuration is used.
+    pub mode: NetworkMode,
+    /// LSL session id when the mode is `loopback`; empty for the default.
+    pub session_id: String,
+    /// How long streams are looked for, seconds.
+    pub resolve_s: f64,
+}
+
+impl Default for NetworkSection {
+    fn default() -> Self {
+        Self {
+            mode: NetworkMode::Laboratory,
+            session_id: String::new(),
+            resolve_s: default_of("network.resolve_s"),
+        }
+    }
+}
+
+/// What the numbers of a gaze stream mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GazeUnits {
+    /// 0..1 across the picture, origin top left.
+    Normalised,
+    /// Pixels of the picture, origin top left.
+    Pixels,
+    /// Degrees from the centre, x to the right, y downwards.
+    Degrees,
+}
+
+impl GazeUnits {
+    /// The unit that a stream declares for a channel, as trackers write it; `None` for none, and for one that is not known.
+    #[must_use]
+    pub fn declared(unit: &str) -> Option<Self> {
+        match unit.trim().to_ascii_lowercase().as_str() {
+            "normalised" | "normalized" | "norm" | "fraction" => Some(Self::Normalised),
+            "pixels" | "pixel" | "px" | "pix" => Some(Self::Pixels),
+            "degrees" | "degree" | "deg" | "dva" | "°" => Some(Self::Degrees),
+            _ => None,
+        }
+    }
+
+    /// As the experiment file writes it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Normalised => "normalised",
+            Self::Pixels => "pixels",
+            Self::Degrees => "degrees",
+        }
+    }
+}
+
+/// The gaze stream and how to read it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GazeSection {
+    /// Which stream.
+    pub pins: Pins,
+    /// Label of the horizontal channel.
+    #[serde(default = "default_x")]
+    pub x: String,
+    /// Label of the vertical channel.
+    #[serde(default = "default_y")]
+    pub y: String,
+    /// Label of the confidence channel; absent when loss is told by NaN alone.
+    #[serde(default)]
+    pub confidence: Option<String>,
+    /// Samples of less confidence count as lost.
+    #[serde(default = "default_confidence")]
+    pub confidence_min: f64,
+    /// What the numbers mean.
+    pub units: GazeUnits,
+}
+
+fn default_x() -> String {
+    "x".into()
+}
+fn default_y() -> String {
+    "y".into()
+}
+fn default_confidence() -> f64 {
+    default_of("gaze.confidence_min")
+}
+
+/// The EEG stream.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EegSection {
+    /// Which stream.
+    pub pins: Pins,
+    /// Labels of the channels that are used, in this order; all channels when absent.
+    #[serde(default)]
+    pub use_channels: Option<Vec<String>>,
+}
+
+/// Key presses: from a stream, typed in the terminal, or both.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct KeysSection {
+    /// Whether keys are typed in the terminal that the session runs in.
+    pub terminal: bool,
+    /// Which stream; without it only the terminal's keys count.
+    pub pins: Option<Pins>,
+}
+
+/// What is done when the clocks of EEG and gaze move against each other: their evidence is never fused then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClocksDisagree {
+    /// A fork waits until they agree; after a while the model goes on.
+    #[default]
+    Wait,
+    /// EEG alone chooses until they agree.
+    Eeg,
+    /// Gaze alone chooses until they agree.
+    Gaze,
+}
+
+/// What becomes of a session whose streams fail.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StreamsSection {
+    /// How long a lost stream is looked for before the session ends, seconds; 0 ends it at once.
+    pub lost_wait_s: f64,
+    /// When the clocks of EEG and gaze disagree.
+    pub clocks_disagree: ClocksDisagree,
+}
+
+impl Default for StreamsSection {
+    fn default() -> Self {
+        Self {
+            lost_wait_s: default_of("streams.lost_wait_s"),
+            clocks_disagree: ClocksDisagree::default(),
+        }
+    }
+}
+
+/// Calibration: a saved profile, or the numbers of a live calibration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CalibrationSection {
+    /// A profile written by `razvilka calibrate`; calibrates live when absent.
+    pub profile: Option<PathBuf>,
+    /// Cued blocks of flashes.
+    pub blocks: u32,
+    /// Flashes of each item in a block.
+    pub flashes_per_item: u32,
+    /// Gaze points that are fitted: 5, 9 or 13.
+    pub points: u32,
+    /// Gaze points that only judge the map.
+    pub check_points: u32,
+    /// How long a gaze point stands, seconds.
+    pub point_s: f64,
+}
+
+impl Default for CalibrationSection {
+    fn default() -> Self {
+        Self {
+            profile: None,
+            blocks: default_of("calibration.blocks") as u32,
+            flashes_per_item: default_of("calibration.flashes_per_item") as u32,
+            points: default_of("calibration.points") as u32,
+            check_points: default_of("calibration.check_points") as u32,
+            point_s: default_of("calibration.point_s"),
+        }
+    }
+}
+
+/// The language model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModelSection {
+    /// A Llama-shaped Hugging Face folder; the embedded story model when absent.
+    pub path: Option<PathBuf>,
+    /// Text to go on from.
+    pub prompt: String,
+    /// How fast text that needs no choice appears.
+    pub pace_tokens_per_s: f64,
+}
+
+impl Default for ModelSection {
+    fn default() -> Self {
+        Self {
+            path: None,
+            prompt: String::new(),
+            pace_tokens_per_s: default_of("model.pace_tokens_per_s"),
+        }
+    }
+}
+
+/// What real-time threads ask the system for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RealtimeSection {
+    /// SCHED_FIFO priority; 0 asks for none.
+    pub priority: u32,
+    /// Whether pages are locked into memory.
+    pub lock_memory: bool,
+}
+
+impl Default for RealtimeSection {
+    fn default() -> Self {
+        Self {
+            priority: default_of("realtime.priority") as u32,
+            lock_memory: true,
+        }
+    }
+}
