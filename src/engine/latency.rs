@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::config::BudgetSection;
+use crate::pipeline::clock::ClockCounts;
 use crate::pipeline::eeg::StepTimes;
 use crate::pipeline::trace::{StepReport, step_report};
 
@@ -31,6 +32,12 @@ pub struct StreamLatency {
 }
 
 impl StreamLatency {
+    /// What was counted of the stream's clock; `None` where nothing guarded it.
+    #[must_use]
+    pub fn clock(&self) -> Option<ClockCounts> {
+        serde_json::from_value(self.counts.get("clock")?.clone()).ok()
+    }
+
     /// The report of a stream's histograms.
     #[must_use]
     pub fn new(

@@ -56,7 +56,7 @@ fn row(story: &ForkStory) -> Markup {
         tr id=(format!("fork-{}", story.id().0)) {
             td class="n" { (story.id().0) }
             td class="context" { bdi lang="" { (tail(&story.row.context, CONTEXT_CHARS)) } }
-            td { (options(story)) }
+            td class="choices" { (options(story)) }
             td class="ending" { (ending(story)) }
             td class="n" { @if let Some(s) = story.seconds() { (seconds(s)) } }
             td class="n" { @if let Some(choice) = counts { (choice.flashes) } }

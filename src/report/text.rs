@@ -28,7 +28,7 @@ pub(super) fn section(material: &Material) -> Markup {
             p class="key" {
                 span class="by-person" { "chosen by the person" } " "
                 span class="by-model" { "by the model" } " "
-                span class="by-imitator" { "by the imitator" } " "
+                @if material.summary.counts.by_imitator > 0 { span class="by-imitator" { "by the imitator" } " " }
                 "the rest is the model's own. Numbers are forks."
             }
             @match &material.text {

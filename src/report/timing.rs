@@ -6,6 +6,7 @@ use super::figures::{NONE, micros, percent, set_micros};
 use super::material::Material;
 use super::plot::{Frame, Scale, at, points};
 use crate::engine::latency::LatencyReport;
+use crate::pipeline::clock::ClockCounts;
 use crate::pipeline::trace::{P99_N_MIN, P999_N_MIN, STEPS, StepReport};
 
 /// A step with the name of what it was measured on.
@@ -30,6 +31,11 @@ pub(super) fn section(material: &Material) -> Markup {
                     @if latency.gate_items_dropped > 0 {
                         p class="bad" { (latency.gate_items_dropped) " items of evidence were lost because a ring was full." }
                     }
+                    @for stream in &latency.streams {
+                        @if let Some(clock) = stream.clock() {
+                            p { (super::figures::readable(&stream.stream)) ": " (clock_words(&clock)) }
+                        }
+                    }
                     @for stream in latency.streams.iter().filter(|stream| stream.rejected > 0) {
                         p { (super::figures::readable(&stream.stream)) ": " (super::figures::count(stream.rejected, "epoch")) " could not be used." }
                     }
@@ -37,6 +43,29 @@ pub(super) fn section(material: &Material) -> Markup {
             }
             (distributions(material))
         }
+    }
+}
+
+/// The rate as measured, and how often the clock was doubted.
+fn clock_words(clock: &ClockCounts) -> String {
+    let rate = clock.measured_rate_hz.map_or_else(
+        || "the rate was not measured".to_owned(),
+        |rate| format!("measured rate {rate:.2} Hz"),
+    );
+    let doubts: Vec<_> = clock
+        .doubts
+        .iter()
+        .map(|(doubt, count)| {
+            format!(
+                "{} {count} times",
+                super::figures::readable(doubt).replace('_', " ")
+            )
+        })
+        .collect();
+    if doubts.is_empty() {
+        format!("{rate}; its clock was not doubted.")
+    } else {
+        format!("{rate}; its clock was doubted: {}.", doubts.join(", "))
     }
 }
 
