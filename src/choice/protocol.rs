@@ -211,6 +211,21 @@ pub enum ModelReason {
     RetriesSpent,
 }
 
+impl ModelReason {
+    /// The reason in words.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::BudgetSpent => "the budget of questions was spent",
+            Self::TooClose => "too close to the last question",
+            Self::NobodyPresent => "nobody could answer",
+            Self::ClockDoubted => "a clock was doubted",
+            Self::PoorSignal => "too few EEG channels were good",
+            Self::RetriesSpent => "asked too often without an answer",
+        }
+    }
+}
+
 /// Why a fork was taken as it was; goes into the ledger beside the [`Chooser`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

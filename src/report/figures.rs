@@ -1,6 +1,6 @@
 //! Figures and words as people read them.
 
-use crate::choice::{Decision, ModelReason, Why};
+use crate::choice::{Decision, Why};
 use crate::fork::Chooser;
 use crate::gate::TimeoutPolicy;
 use crate::marker::OptionKind;
@@ -142,7 +142,7 @@ pub(super) fn why(why: Why) -> String {
     match why {
         Why::Selected => "selected".to_owned(),
         Why::ToldToGoOn => "told to go on".to_owned(),
-        Why::NotAsked(reason) => format!("not asked: {}", not_asked(reason)),
+        Why::NotAsked(reason) => format!("not asked: {}", reason.words()),
         Why::TimedOut(policy) => format!(
             "declined: time ran out; {}",
             match policy {
@@ -164,18 +164,7 @@ pub(super) const fn decision(decision: Decision) -> &'static str {
             crate::choice::AskReason::Other => "other branches, on request",
             crate::choice::AskReason::Retry => "asked again",
         },
-        Decision::LetModel(reason) => not_asked(reason),
-    }
-}
-
-const fn not_asked(reason: ModelReason) -> &'static str {
-    match reason {
-        ModelReason::BudgetSpent => "the budget of questions was spent",
-        ModelReason::TooClose => "too close to the last question",
-        ModelReason::NobodyPresent => "nobody could answer",
-        ModelReason::ClockDoubted => "a clock was doubted",
-        ModelReason::PoorSignal => "too few EEG channels were good",
-        ModelReason::RetriesSpent => "asked too often without an answer",
+        Decision::LetModel(reason) => reason.words(),
     }
 }
 

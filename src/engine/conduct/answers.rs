@@ -322,7 +322,7 @@ fn ending_words(step: &Step) -> String {
     match why_of(step) {
         Why::Selected => "committed".into(),
         Why::ToldToGoOn => "told to go on".into(),
-        Why::NotAsked(reason) => format!("not asked: {reason:?}"),
+        Why::NotAsked(reason) => format!("not asked: {}", reason.words()),
         Why::TimedOut(_) => "declined: time ran out".into(),
         Why::Aborted(reason) => format!("aborted: {reason}"),
     }

@@ -25,13 +25,16 @@ use crate::view::layout;
 
 /// Orders for the gaze thread lie this far ahead, so that they are there before the sample with their stamp.
 const LEAD: Duration = Duration::from_millis(40);
-/// How long a fork waits for silent streams and doubted clocks before it is asked all the same, or left to the model. For
-/// a stream that is looked for it waits as long as the search takes.
+/// How long a fork waits for doubted clocks and bad channels before it is left to the model. For a stream that is silent or
+/// looked for it waits as long as that takes.
 const POSTPONE_MAX: Duration = Duration::from_secs(3);
 
 impl Conductor<'_> {
     /// A fork is there. It is asked at once, or as soon as the streams allow it.
     pub(super) fn ask(&mut self, fork: Fork, attempt: u32) {
+        if self.ending {
+            return;
+        }
         match self.hindrance() {
             None => self.ask_now(fork, attempt),
             Some(_) => {
@@ -52,8 +55,9 @@ impl Conductor<'_> {
         let waited = postponed.since.elapsed() >= POSTPONE_MAX;
         let ready = match self.hindrance() {
             None => true,
-            Some(Hindrance::Searching | Hindrance::Settling) => false,
-            Some(Hindrance::Silent | Hindrance::Clock | Hindrance::Signal) => waited,
+            // A stream that stays silent is lost before long, and then found or given up.
+            Some(Hindrance::Searching | Hindrance::Settling | Hindrance::Silent) => false,
+            Some(Hindrance::Clock | Hindrance::Signal) => waited,
         };
         if ready && let Some(Postponed { fork, attempt, .. }) = self.postponed.take() {
             self.ask_now(fork, attempt);

@@ -160,6 +160,8 @@ struct Conductor<'a> {
     answered: u32,
     begun: Instant,
     looked_after: Instant,
+    /// Whether the session is being ended: nothing is asked any more.
+    ending: bool,
     failure: Option<EngineError>,
     warned: Vec<String>,
     /// Kinds of warnings that were told.
@@ -279,6 +281,7 @@ impl<'a> Conductor<'a> {
             answered: 0,
             begun: now,
             looked_after: now,
+            ending: false,
             failure: None,
             warned: Vec::new(),
             told_of: Vec::new(),
@@ -428,6 +431,7 @@ impl<'a> Conductor<'a> {
     }
 
     fn finish(mut self, ending: Ending) -> Result<Played, EngineError> {
+        self.ending = true;
         if self.question.is_some() {
             let reason = match ending {
                 Ending::Failed => AbortReason::Internal,
