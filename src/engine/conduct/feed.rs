@@ -123,7 +123,7 @@ impl<S: Stage> Feed<S> {
             .filter(|doubt| self.doubts.insert(doubt.clone()))
             .collect();
         if !new.is_empty() {
-            let (stream, doubts) = (self.stream, new.join(", "));
+            let (stream, doubts) = (self.stream, new.join(", ").replace('_', " "));
             changes.push(Change::Doubted { stream, doubts });
         }
         self.state = match std::mem::replace(&mut self.state, State::Gone) {

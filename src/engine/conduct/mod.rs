@@ -405,10 +405,9 @@ impl<'a> Conductor<'a> {
                 self.note(&format!("the {stream} stream: {why}"));
             }
             Change::Doubted { stream, doubts } => {
-                self.event(
-                    EventKind::Clock,
-                    format!("the {stream} stream's clock: {doubts}"),
-                );
+                let words = format!("the {stream} stream's clock is doubted: {doubts}");
+                self.event(EventKind::Clock, words.clone());
+                self.note(&words);
             }
             Change::Poor { alone } => {
                 let words = if alone {
