@@ -83,7 +83,8 @@ impl Session {
             .unwrap();
         assert!(
             report.is_identical() && report.incomplete.is_empty(),
-            "{report:?}"
+            "{report:?}\n{:#?}",
+            self.entries()
         );
     }
 }

@@ -386,7 +386,7 @@ impl Protocol {
             Verdict::Aborted { reason } => {
                 let why = Why::Aborted(reason);
                 Some(match config.after_abort {
-                    // The place is left, not answered: when nothing can be offered elsewhere, it is asked as before.
+                    // The place was left for a fork elsewhere: nothing is chosen here, however often it was asked.
                     _ if reason == AbortReason::Withdrawn => Step::AskAgain { why },
                     AbortPolicy::AskAgain if may_retry => Step::AskAgain { why },
                     AbortPolicy::AskAgain | AbortPolicy::LetModelGoOn => Step::ModelChooses { why },

@@ -93,10 +93,10 @@ impl Conductor<'_> {
             .awaiting
             .take_if(|(question, _)| question.fork.id == fork)
         else {
-            // An undo asked for by key while no fork was open.
+            // An undo asked for by key while no fork was open, or none that the decoder knew of.
             self.count(position);
             if replaced {
-                self.postponed = None;
+                self.withdraw();
                 self.replace(&text);
                 let detail = serde_json::json!({ "undo": { "position": position } });
                 self.event(EventKind::Operator, detail.to_string());
@@ -140,15 +140,15 @@ impl Conductor<'_> {
         self.write_choice(&question, &done);
     }
 
-    /// The person called for a fork elsewhere: what was asked or about to be asked here is asked no more.
+    /// The person called for a fork elsewhere, or took a choice back: what was asked or about to be asked here is asked no
+    /// more.
     fn withdraw(&mut self) {
-        self.postponed = None;
         if self.question.is_some() {
             self.gate.orders.send(Order::Abort(AbortReason::Withdrawn));
             self.records_until_ended();
         }
-        // The gate may have decided in the same moment; the decoder has not followed.
         self.postponed = None;
+        // The gate may have decided in the same moment; the decoder has not followed.
         if let Some((question, step)) = self.awaiting.take() {
             self.show_answer(&question, None, Chooser::Model, &step);
             let done = Done {
@@ -295,8 +295,11 @@ impl Conductor<'_> {
                     committed: rt::now(),
                 };
                 self.write_choice(&question, &done);
-                let attempt = question.attempt + 1;
-                self.ask(question.fork, attempt);
+                // A place that was left for a fork elsewhere is asked no more.
+                if why != Why::Aborted(AbortReason::Withdrawn) {
+                    let attempt = question.attempt + 1;
+                    self.ask(question.fork, attempt);
+                }
             }
             Some(step) => {
                 // What the person selected, the decoder has seen by itself; the rest it must be told.
