@@ -166,7 +166,7 @@ fn plan(args: &Args, settings: &SimSettings, lsl_session: &str) -> Plan {
 /// A little faster than by default.
 fn flash_settings() -> FlashSettings {
     let config = FlashConfig {
-        soa_s: 0.15,
+        soa_s: 0.125,
         soa_jitter_s: 0.02,
         ..FlashConfig::default()
     };
@@ -431,7 +431,7 @@ mod tests {
         };
         let plan = plan(&args, &SimSettings::default(), "demo-test");
         plan.check().unwrap();
-        assert_eq!(plan.flash.config().soa_s, 0.15);
+        assert_eq!(plan.flash.config().soa_s, 0.125);
         assert_eq!(plan.gate.config().gaze.total_clip_nats, 2.2);
         let text = plan.to_toml();
         assert_eq!(Plan::parse(&text, Path::new("demo.toml")).unwrap(), plan);
