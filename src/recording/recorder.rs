@@ -72,6 +72,9 @@ struct Shared {
     failure: OnceLock<String>,
 }
 
+/// Streams that wait for the thread to begin them, at most; whoever adds more waits.
+const STREAMS_WAITING: usize = 64;
+
 /// A stream on its way to the thread.
 struct Added {
     key: Key,
@@ -114,7 +117,7 @@ impl Recorder {
         writer: Writer<M>,
         capacity: Capacity,
     ) -> Result<Self, WriteError> {
-        let (added, added_out) = channel::unbounded();
+        let (added, added_out) = channel::bounded(STREAMS_WAITING);
         let (queue, queue_out) = channel::bounded(capacity.queue.max(1));
         let (done_in, done) = channel::bounded(1);
         let shared = Arc::new(Shared::default());
