@@ -150,18 +150,23 @@ impl Conductor<'_> {
         self.postponed = None;
         // The gate may have decided in the same moment; the decoder has not followed.
         if let Some((question, step)) = self.awaiting.take() {
-            self.show_answer(&question, None, Chooser::Model, &step);
-            let done = Done {
-                item: None,
-                chooser: None,
-                why: why_of(&step),
-                text: String::new(),
-                tokens_written: self.tokens_written,
-                trace: Trace::default(),
-                committed: rt::now(),
-            };
-            self.write_choice(&question, &done);
+            self.nobody_took(&question, &step);
         }
+    }
+
+    /// A question is over, and nothing was taken: nobody chose, nothing was written.
+    fn nobody_took(&mut self, question: &Question, step: &Step) {
+        self.show_answer(question, None, Chooser::Model, step);
+        let done = Done {
+            item: None,
+            chooser: None,
+            why: why_of(step),
+            text: String::new(),
+            tokens_written: self.tokens_written,
+            trace: Trace::default(),
+            committed: rt::now(),
+        };
+        self.write_choice(question, &done);
     }
 
     /// Other branches are offered: the question that asked for them is over.
@@ -284,17 +289,7 @@ impl Conductor<'_> {
             .follow(&end.verdict, &question.kinds, question.attempt)
         {
             Some(step @ Step::AskAgain { why }) => {
-                self.show_answer(&question, None, Chooser::Model, &step);
-                let done = Done {
-                    item: None,
-                    chooser: None,
-                    why,
-                    text: String::new(),
-                    tokens_written: self.tokens_written,
-                    trace: Trace::default(),
-                    committed: rt::now(),
-                };
-                self.write_choice(&question, &done);
+                self.nobody_took(&question, &step);
                 // A place that was left for a fork elsewhere is asked no more.
                 if why != Why::Aborted(AbortReason::Withdrawn) {
                     let attempt = question.attempt + 1;
