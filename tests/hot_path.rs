@@ -31,7 +31,7 @@ use razvilka::recording::{Capacity, Recorder};
 use razvilka::rt::{self, Wish};
 use razvilka::source::{ClockOffset, Format, SampleSource, SourceError, StreamSpec};
 use razvilka_dsp::gaze_evidence::Tile;
-use razvilka_dsp::score::{LinearScorer, ScoreDensity};
+use razvilka_dsp::score::{EpochScorer, ScoreDensity};
 use ringbuf::traits::{Consumer, Producer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
 
@@ -115,8 +115,8 @@ struct Bench {
     choice: Arc<ChoiceCell>,
     chosen: Arc<AtomicU64>,
     notices: HeapProd<FlashNotice>,
-    scorers: HeapProd<(LinearScorer, ScoreDensity)>,
-    retired: HeapCons<LinearScorer>,
+    scorers: HeapProd<(EpochScorer, ScoreDensity)>,
+    retired: HeapCons<EpochScorer>,
     tiles: HeapProd<Tiles>,
     records: Vec<Record>,
     segment: u32,

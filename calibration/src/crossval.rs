@@ -60,6 +60,35 @@ pub struct OutOfFold {
 /// # Errors
 /// [`CalibrationError::TooFew`] with fewer than 10 epochs of a class, or when a fold leaves too few.
 pub fn out_of_fold(epochs: &Epochs, purge_s: f64) -> Result<OutOfFold> {
+    enough_of_both(epochs)?;
+    let folds = contiguous_folds(epochs, FOLDS);
+    let mut scores = vec![0.0; epochs.len()];
+    for fold in &folds {
+        let model = LdaModel::fit_rows(epochs, &training_rows(epochs, fold, purge_s))?;
+        for &row in fold {
+            scores[row] = model.score(epochs.row(row));
+        }
+    }
+    Ok(OutOfFold {
+        scores,
+        fold: folds_of(&folds, epochs.len()),
+        folds: folds.len(),
+    })
+}
+
+/// The fold of each epoch.
+pub(crate) fn folds_of(folds: &[Vec<usize>], epochs: usize) -> Vec<usize> {
+    let mut of = vec![0; epochs];
+    for (number, fold) in folds.iter().enumerate() {
+        for &row in fold {
+            of[row] = number;
+        }
+    }
+    of
+}
+
+/// Refuses epochs from which no likelihood could be had.
+pub(crate) fn enough_of_both(epochs: &Epochs) -> Result<()> {
     let targets = epochs.targets();
     for (what, found) in [
         ("target epochs", targets),
@@ -73,25 +102,11 @@ pub fn out_of_fold(epochs: &Epochs, purge_s: f64) -> Result<OutOfFold> {
             });
         }
     }
-    let folds = contiguous_folds(epochs, FOLDS);
-    let mut scores = vec![0.0; epochs.len()];
-    let mut fold_of = vec![0; epochs.len()];
-    for (number, fold) in folds.iter().enumerate() {
-        let model = LdaModel::fit_rows(epochs, &training_rows(epochs, fold, purge_s))?;
-        for &row in fold {
-            scores[row] = model.score(epochs.row(row));
-            fold_of[row] = number;
-        }
-    }
-    Ok(OutOfFold {
-        scores,
-        fold: fold_of,
-        folds: folds.len(),
-    })
+    Ok(())
 }
 
 /// All epochs but those of the fold and those that overlap it in time.
-fn training_rows(epochs: &Epochs, fold: &[usize], purge_s: f64) -> Vec<usize> {
+pub(crate) fn training_rows(epochs: &Epochs, fold: &[usize], purge_s: f64) -> Vec<usize> {
     let info = epochs.info();
     // A fold is contiguous in the order of epochs, so its first and last index bound it.
     let (Some(&first), Some(&last)) = (fold.first(), fold.last()) else {

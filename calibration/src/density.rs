@@ -202,15 +202,16 @@ fn slope(density: StudentT, score: f64) -> f64 {
 /// The densities for a classifier restricted to fewer channels, where a share `distance_ratio` of the squared Mahalanobis
 /// distance is left ([`crate::RestrictedLda`]).
 ///
-/// A linear discriminant's scores have class means at plus and minus half the squared distance, and that distance as
-/// their standard deviation; so locations shrink by the ratio and scales by its square root. Bounds are kept.
+/// A linear discriminant's scores have class means half the squared distance to either side of a centre, and that distance
+/// as their variance; so locations shrink towards the centre by the ratio and scales by its square root. Bounds are kept.
 ///
 /// # Errors
 /// [`CalibrationError::Dsp`] when the result is out of range, which no fitted density reaches.
 pub fn restrict_density(full: &ScoreDensity, distance_ratio: f64) -> Result<ScoreDensity> {
     let ratio = distance_ratio.clamp(1e-6, 1.0);
+    let centre = 0.5 * (full.target().location + full.nontarget().location);
     let shrink = |t: StudentT| StudentT {
-        location: t.location * ratio,
+        location: centre + (t.location - centre) * ratio,
         scale: t.scale * ratio.sqrt(),
         dof: t.dof,
     };

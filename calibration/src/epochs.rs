@@ -2,8 +2,9 @@
 
 use crate::error::{CalibrationError, Result, finite, in_range, same_size};
 
-/// Most features of an epoch, channels times bins: 64 channels of 64 bins. Their covariance has 8 million entries.
-pub const FEATURES_MAX: usize = 4096;
+/// Most features of an epoch, channels times bins: 128 channels of 64 bins. A discriminant sees half as many; its covariance
+/// then has 8 million entries.
+pub const FEATURES_MAX: usize = 8192;
 
 /// One flash of a calibration: what was shown, when, and the features of the EEG that followed.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -88,6 +89,23 @@ impl Epochs {
         self.info.push(info);
         self.features.extend_from_slice(features);
         Ok(())
+    }
+
+    /// The same epochs at half the resolution in time: means of two bins each. An odd last bin is left out.
+    ///
+    /// # Errors
+    /// [`CalibrationError::TooFew`] with fewer than two bins.
+    pub fn paired(&self) -> Result<Self> {
+        let mut out = Self::with_used(self.used.clone(), self.bins / 2)?;
+        for (row, info) in self.info.iter().enumerate() {
+            let values: Vec<f64> = self
+                .row(row)
+                .chunks_exact(self.bins)
+                .flat_map(|channel| channel.chunks_exact(2).map(|pair| 0.5 * (pair[0] + pair[1])))
+                .collect();
+            out.push(*info, &values)?;
+        }
+        Ok(out)
     }
 
     /// Number of epochs.

@@ -72,6 +72,17 @@ impl LdaModel {
     /// # Panics
     /// When an index is out of range.
     pub fn fit_rows(epochs: &Epochs, rows: &[usize]) -> Result<Self> {
+        Self::fit_structured(epochs, rows, Structure::Full)
+    }
+
+    /// Fits the classifier on the epochs of index `rows`, with a covariance of this structure.
+    ///
+    /// # Errors
+    /// As [`LdaModel::fit`].
+    ///
+    /// # Panics
+    /// When an index is out of range.
+    pub fn fit_structured(epochs: &Epochs, rows: &[usize], structure: Structure) -> Result<Self> {
         let used = epochs.used();
         let features = features_of(used, epochs.bins());
         let width = features.len();
@@ -111,6 +122,10 @@ impl LdaModel {
             (Some(i), Some(j)) => shrunk.covariance.get(i, j) * deviation[i] * deviation[j],
             _ => 0.0,
         });
+        let covariance = match structure {
+            Structure::Full => covariance,
+            Structure::BlockToeplitz => block_toeplitz(&covariance, epochs.channels(), epochs.bins()),
+        };
 
         let mut mean_difference = vec![0.0; place.len()];
         let mut midpoint = vec![0.0; place.len()];
@@ -189,6 +204,43 @@ impl LdaModel {
         let bias = -dot(&weights, &self.midpoint);
         Ok((weights, bias))
     }
+}
+
+/// What is assumed of the covariance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Structure {
+    /// Nothing.
+    Full,
+    /// Noise does not know when the flash was: the covariance of two channels depends on the lag alone.
+    BlockToeplitz,
+}
+
+/// Averages the covariance of two channels along equal lags and tapers it linearly by lag: Sosulski & Tangermann, J. Neural
+/// Eng. 19 (2022), "Introducing block-Toeplitz covariance matrices to remaster linear discriminant analysis for event-related
+/// potential brain-computer interfaces", section 2.3.
+fn block_toeplitz(covariance: &Symmetric, channels: usize, bins: usize) -> Symmetric {
+    // [lag][a][b]: covariance of channel a with channel b, lag bins later.
+    let mut blocks = vec![0.0; bins * channels * channels];
+    for lag in 0..bins {
+        let taper = 1.0 - lag as f64 / bins as f64;
+        let pairs = (bins - lag) as f64;
+        for a in 0..channels {
+            for b in 0..channels {
+                let sum: f64 = (0..bins - lag)
+                    .map(|bin| covariance.get(a * bins + bin, b * bins + bin + lag))
+                    .sum();
+                blocks[(lag * channels + a) * channels + b] = taper * sum / pairs;
+            }
+        }
+    }
+    Symmetric::from_fn(channels * bins, |i, j| {
+        let ((a, from), (b, to)) = ((i / bins, i % bins), (j / bins, j % bins));
+        if to >= from {
+            blocks[((to - from) * channels + a) * channels + b]
+        } else {
+            blocks[((from - to) * channels + b) * channels + a]
+        }
+    })
 }
 
 /// Indices of the features of the channels that are set, in rising order.

@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+mod choice;
 mod covariance;
 mod crossval;
 mod density;
@@ -17,11 +18,17 @@ mod error;
 mod evidence;
 mod gaze;
 mod lda;
+mod logistic;
 mod metrics;
+mod model;
 mod profile;
 pub mod report;
 mod session;
+mod spd;
+mod tangent;
+mod xdawn;
 
+pub use choice::{Candidate, Selection};
 pub use covariance::{Shrunk, Symmetric, ledoit_wolf};
 pub use crossval::{FOLDS, OutOfFold, contiguous_folds, out_of_fold};
 pub use density::{
@@ -34,14 +41,18 @@ pub use gaze::{
     FitRule, GazeCalibration, GazeErrorModel, GazeMap, GazePoint, GazeQuality, GazeSample, HeldOut,
     MapOrder, PointResult, PointUse, fit_gaze,
 };
-pub use lda::{LdaModel, RestrictedLda};
+pub use lda::{LdaModel, RestrictedLda, Structure};
+pub use logistic::{Logistic, fit_logistic};
 pub use metrics::{
     Auc, BINS, ReliabilityBin, RocPoint, auc, brier, expected_calibration_error, log_loss,
     reliability_diagram, roc, wilson_interval,
 };
+pub use model::{ERP_CHANNELS_MAX, EegModel, ScorerKind, XdawnLda};
 pub use profile::{
     EegCalibration, EegMetrics, FORMAT, KIND, Montage, Overwrite, Profile, Provenance, SourceFile,
 };
 pub use session::{
     CalibrationInput, EegInput, EegReport, Erp, Fitted, ReportInput, fit_session, may_be_fitted_on,
 };
+pub use tangent::{Stack, TangentModel, TangentSpace};
+pub use xdawn::Xdawn;

@@ -4,14 +4,15 @@ use razvilka_dsp::eeg::EegSpec;
 use razvilka_dsp::epoch::{EpochShape, EpochStatus, Rejection};
 use razvilka_dsp::mask::ChannelMask;
 
-use crate::crossval::out_of_fold;
+use crate::choice::choose;
 use crate::density::{fit_score_density, posterior};
 use crate::epochs::Epochs;
 use crate::error::{CalibrationError, Result, same_size};
 use crate::evidence::{fit_reliability, held_out_llrs};
 use crate::gaze::{FitRule, GazePoint, fit_gaze};
-use crate::lda::LdaModel;
+use crate::model::Material;
 use crate::metrics::{auc, brier, expected_calibration_error, log_loss, reliability_diagram};
+use crate::xdawn::Xdawn;
 use crate::profile::{EegCalibration, EegMetrics, Profile, Provenance};
 
 /// What a calibration session recorded.
@@ -156,7 +157,9 @@ fn fit_eeg(input: &EegInput) -> Result<(EegCalibration, EegReport)> {
     same_size("bins per epoch", shape.bins(), epochs.bins())?;
 
     let labels = epochs.labels();
-    let held_out = out_of_fold(epochs, input.path.epoch.length.get())?;
+    let material = Material::new(epochs, shape)?;
+    let chosen = choose(&material, input.path.epoch.length.get())?;
+    let held_out = chosen.held_out;
     let base_rate = epochs.targets() as f64 / epochs.len() as f64;
     let llrs = held_out_llrs(&held_out, &labels)?;
     let mut metrics = EegMetrics {
@@ -183,10 +186,15 @@ fn fit_eeg(input: &EegInput) -> Result<(EegCalibration, EegReport)> {
     metrics.ece = expected_calibration_error(&reliability_diagram(&p_target, &labels)?);
     metrics.brier = brier(&p_target, &labels)?;
     metrics.log_loss = log_loss(&p_target, &labels)?;
+    let all: Vec<usize> = (0..epochs.len()).collect();
     let calibration = EegCalibration {
         labels: input.labels.clone(),
         path: input.path,
-        lda: LdaModel::fit(epochs)?,
+        lda: chosen.fitted.lda,
+        lda_density: fit_score_density(&chosen.lda_held_out.scores, &labels)?,
+        model: chosen.fitted.model,
+        channel_covariance: Xdawn::fit(epochs, &all)?.spread(epochs.channels()),
+        selection: chosen.selection,
         density: fit_score_density(&held_out.scores, &labels)?,
         reliability,
         base_rate,

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{DspError, count, parameter, shape};
 use crate::mask::{ChannelMask, MAX_CHANNELS};
-use crate::score::LinearScorer;
+use crate::score::EpochScorer;
+use crate::tangent::MAX_COMPONENTS;
 use crate::units::{Hertz, Microvolts, SampleIndex, Seconds};
 
 /// Most epochs that can be open at once.
@@ -168,7 +169,7 @@ pub struct EpochBank {
     shape: EpochShape,
     peak_to_peak_uv: f64,
     used: ChannelMask,
-    scorers: [Option<LinearScorer>; 2],
+    scorers: [Option<EpochScorer>; 2],
     current: usize,
     open: Vec<OpenEpoch>,
 }
@@ -191,6 +192,8 @@ struct OpenEpoch {
     lowest: Vec<f64>,
     highest: Vec<f64>,
     features: Vec<f64>,
+    /// `[bin][component]` of the scorer's tangent-space part.
+    projected: Vec<f64>,
 }
 
 /// Why a scorer was not taken. Gives it back, so that it can be dropped where dropping may take time.
@@ -200,14 +203,14 @@ pub enum ScorerRefused {
     #[error(
         "epochs of the previous scorer are still open. Offer the new one again after the last of them has ended"
     )]
-    Busy(LinearScorer),
+    Busy(EpochScorer),
     /// It was fitted to epochs of another shape.
     #[error(
         "the scorer expects epochs of {got:?}, this path makes {expected:?}. Fit it with the same settings and montage"
     )]
     Shape {
         /// The scorer.
-        scorer: LinearScorer,
+        scorer: EpochScorer,
         /// Shape of this bank's epochs.
         expected: EpochShape,
         /// Shape of the scorer's epochs.
@@ -275,8 +278,8 @@ impl EpochBank {
     )]
     pub fn set_scorer(
         &mut self,
-        scorer: LinearScorer,
-    ) -> Result<Option<LinearScorer>, ScorerRefused> {
+        scorer: EpochScorer,
+    ) -> Result<Option<EpochScorer>, ScorerRefused> {
         if scorer.shape() != self.shape {
             return Err(ScorerRefused::Shape {
                 expected: self.shape,
@@ -297,7 +300,7 @@ impl EpochBank {
 
     /// The scorer that epochs opened now will have.
     #[must_use]
-    pub fn scorer(&self) -> Option<&LinearScorer> {
+    pub fn scorer(&self) -> Option<&EpochScorer> {
         self.scorers.get(self.current).and_then(Option::as_ref)
     }
 
@@ -312,7 +315,7 @@ impl EpochBank {
         onset: SampleIndex,
         skip: usize,
     ) -> Result<Slot, BankFull> {
-        let bias = self.scorer().map_or(0.0, LinearScorer::bias);
+        let bias = self.scorer().map_or(0.0, |s| s.linear().bias());
         let capacity = self.open.len();
         let free = self.open.iter_mut().enumerate().find(|(_, e)| !e.is_open);
         let (place, epoch) = free.ok_or(BankFull { capacity })?;
@@ -385,8 +388,9 @@ impl EpochBank {
         let Some(epoch) = self.open.get_mut(place).filter(|e| e.is_open) else {
             return false;
         };
-        let scorer = self.scorers.get(epoch.scorer).and_then(Option::as_ref);
-        let used = scorer.map_or(self.used, LinearScorer::used);
+        let place = epoch.scorer;
+        let scorer = self.scorers.get(place).and_then(Option::as_ref);
+        let used = scorer.map_or(self.used, EpochScorer::used);
         let broken = note.break_before.filter(|_| epoch.fed);
         epoch.fed = true;
         if let Some(why @ (Rejection::Restart | Rejection::ClockJump)) = broken {
@@ -426,7 +430,11 @@ impl EpochBank {
         if !epoch.features.iter().all(|f| f.is_finite()) {
             epoch.rejection = Some(Rejection::NotFinite);
         }
-        let score = scorer.map(|_| epoch.score);
+        let scorer = self.scorers.get_mut(place).and_then(Option::as_mut);
+        let score = scorer.map(|scorer| epoch.whole_score(scorer));
+        if score.is_some_and(|score| !score.is_finite()) {
+            epoch.rejection = Some(Rejection::NotFinite);
+        }
         on_finished(&epoch.finished(&self.shape, note.index, score));
         false
     }
@@ -452,6 +460,7 @@ impl OpenEpoch {
             lowest: vec![0.0; n],
             highest: vec![0.0; n],
             features: vec![0.0; shape.features()],
+            projected: vec![0.0; shape.bins() * MAX_COMPONENTS],
         }
     }
 
@@ -460,7 +469,7 @@ impl OpenEpoch {
     }
 
     /// Adds one sample; true when it was the last.
-    fn add(&mut self, shape: &EpochShape, sample: &[f64], scorer: Option<&LinearScorer>) -> bool {
+    fn add(&mut self, shape: &EpochShape, sample: &[f64], scorer: Option<&EpochScorer>) -> bool {
         let extremes = self.lowest.iter_mut().zip(&mut self.highest);
         for ((x, sum), (low, high)) in sample.iter().zip(&mut self.sums).zip(extremes) {
             *sum += x;
@@ -480,12 +489,28 @@ impl OpenEpoch {
             }
         }
         if let Some(scorer) = scorer {
-            self.score += scorer.bin_score(self.bin, &self.sums);
+            self.score += scorer.linear().bin_score(self.bin, &self.sums);
+            if let Some(tangent) = scorer.tangent() {
+                let m = tangent.components();
+                if let Some(out) = self.projected.get_mut(self.bin * m..(self.bin + 1) * m) {
+                    tangent.project(&self.sums, out);
+                }
+            }
         }
         self.sums.fill(0.0);
         self.in_bin = 0;
         self.bin += 1;
         self.bin == shape.bins()
+    }
+
+    /// The score when all bins are there: the gathered part, and what had to wait for the last bin.
+    fn whole_score(&self, scorer: &mut EpochScorer) -> f64 {
+        let Some(tangent) = scorer.tangent_mut() else {
+            return self.score;
+        };
+        let filled = self.bin * tangent.components();
+        let projected = self.projected.get(..filled).unwrap_or_default();
+        self.score + tangent.score_projected(projected)
     }
 
     fn finished(

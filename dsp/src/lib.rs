@@ -10,6 +10,7 @@ pub mod car;
 pub mod clock;
 pub mod design;
 pub mod eeg;
+pub mod eigen;
 pub mod epoch;
 mod error;
 pub mod gaze;
@@ -22,6 +23,7 @@ pub mod sos;
 pub mod sosfilt;
 pub mod spectrum;
 pub mod stamps;
+pub mod tangent;
 pub mod units;
 
 pub use error::DspError;

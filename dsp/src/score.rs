@@ -1,4 +1,4 @@
-//! From features to evidence: the linear score, and the score's log-likelihood ratio.
+//! From features to evidence: the score of an epoch, and the score's log-likelihood ratio.
 //!
 //! Both are only evaluated here; the calibration crate fits them.
 
@@ -8,6 +8,7 @@ use crate::car::dot;
 use crate::epoch::EpochShape;
 use crate::error::{DspError, parameter, shape};
 use crate::mask::ChannelMask;
+use crate::tangent::TangentScorer;
 
 /// Weighted sum of epoch features plus a bias.
 ///
@@ -92,6 +93,78 @@ impl LinearScorer {
         self.by_bin
             .get(bin * n..(bin + 1) * n)
             .map_or(0.0, |weights| dot(weights, means))
+    }
+}
+
+/// What scores an epoch: a linear part, gathered bin by bin, and, where the calibration chose one, a part in the tangent space,
+/// which is ready after the last bin. The score is their sum; weights of a fusion are in the parts' own numbers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EpochScorer {
+    linear: LinearScorer,
+    tangent: Option<TangentScorer>,
+}
+
+impl EpochScorer {
+    /// Joins two parts for the same epochs.
+    ///
+    /// # Errors
+    /// [`DspError::Shape`] when they expect epochs of different sizes.
+    pub fn new(linear: LinearScorer, tangent: Option<TangentScorer>) -> Result<Self, DspError> {
+        if let Some(other) = tangent.as_ref().map(TangentScorer::shape) {
+            shape("channels of the scorer", other.channels(), linear.shape.channels())?;
+            shape("bins of the scorer", other.bins(), linear.shape.bins())?;
+        }
+        Ok(Self { linear, tangent })
+    }
+
+    /// Shape of the epochs it scores.
+    #[must_use]
+    pub fn shape(&self) -> EpochShape {
+        self.linear.shape
+    }
+
+    /// Channels that either part looks at.
+    #[must_use]
+    pub fn used(&self) -> ChannelMask {
+        let tangent = self.tangent.as_ref().map(TangentScorer::used);
+        self.linear.used.union(&tangent.unwrap_or(ChannelMask::NONE))
+    }
+
+    /// The linear part.
+    #[must_use]
+    pub fn linear(&self) -> &LinearScorer {
+        &self.linear
+    }
+
+    /// The part in the tangent space.
+    #[must_use]
+    pub fn tangent(&self) -> Option<&TangentScorer> {
+        self.tangent.as_ref()
+    }
+
+    pub(crate) fn tangent_mut(&mut self) -> Option<&mut TangentScorer> {
+        self.tangent.as_mut()
+    }
+
+    /// Scores a whole feature vector, `[channel][bin]`. Allocates: for offline use. The same bits as gathered bin by bin.
+    ///
+    /// # Errors
+    /// [`DspError::Shape`] for another number of features.
+    pub fn score(&mut self, features: &[f64]) -> Result<f64, DspError> {
+        let linear = self.linear.score(features)?;
+        match &mut self.tangent {
+            Some(tangent) => Ok(linear + tangent.score(features)?),
+            None => Ok(linear),
+        }
+    }
+}
+
+impl From<LinearScorer> for EpochScorer {
+    fn from(linear: LinearScorer) -> Self {
+        Self {
+            linear,
+            tangent: None,
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use razvilka_dsp::clock::{Chunk, ClockGuard, ClockSpec};
 use razvilka_dsp::eeg::{EegPath, EegSpec, Reference};
 use razvilka_dsp::gaze::{GazeEvent, GazeSample, VelocitySpec, VelocityThreshold};
 use razvilka_dsp::gaze_evidence::{DwellEvidence, DwellModel, Tile};
-use razvilka_dsp::score::{LinearScorer, ScoreDensity, StudentT};
+use razvilka_dsp::score::{EpochScorer, LinearScorer, ScoreDensity, StudentT};
 use razvilka_dsp::spectrum::{Goertzel, Welch};
 use razvilka_dsp::units::{Hertz, Seconds};
 
@@ -75,8 +75,8 @@ fn the_eeg_path_does_not_allocate_whatever_arrives() {
     let weights: Vec<f64> = (0..shape.features())
         .map(|i| (i % 7) as f64 - 3.0)
         .collect();
-    let mut scorers: Vec<LinearScorer> = (0..3)
-        .map(|bias| LinearScorer::new(shape, &weights, f64::from(bias)).unwrap())
+    let mut scorers: Vec<EpochScorer> = (0..3)
+        .map(|bias| LinearScorer::new(shape, &weights, f64::from(bias)).unwrap().into())
         .collect();
     let mut pushed_out = Vec::with_capacity(8);
     let mut sample = [0.0_f32; 19];

@@ -168,9 +168,10 @@ fn the_eeg_path_gives_the_features_and_scores_of_the_reference() {
     let mut spec = EegSpec::p300(hz(golden.fs), golden.channels);
     spec.epoch.peak_to_peak = Microvolts::new(1e6).unwrap();
     spec.settle = Seconds::new(0.0).unwrap();
+    spec.epoch.target_rate = hz(32.0);
     let mut path = EegPath::prepare(spec).unwrap();
     let scorer = LinearScorer::new(path.epoch_shape(), &golden.weights, golden.bias).unwrap();
-    path.set_scorer(scorer).unwrap();
+    path.set_scorer(scorer.into()).unwrap();
     let stamp = |sample: u64| 1000.0 + sample as f64 / golden.fs;
     for onset in &golden.onsets {
         // Announced up to half a sample early or late: the sample is the same.

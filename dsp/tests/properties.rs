@@ -203,7 +203,7 @@ proptest! {
         prop_assert_eq!((shape.bins(), shape.bin_samples()), (5, 10));
         let scorer = LinearScorer::new(shape, &weights, 0.5).unwrap();
         let mut bank = EpochBank::new(shape, Microvolts::new(1e6).unwrap(), 6).unwrap();
-        bank.set_scorer(scorer.clone()).unwrap();
+        bank.set_scorer(scorer.clone().into()).unwrap();
         let run = |bank: &mut EpochBank| {
             let mut done = Vec::new();
             for (i, sample) in values.chunks_exact(3).enumerate() {
@@ -290,7 +290,7 @@ fn eeg_path(reference: Reference) -> EegPath {
     let mut path = EegPath::prepare(spec).unwrap();
     let shape = path.epoch_shape();
     let weights: Vec<f64> = (0..shape.features()).map(|i| (i as f64).sin()).collect();
-    path.set_scorer(LinearScorer::new(shape, &weights, 0.1).unwrap())
+    path.set_scorer(LinearScorer::new(shape, &weights, 0.1).unwrap().into())
         .unwrap();
     path
 }

@@ -7,7 +7,7 @@ use razvilka_dsp::DspError;
 use razvilka_dsp::eeg::{EegCounts, EegPath, EegSpec};
 use razvilka_dsp::epoch::EpochStatus;
 use razvilka_dsp::mask::ChannelMask;
-use razvilka_dsp::score::LinearScorer;
+use razvilka_dsp::score::EpochScorer;
 use serde_json::Value;
 
 use super::exit::{Exit, Failure};
@@ -323,7 +323,7 @@ impl Recorded {
         &self,
         spec: EegSpec,
         used: Option<ChannelMask>,
-        scorer: Option<LinearScorer>,
+        scorer: Option<EpochScorer>,
     ) -> Result<Passed, Failure> {
         let failed = |e: DspError| failure(Exit::Source, e);
         let stream = self.eeg()?;

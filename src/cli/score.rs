@@ -9,7 +9,7 @@ use razvilka_calibration::{EegCalibration, Montage, Profile};
 use razvilka_dsp::epoch::{EpochStatus, Rejection};
 use razvilka_dsp::gaze::{GazeEvent, GazeSample, VelocitySpec, VelocityThreshold};
 use razvilka_dsp::mask::ChannelMask;
-use razvilka_dsp::score::{LinearScorer, ScoreDensity};
+use razvilka_dsp::score::{EpochScorer, ScoreDensity};
 use razvilka_dsp::units::Hertz;
 
 use super::exit::{Exit, Failure};
@@ -138,7 +138,7 @@ fn write_scores(out: &mut impl Write, lines: &[(f64, f64, f64)]) -> io::Result<(
 /// Scorers for the sets of channels that were bad, made when first needed.
 struct MaskedScorers<'a> {
     calibration: &'a EegCalibration,
-    made: Vec<(ChannelMask, Option<(LinearScorer, ScoreDensity)>)>,
+    made: Vec<(ChannelMask, Option<(EpochScorer, ScoreDensity)>)>,
 }
 
 impl<'a> MaskedScorers<'a> {
@@ -177,7 +177,7 @@ impl<'a> MaskedScorers<'a> {
     }
 
     /// The classifier without these channels; `None` when too few would be left.
-    fn without(&mut self, bad: ChannelMask) -> Option<&(LinearScorer, ScoreDensity)> {
+    fn without(&mut self, bad: ChannelMask) -> Option<&mut (EpochScorer, ScoreDensity)> {
         let place = match self.made.iter().position(|(mask, _)| *mask == bad) {
             Some(place) => place,
             None => {
@@ -193,7 +193,7 @@ impl<'a> MaskedScorers<'a> {
                 self.made.len() - 1
             }
         };
-        self.made.get(place).and_then(|(_, scorer)| scorer.as_ref())
+        self.made.get_mut(place).and_then(|(_, scorer)| scorer.as_mut())
     }
 }
 

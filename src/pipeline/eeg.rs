@@ -10,7 +10,7 @@ use razvilka_dsp::DspError;
 use razvilka_dsp::eeg::{EegPath, EegSpec, ScoredFlash};
 use razvilka_dsp::epoch::{EpochStatus, ScorerRefused};
 use razvilka_dsp::mask::ChannelMask;
-use razvilka_dsp::score::{LinearScorer, ScoreDensity};
+use razvilka_dsp::score::{EpochScorer, ScoreDensity};
 use razvilka_dsp::units::{LslTime, MonoTime};
 use ringbuf::traits::{Consumer, Producer};
 use ringbuf::{HeapCons, HeapProd};
@@ -30,7 +30,7 @@ pub struct EegLine {
     select: Vec<usize>,
     stream_channels: usize,
     picked: Vec<f32>,
-    waiting: Option<(LinearScorer, ScoreDensity)>,
+    waiting: Option<(EpochScorer, ScoreDensity)>,
 }
 
 /// Why a line cannot be built.
@@ -79,7 +79,7 @@ impl EegLine {
         spec: EegSpec,
         select: Vec<usize>,
         stream_channels: usize,
-        scorer: LinearScorer,
+        scorer: EpochScorer,
         density: ScoreDensity,
     ) -> Result<Self, EegLineError> {
         let mut path = EegPath::prepare(spec)?;
@@ -107,8 +107,8 @@ impl EegLine {
     /// While epochs of the scorer before the present one are open, the new one waits.
     pub fn set_scorer(
         &mut self,
-        (scorer, density): (LinearScorer, ScoreDensity),
-    ) -> Option<LinearScorer> {
+        (scorer, density): (EpochScorer, ScoreDensity),
+    ) -> Option<EpochScorer> {
         match self.path.set_scorer(scorer) {
             Ok(old) => {
                 self.density = density;
@@ -123,7 +123,7 @@ impl EegLine {
     }
 
     /// Offers a scorer that waits once more; gives back what must be dropped elsewhere.
-    pub fn offer_waiting(&mut self) -> Option<LinearScorer> {
+    pub fn offer_waiting(&mut self) -> Option<EpochScorer> {
         let waiting = self.waiting.take()?;
         self.set_scorer(waiting)
     }
@@ -230,9 +230,9 @@ pub struct EegPorts {
     /// Flashes, from the presenter.
     pub notices: HeapCons<FlashNotice>,
     /// New scorers with their densities, from the control plane.
-    pub scorers: HeapCons<(LinearScorer, ScoreDensity)>,
+    pub scorers: HeapCons<(EpochScorer, ScoreDensity)>,
     /// Old scorers, to be dropped by the control plane.
-    pub retired: HeapProd<LinearScorer>,
+    pub retired: HeapProd<EpochScorer>,
     /// Evidence, to the gate.
     pub lane: Lane<Item>,
 }

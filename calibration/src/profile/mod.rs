@@ -6,15 +6,20 @@ pub(crate) use file::write_private;
 pub use file::{FORMAT, KIND, Overwrite};
 
 use razvilka_dsp::eeg::EegSpec;
-use razvilka_dsp::score::{LinearScorer, ScoreDensity};
+use razvilka_dsp::score::{EpochScorer, LinearScorer, ScoreDensity};
 use serde::{Deserialize, Serialize};
 
 use crate::density::{posterior, restrict_density};
 use crate::error::{CalibrationError, Result, finite, in_range, same_size};
 use crate::gaze::GazeCalibration;
+use crate::choice::Selection;
+use crate::covariance::Symmetric;
 use crate::lda::LdaModel;
+use crate::model::{EegModel, filters_without, unpaired};
 use crate::metrics::Auc;
 
+/// One used channel in so many may be masked with the scorer going on as a whole.
+const MASKED_SHARE: usize = 10;
 /// Relative difference of two nominal rates that is still the same device.
 const RATE_TOLERANCE: f64 = 0.005;
 
@@ -142,8 +147,16 @@ pub struct EegCalibration {
     pub labels: Vec<String>,
     /// How the signal becomes features, rate and number of channels included.
     pub path: EegSpec,
-    /// The classifier.
+    /// The shrinkage LDA, part of some scorers and the one that is left when many channels are bad.
     pub lda: LdaModel,
+    /// From the LDA's own score to log-likelihood ratio.
+    pub lda_density: ScoreDensity,
+    /// The scorer that was picked.
+    pub model: EegModel,
+    /// Which scorers were compared, and why this one.
+    pub selection: Selection,
+    /// Covariance of the channels within epochs, microvolts squared; 0 at channels that are not used.
+    pub channel_covariance: Symmetric,
     /// From score to log-likelihood ratio.
     pub density: ScoreDensity,
     /// What the gate raises the likelihood ratio to, 0 to 1.
@@ -168,30 +181,48 @@ impl EegCalibration {
     ///
     /// # Errors
     /// [`CalibrationError::Dsp`] when weights and path do not fit together, which [`Profile::validate`] excludes.
-    pub fn scorer(&self) -> Result<LinearScorer> {
-        Ok(LinearScorer::new(
-            self.path.epoch_shape()?,
-            &self.lda.weights,
-            self.lda.bias,
-        )?)
+    pub fn scorer(&self) -> Result<EpochScorer> {
+        self.model.scorer(&self.lda, self.path.epoch_shape()?)
     }
 
-    /// Scorer and densities for a montage where only the channels with `kept` set can be used. Not real-time: a
-    /// covariance of that many channels is factorised.
+    /// Scorer and densities for a montage where only the channels with `kept` set can be used, without the data of the
+    /// calibration. Not real-time: a covariance of that many channels is factorised.
+    ///
+    /// The LDA's part is solved anew from the sub-block of its covariance. With up to one used channel in
+    /// ten masked, a part in the tangent space goes on with what the masked channels would have held, regressed from the
+    /// others; with more, the LDA is left alone, with the densities of its own out-of-fold scores.
     ///
     /// # Errors
     /// As [`LdaModel::restrict`].
-    pub fn restrict(&self, kept: &[bool]) -> Result<(LinearScorer, ScoreDensity)> {
+    pub fn restrict(&self, kept: &[bool]) -> Result<(EpochScorer, ScoreDensity)> {
         let restricted = self.lda.restrict(kept)?;
-        let scorer = LinearScorer::new(
-            self.path.epoch_shape()?,
-            &restricted.weights,
-            restricted.bias,
-        )?;
-        Ok((
-            scorer,
-            restrict_density(&self.density, restricted.distance_ratio)?,
-        ))
+        let shape = self.path.epoch_shape()?;
+        let of = |keep: bool| -> Vec<usize> {
+            let pairs = self.lda.used.iter().zip(kept).enumerate();
+            pairs
+                .filter(|(_, (used, kept))| **used && **kept == keep)
+                .map(|(channel, _)| channel)
+                .collect()
+        };
+        let (good, masked) = (of(true), of(false));
+        if masked.is_empty() {
+            return Ok((self.scorer()?, self.density));
+        }
+        let few = masked.len() * MASKED_SHARE <= good.len() + masked.len();
+        if let (true, EegModel::Fusion { lda_weight, tangent }) = (few, &self.model) {
+            let filters =
+                filters_without(&tangent.filters, &self.channel_covariance, &good, &masked)?;
+            let weights: Vec<f64> = unpaired(&restricted.weights, shape)
+                .iter()
+                .map(|w| w * lda_weight)
+                .collect();
+            let linear = LinearScorer::new(shape, &weights, restricted.bias * lda_weight)?;
+            let scorer = EpochScorer::new(linear, Some(tangent.scorer_with(shape, &filters)?))?;
+            return Ok((scorer, restrict_density(&self.density, restricted.distance_ratio)?));
+        }
+        let linear = LinearScorer::new(shape, &unpaired(&restricted.weights, shape), restricted.bias)?;
+        let density = restrict_density(&self.lda_density, restricted.distance_ratio)?;
+        Ok((linear.into(), density))
     }
 
     /// Probability that the flash with this score was a target, at the calibration's base rate:
@@ -215,7 +246,10 @@ impl EegCalibration {
             shape.channels(),
             self.lda.used.len(),
         )?;
-        same_size("bins of the classifier", shape.bins(), self.lda.bins)?;
+        same_size("bins of the classifier", shape.bins() / 2, self.lda.bins)?;
+        self.model.validate(shape)?;
+        same_size("channel covariance", shape.channels(), self.channel_covariance.order())?;
+        self.channel_covariance.validate()?;
         in_range("EEG reliability", self.reliability, 0.0, 1.0)?;
         in_range("base rate", self.base_rate, 1e-6, 1.0 - 1e-6)?;
         let m = &self.metrics;

@@ -26,7 +26,7 @@ use crate::error::{DspError, shape};
 use crate::mask::ChannelMask;
 use crate::quality::ChannelQuality;
 use crate::queue::FixedQueue;
-use crate::score::LinearScorer;
+use crate::score::EpochScorer;
 use crate::sos::Sos;
 use crate::sosfilt::SosFilter;
 use crate::stamps::{GapAction, StampCounts, StampGuard, StampVerdict};
@@ -246,8 +246,8 @@ impl EegPath {
     )]
     pub fn set_scorer(
         &mut self,
-        scorer: LinearScorer,
-    ) -> Result<Option<LinearScorer>, ScorerRefused> {
+        scorer: EpochScorer,
+    ) -> Result<Option<EpochScorer>, ScorerRefused> {
         self.bank.set_scorer(scorer)
     }
 

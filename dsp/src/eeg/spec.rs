@@ -109,12 +109,12 @@ const fn microvolts(value: f64) -> Microvolts {
 
 impl EegSpec {
     /// The settings that served P300 best in our comparisons: 0.5-20 Hz of order 2, no notch, as recorded, epochs of 0-0.8 s at about
-    /// 32 Hz, 150 uV peak to peak, settling 0.5 s. The minimum montage is half the channels, at most 4.
+    /// 64 Hz, 150 uV peak to peak, settling 0.5 s. The minimum montage is half the channels, at most 4.
     #[must_use]
     pub fn p300(rate: Hertz, channels: usize) -> Self {
         const LOW: Hertz = hertz(0.5);
         const HIGH: Hertz = hertz(20.0);
-        const TARGET: Hertz = hertz(32.0);
+        const TARGET: Hertz = hertz(64.0);
         const START: Seconds = seconds(0.0);
         const LENGTH: Seconds = seconds(0.8);
         const SPAN: Microvolts = microvolts(150.0);

@@ -1,7 +1,7 @@
 use razvilka_dsp::eeg::{EegPath, EegSpec, FlashError, ScoredFlash};
 use razvilka_dsp::epoch::{EpochStatus, Rejection, ScorerRefused};
 use razvilka_dsp::mask::ChannelMask;
-use razvilka_dsp::score::LinearScorer;
+use razvilka_dsp::score::{EpochScorer, LinearScorer};
 use razvilka_dsp::stamps::StampVerdict;
 use razvilka_dsp::units::{Microvolts, SampleIndex};
 
@@ -19,7 +19,7 @@ fn spec() -> EegSpec {
     EegSpec::p300(hz(RATE), CHANNELS)
 }
 
-fn scorer(path: &EegPath, scale: f64, channels: &[usize]) -> LinearScorer {
+fn scorer(path: &EegPath, scale: f64, channels: &[usize]) -> EpochScorer {
     let shape = path.epoch_shape();
     let weights: Vec<f64> = (0..shape.features())
         .map(|i| {
@@ -30,7 +30,7 @@ fn scorer(path: &EegPath, scale: f64, channels: &[usize]) -> LinearScorer {
             }
         })
         .collect();
-    LinearScorer::new(shape, &weights, 0.0).unwrap()
+    LinearScorer::new(shape, &weights, 0.0).unwrap().into()
 }
 
 fn path() -> EegPath {

@@ -6,7 +6,7 @@ use rand_distr::{Distribution, StandardNormal};
 use razvilka_dsp::eeg::EegSpec;
 use razvilka_dsp::epoch::EpochShape;
 use razvilka_dsp::gaze_evidence::DwellModel;
-use razvilka_dsp::score::{LinearScorer, ScoreDensity, StudentT};
+use razvilka_dsp::score::{EpochScorer, LinearScorer, ScoreDensity, StudentT};
 use razvilka_dsp::units::Hertz;
 
 use crate::config::{GazeUnits, ScreenSection};
@@ -37,7 +37,7 @@ pub fn eeg_line(channels: usize, rate_hz: f64) -> Result<EegLine, LineError> {
 ///
 /// # Errors
 /// None for a shape that was checked.
-pub fn scorer(shape: EpochShape, seed: u64) -> Result<(LinearScorer, ScoreDensity), LineError> {
+pub fn scorer(shape: EpochShape, seed: u64) -> Result<(EpochScorer, ScoreDensity), LineError> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let weights: Vec<f64> = (0..shape.features())
         .map(|_| StandardNormal.sample(&mut random))
@@ -51,7 +51,7 @@ pub fn scorer(shape: EpochShape, seed: u64) -> Result<(LinearScorer, ScoreDensit
     };
     let trusted = (-4.0 * scale, 4.0 * scale);
     let density = ScoreDensity::new(class(0.1 * scale), class(0.0), trusted, FLASH_CLIP_NATS)?;
-    Ok((LinearScorer::new(shape, &weights, 0.0)?, density))
+    Ok((LinearScorer::new(shape, &weights, 0.0)?.into(), density))
 }
 
 /// A gaze line that reads channels 0 and 1 as degrees, without a map, and lets a short dwell say much.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use razvilka_dsp::score::{LinearScorer, ScoreDensity};
+use razvilka_dsp::score::{EpochScorer, ScoreDensity};
 use ringbuf::traits::Split;
 use ringbuf::{HeapProd, HeapRb};
 
@@ -82,7 +82,7 @@ pub(super) struct Threads {
     eeg: (Inlet<EegStage>, Arc<EegWatch>),
     gaze: (Inlet<GazeStage>, Arc<GazeWatch>),
     /// Kept open though nothing is exchanged: a stage looks at it with every block.
-    _scorers: HeapProd<(LinearScorer, ScoreDensity)>,
+    _scorers: HeapProd<(EpochScorer, ScoreDensity)>,
     watching: [Watching; 2],
     looked_after: Instant,
 }

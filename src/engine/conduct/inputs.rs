@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use razvilka_calibration::Profile;
 use razvilka_dsp::mask::ChannelMask;
-use razvilka_dsp::score::{LinearScorer, ScoreDensity};
+use razvilka_dsp::score::{EpochScorer, ScoreDensity};
 use razvilka_dsp::units::MonoTime;
 use ringbuf::traits::{Consumer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
@@ -48,8 +48,8 @@ pub(super) struct Inputs {
 pub(super) struct Eeg {
     feed: Feed<EegStage>,
     pub(super) watch: Arc<EegWatch>,
-    pub(super) scorers: HeapProd<(LinearScorer, ScoreDensity)>,
-    retired: HeapCons<LinearScorer>,
+    pub(super) scorers: HeapProd<(EpochScorer, ScoreDensity)>,
+    retired: HeapCons<EpochScorer>,
     /// The channels without which the scorer in use works.
     pub(super) bad: ChannelMask,
     pub(super) used_channels: usize,
