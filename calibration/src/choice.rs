@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::crossval::{FOLDS, OutOfFold, contiguous_folds, enough_of_both, folds_of, training_rows};
+use crate::crossval::{
+    FOLDS, OutOfFold, contiguous_folds, enough_of_both, folds_of, training_rows,
+};
 use crate::density::logistic;
 use crate::error::Result;
 use crate::lda::LdaModel;
@@ -177,7 +179,9 @@ impl Members {
     fn fused(&self, weights: &Weights) -> EegModel {
         let share = |k: usize| weights.weight[k] / weights.scale[k];
         let constant = weights.bias
-            - (0..MEMBERS).map(|k| share(k) * weights.centre[k]).sum::<f64>();
+            - (0..MEMBERS)
+                .map(|k| share(k) * weights.centre[k])
+                .sum::<f64>();
         let [regression, discriminant] = &self.tangent;
         EegModel::Fusion {
             lda_weight: share(0),
@@ -202,7 +206,11 @@ fn inner_weights(material: &Material<'_>, rows: &[usize], purge_s: f64) -> Resul
     for part in 0..INNER_FOLDS {
         let fold = &rows[part * rows.len() / INNER_FOLDS..(part + 1) * rows.len() / INNER_FOLDS];
         let apart = training_rows(epochs, fold, purge_s);
-        let train: Vec<usize> = rows.iter().copied().filter(|row| apart.binary_search(row).is_ok()).collect();
+        let train: Vec<usize> = rows
+            .iter()
+            .copied()
+            .filter(|row| apart.binary_search(row).is_ok())
+            .collect();
         let held = Members::fit(material, &train)?.scores(material, fold)?;
         members.extend(held);
         labels.extend(fold.iter().map(|&row| epochs.info()[row].target));
@@ -273,7 +281,10 @@ fn compare(
     folds: &[Vec<usize>],
     chosen: &[usize],
 ) -> Result<Vec<Candidate>> {
-    let rows: Vec<usize> = chosen.iter().flat_map(|&f| folds[f].iter().copied()).collect();
+    let rows: Vec<usize> = chosen
+        .iter()
+        .flat_map(|&f| folds[f].iter().copied())
+        .collect();
     let of = |scores: &[f64], rows: &[usize]| -> (Vec<f64>, Vec<bool>) {
         (
             rows.iter().map(|&row| scores[row]).collect(),

@@ -101,7 +101,11 @@ impl Epochs {
             let values: Vec<f64> = self
                 .row(row)
                 .chunks_exact(self.bins)
-                .flat_map(|channel| channel.chunks_exact(2).map(|pair| 0.5 * (pair[0] + pair[1])))
+                .flat_map(|channel| {
+                    channel
+                        .chunks_exact(2)
+                        .map(|pair| 0.5 * (pair[0] + pair[1]))
+                })
                 .collect();
             out.push(*info, &values)?;
         }

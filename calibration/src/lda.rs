@@ -124,7 +124,9 @@ impl LdaModel {
         });
         let covariance = match structure {
             Structure::Full => covariance,
-            Structure::BlockToeplitz => block_toeplitz(&covariance, epochs.channels(), epochs.bins()),
+            Structure::BlockToeplitz => {
+                block_toeplitz(&covariance, epochs.channels(), epochs.bins())
+            }
         };
 
         let mut mean_difference = vec![0.0; place.len()];

@@ -100,9 +100,9 @@ impl EegModel {
     #[must_use]
     pub fn tangent(&self) -> Option<&TangentModel> {
         match self {
-            Self::XdawnTangent(tangent) | Self::ErpTangent(tangent) | Self::Fusion { tangent, .. } => {
-                Some(tangent)
-            }
+            Self::XdawnTangent(tangent)
+            | Self::ErpTangent(tangent)
+            | Self::Fusion { tangent, .. } => Some(tangent),
             _ => None,
         }
     }
@@ -120,13 +120,17 @@ impl EegModel {
         let (linear, tangent) = match self {
             Self::Lda => (linear(&lda.weights, lda.bias, 1.0)?, None),
             Self::BlockToeplitzLda(model) => (linear(&model.weights, model.bias, 1.0)?, None),
-            Self::XdawnLda(model) => {
-                (linear(&model.weights(shape.channels()), model.lda.bias, 1.0)?, None)
-            }
+            Self::XdawnLda(model) => (
+                linear(&model.weights(shape.channels()), model.lda.bias, 1.0)?,
+                None,
+            ),
             Self::XdawnTangent(tangent) | Self::ErpTangent(tangent) => {
                 (silent()?, Some(tangent.scorer(shape)?))
             }
-            Self::Fusion { lda_weight, tangent } => (
+            Self::Fusion {
+                lda_weight,
+                tangent,
+            } => (
                 linear(&lda.weights, lda.bias, *lda_weight)?,
                 Some(tangent.scorer(shape)?),
             ),
@@ -142,12 +146,20 @@ impl EegModel {
         match self {
             Self::Lda => Ok(()),
             Self::BlockToeplitzLda(model) => {
-                same_size("channels of the classifier", shape.channels(), model.used.len())?;
+                same_size(
+                    "channels of the classifier",
+                    shape.channels(),
+                    model.used.len(),
+                )?;
                 model.validate()
             }
             Self::XdawnLda(model) => {
                 let filters = model.lda.used.len();
-                same_size("spatial filters", filters * shape.channels(), model.filters.len())?;
+                same_size(
+                    "spatial filters",
+                    filters * shape.channels(),
+                    model.filters.len(),
+                )?;
                 finite("spatial filters", &model.filters)?;
                 model.lda.validate()
             }
@@ -155,7 +167,10 @@ impl EegModel {
                 same_size("bins of the classifier", shape.bins(), tangent.bins)?;
                 tangent.validate(shape.channels())
             }
-            Self::Fusion { lda_weight, tangent } => {
+            Self::Fusion {
+                lda_weight,
+                tangent,
+            } => {
                 finite("weight of the LDA", &[*lda_weight])?;
                 same_size("bins of the classifier", shape.bins(), tangent.bins)?;
                 tangent.validate(shape.channels())
@@ -168,7 +183,10 @@ impl EegModel {
 pub(crate) fn unpaired(weights: &[f64], shape: EpochShape) -> Vec<f64> {
     let (bins, pairs) = (shape.bins(), shape.bins() / 2);
     let mut out = vec![0.0; shape.features()];
-    for (to, from) in out.chunks_exact_mut(bins).zip(weights.chunks_exact(pairs.max(1))) {
+    for (to, from) in out
+        .chunks_exact_mut(bins)
+        .zip(weights.chunks_exact(pairs.max(1)))
+    {
         for (pair, w) in to.chunks_exact_mut(2).zip(from) {
             pair.fill(0.5 * w);
         }
@@ -221,7 +239,11 @@ impl XdawnLda {
     pub fn weights(&self, channels: usize) -> Vec<f64> {
         let bins = self.lda.bins;
         let mut out = vec![0.0; channels * bins];
-        for (filter, row) in self.filters.chunks_exact(channels).zip(self.lda.weights.chunks_exact(bins)) {
+        for (filter, row) in self
+            .filters
+            .chunks_exact(channels)
+            .zip(self.lda.weights.chunks_exact(bins))
+        {
             for (to, weight) in out.chunks_exact_mut(bins).zip(filter) {
                 to.iter_mut().zip(row).for_each(|(w, x)| *w += weight * x);
             }
@@ -257,8 +279,8 @@ impl<'a> Material<'a> {
     /// Fits a kind other than the fusion on the epochs of index `rows`.
     pub(crate) fn fit(&self, kind: ScorerKind, rows: &[usize]) -> Result<EegModel> {
         let tangent = |stack| -> Result<TangentModel> {
-            let [regression, _] = TangentSpace::fit(stack, self.whole, rows)?
-                .classifiers(self.whole, rows)?;
+            let [regression, _] =
+                TangentSpace::fit(stack, self.whole, rows)?.classifiers(self.whole, rows)?;
             Ok(regression)
         };
         Ok(match kind {
@@ -275,7 +297,12 @@ impl<'a> Material<'a> {
     }
 
     /// Scores of the epochs of index `rows`.
-    pub(crate) fn scores(&self, lda: &LdaModel, model: &EegModel, rows: &[usize]) -> Result<Vec<f64>> {
+    pub(crate) fn scores(
+        &self,
+        lda: &LdaModel,
+        model: &EegModel,
+        rows: &[usize],
+    ) -> Result<Vec<f64>> {
         let mut scorer = model.scorer(lda, self.shape)?;
         rows.iter()
             .map(|&row| Ok(scorer.score(self.whole.row(row))?))

@@ -10,10 +10,10 @@ use crate::epochs::Epochs;
 use crate::error::{CalibrationError, Result, same_size};
 use crate::evidence::{fit_reliability, held_out_llrs};
 use crate::gaze::{FitRule, GazePoint, fit_gaze};
-use crate::model::Material;
 use crate::metrics::{auc, brier, expected_calibration_error, log_loss, reliability_diagram};
-use crate::xdawn::Xdawn;
+use crate::model::Material;
 use crate::profile::{EegCalibration, EegMetrics, Profile, Provenance};
+use crate::xdawn::Xdawn;
 
 /// What a calibration session recorded.
 #[derive(Debug, Clone, PartialEq)]

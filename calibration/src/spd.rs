@@ -76,7 +76,9 @@ pub(crate) fn riemannian_mean(matrices: &[Vec<f64>], n: usize, tolerance: f64) -
     let share = 1.0 / matrices.len() as f64;
     let mut mean = vec![0.0; n * n];
     for matrix in matrices {
-        mean.iter_mut().zip(matrix).for_each(|(m, x)| *m += share * x);
+        mean.iter_mut()
+            .zip(matrix)
+            .for_each(|(m, x)| *m += share * x);
     }
     let mut eigen = Eigen::new(n);
     let (mut step, mut before) = (1.0_f64, f64::MAX);
@@ -87,7 +89,10 @@ pub(crate) fn riemannian_mean(matrices: &[Vec<f64>], n: usize, tolerance: f64) -
         for matrix in matrices {
             let seen = congruence(&inverse_root, matrix, n);
             let log = function_of(&seen, &mut eigen, f64::ln)?;
-            gradient.iter_mut().zip(&log).for_each(|(g, x)| *g += share * x);
+            gradient
+                .iter_mut()
+                .zip(&log)
+                .for_each(|(g, x)| *g += share * x);
         }
         let length = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
         gradient.iter_mut().for_each(|g| *g *= step);
@@ -143,8 +148,15 @@ pub(crate) fn generalised_eigenvectors(a: &[f64], b: &[f64], n: usize) -> Result
             .map(|row| row.iter().zip(u).map(|(x, y)| x * y).sum())
             .collect();
         let length = v.iter().map(|x: &f64| x * x).sum::<f64>().sqrt();
-        let peak = v.iter().copied().fold(0.0_f64, |p, x| if x.abs() > p.abs() { x } else { p });
-        let scale = if peak < 0.0 { -1.0 / length } else { 1.0 / length };
+        let peak = v
+            .iter()
+            .copied()
+            .fold(0.0_f64, |p, x| if x.abs() > p.abs() { x } else { p });
+        let scale = if peak < 0.0 {
+            -1.0 / length
+        } else {
+            1.0 / length
+        };
         out.extend(v.iter().map(|x| x * scale));
     }
     crate::error::finite("spatial filters", &out)?;

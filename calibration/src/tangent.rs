@@ -1,8 +1,8 @@
 //! The tangent-space classifier: fitting what [`razvilka_dsp::tangent`] runs.
 
+use razvilka_dsp::eigen::Eigen;
 use razvilka_dsp::epoch::EpochShape;
 use razvilka_dsp::tangent::{TangentParts, TangentScorer};
-use razvilka_dsp::eigen::Eigen;
 use serde::{Deserialize, Serialize};
 
 use crate::covariance::{Symmetric, ledoit_wolf};
@@ -87,7 +87,11 @@ impl TangentSpace {
         };
         let prototypes = match stack {
             Stack::Xdawn => {
-                xdawn.target_filters.chunks_exact(n).take(COMPONENTS).for_each(&mut spread);
+                xdawn
+                    .target_filters
+                    .chunks_exact(n)
+                    .take(COMPONENTS)
+                    .for_each(&mut spread);
                 let mut prototypes = xdawn.evoked(true, TARGET_PROTOTYPES.min(n));
                 prototypes.extend(xdawn.evoked(false, OTHER_PROTOTYPES.min(n)));
                 prototypes
@@ -161,9 +165,20 @@ impl TangentSpace {
             let log = function_of(&seen, &mut eigen, f64::ln)?;
             let vector: Vec<f64> = (0..n)
                 .flat_map(|i| (i..n).map(move |j| (i, j)))
-                .map(|(i, j)| if i == j { log[i * n + j] } else { std::f64::consts::SQRT_2 * log[i * n + j] })
+                .map(|(i, j)| {
+                    if i == j {
+                        log[i * n + j]
+                    } else {
+                        std::f64::consts::SQRT_2 * log[i * n + j]
+                    }
+                })
                 .collect();
-            out.push(EpochInfo { ..epochs.info()[row] }, &vector)?;
+            out.push(
+                EpochInfo {
+                    ..epochs.info()[row]
+                },
+                &vector,
+            )?;
         }
         Ok(out)
     }
@@ -175,7 +190,11 @@ impl TangentSpace {
         let mut next = weights.iter();
         let form = Symmetric::from_fn(n, |i, j| {
             let w = next.next().copied().unwrap_or(0.0);
-            if i == j { w } else { w / std::f64::consts::SQRT_2 }
+            if i == j {
+                w
+            } else {
+                w / std::f64::consts::SQRT_2
+            }
         });
         TangentModel {
             stack: self.stack,
@@ -194,7 +213,9 @@ impl TangentSpace {
     /// As [`fit_logistic`] and [`LdaModel::fit`].
     pub fn classifiers(&self, epochs: &Epochs, rows: &[usize]) -> Result<[TangentModel; 2]> {
         let vectors = self.vectors(epochs, rows)?;
-        let flat: Vec<f64> = (0..vectors.len()).flat_map(|k| vectors.row(k).iter().copied()).collect();
+        let flat: Vec<f64> = (0..vectors.len())
+            .flat_map(|k| vectors.row(k).iter().copied())
+            .collect();
         let labels = vectors.labels();
         let regression = fit_logistic(&flat, vectors.features_per_epoch(), &labels, REGRESSION_C)?;
         let discriminant = LdaModel::fit(&vectors)?;
@@ -220,7 +241,10 @@ impl TangentModel {
         let mut eigen = Eigen::new(n);
         let whitening = function_of(&dense(&self.reference), &mut eigen, |x| 1.0 / x.sqrt())?;
         if !eigen.decompose(&mut dense(&self.form)) {
-            return Err(degenerate("the tangent-space form", "a value is not finite"));
+            return Err(degenerate(
+                "the tangent-space form",
+                "a value is not finite",
+            ));
         }
         // In the eigenvectors' basis the form is diagonal.
         let rotated = product(eigen.vectors(), &whitening, n);
@@ -286,10 +310,17 @@ impl TangentModel {
         same_size("order of the tangent-space form", n, self.form.order())?;
         let fixed = self.prototypes.len() / self.bins.max(1);
         same_size("prototypes", fixed * self.bins, self.prototypes.len())?;
-        same_size("spatial filters", n.saturating_sub(fixed) * channels, self.filters.len())?;
+        same_size(
+            "spatial filters",
+            n.saturating_sub(fixed) * channels,
+            self.filters.len(),
+        )?;
         self.reference.validate()?;
         self.form.validate()?;
-        for (what, values) in [("spatial filters", &self.filters), ("prototypes", &self.prototypes)] {
+        for (what, values) in [
+            ("spatial filters", &self.filters),
+            ("prototypes", &self.prototypes),
+        ] {
             finite(what, values)?;
         }
         finite("bias", &[self.bias])

@@ -134,7 +134,10 @@ fn mean_response(
     let bins = epochs.bins();
     let mut mean = vec![0.0; channels.len() * bins];
     let mut found = 0_usize;
-    for &row in rows.iter().filter(|&&row| epochs.info()[row].target == target) {
+    for &row in rows
+        .iter()
+        .filter(|&&row| epochs.info()[row].target == target)
+    {
         found += 1;
         let values = epochs.row(row);
         for (to, &channel) in mean.chunks_exact_mut(bins).zip(channels) {
@@ -144,7 +147,11 @@ fn mean_response(
     }
     if found < 2 {
         return Err(CalibrationError::TooFew {
-            what: if target { "target epochs" } else { "non-target epochs" },
+            what: if target {
+                "target epochs"
+            } else {
+                "non-target epochs"
+            },
             found,
             needed: 2,
         });

@@ -273,8 +273,9 @@ fn a_clear_response_is_found_and_its_probabilities_come_true_on_new_epochs() {
     assert!(eeg.metrics.auc.value > 0.85, "{:?}", eeg.metrics);
     assert!(eeg.metrics.ece < 0.06, "{:?}", eeg.metrics);
     let fresh = epochs(99, 4.0, 3000);
+    let mut scorer = eeg.scorer().unwrap();
     let p: Vec<f64> = (0..fresh.len())
-        .map(|row| eeg.p_target(eeg.lda.score(fresh.row(row))))
+        .map(|row| eeg.p_target(scorer.score(fresh.row(row)).unwrap()))
         .collect();
     let bins = razvilka_calibration::reliability_diagram(&p, &fresh.labels()).unwrap();
     let ece = razvilka_calibration::expected_calibration_error(&bins);
@@ -296,8 +297,9 @@ fn where_there_is_no_response_the_evidence_is_switched_off() {
         };
         let eeg = fit_session(&input).unwrap().profile.eeg.unwrap();
         let fresh = epochs(seed + 50, 0.0, 600);
+        let mut scorer = eeg.scorer().unwrap();
         let furthest = (0..fresh.len())
-            .map(|row| (eeg.p_target(eeg.lda.score(fresh.row(row))) - eeg.base_rate).abs())
+            .map(|row| (eeg.p_target(scorer.score(fresh.row(row)).unwrap()) - eeg.base_rate).abs())
             .fold(0.0, f64::max);
         assert!(
             furthest < 0.12,
@@ -310,7 +312,7 @@ fn where_there_is_no_response_the_evidence_is_switched_off() {
 #[test]
 fn probabilities_stay_true_when_a_channel_is_masked() {
     let eeg = fitted(4.0).profile.eeg.unwrap();
-    let (scorer, density) = eeg.restrict(&[false, true, true, true]).unwrap();
+    let (mut scorer, density) = eeg.restrict(&[false, true, true, true]).unwrap();
     let fresh = epochs(98, 4.0, 3000);
     let p: Vec<f64> = (0..fresh.len())
         .map(|row| {

@@ -95,8 +95,12 @@ fn eeg_path_64_channels(bencher: Bencher<'_, '_>, open: usize) {
     spec.reference = Reference::CommonAverage;
     let mut path = EegPath::prepare(spec).unwrap();
     let shape = path.epoch_shape();
-    path.set_scorer(LinearScorer::new(shape, &vec![0.01; shape.features()], 0.0).unwrap())
-        .unwrap();
+    path.set_scorer(
+        LinearScorer::new(shape, &vec![0.01; shape.features()], 0.0)
+            .unwrap()
+            .into(),
+    )
+    .unwrap();
     let raw: Vec<f32> = block(1).iter().map(|x| *x as f32).collect();
     let (mut t_s, mut id) = (0.0, 0);
     bencher.counter(ItemsCount::new(1_usize)).bench_local(|| {

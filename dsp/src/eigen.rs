@@ -234,10 +234,15 @@ mod tests {
                 for j in 0..n {
                     let sum: f64 = (0..n)
                         .map(|k| {
-                            eigen.values()[k] * eigen.vectors()[k * n + i] * eigen.vectors()[k * n + j]
+                            eigen.values()[k]
+                                * eigen.vectors()[k * n + i]
+                                * eigen.vectors()[k * n + j]
                         })
                         .sum();
-                    assert!((sum - a[i * n + j]).abs() < 1e-13 * n as f64, "{n}: {i} {j}");
+                    assert!(
+                        (sum - a[i * n + j]).abs() < 1e-13 * n as f64,
+                        "{n}: {i} {j}"
+                    );
                     let inner: f64 = (0..n)
                         .map(|k| eigen.vectors()[i * n + k] * eigen.vectors()[j * n + k])
                         .sum();

@@ -111,7 +111,11 @@ impl EpochScorer {
     /// [`DspError::Shape`] when they expect epochs of different sizes.
     pub fn new(linear: LinearScorer, tangent: Option<TangentScorer>) -> Result<Self, DspError> {
         if let Some(other) = tangent.as_ref().map(TangentScorer::shape) {
-            shape("channels of the scorer", other.channels(), linear.shape.channels())?;
+            shape(
+                "channels of the scorer",
+                other.channels(),
+                linear.shape.channels(),
+            )?;
             shape("bins of the scorer", other.bins(), linear.shape.bins())?;
         }
         Ok(Self { linear, tangent })
@@ -127,7 +131,9 @@ impl EpochScorer {
     #[must_use]
     pub fn used(&self) -> ChannelMask {
         let tangent = self.tangent.as_ref().map(TangentScorer::used);
-        self.linear.used.union(&tangent.unwrap_or(ChannelMask::NONE))
+        self.linear
+            .used
+            .union(&tangent.unwrap_or(ChannelMask::NONE))
     }
 
     /// The linear part.

@@ -81,14 +81,28 @@ impl TangentScorer {
     pub fn new(epoch: EpochShape, parts: &TangentParts<'_>) -> Result<Self, DspError> {
         let (channels, bins) = (epoch.channels(), epoch.bins());
         let components = parts.filters.len() / channels;
-        count("components of a tangent-space scorer", components, 1, MAX_COMPONENTS)?;
-        shape("spatial filters", parts.filters.len(), components * channels)?;
+        count(
+            "components of a tangent-space scorer",
+            components,
+            1,
+            MAX_COMPONENTS,
+        )?;
+        shape(
+            "spatial filters",
+            parts.filters.len(),
+            components * channels,
+        )?;
         let order = parts.gains.len();
         count("order of the covariance", order, components + 1, MAX_ORDER)?;
         let prototypes = order - components;
         shape("prototypes", parts.prototypes.len(), prototypes * bins)?;
         shape("whitening", parts.whitening.len(), order * order)?;
-        for values in [parts.filters, parts.prototypes, parts.whitening, parts.gains] {
+        for values in [
+            parts.filters,
+            parts.prototypes,
+            parts.whitening,
+            parts.gains,
+        ] {
             for value in values {
                 parameter("tangent-space parameter", *value, f64::MIN, f64::MAX)?;
             }

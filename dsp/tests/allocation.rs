@@ -76,7 +76,11 @@ fn the_eeg_path_does_not_allocate_whatever_arrives() {
         .map(|i| (i % 7) as f64 - 3.0)
         .collect();
     let mut scorers: Vec<EpochScorer> = (0..3)
-        .map(|bias| LinearScorer::new(shape, &weights, f64::from(bias)).unwrap().into())
+        .map(|bias| {
+            LinearScorer::new(shape, &weights, f64::from(bias))
+                .unwrap()
+                .into()
+        })
         .collect();
     let mut pushed_out = Vec::with_capacity(8);
     let mut sample = [0.0_f32; 19];

@@ -193,7 +193,9 @@ impl<'a> MaskedScorers<'a> {
                 self.made.len() - 1
             }
         };
-        self.made.get_mut(place).and_then(|(_, scorer)| scorer.as_mut())
+        self.made
+            .get_mut(place)
+            .and_then(|(_, scorer)| scorer.as_mut())
     }
 }
 

@@ -9,14 +9,14 @@ use razvilka_dsp::eeg::EegSpec;
 use razvilka_dsp::score::{EpochScorer, LinearScorer, ScoreDensity};
 use serde::{Deserialize, Serialize};
 
+use crate::choice::Selection;
+use crate::covariance::Symmetric;
 use crate::density::{posterior, restrict_density};
 use crate::error::{CalibrationError, Result, finite, in_range, same_size};
 use crate::gaze::GazeCalibration;
-use crate::choice::Selection;
-use crate::covariance::Symmetric;
 use crate::lda::LdaModel;
-use crate::model::{EegModel, filters_without, unpaired};
 use crate::metrics::Auc;
+use crate::model::{EegModel, filters_without, unpaired};
 
 /// One used channel in so many may be masked with the scorer going on as a whole.
 const MASKED_SHARE: usize = 10;
@@ -209,7 +209,14 @@ impl EegCalibration {
             return Ok((self.scorer()?, self.density));
         }
         let few = masked.len() * MASKED_SHARE <= good.len() + masked.len();
-        if let (true, EegModel::Fusion { lda_weight, tangent }) = (few, &self.model) {
+        if let (
+            true,
+            EegModel::Fusion {
+                lda_weight,
+                tangent,
+            },
+        ) = (few, &self.model)
+        {
             let filters =
                 filters_without(&tangent.filters, &self.channel_covariance, &good, &masked)?;
             let weights: Vec<f64> = unpaired(&restricted.weights, shape)
@@ -218,9 +225,16 @@ impl EegCalibration {
                 .collect();
             let linear = LinearScorer::new(shape, &weights, restricted.bias * lda_weight)?;
             let scorer = EpochScorer::new(linear, Some(tangent.scorer_with(shape, &filters)?))?;
-            return Ok((scorer, restrict_density(&self.density, restricted.distance_ratio)?));
+            return Ok((
+                scorer,
+                restrict_density(&self.density, restricted.distance_ratio)?,
+            ));
         }
-        let linear = LinearScorer::new(shape, &unpaired(&restricted.weights, shape), restricted.bias)?;
+        let linear = LinearScorer::new(
+            shape,
+            &unpaired(&restricted.weights, shape),
+            restricted.bias,
+        )?;
         let density = restrict_density(&self.lda_density, restricted.distance_ratio)?;
         Ok((linear.into(), density))
     }
@@ -248,7 +262,11 @@ impl EegCalibration {
         )?;
         same_size("bins of the classifier", shape.bins() / 2, self.lda.bins)?;
         self.model.validate(shape)?;
-        same_size("channel covariance", shape.channels(), self.channel_covariance.order())?;
+        same_size(
+            "channel covariance",
+            shape.channels(),
+            self.channel_covariance.order(),
+        )?;
         self.channel_covariance.validate()?;
         in_range("EEG reliability", self.reliability, 0.0, 1.0)?;
         in_range("base rate", self.base_rate, 1e-6, 1.0 - 1e-6)?;
