@@ -162,3 +162,30 @@ pub(crate) fn correlation(answers: &[Answer], lag: usize) -> f64 {
     }
     both / (one * two).sqrt()
 }
+
+/// How the evidence ought to be read on this recording: offset and slope of a logistic regression of "target" on the
+/// log-likelihood ratio, the base rate as offset (Cox 1958). 0 and 1 for evidence that is as sure as it may be; a slope above
+/// 1 says that it could be surer, an offset below 0 that it overrates every flash.
+pub(crate) fn cox(answers: &[Answer]) -> (f64, f64) {
+    let scored: Vec<(f64, f64)> = answers
+        .iter()
+        .filter_map(|a| Some((a.llr_nats?, f64::from(u8::from(a.target)))))
+        .collect();
+    let share = scored.iter().map(|s| s.1).sum::<f64>() / scored.len() as f64;
+    let base = (share / (1.0 - share)).ln();
+    let (mut offset, mut slope) = (0.0, 1.0);
+    // Newton's method on a concave function of two numbers.
+    for _ in 0..25 {
+        let (mut g, mut h) = ([0.0; 2], [0.0; 3]);
+        for (llr, y) in &scored {
+            let p = 1.0 / (1.0 + (-(base + offset + slope * llr)).exp());
+            let w = p * (1.0 - p);
+            g = [g[0] + y - p, g[1] + (y - p) * llr];
+            h = [h[0] + w, h[1] + w * llr, h[2] + w * llr * llr];
+        }
+        let det = h[0] * h[2] - h[1] * h[1];
+        offset += (h[2] * g[0] - h[1] * g[1]) / det;
+        slope += (h[0] * g[1] - h[1] * g[0]) / det;
+    }
+    (offset, slope)
+}

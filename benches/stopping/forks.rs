@@ -60,11 +60,19 @@ pub(crate) struct Fork {
     flashes: Vec<Flash>,
 }
 
+/// Whether somebody attends to the option that is meant.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Attention {
+    Somebody,
+    Nobody,
+}
+
 /// Forks over recorded answers. Everything follows from the seed.
 pub(crate) fn draw(
     person: &Person,
     question: &Question,
     flash: &FlashSettings,
+    attention: Attention,
     count: u64,
     seed: u64,
 ) -> anyhow::Result<Vec<Fork>> {
@@ -87,11 +95,8 @@ pub(crate) fn draw(
             while flashes.len() < rounds || onset_s + person.epoch_s < timeout_s {
                 let next = sequence.next_flash();
                 let item = usize::try_from(next.item)?;
-                let deck = if item == meant {
-                    &mut targets
-                } else {
-                    &mut others
-                };
+                let attended = item == meant && attention == Attention::Somebody;
+                let deck = if attended { &mut targets } else { &mut others };
                 flashes.push(Flash {
                     item,
                     at_s: onset_s + person.epoch_s,

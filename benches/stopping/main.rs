@@ -16,7 +16,8 @@
 //! correlation of neighbouring non-targets is printed, and the speller's letters are also played in the recording's order.
 //!
 //! `oracle` is the posterior alone with the best threshold in hindsight: the lowest under which no more forks are wrong than
-//! under the gate. Figures and their papers: `tally.rs`. Nothing here is a person at work with Razvilka.
+//! under the gate. It does not ask whether anybody attends: `nobody` is the share of forks in which the same rule chooses
+//! while nobody does, which is what the gate's `attention_nats_min` is for. Figures and their papers: `tally.rs`. Nothing here is a person at work with Razvilka.
 
 mod answers;
 mod deck;
@@ -31,7 +32,7 @@ use razvilka::choice::{FlashConfig, FlashSettings};
 use razvilka::gate::{GateConfig, GateSettings};
 
 use answers::Person;
-use forks::Question;
+use forks::{Attention, Question};
 use tally::{Figures, Tally};
 
 const DATA: &str = "../shared/data/p300";
@@ -118,44 +119,66 @@ type Lines = Vec<(String, Figures)>;
 
 fn ask(person: &Person, question: &Question, options: &Options) -> anyhow::Result<Lines> {
     let k = question.kinds.len();
-    let drawn = forks::draw(
-        person,
-        question,
-        &options.flash,
-        options.forks,
-        options.seed,
-    )?;
+    let draw = |attention| {
+        forks::draw(
+            person,
+            question,
+            &options.flash,
+            attention,
+            options.forks,
+            options.seed,
+        )
+    };
+    let (with, without) = (draw(Attention::Somebody)?, draw(Attention::Nobody)?);
     let mut lines = Lines::new();
-    let mut note = |name: String, tally: &Tally| lines.push((name, tally.figures(k)));
-    for (round, tally) in (1..).zip(forks::fixed(&person.gate, question, &drawn)?) {
+    let mut note = |name: String, tally: &Tally, nobody: &Tally| {
+        let nobody = nobody.chosen();
+        lines.push((
+            name,
+            Figures {
+                nobody,
+                ..tally.figures(k)
+            },
+        ));
+    };
+    for (round, tally) in (1..).zip(forks::fixed(&person.gate, question, &with)?) {
         if matches!(round, 1..=6 | 8 | 10 | 15) {
-            note(format!("fixed, {round} rounds"), &tally);
+            // A fixed schedule always chooses.
+            note(format!("fixed, {round} rounds"), &tally, &tally);
         }
     }
-    let gate = forks::dynamic(&person.gate, question, &drawn)?;
-    note("gate".into(), &gate);
-    let by_threshold = forks::thresholds(&person.gate, question, &drawn, &THRESHOLDS)?;
-    let wrong = gate.figures(k).wrong;
+    let gate = |config: &GateConfig| -> anyhow::Result<(Tally, Tally)> {
+        let settings = GateSettings::new(*config)?;
+        Ok((
+            forks::dynamic(&settings, question, &with)?,
+            forks::dynamic(&settings, question, &without)?,
+        ))
+    };
+    let (as_it_is, nobody) = gate(person.gate.config())?;
+    note("gate".into(), &as_it_is, &nobody);
+    let at = |forks| forks::thresholds(&person.gate, question, forks, &THRESHOLDS);
+    let (by_threshold, nobody) = (at(&with)?, at(&without)?);
+    let wrong = as_it_is.figures(k).wrong;
     let oracle = by_threshold
         .iter()
-        .find(|tally| tally.figures(k).wrong <= wrong);
-    if let Some(tally) = oracle.or(by_threshold.last()) {
-        note("oracle".into(), tally);
-    }
-    for (threshold, tally) in THRESHOLDS.iter().zip(&by_threshold) {
+        .position(|tally| tally.figures(k).wrong <= wrong)
+        .unwrap_or(THRESHOLDS.len() - 1);
+    note("oracle".into(), &by_threshold[oracle], &nobody[oracle]);
+    for (place, threshold) in THRESHOLDS.iter().enumerate() {
         if [0.8, 0.9, 0.95, 0.99].contains(threshold) {
-            note(format!("posterior {threshold} alone"), tally);
+            let name = format!("posterior {threshold} alone");
+            note(name, &by_threshold[place], &nobody[place]);
         }
     }
-    for (name, config) in without(person.gate.config()) {
-        let tally = forks::dynamic(&GateSettings::new(config)?, question, &drawn)?;
-        note(name.into(), &tally);
+    for (name, config) in variants(person.gate.config()) {
+        let (tally, nobody) = gate(&config)?;
+        note(name.into(), &tally, &nobody);
     }
     Ok(lines)
 }
 
 /// The gate with one of its rules off at a time, and with other thresholds.
-fn without(gate: &GateConfig) -> Vec<(&'static str, GateConfig)> {
+fn variants(gate: &GateConfig) -> Vec<(&'static str, GateConfig)> {
     let change = |name, change: fn(&mut GateConfig)| {
         let mut config = *gate;
         change(&mut config);
@@ -166,6 +189,11 @@ fn without(gate: &GateConfig) -> Vec<(&'static str, GateConfig)> {
         change("gate, no lead", |c| c.human_lead_nats_min = 0.01),
         change("gate, attention 0", |c| c.attention_nats_min = 0.0),
         change("gate, attention 1", |c| c.attention_nats_min = 1.0),
+        change("gate, attention 3", |c| c.attention_nats_min = 3.0),
+        change("gate, attention 1, threshold 0.98", |c| {
+            c.attention_nats_min = 1.0;
+            c.commit_threshold = 0.98;
+        }),
         change("gate, 1 item is enough", |c| c.evidence_items_min = 1),
         change("gate, threshold 0.8", |c| c.commit_threshold = 0.8),
         change("gate, threshold 0.95", |c| c.commit_threshold = 0.95),
@@ -217,14 +245,17 @@ fn main() -> anyhow::Result<()> {
             .iter()
             .filter(|a| a.llr_nats.is_some())
             .count();
+        let (offset, slope) = answers::cox(&person.answers);
         println!(
-            "{}: {}, {} targets, {} others, {clean} clean; AUC {:.3}, reliability {:.2}; neighbours correlate by {:+.2} {:+.2} {:+.2}",
+            "{}: {}, {} targets, {} others, {clean} clean; AUC {:.3}, reliability {:.2}; offset {:+.2}, slope {:.2}; neighbours correlate by {:+.2} {:+.2} {:+.2}",
             people.len() + 1,
             test.display(),
             count(true),
             count(false),
             person.auc,
             person.gate.config().p300.reliability,
+            offset,
+            slope,
             answers::correlation(&person.answers, 1),
             answers::correlation(&person.answers, 2),
             answers::correlation(&person.answers, 3),

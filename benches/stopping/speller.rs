@@ -115,14 +115,16 @@ fn play(person: &Person, letters: &[Letter], threshold: f64, soa_s: f64) -> Tall
                 break;
             }
         }
-        let symbols = (letter.side * letter.side) as f64;
+        let (rows, columns) = lines.split_at(letter.side);
+        let uniform = (letter.side as f64).log2();
+        let of_meant = share(rows, letter.meant.0) * share(columns, letter.meant.1);
         End {
             right: Some(best == letter.meant),
             claimed,
             flashes: heard,
             seconds: (heard as f64 - 1.0) * soa_s + person.epoch_s,
-            bits: (claimed * symbols).log2(),
-            bits_true: f64::NAN,
+            bits: 2.0 * uniform - entropy_bits(rows) - entropy_bits(columns),
+            bits_true: of_meant.log2() + 2.0 * uniform,
         }
     };
     Tally(letters.iter().map(one).collect())
@@ -138,6 +140,20 @@ fn ahead(log: &[f64]) -> (usize, f64) {
     (best, 1.0 / log.iter().map(|v| (v - top).exp()).sum::<f64>())
 }
 
+/// A line's share of the probability.
+fn share(log: &[f64], line: usize) -> f64 {
+    let (best, top) = ahead(log);
+    (log[line] - log[best]).exp() * top
+}
+
+fn entropy_bits(log: &[f64]) -> f64 {
+    let shares = (0..log.len()).map(|line| share(log, line));
+    -shares
+        .filter(|p| *p > 0.0)
+        .map(|p| p * p.log2())
+        .sum::<f64>()
+}
+
 /// Tallies by name: thresholds on 36 symbols of 15 rounds, then on 64 in the order of the recording.
 pub(crate) fn letters(
     person: &Person,
@@ -145,7 +161,8 @@ pub(crate) fn letters(
     count: u64,
     seed: u64,
 ) -> Vec<(String, usize, Tally)> {
-    let drawn = drawn(person, 6, 15, count, seed);
+    let six = drawn(person, 6, 15, count, seed);
+    let eight = drawn(person, 8, 15, count, seed);
     let mut all = Vec::new();
     // Above 1 no posterior comes: all rounds.
     for threshold in [0.8, 0.9, 0.95, 0.99, 2.0] {
@@ -153,8 +170,10 @@ pub(crate) fn letters(
             2.0 => format!("{0} x {0}, {how}, all flashes", side),
             at => format!("{0} x {0}, {how}, posterior {at}", side),
         };
-        let tally = play(person, &drawn, threshold, soa_s);
+        let tally = play(person, &six, threshold, soa_s);
         all.push((name(6, "drawn"), 36, tally));
+        let tally = play(person, &eight, threshold, soa_s);
+        all.push((name(8, "drawn"), 64, tally));
         if let Some(letters) = in_order(person, count, seed) {
             let tally = play(person, &letters, threshold, soa_s);
             all.push((name(8, "in order"), 64, tally));

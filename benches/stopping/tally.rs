@@ -46,6 +46,8 @@ pub(crate) struct Figures {
     pub(crate) utility_bits_per_min: f64,
     pub(crate) bits: f64,
     pub(crate) bits_true: f64,
+    /// Share of forks in which the same rule chooses while nobody attends.
+    pub(crate) nobody: f64,
 }
 
 impl Tally {
@@ -71,7 +73,13 @@ impl Tally {
             utility_bits_per_min: utility,
             bits: self.0.iter().map(|e| e.bits).sum::<f64>() / n,
             bits_true: self.0.iter().map(|e| e.bits_true).sum::<f64>() / n,
+            nobody: f64::NAN,
         }
+    }
+
+    /// Share of forks that ended with a choice.
+    pub(crate) fn chosen(&self) -> f64 {
+        self.0.iter().filter(|e| e.right.is_some()).count() as f64 / self.0.len() as f64
     }
 }
 
@@ -103,7 +111,7 @@ fn wolpaw_bits(options: usize, p: f64) -> f64 {
 impl Figures {
     pub(crate) fn head() {
         println!(
-            "{:<34} {:>6} {:>6} {:>6}  {:>17}  {:>17}  {:>7} {:>6}  {:>6} {:>6}  {:>5} {:>5}",
+            "{:<34} {:>6} {:>6} {:>6}  {:>17}  {:>17}  {:>7} {:>6}  {:>6} {:>6}  {:>5} {:>5} {:>6}",
             "",
             "right",
             "wrong",
@@ -115,7 +123,8 @@ impl Figures {
             "ITR/mn",
             "util/m",
             "bits",
-            "truth"
+            "truth",
+            "nobody"
         );
     }
 
@@ -123,7 +132,7 @@ impl Figures {
         let [f50, f, f90] = self.flashes;
         let [s50, s, s90] = self.seconds;
         println!(
-            "{name:<34} {:>6.3} {:>6.3} {:>6.3}  {f50:>5.0} {f:>5.1} {f90:>5.0}  {s50:>5.2} {s:>5.2} {s90:>5.2}  {:>7.3} {:>6.3}  {:>6.2} {:>6.2}  {:>5.2} {:>5.2}",
+            "{name:<34} {:>6.3} {:>6.3} {:>6.3}  {f50:>5.0} {f:>5.1} {f90:>5.0}  {s50:>5.2} {s:>5.2} {s90:>5.2}  {:>7.3} {:>6.3}  {:>6.2} {:>6.2}  {:>5.2} {:>5.2} {:>6.3}",
             self.right,
             self.wrong,
             self.declined,
@@ -133,6 +142,7 @@ impl Figures {
             self.utility_bits_per_min,
             self.bits,
             self.bits_true,
+            self.nobody,
         );
     }
 
@@ -162,6 +172,7 @@ impl Figures {
             utility_bits_per_min: mean(|f| f.utility_bits_per_min),
             bits: mean(|f| f.bits),
             bits_true: mean(|f| f.bits_true),
+            nobody: mean(|f| f.nobody),
         }
     }
 }
