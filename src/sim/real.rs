@@ -179,6 +179,18 @@ impl RealEeg {
         self.raw.rate_hz
     }
 
+    /// The background: the recording without what its flashes evoked.
+    #[must_use]
+    pub fn background(&self) -> &RawEeg {
+        &self.raw
+    }
+
+    /// Standard deviation of single target responses, relative to their mean.
+    #[must_use]
+    pub fn gain_sd(&self) -> f64 {
+        self.gain_sd
+    }
+
     pub(super) fn row(&self, sample: usize) -> &[f32] {
         let channels = self.raw.labels.len();
         self.raw
