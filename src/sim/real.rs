@@ -7,7 +7,7 @@
 //! epochs instead would bring the background of a second moment along with each response.
 //!
 //! Deviations from the paper: signal and predictors are whitened by one pole, against drift; the responses are linear
-//! between knots of 16 ms, which keeps what lies below 20 Hz; a little ridge, as flashes of a constant pace do not tell
+//! between knots of 16 ms, which keeps what lies below 20 Hz; ridges, as flashes of a constant pace do not tell
 //! neighbouring responses apart.
 
 use std::ops::Range;
@@ -31,8 +31,11 @@ const KNOTS: usize = 56;
 const GAP_S: f64 = 0.02;
 /// Corner of the whitening, Hz.
 const WHITENING_HZ: f64 = 1.0;
-/// Ridge, as a share of the mean of the diagonal.
-const RIDGE: f64 = 1e-3;
+/// Ridge, as a share of the mean of the diagonal, of the responses that are taken out: next to none, so that nothing is left.
+const RIDGE_TAKEN: f64 = 1e-5;
+/// Ridge of the responses that are played: more, as the noise that is in an average would make the person easier to read
+/// than it was.
+const RIDGE_PLAYED: f64 = 1e-3;
 /// Most that single responses may vary, as a standard deviation relative to their mean.
 const GAIN_SD_MAX: f64 = 1.0;
 
@@ -155,8 +158,10 @@ impl RealEeg {
             stretches,
             raw,
         };
-        real.fit(&onsets);
+        let (normal, right) = real.equations(&onsets);
+        real.respond(&normal, &right, RIDGE_TAKEN);
         real.take_out(&onsets);
+        real.respond(&normal, &right, RIDGE_PLAYED);
         real.gain_sd = real.spread(&onsets);
         Ok(real)
     }
@@ -216,8 +221,8 @@ impl RealEeg {
             .unwrap_or_default()
     }
 
-    /// Least squares of the whitened signal on the whitened predictors.
-    fn fit(&mut self, onsets: &[Onset]) {
+    /// The normal equations of the whitened signal on the whitened predictors: matrix and right sides `[unknown][channel]`.
+    fn equations(&self, onsets: &[Onset]) -> (Vec<f64>, Vec<f64>) {
         let channels = self.raw.labels.len();
         let keep = self.keep();
         let mut normal = vec![0.0; 4 * KNOTS * KNOTS];
@@ -243,12 +248,18 @@ impl RealEeg {
                 before = now;
             }
         }
+        (normal, right)
+    }
+
+    /// Takes over the responses under a ridge. A knot that no flash reaches has no diagonal of its own; it becomes 0.
+    fn respond(&mut self, normal: &[f64], right: &[f64], ridge: f64) {
         let unknowns = 2 * KNOTS;
+        let (mut normal, mut right) = (normal.to_vec(), right.to_vec());
         let trace: f64 = (0..unknowns).map(|i| normal[i * unknowns + i]).sum();
         for i in 0..unknowns {
-            // A knot that no flash reaches has no diagonal of its own; the ridge makes it 0.
-            normal[i * unknowns + i] += RIDGE * trace / unknowns as f64;
+            normal[i * unknowns + i] += ridge * trace / unknowns as f64;
         }
+        let channels = self.raw.labels.len();
         solve(&mut normal, &mut right, channels);
         let (flash, target) = right.split_at(KNOTS * channels);
         self.flash.copy_from_slice(flash);
