@@ -6,10 +6,11 @@
 //! background that a simulated amplifier plays; the responses answer the flashes of the simulation. Resampling single
 //! epochs instead would bring the background of a second moment along with each response.
 //!
-//! Deviations from the paper: signal and predictors are whitened by one pole, against drift; the responses are linear
+//! Deviations from the paper: signal and predictors are differences over 40 ms, against offset and drift; the responses are linear
 //! between knots of 16 ms, which keeps what lies below 20 Hz; ridges, as flashes of a constant pace do not tell
 //! neighbouring responses apart.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 
 use super::evoked::{PERCEPTION_S, recovery};
@@ -29,8 +30,9 @@ const KNOT_S: f64 = 0.016;
 const KNOTS: usize = 56;
 /// A stamp further than this from the one before begins a new stretch, seconds (at slow rates two samples).
 const GAP_S: f64 = 0.02;
-/// Corner of the whitening, Hz.
-const WHITENING_HZ: f64 = 1.0;
+/// Signal and predictors are differences over this time, seconds: no offset and next to no drift is left, and no mains of
+/// 50 Hz.
+const DIFFERENCE_S: f64 = 0.04;
 /// Ridge, as a share of the mean of the diagonal, of the responses that are taken out: next to none, so that nothing is left.
 const RIDGE_TAKEN: f64 = 1e-5;
 /// Ridge of the responses that are played: more, as the noise that is in an average would make the person easier to read
@@ -221,31 +223,36 @@ impl RealEeg {
             .unwrap_or_default()
     }
 
-    /// The normal equations of the whitened signal on the whitened predictors: matrix and right sides `[unknown][channel]`.
+    /// The normal equations of the signal's differences on those of the predictors: matrix and right sides `[unknown][channel]`.
     fn equations(&self, onsets: &[Onset]) -> (Vec<f64>, Vec<f64>) {
         let channels = self.raw.labels.len();
-        let keep = self.keep();
+        let lag = self.lag();
         let mut normal = vec![0.0; 4 * KNOTS * KNOTS];
         let mut right = vec![0.0; 2 * KNOTS * channels];
         for (index, stretch) in self.stretches.iter().enumerate() {
             let here: Vec<&Onset> = onsets.iter().filter(|o| o.stretch == index).collect();
             let mut first = 0;
-            let mut before: Vec<(usize, f64)> = Vec::new();
-            for sample in stretch.clone().skip(1) {
+            let mut before: VecDeque<Vec<(usize, f64)>> = VecDeque::with_capacity(lag);
+            for sample in stretch.clone() {
                 let now = self.predictors(sample, &here, &mut first);
+                if before.len() < lag {
+                    before.push_back(now);
+                    continue;
+                }
                 let mut row = now.clone();
-                row.extend(before.iter().map(|(k, weight)| (*k, -keep * weight)));
-                let (y, last) = (self.row(sample), self.row(sample - 1));
+                let then = before.pop_front().unwrap_or_default();
+                row.extend(then.iter().map(|(knot, weight)| (*knot, -weight)));
+                before.push_back(now);
+                let (y, last) = (self.row(sample), self.row(sample - lag));
                 for &(i, a) in &row {
                     for &(j, b) in &row {
                         normal[i * 2 * KNOTS + j] += a * b;
                     }
                     let to = &mut right[i * channels..(i + 1) * channels];
                     for ((to, y), last) in to.iter_mut().zip(y).zip(last) {
-                        *to += a * (f64::from(*y) - keep * f64::from(*last));
+                        *to += a * (f64::from(*y) - f64::from(*last));
                     }
                 }
-                before = now;
             }
         }
         (normal, right)
@@ -266,9 +273,9 @@ impl RealEeg {
         self.target.copy_from_slice(target);
     }
 
-    /// What the whitening keeps of the sample before.
-    fn keep(&self) -> f64 {
-        (-std::f64::consts::TAU * WHITENING_HZ / self.raw.rate_hz).exp()
+    /// Length of a difference, samples.
+    fn lag(&self) -> usize {
+        ((DIFFERENCE_S * self.raw.rate_hz).round() as usize).max(1)
     }
 
     /// Predictors of one sample that are not 0: index (targets from [`KNOTS`] on) and value. `first` is moved past flashes
@@ -331,13 +338,13 @@ impl RealEeg {
     fn spread(&self, onsets: &[Onset]) -> f64 {
         let steps = ((END_S - PERCEPTION_S) * self.raw.rate_hz) as usize;
         let channels = self.raw.labels.len();
-        let keep = self.keep();
+        let lag = self.lag();
         let mut shape = vec![0.0; steps * channels];
         for (step, row) in shape.chunks_exact_mut(channels).enumerate() {
             self.add(PERCEPTION_S + step as f64 / self.raw.rate_hz, 0.0, 1.0, row);
         }
-        for at in (channels..shape.len()).rev() {
-            shape[at] -= keep * shape[at - channels];
+        for at in (lag * channels..shape.len()).rev() {
+            shape[at] -= shape[at - lag * channels];
         }
         let power: f64 = shape.iter().map(|v| v * v).sum();
         if power <= 0.0 {
@@ -346,15 +353,16 @@ impl RealEeg {
         let gain = |onset: &Onset| {
             let first = (onset.sample + PERCEPTION_S * self.raw.rate_hz).ceil() as usize;
             let last = first + steps;
-            let inside = first > 0 && last <= self.stretches.get(onset.stretch)?.end;
+            let stretch = self.stretches.get(onset.stretch)?;
+            let inside = first >= stretch.start + lag && last <= stretch.end;
             inside.then(|| {
                 let rows = shape.chunks_exact(channels).zip(first..);
                 let sum: f64 = rows
                     .flat_map(|(shape, sample)| {
-                        let pairs = self.row(sample).iter().zip(self.row(sample - 1));
+                        let pairs = self.row(sample).iter().zip(self.row(sample - lag));
                         shape.iter().zip(pairs)
                     })
-                    .map(|(shape, (now, last))| shape * (f64::from(*now) - keep * f64::from(*last)))
+                    .map(|(shape, (now, last))| shape * (f64::from(*now) - f64::from(*last)))
                     .sum();
                 sum / power
             })

@@ -140,7 +140,8 @@ fn nothing_of_the_recorded_responses_is_left_in_the_background() {
     let lead =
         |rows: &[Vec<f32>]| p300_uv(rows, 0, &onsets(true)) - p300_uv(rows, 0, &onsets(false));
     assert!(lead(&before) > 0.6 * P300_UV, "{}", lead(&before));
-    assert!(lead(&after).abs() < 0.1 * P300_UV, "{}", lead(&after));
+    assert!(lead(&after).abs() < 0.2 * P300_UV, "{}", lead(&after));
+    // What an average of 120 targets keeps of noise this slow is half a microvolt or one.
     // The rest is the recording's own: its offsets, and noise no smaller than before.
     assert!((after[0][3] - 15_000.0).abs() < 100.0);
     assert_eq!(eeg.labels(), raw.labels);
