@@ -97,7 +97,8 @@ fn spread(mut values: Vec<f64>) -> [f64; 3] {
 /// Bits of one selection among `options`, right with probability `p`.
 fn wolpaw_bits(options: usize, p: f64) -> f64 {
     let n = options as f64;
-    if !(p > 1.0 / n) {
+    // A share of no commits is no number.
+    if p.is_nan() || p <= 1.0 / n {
         return 0.0;
     }
     let wrong = if p < 1.0 {
