@@ -164,11 +164,7 @@ fn the_recorded_response_answers_what_the_simulated_person_attends_to_and_nothin
         flashes.map(|(at_s, _)| *at_s).collect()
     };
     let lead = |channel| p300_uv(&rows, channel, &onsets(1)) - p300_uv(&rows, channel, &onsets(0));
-    assert!(
-        (0.5 * P300_UV..1.2 * P300_UV).contains(&lead(0)),
-        "{}",
-        lead(0)
-    );
+    assert!((0.4 * P300_UV..P300_UV).contains(&lead(0)), "{}", lead(0));
     assert!(lead(2).abs() < 0.15 * P300_UV, "{}", lead(2));
 }
 
@@ -405,8 +401,10 @@ fn a_recorded_person_is_about_as_easy_to_read_as_the_recording() {
         profile.unwrap().eeg.unwrap().metrics.auc.value
     };
     let (recorded, simulated) = (auc(&file, "recorded"), auc(&made, "simulated"));
+    // Flashes come faster here, 1 target in 6 rather than in 8, and the person misses some: benches/participant compares like
+    // with like.
     assert!(
-        (recorded - simulated).abs() < 0.06,
+        (recorded - simulated).abs() < 0.08,
         "{recorded} {simulated}"
     );
 }
