@@ -10,7 +10,8 @@ use crate::sim::{RawEeg, RealEeg, RealFlash};
 #[derive(Debug, Clone, Default, PartialEq, clap::Args)]
 pub struct Participant {
     /// A labelled recording (XDF): its EEG takes the place of the made-up noise, and attended flashes evoke what its targets
-    /// evoked. Channels, rate and unit are the recording's
+    /// evoked. Channels, rate and unit are the recording's; --preset says how attentive the person is and how good its eye
+    /// tracker, no more
     #[arg(long, value_name = "FILE")]
     pub recording: Option<PathBuf>,
     /// Name of the recording's EEG stream, where it has more than one
