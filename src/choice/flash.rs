@@ -2,7 +2,8 @@
 //!
 //! A P300 needs a rare target: about 1 flash in 5 or 6. A fork has 3 to 8 options, so short sets are filled up with *fillers*,
 //! items that mean nothing and lie where nobody looks for a choice. Flashes come in rounds in which every item flashes exactly
-//! once, in random order; across rounds no item returns before `target_interval_flashes_min` flashes. So whatever the person
+//! once, in random order; across rounds no item returns before `target_interval_flashes_min` flashes, nor before
+//! `target_interval_s_min`. So whatever the person
 //! attends to flashes once in every [`FlashSequence::items`] flashes, never twice running, at moments that cannot be predicted.
 
 use rand::{RngExt, SeedableRng};
@@ -31,6 +32,14 @@ const TARGET_INTERVAL_FLASHES_MIN: Limit = Limit {
     default: 3.0,
     about: "least distance of two flashes of one item; 2 means that none flashes twice running",
 };
+const TARGET_INTERVAL_S_MIN: Limit = Limit {
+    key: "flash.target_interval_s_min",
+    unit: "s",
+    min: 0.0,
+    max: 2.0,
+    default: 0.3,
+    about: "least time between the onsets of two flashes of one item, whatever the jitter; raises the distance in flashes where needed",
+};
 const SOA_S: Limit = Limit {
     key: "flash.soa_s",
     unit: "s",
@@ -56,6 +65,8 @@ pub struct FlashConfig {
     pub items_min: u32,
     /// Least distance of two flashes of one item, in flashes.
     pub target_interval_flashes_min: u32,
+    /// Least time between the onsets of two flashes of one item, seconds.
+    pub target_interval_s_min: f64,
     /// Mean time from the onset of one flash to that of the next, seconds.
     pub soa_s: f64,
     /// Largest deviation from the mean, uniform on both sides, seconds.
@@ -67,6 +78,7 @@ impl Default for FlashConfig {
         Self {
             items_min: ITEMS_MIN.default as u32,
             target_interval_flashes_min: TARGET_INTERVAL_FLASHES_MIN.default as u32,
+            target_interval_s_min: TARGET_INTERVAL_S_MIN.default,
             soa_s: SOA_S.default,
             soa_jitter_s: SOA_JITTER_S.default,
         }
@@ -75,12 +87,19 @@ impl Default for FlashConfig {
 
 impl FlashConfig {
     /// Every number of this configuration with its range and default, in the order of the fields.
-    pub const LIMITS: [Limit; 4] = [ITEMS_MIN, TARGET_INTERVAL_FLASHES_MIN, SOA_S, SOA_JITTER_S];
+    pub const LIMITS: [Limit; 5] = [
+        ITEMS_MIN,
+        TARGET_INTERVAL_FLASHES_MIN,
+        TARGET_INTERVAL_S_MIN,
+        SOA_S,
+        SOA_JITTER_S,
+    ];
 
-    fn values(&self) -> [f64; 4] {
+    fn values(&self) -> [f64; 5] {
         [
             f64::from(self.items_min),
             f64::from(self.target_interval_flashes_min),
+            self.target_interval_s_min,
             self.soa_s,
             self.soa_jitter_s,
         ]
@@ -96,7 +115,8 @@ impl FlashSettings {
     /// Checks every number against [`FlashConfig::LIMITS`].
     ///
     /// # Errors
-    /// [`SettingsError`] naming the first key that is out of range, or a jitter above half the mean.
+    /// [`SettingsError`] naming the first key that is out of range, a jitter above half the mean, or a least time that would
+    /// take more flashes than there are other items: the order would be the same in every round.
     pub fn new(config: FlashConfig) -> Result<Self, SettingsError> {
         for (limit, value) in FlashConfig::LIMITS.iter().zip(config.values()) {
             limit.check(value)?;
@@ -109,7 +129,24 @@ impl FlashSettings {
                 upper: config.soa_s / 2.0,
             });
         }
+        let longest_s = f64::from(config.items_min - 1) * (config.soa_s - config.soa_jitter_s);
+        if config.target_interval_s_min > longest_s {
+            return Err(SettingsError::Order {
+                lower_key: TARGET_INTERVAL_S_MIN.key,
+                lower: config.target_interval_s_min,
+                upper_key: "(flash.items_min - 1) * (flash.soa_s - flash.soa_jitter_s)",
+                upper: longest_s,
+            });
+        }
         Ok(Self(config))
+    }
+
+    /// Distance of two flashes of one item that keeps both minima, in flashes; less than the number of items.
+    fn interval_flashes(&self) -> usize {
+        let shortest_s = self.0.soa_s - self.0.soa_jitter_s;
+        // A hair less than the quotient, so that a whole number of flashes is not rounded up by the last bit.
+        let needed = (self.0.target_interval_s_min / shortest_s - 1e-9).ceil();
+        (self.0.target_interval_flashes_min as usize).max(needed as usize)
     }
 
     /// The numbers, all within their ranges.
@@ -196,22 +233,40 @@ impl FlashSequence {
                 max: MAX_OPTIONS,
             });
         }
+        let items = options.max(settings.config().items_min as usize);
+        Ok(Self::over(options, items, settings, seed, stream))
+    }
+
+    /// A sequence of a calibration block: `items_min` items, any of which may be cued, and no fillers.
+    #[must_use]
+    pub fn of_block(settings: &FlashSettings, seed: u64, stream: u64) -> Self {
+        let items = settings.config().items_min as usize;
+        Self::over(items, items, settings, seed, stream)
+    }
+
+    /// `items` is not above [`MAX_FLASH_ITEMS`], and not below `options`.
+    fn over(
+        options: usize,
+        items: usize,
+        settings: &FlashSettings,
+        seed: u64,
+        stream: u64,
+    ) -> Self {
         let config = settings.config();
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         random.set_stream(stream);
-        let items = options.max(config.items_min as usize).min(MAX_FLASH_ITEMS);
-        Ok(Self {
+        Self {
             random,
             options,
             items,
-            interval: config.target_interval_flashes_min as usize,
+            interval: settings.interval_flashes(),
             soa_s: config.soa_s,
             jitter_s: config.soa_jitter_s,
             round: std::array::from_fn(|item| item),
             position: 0,
             last: [0; MAX_FLASH_ITEMS],
             flashes: 0,
-        })
+        }
     }
 
     /// The next flash. Real-time: neither allocates nor panics.
@@ -221,7 +276,7 @@ impl FlashSequence {
         }
         // Swap one allowed item of the rest of the round, picked evenly, to the front. There is always one: at position p
         // of a round only items from the end of the round before can still be barred, at most interval - 1 - p of them, out
-        // of items - p; and interval <= 5 <= items.
+        // of items - p; and interval <= items.
         let allowed = self.rest().filter(|&slot| self.is_allowed(slot)).count();
         let pick = self.random.random_range(0..allowed.max(1));
         let slot = self
@@ -285,15 +340,25 @@ mod tests {
     use super::*;
 
     fn settings() -> impl Strategy<Value = FlashSettings> {
-        (5u32..=16, 2u32..=5, 0.05f64..=2.0, 0.0f64..=0.5).prop_map(|(items, gap, soa, jitter)| {
-            FlashSettings::new(FlashConfig {
-                items_min: items,
-                target_interval_flashes_min: gap,
-                soa_s: soa,
-                soa_jitter_s: (jitter * soa).min(0.5),
+        (
+            5u32..=16,
+            2u32..=5,
+            0.05f64..=2.0,
+            0.0f64..=0.5,
+            0.0f64..=1.0,
+        )
+            .prop_map(|(items, gap, soa, jitter, interval)| {
+                let jitter = (jitter * soa).min(0.5);
+                let longest = f64::from(items - 1) * (soa - jitter);
+                FlashSettings::new(FlashConfig {
+                    items_min: items,
+                    target_interval_flashes_min: gap,
+                    target_interval_s_min: (interval * longest).min(2.0),
+                    soa_s: soa,
+                    soa_jitter_s: jitter,
+                })
+                .unwrap()
             })
-            .unwrap()
-        })
     }
 
     proptest! {
@@ -313,6 +378,15 @@ mod tests {
                 prop_assert_eq!(seen, (0..items as i32).collect::<Vec<_>>());
             }
             let gap = settings.config().target_interval_flashes_min as usize;
+            prop_assert!(gap >= 2, "no item may flash twice running");
+            let mut last_s = vec![f64::NEG_INFINITY; items];
+            let mut now_s = 0.0;
+            for flash in &flashes {
+                let since_s = now_s - last_s[flash.item as usize];
+                prop_assert!(since_s >= settings.config().target_interval_s_min - 1e-6);
+                last_s[flash.item as usize] = now_s;
+                now_s += flash.soa_s;
+            }
             for (at, flash) in flashes.iter().enumerate() {
                 let soon = &flashes[at + 1..flashes.len().min(at + gap)];
                 prop_assert!(soon.iter().all(|later| later.item != flash.item));
@@ -321,6 +395,23 @@ mod tests {
                 let deviation = (flash.soa_s - config.soa_s).abs();
                 prop_assert!(deviation <= config.soa_jitter_s + 1e-12 && flash.soa_s > 0.0);
             }
+        }
+
+        #[test]
+        fn a_calibration_block_of_any_size_flashes_every_item_alike_and_has_no_filler(
+            settings in settings(),
+            seed: u64,
+        ) {
+            let mut block = FlashSequence::of_block(&settings, seed, 1 << 40);
+            let items = settings.config().items_min as usize;
+            prop_assert_eq!(block.items(), items);
+            let mut times = vec![0; items];
+            for _ in 0..items * 7 {
+                let flash = block.next_flash();
+                prop_assert!(!flash.filler);
+                times[flash.item as usize] += 1;
+            }
+            prop_assert!(times.iter().all(|times| *times == 7));
         }
 
         #[test]
@@ -375,6 +466,8 @@ mod tests {
             r#"{"soa_s":0.01}"#,
             r#"{"items_min":4}"#,
             r#"{"soa_jitter_s":0.4}"#,
+            r#"{"target_interval_s_min":0.8}"#,
+            r#"{"soa_s":0.06,"soa_jitter_s":0.01}"#,
         ] {
             assert!(serde_json::from_str::<FlashSettings>(bad).is_err(), "{bad}");
         }

@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::exit::{Exit, Failure};
+use super::participant::Participant;
 use super::play::{Play, check_folder, load_model, play, progress_bar};
 use super::run;
 use crate::choice::{FlashConfig, FlashSettings};
@@ -48,6 +49,9 @@ pub struct Args {
     /// How difficult the simulated person and devices are
     #[arg(long, value_enum, default_value_t = Preset::Typical)]
     pub preset: Preset,
+    /// A recorded person in the place of a made-up one
+    #[command(flatten)]
+    pub participant: Participant,
     /// Type keys beside the simulated person, who may have wished otherwise: ? lists them
     #[arg(long)]
     pub keys: bool,
@@ -71,7 +75,11 @@ pub fn run(args: &Args, command: Vec<String>, stop: &Arc<AtomicBool>) -> Result<
         pace: PACE,
         ..SimSettings::default()
     };
-    let plan = plan(args, &settings, &lsl_session);
+    let streams = match args.participant.load()? {
+        Some(recorded) => Streams::with_recording(&settings, &recorded),
+        None => Streams::of(&settings),
+    };
+    let plan = plan(args, &settings, &streams, &lsl_session);
     plan.check()?;
     let out = args
         .out
@@ -91,7 +99,8 @@ pub fn run(args: &Args, command: Vec<String>, stop: &Arc<AtomicBool>) -> Result<
         "then writes, and asks at decisive forks. What the person wishes stays in its own process, and in {}.\n",
         truth.path.display()
     );
-    let laboratory = Laboratory::start(&settings, &lsl_session, &id, &truth.path)?;
+    let laboratory =
+        Laboratory::start(&settings, &args.participant, &lsl_session, &id, &truth.path)?;
     let mut view = Terminal::stdout();
     let left = play(Play {
         plan,
@@ -113,8 +122,7 @@ pub fn run(args: &Args, command: Vec<String>, stop: &Arc<AtomicBool>) -> Result<
 }
 
 /// The experiment that the demo is, as an experiment file would say it.
-fn plan(args: &Args, settings: &SimSettings, lsl_session: &str) -> Plan {
-    let streams = Streams::of(settings);
+fn plan(args: &Args, settings: &SimSettings, streams: &Streams, lsl_session: &str) -> Plan {
     let Screen {
         width_cm,
         height_cm,
@@ -263,6 +271,7 @@ struct Laboratory {
 impl Laboratory {
     fn start(
         settings: &SimSettings,
+        participant: &Participant,
         lsl_session: &str,
         session: &str,
         truth: &Path,
@@ -296,6 +305,7 @@ impl Laboratory {
                 "--engine-source-id",
                 &marker_source_id(session),
             ])
+            .args(participant.typed())
             .arg("--truth")
             .arg(truth)
             .stdin(Stdio::piped())
@@ -426,10 +436,12 @@ mod tests {
             forks: 3,
             out: None,
             preset: Preset::Easy,
+            participant: Participant::default(),
             keys: true,
             model: None,
         };
-        let plan = plan(&args, &SimSettings::default(), "demo-test");
+        let settings = SimSettings::default();
+        let plan = plan(&args, &settings, &Streams::of(&settings), "demo-test");
         plan.check().unwrap();
         assert_eq!(plan.flash.config().soa_s, 0.125);
         assert_eq!(plan.gate.config().gaze.total_clip_nats, 2.2);

@@ -6,6 +6,7 @@ pub mod demo;
 pub mod exit;
 pub mod generate;
 pub mod model;
+pub mod participant;
 pub mod paste;
 pub mod play;
 pub mod recorded;

@@ -14,6 +14,7 @@ use std::time::Duration;
 use crossbeam::channel;
 use serde_json::json;
 
+use super::participant::Participant;
 use crate::sim::{
     self, Devices, Ears, Fault, Laboratory, MAX_PENDING, Preset, RunError, RunReport,
     SettingsError, SimSettings, Streams,
@@ -41,11 +42,24 @@ pub struct Args {
     /// How strong the P300 is, how noisy the devices, how attentive the person
     #[arg(long, value_enum, default_value_t)]
     pub preset: Preset,
+    /// A recorded person in the place of a made-up one
+    #[command(flatten)]
+    pub participant: Participant,
     /// EEG channels, 1 to 64: the usual 8 of a P300 montage first
-    #[arg(long, value_name = "N", default_value_t = 8)]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 8,
+        conflicts_with = "recording"
+    )]
     pub eeg_channels: usize,
     /// EEG samples per second, 100 to 10000
-    #[arg(long, value_name = "HZ", default_value_t = 250.0)]
+    #[arg(
+        long,
+        value_name = "HZ",
+        default_value_t = 250.0,
+        conflicts_with = "recording"
+    )]
     pub eeg_rate: f64,
     /// Gaze samples per second, 30 to 2000
     #[arg(long, value_name = "HZ", default_value_t = 250.0)]
@@ -97,6 +111,8 @@ fn fault(text: &str) -> Result<Fault, SettingsError> {
 pub struct Plan {
     /// The laboratory.
     pub settings: SimSettings,
+    /// The recorded person, if any; channels and rate of the settings are then the recording's.
+    pub participant: Participant,
     /// Where the truth goes.
     pub truth: Option<PathBuf>,
     /// For how long, seconds; `None` until told to stop.
@@ -127,6 +143,9 @@ pub enum SimulateError {
     /// A setting is wrong.
     #[error(transparent)]
     Settings(#[from] SettingsError),
+    /// The recording makes no person.
+    #[error("{0}")]
+    Recording(String),
     /// A stream could not be opened or published.
     #[error(transparent)]
     Source(#[from] SourceError),
@@ -154,7 +173,7 @@ impl SimulateError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Settings(_) | Self::Truth { .. } => 2,
-            Self::Source(_) | Self::Run(RunError::Send { .. }) => 3,
+            Self::Source(_) | Self::Recording(_) | Self::Run(RunError::Send { .. }) => 3,
             Self::Run(RunError::Truth { .. }) => 6,
             Self::System(_) => 70,
         }
@@ -196,7 +215,17 @@ impl Args {
             faults: self.faults.clone(),
             ..SimSettings::default()
         };
-        settings.check()?;
+        if self.participant.recording.is_some() {
+            // Faults name channels that only the recording knows: checked with it.
+            let faults = Vec::new();
+            SimSettings {
+                faults,
+                ..settings.clone()
+            }
+            .check()?;
+        } else {
+            settings.check()?;
+        }
         let engine = Pins {
             name: Some(ENGINE_NAME.to_owned()),
             kind: Some(ENGINE_TYPE.to_owned()),
@@ -206,6 +235,7 @@ impl Args {
         engine.check()?;
         Ok(Plan {
             settings,
+            participant: self.participant.clone(),
             truth: self.truth.clone(),
             duration_s: self.duration_s,
             engine,
@@ -248,6 +278,18 @@ pub fn execute(
     data: &mut dyn Write,
     stop: &AtomicBool,
 ) -> Result<RunReport, SimulateError> {
+    let recorded = plan
+        .participant
+        .load()
+        .map_err(|failure| SimulateError::Recording(failure.message))?;
+    let settings = match &recorded {
+        Some(recorded) => {
+            let settings = plan.settings.clone().with_recording(recorded);
+            settings.check_recorded(recorded)?;
+            settings
+        }
+        None => plan.settings.clone(),
+    };
     let network = match &plan.reach {
         Reach::Loopback(None) => Network::loopback()?,
         Reach::Loopback(Some(session)) => Network::loopback_session(session)?,
@@ -267,18 +309,30 @@ pub fn execute(
                 })?,
         ),
     };
-    let streams = Streams::of(&plan.settings);
+    let streams = match &recorded {
+        Some(recorded) => Streams::with_recording(&settings, recorded),
+        None => Streams::of(&settings),
+    };
     let eeg = LslSampleOutlet::new(network, &streams.eeg)?;
     let gaze = LslSampleOutlet::new(network, &streams.gaze)?;
     let keys = LslMarkerOutlet::new(network, &streams.keys)?;
-    announce(plan, &network, [eeg.spec(), gaze.spec(), keys.spec()], data)?;
+    announce(
+        plan,
+        &settings,
+        &network,
+        [eeg.spec(), gaze.spec(), keys.spec()],
+        data,
+    )?;
     let mut devices = Devices {
         eeg: Box::new(eeg),
         gaze: Box::new(gaze),
         keys: Box::new(keys),
     };
     let start_s = lsl::clock();
-    let mut laboratory = Laboratory::new(&plan.settings, start_s)?;
+    let mut laboratory = match recorded {
+        Some(recorded) => Laboratory::with_recording(&settings, recorded, start_s)?,
+        None => Laboratory::new(&settings, start_s)?,
+    };
     let until_s = plan.duration_s.map(|duration| start_s + duration);
     let (tell, heard) = channel::bounded(MAX_PENDING);
     let ears = Ears::default();
@@ -378,17 +432,22 @@ impl<'a> Search<'a> {
 
 fn announce(
     plan: &Plan,
+    settings: &SimSettings,
     network: &Network,
     specs: [&StreamSpec; 3],
     data: &mut dyn Write,
 ) -> io::Result<()> {
     eprintln!(
-        "simulate: seed {}, {:?}, {} EEG channels at {} Hz, gaze at {} Hz, on {}",
-        plan.settings.seed,
-        plan.settings.preset,
-        plan.settings.channels.len(),
-        plan.settings.eeg_rate_hz,
-        plan.settings.gaze_rate_hz,
+        "simulate: seed {}, {:?}, {} EEG channels at {} Hz{}, gaze at {} Hz, on {}",
+        settings.seed,
+        settings.preset,
+        settings.channels.len(),
+        settings.eeg_rate_hz,
+        plan.participant
+            .recording
+            .as_ref()
+            .map_or_else(String::new, |file| format!(" of {}", file.display())),
+        settings.gaze_rate_hz,
         network.describe(),
     );
     if plan.json {

@@ -198,11 +198,8 @@ impl Run<'_> {
                 return false;
             }
             let stream = BLOCK_STREAM + u64::from(block);
-            let Ok(sequence) =
-                FlashSequence::new(items, &self.plan.flash, self.plan.session.seed, stream)
-            else {
-                return false;
-            };
+            let sequence =
+                FlashSequence::of_block(&self.plan.flash, self.plan.session.seed, stream);
             let (done, is_done) = bounded(1);
             self.presenter.ask(Ask::Flash(Box::new(FlashRun {
                 fork: None,

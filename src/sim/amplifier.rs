@@ -10,13 +10,12 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::evoked::Activity;
+use super::faults::{gaps, nan_spans, stuck_at, within};
 use super::montage::{direction, electrode, topography};
 use super::noise::{Drift, Pink, Rhythm, gauss, log_normal, stream};
-use super::settings::{Fault, SimSettings};
+use super::settings::SimSettings;
 use super::traits::CapTraits;
 
-/// Where a channel sits that is driven to the end of its range: 24 bits at gain 24 and 4.5 V, microvolts.
-const RAIL_UV: f32 = 187_500.0;
 /// Sources of the background.
 const SOURCES: usize = 12;
 /// Share of the background's variance that channels have in common.
@@ -278,40 +277,4 @@ impl Amplifier {
             burst.uv * envelope * (white - self.muscle_low_pass),
         )
     }
-}
-
-fn stuck_at(faults: &[Fault], label: &str) -> Option<f32> {
-    faults.iter().find_map(|fault| match fault {
-        Fault::Railed { channel } if channel == label => Some(RAIL_UV),
-        Fault::Flat { channel } if channel == label => Some(0.0),
-        _ => None,
-    })
-}
-
-fn nan_spans(faults: &[Fault], label: &str) -> Vec<(f64, f64)> {
-    faults
-        .iter()
-        .filter_map(|fault| match fault {
-            Fault::Nan {
-                channel,
-                at_s,
-                for_s,
-            } if channel == label => Some((*at_s, at_s + for_s)),
-            _ => None,
-        })
-        .collect()
-}
-
-fn gaps(faults: &[Fault]) -> Vec<(f64, f64)> {
-    faults
-        .iter()
-        .filter_map(|fault| match fault {
-            Fault::Gap { at_s, for_s } => Some((*at_s, at_s + for_s)),
-            _ => None,
-        })
-        .collect()
-}
-
-fn within(spans: &[(f64, f64)], t_s: f64) -> bool {
-    spans.iter().any(|&(from, to)| (from..to).contains(&t_s))
 }

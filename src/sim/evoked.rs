@@ -45,6 +45,10 @@ pub(super) struct Activity {
 #[derive(Debug, Clone, Copy)]
 struct Response {
     onset_s: f64,
+    /// Gains of a recorded person's responses, and how much later than recorded the target's comes.
+    seen: f64,
+    attended: f64,
+    slowing_s: f64,
     visual: f64,
     n200: f64,
     n200_at_s: f64,
@@ -52,9 +56,24 @@ struct Response {
     p300_at_s: f64,
 }
 
+/// How a recorded person's responses vary.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct RecordedGains {
+    /// Standard deviation of single target responses, relative to their mean.
+    pub(super) sd: f64,
+    /// Mean recovery that is in their mean already.
+    pub(super) recovery: f64,
+}
+
+/// How much of a P300 has come back this long after the target before (Gonsalvez & Polich 2002).
+pub(super) fn recovery(interval_s: f64) -> f64 {
+    1.0 - 0.65 * (-interval_s.max(0.0) / 0.6).exp()
+}
+
 /// The responses that run now.
 #[derive(Debug)]
 pub(super) struct Evoked {
+    recorded: Option<RecordedGains>,
     brain: BrainTraits,
     rng: ChaCha8Rng,
     running: VecDeque<Response>,
@@ -64,6 +83,7 @@ pub(super) struct Evoked {
 impl Evoked {
     pub(super) fn new(brain: BrainTraits, rng: ChaCha8Rng) -> Self {
         Self {
+            recorded: None,
             brain,
             rng,
             running: VecDeque::with_capacity(MAX_RUNNING),
@@ -71,15 +91,23 @@ impl Evoked {
         }
     }
 
+    /// With the gains of a recorded person.
+    pub(super) fn recorded(mut self, gains: RecordedGains) -> Self {
+        self.recorded = Some(gains);
+        self
+    }
+
     /// Takes a flash in. The same number of random values is drawn for every flash.
     pub(super) fn flash(&mut self, seen: Seen) {
         let visual_gain = log_normal(&mut self.rng, 1.0, 0.2);
-        let endogenous_gain = log_normal(&mut self.rng, 1.0, 0.25);
+        let (spread, mean_recovery) = match self.recorded {
+            None => (0.25, 1.0),
+            Some(gains) => ((1.0 + gains.sd * gains.sd).ln().sqrt(), gains.recovery),
+        };
+        let endogenous_gain = log_normal(&mut self.rng, 1.0, spread);
         let jitter_s = self.brain.jitter_s * gauss(&mut self.rng);
         let attended = seen.attention * seen.foveation.sqrt() * endogenous_gain;
-        // P300 amplitude recovers with the target-to-target interval (Gonsalvez & Polich 2002).
-        let interval_s = (seen.onset_s - self.last_target_s).max(0.0);
-        let recovery = 1.0 - 0.65 * (-interval_s / 0.6).exp();
+        let recovery = recovery(seen.onset_s - self.last_target_s);
         if seen.attention > 0.0 {
             self.last_target_s = seen.onset_s;
         }
@@ -87,14 +115,32 @@ impl Evoked {
             self.running.pop_front();
         }
         let slowing_s = 0.03 * seen.tiredness;
+        let rested = recovery * (1.0 - 0.45 * seen.tiredness);
+        // A log-normal gain of this median has the mean 1; the mean is what was recorded.
+        let to_mean = (-0.5 * spread * spread).exp();
         self.running.push_back(Response {
             onset_s: seen.onset_s,
+            seen: seen.foveation,
+            attended: attended * to_mean * rested / mean_recovery,
+            slowing_s,
             visual: self.brain.visual_uv * seen.foveation * visual_gain,
             n200: attended * self.brain.n200_uv,
             n200_at_s: self.brain.n200_at_s + 0.4 * jitter_s + slowing_s,
             p300: attended * self.brain.p300_uv * recovery * (1.0 - 0.45 * seen.tiredness),
             p300_at_s: (self.brain.p300_at_s + jitter_s + slowing_s).clamp(0.25, 0.6),
         });
+    }
+
+    /// A recorded person's responses that run at a time: since when, and the gains of what every flash and what a target
+    /// evokes; the two run apart when the person is tired.
+    pub(super) fn running(&self, t_s: f64) -> impl Iterator<Item = (f64, f64, f64)> {
+        self.running.iter().flat_map(move |response| {
+            let since_s = t_s - response.onset_s;
+            [
+                (since_s, response.seen, 0.0),
+                (since_s - response.slowing_s, 0.0, response.attended),
+            ]
+        })
     }
 
     /// The sum of all responses at a time; forgets those that are over. Times must not go back.

@@ -19,10 +19,13 @@ mod agenda;
 mod amplifier;
 mod evoked;
 mod eye;
+mod faults;
 mod montage;
 mod noise;
 mod person;
 mod reading;
+mod real;
+mod replayed;
 mod runner;
 mod settings;
 mod streams;
@@ -36,12 +39,17 @@ use crate::marker::{Key, Marker};
 
 use agenda::{Agenda, Happening};
 use amplifier::{Acting, Amplifier};
-use evoked::Evoked;
+use evoked::{Evoked, RecordedGains};
 use eye::{Eye, Lids, Tracker};
 use person::{Person, Scene};
+use replayed::Replayed;
 use traits::Traits;
 
 pub use evoked::PERCEPTION_S;
+pub use real::{
+    REAL_CHANNELS_MAX, REAL_FLASHES_MIN, REAL_STRETCH_S_MIN, REAL_VALUES_MAX, RawEeg, RealEeg,
+    RealEegError, RealFlash,
+};
 pub use runner::{Devices, Ears, RunError, RunReport, listen, run};
 pub use settings::{
     Fault, MAX_CHANNELS, MAX_FAULTS, MAX_GOALS, Preset, Screen, SettingsError, SimSettings,
@@ -63,7 +71,7 @@ pub enum SimOutput<'a> {
     Eeg {
         /// When it was taken, seconds.
         stamp_s: f64,
-        /// One value per channel, microvolts.
+        /// One value per channel, microvolts; with a recording, in the recording's unit.
         microvolts: &'a [f32],
     },
     /// One gaze sample.
@@ -111,6 +119,15 @@ pub enum Heard {
     Refused,
 }
 
+/// Whose head the cap is on.
+#[derive(Debug)]
+enum Head {
+    /// A made-up one.
+    Synthetic(Box<Amplifier>),
+    /// A recorded one.
+    Recorded(Box<Replayed>),
+}
+
 /// The simulated laboratory.
 #[derive(Debug)]
 pub struct Laboratory {
@@ -121,7 +138,7 @@ pub struct Laboratory {
     eeg_samples: u64,
     gaze_samples: u64,
     agenda: Agenda,
-    amplifier: Amplifier,
+    head: Head,
     tracker: Tracker,
     eye: Eye,
     lids: Lids,
@@ -137,6 +154,42 @@ impl Laboratory {
     /// [`SettingsError`] when a setting is out of range.
     pub fn new(settings: &SimSettings, start_s: f64) -> Result<Self, SettingsError> {
         settings.check()?;
+        let traits = Traits::draw(settings);
+        let evoked = Evoked::new(traits.brain, noise::stream(settings.seed, "evoked"));
+        let head = Head::Synthetic(Box::new(Amplifier::new(settings, traits.cap)));
+        Self::of(settings, &traits, head, evoked, start_s)
+    }
+
+    /// Sets up a laboratory with a recorded person's EEG: channels, rate and unit are the recording's. Gaze, reading,
+    /// decisions and attention are simulated as ever; eyes and blinks of the simulation do not show in the EEG, which has
+    /// the recorded ones.
+    ///
+    /// # Errors
+    /// As [`Laboratory::new`]; channels and rate of `settings` have to be the recording's
+    /// ([`SimSettings::with_recording`]).
+    pub fn with_recording(
+        settings: &SimSettings,
+        eeg: RealEeg,
+        start_s: f64,
+    ) -> Result<Self, SettingsError> {
+        settings.check_recorded(&eeg)?;
+        let traits = Traits::draw(settings);
+        let evoked = Evoked::new(traits.brain, noise::stream(settings.seed, "evoked"));
+        let evoked = evoked.recorded(RecordedGains {
+            sd: eeg.gain_sd,
+            recovery: eeg.recovery,
+        });
+        let head = Head::Recorded(Box::new(Replayed::new(settings, eeg)));
+        Self::of(settings, &traits, head, evoked, start_s)
+    }
+
+    fn of(
+        settings: &SimSettings,
+        traits: &Traits,
+        head: Head,
+        evoked: Evoked,
+        start_s: f64,
+    ) -> Result<Self, SettingsError> {
         if !start_s.is_finite() {
             return Err(SettingsError::OutOfRange {
                 key: "start_s",
@@ -146,7 +199,6 @@ impl Laboratory {
                 got: start_s,
             });
         }
-        let traits = Traits::draw(settings);
         let mut agenda = Agenda::default();
         Ok(Self {
             start_s,
@@ -155,11 +207,11 @@ impl Laboratory {
             gaze_rate_hz: settings.gaze_rate_hz,
             eeg_samples: 0,
             gaze_samples: 0,
-            amplifier: Amplifier::new(settings, traits.cap),
+            head,
             tracker: Tracker::new(settings, traits.tracker),
             eye: Eye::new(),
             lids: Lids::new(),
-            evoked: Evoked::new(traits.brain, noise::stream(settings.seed, "evoked")),
+            evoked,
             person: Person::new(settings, traits.person, &mut agenda),
             agenda,
             microvolts: vec![0.0; settings.channels.len()],
@@ -241,15 +293,25 @@ impl Laboratory {
     }
 
     fn sample_eeg(&mut self, t_s: f64, output: &mut impl FnMut(SimOutput<'_>)) {
-        let acting = Acting {
-            t_s,
-            gaze_deg: self.eye.at(t_s),
-            closure: self.lids.closure(t_s),
-            evoked: self.evoked.at(t_s),
-            tiredness: self.person.tiredness(t_s),
+        let activity = self.evoked.at(t_s);
+        let sends = match &mut self.head {
+            Head::Synthetic(amplifier) => {
+                let acting = Acting {
+                    t_s,
+                    gaze_deg: self.eye.at(t_s),
+                    closure: self.lids.closure(t_s),
+                    evoked: activity,
+                    tiredness: self.person.tiredness(t_s),
+                };
+                amplifier.sample(&acting, &mut self.microvolts);
+                amplifier.sends(t_s)
+            }
+            Head::Recorded(replayed) => {
+                replayed.sample(t_s, &self.evoked, &mut self.microvolts);
+                replayed.sends(t_s)
+            }
         };
-        self.amplifier.sample(&acting, &mut self.microvolts);
-        if self.amplifier.sends(t_s) {
+        if sends {
             output(SimOutput::Eeg {
                 stamp_s: self.start_s + t_s,
                 microvolts: &self.microvolts,

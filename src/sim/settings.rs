@@ -5,6 +5,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::montage;
+use super::real::RealEeg;
 
 /// Most EEG channels.
 pub const MAX_CHANNELS: usize = 64;
@@ -47,6 +48,16 @@ pub enum SettingsError {
         /// What there is.
         channels: String,
     },
+    /// Channels or rate are not those of the recording.
+    #[error(
+        "the recording has {channels} EEG channels at {rate_hz} Hz; channels and rate are taken from it and cannot be set"
+    )]
+    Recording {
+        /// Its channels.
+        channels: usize,
+        /// Its rate, Hz.
+        rate_hz: f64,
+    },
     /// A fault that cannot be read.
     #[error(
         "'{text}' is no fault. Write railed=Pz, flat=Oz, nan=Cz@10+0.5 or gap@30+2 (start and length in seconds)"
@@ -63,6 +74,26 @@ fn spaced(unit: &str) -> String {
         String::new()
     } else {
         format!(" {unit}")
+    }
+}
+
+fn within(
+    key: &'static str,
+    unit: &'static str,
+    got: f64,
+    min: f64,
+    max: f64,
+) -> Result<(), SettingsError> {
+    if (min..=max).contains(&got) {
+        Ok(())
+    } else {
+        Err(SettingsError::OutOfRange {
+            key,
+            unit,
+            min,
+            max,
+            got,
+        })
     }
 }
 
@@ -283,19 +314,6 @@ impl SimSettings {
     /// # Errors
     /// The first [`SettingsError`] found.
     pub fn check(&self) -> Result<(), SettingsError> {
-        let within = |key, unit, got: f64, min: f64, max: f64| {
-            if (min..=max).contains(&got) {
-                Ok(())
-            } else {
-                Err(SettingsError::OutOfRange {
-                    key,
-                    unit,
-                    min,
-                    max,
-                    got,
-                })
-            }
-        };
         within(
             "channels",
             "labels",
@@ -304,6 +322,36 @@ impl SimSettings {
             MAX_CHANNELS as f64,
         )?;
         within("eeg_rate_hz", "Hz", self.eeg_rate_hz, 100.0, 10_000.0)?;
+        self.check_channels()?;
+        self.check_rest()
+    }
+
+    /// These settings with the channels and the rate of a recording.
+    #[must_use]
+    pub fn with_recording(self, eeg: &RealEeg) -> Self {
+        Self {
+            channels: eeg.labels().to_vec(),
+            eeg_rate_hz: eeg.rate_hz(),
+            ..self
+        }
+    }
+
+    /// Checks every number and name of a laboratory with a recorded person. Labels are whatever the recording says.
+    ///
+    /// # Errors
+    /// The first [`SettingsError`] found; [`SettingsError::Recording`] when channels or rate are not the recording's.
+    pub fn check_recorded(&self, eeg: &RealEeg) -> Result<(), SettingsError> {
+        if self.channels != eeg.labels() || self.eeg_rate_hz != eeg.rate_hz() {
+            return Err(SettingsError::Recording {
+                channels: eeg.labels().len(),
+                rate_hz: eeg.rate_hz(),
+            });
+        }
+        self.check_rest()
+    }
+
+    /// Everything but channels and rate of the EEG.
+    fn check_rest(&self) -> Result<(), SettingsError> {
         within("gaze_rate_hz", "Hz", self.gaze_rate_hz, 30.0, 2_000.0)?;
         within("mains_hz", "Hz", self.mains_hz, 45.0, 65.0)?;
         within("screen.width_cm", "cm", self.screen.width_cm, 10.0, 300.0)?;
@@ -338,7 +386,7 @@ impl SimSettings {
             0.0,
             MAX_FAULTS as f64,
         )?;
-        self.check_channels()?;
+        self.check_faults()?;
         for fault in &self.faults {
             if let Fault::Nan { at_s, for_s, .. } | Fault::Gap { at_s, for_s } = *fault {
                 within("fault start", "s", at_s, 0.0, 86_400.0)?;
@@ -362,6 +410,10 @@ impl SimSettings {
                 problem,
             });
         }
+        Ok(())
+    }
+
+    fn check_faults(&self) -> Result<(), SettingsError> {
         for label in self.faults.iter().filter_map(Fault::channel) {
             if !self.channels.iter().any(|channel| channel == label) {
                 return Err(SettingsError::NoSuchChannel {

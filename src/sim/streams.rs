@@ -2,7 +2,7 @@
 
 use crate::source::{Format, StreamSpec};
 
-use super::{GAZE_CHANNELS, SimSettings};
+use super::{GAZE_CHANNELS, RealEeg, SimSettings};
 
 /// Name of the amplifier's stream.
 pub const EEG_NAME: &str = "RazvilkaSimEEG";
@@ -68,6 +68,21 @@ impl Streams {
                 labels: vec!["key".to_owned()],
                 ..spec(KEYS_NAME, "Keys", "keys")
             },
+        }
+    }
+
+    /// The same with a recorded person's EEG: labels, unit and rate of the recording.
+    #[must_use]
+    pub fn with_recording(settings: &SimSettings, eeg: &RealEeg) -> Self {
+        let streams = Self::of(settings);
+        Self {
+            eeg: StreamSpec {
+                rate_hz: eeg.rate_hz(),
+                labels: eeg.labels().to_vec(),
+                units: eeg.units().to_vec(),
+                ..streams.eeg
+            },
+            ..streams
         }
     }
 }

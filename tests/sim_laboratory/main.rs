@@ -7,6 +7,7 @@ mod difficulty;
 mod eyes;
 mod faults;
 mod person;
+mod recorded;
 mod runner;
 mod script;
 mod signals;
