@@ -7,7 +7,7 @@
 //! cargo bench -p razvilka-dsp --bench eeg_speed -- --only filter
 //! ```
 //!
-//! Tables: `filter`, `score`, `sustained`, `growth`. Benchmarks flatter: where caches are warm and where they are not is said at
+//! Tables: `filter`, `score`, `blocks`, `sustained`, `growth`. Benchmarks flatter: where caches are warm and where they are not is said at
 //! each table. Nothing here is asserted: a machine that others use gives numbers, not verdicts.
 
 #![allow(
@@ -19,6 +19,7 @@
 
 mod floor;
 mod measure;
+mod path;
 mod table;
 
 use razvilka_dsp::units::Hertz;
@@ -90,7 +91,13 @@ fn main() -> Result<(), String> {
     let options = options()?;
     let mut report = Report::new(options.json);
     type Table = fn(&mut Report, Effort);
-    let tables: [(&str, Table); 1] = [("filter", floor::run)];
+    let tables: [(&str, Table); 5] = [
+        ("filter", floor::run),
+        ("score", path::score),
+        ("blocks", path::blocks),
+        ("sustained", path::sustained),
+        ("growth", path::growth),
+    ];
     if let Some(only) = &options.only
         && !tables.iter().any(|(name, _)| name == only)
     {
