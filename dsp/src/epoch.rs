@@ -427,7 +427,8 @@ impl EpochBank {
                 }
             }
         }
-        if !epoch.features.iter().all(|f| f.is_finite()) {
+        // All of them, without an early end: that can be done side by side.
+        if !epoch.features.iter().fold(true, |ok, f| ok & f.is_finite()) {
             epoch.rejection = Some(Rejection::NotFinite);
         }
         let scorer = self.scorers.get_mut(place).and_then(Option::as_mut);

@@ -12,6 +12,9 @@ const LANES: usize = 16;
 /// Most sections of one cascade.
 pub const MAX_SECTIONS: usize = 64;
 
+/// Samples that go through a section one after the other before the next section has its turn.
+const TOGETHER: usize = 4;
+
 type Lane = [f64; LANES];
 
 /// State of one section for one tile of channels. Aligned to a cache line: a vector that straddles two costs twice.
@@ -122,7 +125,7 @@ impl SosFilter {
     /// # Errors
     /// [`DspError::Shape`] unless the length is a multiple of the channels; block and state are then unchanged.
     pub fn process(&mut self, block: &mut [f64]) -> Result<(), DspError> {
-        if !block.len().is_multiple_of(self.channels) {
+        if block.len() != self.channels && !block.len().is_multiple_of(self.channels) {
             return Err(DspError::Shape {
                 what: "block",
                 expected: self.channels,
@@ -155,45 +158,137 @@ impl WithSimd for Cascade<'_> {
 
     // Everything below is inlined into this function: only here are wide vectors and fused multiply-adds enabled.
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        for sample in self.block.chunks_exact_mut(self.channels) {
-            all_channels(self.sections, self.state, sample);
+    fn with_simd<S: Simd>(self, simd: S) {
+        let (sections, channels) = (self.sections, self.channels);
+        // Live, samples come one at a time, and dividing lengths would be felt.
+        if self.block.len() == channels {
+            return all_channels::<S, 1>(simd, sections, self.state, [self.block]);
+        }
+        let mut groups = self.block.chunks_exact_mut(channels * TOGETHER);
+        for group in &mut groups {
+            let (ab, cd) = group.split_at_mut(channels * 2);
+            let ((a, b), (c, d)) = (ab.split_at_mut(channels), cd.split_at_mut(channels));
+            all_channels::<S, TOGETHER>(simd, sections, self.state, [a, b, c, d]);
+        }
+        for sample in groups.into_remainder().chunks_exact_mut(channels) {
+            all_channels::<S, 1>(simd, sections, self.state, [sample]);
         }
     }
 }
 
-/// One sample of all channels through all sections.
+/// `N` samples of all channels through all sections.
 #[inline(always)]
-fn all_channels(sections: &[Sos], state: &mut [State], sample: &mut [f64]) {
-    let (whole, rest) = sample.as_chunks_mut::<LANES>();
-    let mut tiles = state.chunks_exact_mut(sections.len());
-    for (lane, tile) in whole.iter_mut().zip(&mut tiles) {
-        cascade(sections, tile, lane);
-    }
-    if let (false, Some(tile)) = (rest.is_empty(), tiles.next()) {
-        let mut lane = [0.0; LANES];
-        for (padded, x) in lane.iter_mut().zip(rest.iter()) {
-            *padded = *x;
+fn all_channels<S: Simd, const N: usize>(
+    simd: S,
+    sections: &[Sos],
+    state: &mut [State],
+    mut samples: [&mut [f64]; N],
+) {
+    let mut from = 0;
+    for tile in state.chunks_exact_mut(sections.len()) {
+        let lanes = samples
+            .each_mut()
+            .map(|sample| sample.get_mut(from..from + LANES).unwrap_or_default());
+        if lanes.iter().all(|lane| lane.len() == LANES) {
+            cascade(simd, sections, tile, lanes);
+        } else {
+            let mut padded = [Padded([0.0; LANES]); N];
+            for (lane, sample) in padded.iter_mut().zip(&samples) {
+                copy(&mut lane.0, sample.get(from..).unwrap_or_default());
+            }
+            cascade(
+                simd,
+                sections,
+                tile,
+                padded.each_mut().map(|p| &mut p.0[..]),
+            );
+            for (lane, sample) in padded.iter().zip(&mut samples) {
+                copy(sample.get_mut(from..).unwrap_or_default(), &lane.0);
+            }
         }
-        cascade(sections, tile, &mut lane);
-        for (x, padded) in rest.iter_mut().zip(lane) {
-            *x = padded;
+        from += LANES;
+    }
+}
+
+/// The channels of the last tile, made up to a whole one.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Padded(Lane);
+
+/// Copies what both have.
+#[inline(always)]
+fn copy(to: &mut [f64], from: &[f64]) {
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = *from;
+    }
+}
+
+/// `N` samples of one tile, 16 channels each, through all sections. Two vectors at a time: enough to keep the multipliers
+/// busy, few enough for all `N` samples and a section's state to stay in registers.
+#[inline(always)]
+fn cascade<S: Simd, const N: usize>(
+    simd: S,
+    sections: &[Sos],
+    tile: &mut [State],
+    mut lanes: [&mut [f64]; N],
+) {
+    // Sixteen channels are a whole number of pairs of vectors of any width.
+    for pair in 0..LANES / (2 * S::F64_LANES) {
+        let mut v = [[simd.splat_f64s(0.0); 2]; N];
+        for (v, lane) in v.iter_mut().zip(&lanes) {
+            if let Some(pair) = S::as_simd_f64s(lane).0.as_chunks().0.get(pair) {
+                *v = *pair;
+            }
+        }
+        for (section, state) in sections.iter().zip(tile.iter_mut()) {
+            let [b0, b1, b2] = section.b().map(|b| simd.splat_f64s(b));
+            let [minus_a1, minus_a2] = section.a().map(|a| simd.splat_f64s(-a));
+            let (s1, _) = S::as_mut_simd_f64s(&mut state.s1).0.as_chunks_mut::<2>();
+            let (s2, _) = S::as_mut_simd_f64s(&mut state.s2).0.as_chunks_mut::<2>();
+            let (Some(s1), Some(s2)) = (s1.get_mut(pair), s2.get_mut(pair)) else {
+                continue;
+            };
+            let (mut z1, mut z2) = (*s1, *s2);
+            for v in &mut v {
+                for ((v, z1), z2) in v.iter_mut().zip(&mut z1).zip(&mut z2) {
+                    let x = *v;
+                    let y = simd.mul_add_f64s(b0, x, *z1);
+                    *z1 = simd.mul_add_f64s(minus_a1, y, simd.mul_add_f64s(b1, x, *z2));
+                    *z2 = simd.mul_add_f64s(minus_a2, y, simd.mul_f64s(b2, x));
+                    *v = y;
+                }
+            }
+            (*s1, *s2) = (z1, z2);
+        }
+        for (v, lane) in v.iter().zip(&mut lanes) {
+            if let Some(pair) = S::as_mut_simd_f64s(lane).0.as_chunks_mut().0.get_mut(pair) {
+                *pair = *v;
+            }
         }
     }
 }
 
-#[inline(always)]
-fn cascade(sections: &[Sos], tile: &mut [State], lane: &mut Lane) {
-    let mut v = *lane;
-    for (section, State { s1, s2 }) in sections.iter().zip(tile) {
-        let ([b0, b1, b2], [a1, a2]) = (section.b(), section.a());
-        for ((v, s1), s2) in v.iter_mut().zip(s1).zip(s2) {
-            let x = *v;
-            let y = b0.mul_add(x, *s1);
-            *s1 = (-a1).mul_add(y, b1.mul_add(x, *s2));
-            *s2 = (-a2).mul_add(y, b2 * x);
-            *v = y;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::design::butter_bandpass;
+    use crate::units::Hertz;
+
+    #[test]
+    fn vectors_of_any_width_give_the_bits_of_none() {
+        let hz = |v| Hertz::new(v).unwrap();
+        let sections = butter_bandpass(3, hz(0.5), hz(20.0), hz(250.0)).unwrap();
+        for channels in [1, 7, 16, 37] {
+            let block: Vec<f64> = (0..channels * 11)
+                .map(|i| 1e3 * (i as f64 * 0.71).sin())
+                .collect();
+            let mut wide = SosFilter::new(&sections, channels).unwrap();
+            let mut narrow = wide.clone();
+            narrow.arch = Arch::Scalar;
+            let (mut a, mut b) = (block.clone(), block);
+            wide.process(&mut a).unwrap();
+            narrow.process(&mut b).unwrap();
+            assert!(a.iter().zip(&b).all(|(a, b)| a.to_bits() == b.to_bits()));
         }
     }
-    *lane = v;
 }

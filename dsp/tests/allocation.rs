@@ -5,11 +5,14 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
+use razvilka_dsp::car::CommonAverage;
 use razvilka_dsp::clock::{Chunk, ClockGuard, ClockSpec};
+use razvilka_dsp::design::butter_bandpass;
 use razvilka_dsp::eeg::{EegPath, EegSpec, Reference};
 use razvilka_dsp::gaze::{GazeEvent, GazeSample, VelocitySpec, VelocityThreshold};
 use razvilka_dsp::gaze_evidence::{DwellEvidence, DwellModel, Tile};
 use razvilka_dsp::score::{EpochScorer, LinearScorer, ScoreDensity, StudentT};
+use razvilka_dsp::sosfilt::SosFilter;
 use razvilka_dsp::spectrum::{Goertzel, Welch};
 use razvilka_dsp::units::{Hertz, Seconds};
 
@@ -130,6 +133,23 @@ fn the_eeg_path_does_not_allocate_whatever_arrives() {
         path.reset();
     });
     assert!(results > 300, "only {results} flashes came through");
+    assert_eq!(n, 0);
+}
+
+#[test]
+fn filter_and_reference_do_not_allocate_for_blocks_of_any_length() {
+    let sections = butter_bandpass(4, hz(0.5), hz(20.0), hz(250.0)).unwrap();
+    let mut filter = SosFilter::new(&sections, 19).unwrap();
+    let car = CommonAverage::new(19).unwrap();
+    let mut block: Vec<f64> = (0..19 * 11).map(|i| f64::from(i % 17)).collect();
+    let n = allocations(|| {
+        for samples in 0..=11 {
+            let part = &mut block[..19 * samples];
+            filter.process(part).unwrap();
+            car.process(part).unwrap();
+        }
+    });
+    assert!(block.iter().any(|v| *v != 0.0));
     assert_eq!(n, 0);
 }
 
