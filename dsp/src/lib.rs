@@ -22,6 +22,7 @@ pub mod sos;
 pub mod sosfilt;
 pub mod spectrum;
 pub mod stamps;
+pub mod state;
 pub mod units;
 
 pub use error::DspError;
