@@ -2,19 +2,19 @@
 //!
 //! What is not known is `None` here, NULL in the ledger, and NaN on the stream, which has no other way to say it.
 
-use razvilka_dsp::state::{Drift, Index, Indices};
+use razvilka_dsp::state::{Drift, Index, Indices, Since};
 
 /// Fatigue and attention at one moment. The time on task, their null model, stands beside it everywhere.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct PersonState {
     /// What rests on ongoing EEG.
     pub indices: Indices,
-    /// Amplitude of the P300 against the calibration's.
+    /// Amplitude of the P300: the calibration is its unit, the sitting's first forks its baseline.
     pub p300: Option<Drift>,
 }
 
 /// Number of values of a [`PersonState`].
-pub const VALUES: usize = 21;
+pub const VALUES: usize = 22;
 
 /// Name and unit of each value, in the order of [`PersonState::values`].
 pub const COLUMNS: [(&str, &str); VALUES] = [
@@ -37,6 +37,7 @@ pub const COLUMNS: [(&str, &str); VALUES] = [
     ("p300_amplitude", "1"),
     ("p300_se", "1"),
     ("p300_forks", "1"),
+    ("p300_baseline", "1"),
     ("p300_z", "se"),
     ("p300_fallen", "probability"),
 ];
@@ -51,6 +52,7 @@ impl PersonState {
         let i = &self.indices;
         let (ratio, slow, rate) = (&i.theta_alpha, &i.slow_fast, &i.spindles_per_min);
         let p300 = |value: fn(&Drift) -> f64| self.p300.as_ref().map(value);
+        let since = |value: fn(Since) -> f64| self.p300.and_then(|drift| drift.since).map(value);
         [
             Some(i.baseline_share),
             Some(i.channels as f64),
@@ -71,8 +73,9 @@ impl PersonState {
             p300(|drift| drift.amplitude),
             p300(|drift| drift.se),
             p300(|drift| drift.forks),
-            p300(|drift| drift.z),
-            p300(|drift| drift.fallen),
+            since(|since| since.baseline),
+            since(|since| since.z),
+            since(|since| since.fallen),
         ]
     }
 
@@ -99,6 +102,7 @@ impl PersonState {
             amplitude,
             se,
             forks,
+            baseline,
             z,
             fallen,
         ] = *values;
@@ -108,13 +112,19 @@ impl PersonState {
             z,
             risen,
         };
+        let since = || {
+            Some(Since {
+                baseline: baseline?,
+                z: z?,
+                fallen: fallen?,
+            })
+        };
         let drift = || {
             Some(Drift {
                 amplitude: amplitude?,
                 se: se?,
                 forks: forks?,
-                z: z?,
-                fallen: fallen?,
+                since: since(),
             })
         };
         Self {
@@ -139,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_state_comes_back_from_its_values() {
-        let values = std::array::from_fn(|n| (n % 7 != 3).then_some(n as f64 + 1.0));
+        let values = std::array::from_fn(|n| (n % 7 != 3 || n > 15).then_some(n as f64 + 1.0));
         assert_eq!(PersonState::of_values(&values).values(), values);
         let nothing = PersonState::default();
         assert_eq!(PersonState::of_values(&nothing.values()), nothing);

@@ -54,7 +54,8 @@ const SHOWN: [Shown; 4] = [
         moved: "fallen",
         of: |row| {
             let drift = row.state.p300?;
-            Some((drift.amplitude, 1.0, Some(drift.fallen)))
+            let since = drift.since?;
+            Some((drift.amplitude, since.baseline, Some(since.fallen)))
         },
     },
 ];
@@ -71,7 +72,7 @@ pub(super) fn section(material: &Material) -> Markup {
                     ];
                     p {
                         "What EEG told at each of " (count(summary.forks, "fork")) ", against this person's own baseline: the first good EEG of the \
-                         sitting, a live calibration included; of the P300 the calibration. Nothing was decided by it. The probability says how surely \
+                         sitting, a live calibration included; of the P300, whose unit is the calibration's amplitude, the first forks. Nothing was decided by it. The probability says how surely \
                          an index has truly moved, given how much it scattered and how few of its values are independent. Time on task is \
                          the null model: an index that only follows the clock tells nothing that the clock does not. These indices are no \
                          diagnosis."

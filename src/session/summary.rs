@@ -57,7 +57,7 @@ pub struct StateSummary {
     pub slow_fast: IndexSummary,
     /// Alpha spindles per minute; has risen.
     pub spindles_per_min: IndexSummary,
-    /// Amplitude of the P300 as a share of the calibration's; has fallen.
+    /// Amplitude of the P300 as a share of the calibration's; has fallen since the first forks.
     pub p300_amplitude: IndexSummary,
 }
 
@@ -93,9 +93,9 @@ impl StateSummary {
                 of_index(&row.state.indices.spindles_per_min)
             }),
             p300_amplitude: IndexSummary::of(rows, |row| {
-                row.state
-                    .p300
-                    .map(|p300| (p300.amplitude, p300.z, p300.fallen))
+                let p300 = row.state.p300?;
+                let since = p300.since?;
+                Some((p300.amplitude, since.z, since.fallen))
             }),
         })
     }

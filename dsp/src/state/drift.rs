@@ -6,6 +6,8 @@ use crate::queue::FixedQueue;
 
 /// Forks that are remembered; those beyond weigh nothing any more.
 pub const FORKS_MAX: usize = 1_024;
+/// Forks at the beginning of a sitting against which a change is told.
+pub const BASELINE_FORKS: usize = 10;
 /// Effectively counted forks from which a drift is told.
 pub const FORKS_MIN: f64 = 6.0;
 /// Flashes of the chosen option, over all remembered forks, from which a drift is told.
@@ -46,29 +48,43 @@ impl AttendedFork {
 /// How the response stands.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Drift {
-    /// Amplitude as a share of the calibration's: 1 is unchanged.
+    /// Amplitude as a share of the calibration's: 1 is the same.
     pub amplitude: f64,
     /// Standard error of that, the calibration's own error included.
     pub se: f64,
     /// Forks it effectively rests on.
     pub forks: f64,
-    /// `(amplitude - 1) / se`.
+    /// Against the first forks of the sitting; `None` until there are enough forks after them.
+    pub since: Option<Since>,
+}
+
+/// How the response has changed since the first forks.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Since {
+    /// Amplitude at the first forks, as a share of the calibration's.
+    pub baseline: f64,
+    /// Change since then in its standard errors.
     pub z: f64,
-    /// Probability that it lies below the calibration's, 0 to 1.
+    /// Probability that the amplitude has truly fallen, 0 to 1.
     pub fallen: f64,
 }
 
-/// Weighted amplitude over the latest forks.
+/// Weighted amplitude over the latest forks, and its change since the first ones.
 ///
 /// Each fork weighs `2^(-age / half_life)`, its age in forks. The amplitude is the weighted mean score of chosen flashes less
 /// that of the others. Flashes of one fork share the person's attention at that moment and overlap in time, so the standard error
 /// takes the fork as the unit: `SE^2 = G / (G - 1) sum_f psi_f^2`, `psi_f` the fork's influence on the difference of the weighted means
-/// (the sandwich estimator for clusters of Liang & Zeger 1986, Biometrika 73:13) and `G = (sum w)^2 / sum w^2` (Kish 1965), at
-/// least 2; Student's t with `G - 1` degrees of freedom.
+/// (the sandwich estimator for clusters of Liang & Zeger 1986, Biometrika 73:13) and `G = (sum w)^2 / sum w^2` (Kish 1965).
+///
+/// The calibration is the unit, but not what a change is judged against: at a fork the first flashes come while the person still
+/// decides, and the choice itself was made from these scores, so even a fresh person's amplitude differs from the cued one. A change is
+/// told against the first [`BASELINE_FORKS`] forks, in which all that was the same: the difference over the root of both squared
+/// errors, Student's t with `min(G) - 1` degrees of freedom.
 #[derive(Debug, Clone)]
 pub struct AmplitudeDrift {
     keep: f64,
     reference_se: f64,
+    first: FixedQueue<AttendedFork>,
     forks: FixedQueue<AttendedFork>,
 }
 
@@ -84,19 +100,27 @@ impl AmplitudeDrift {
         Ok(Self {
             keep: (-1.0 / half_life).exp2(),
             reference_se,
+            first: FixedQueue::new(BASELINE_FORKS)?,
             forks: FixedQueue::new(FORKS_MAX)?,
         })
     }
 
     /// As new.
     pub fn reset(&mut self) {
+        self.first.reset();
         self.forks.reset();
     }
 
-    /// Takes the flashes of a fork. One without a flash, or with sums that are not finite, says nothing and is left out.
+    /// Takes the flashes of a fork. One without a flash of its choice, or with sums that are not finite, says nothing and is left
+    /// out.
     pub fn push(&mut self, fork: AttendedFork) {
         let finite = fork.target_sum.is_finite() && fork.other_sum.is_finite();
-        if !finite || fork.targets + fork.others == 0 {
+        if !finite || fork.targets == 0 {
+            return;
+        }
+        if self.first.len() < BASELINE_FORKS {
+            // There is room.
+            let _ = self.first.push(fork);
             return;
         }
         if self.forks.len() == FORKS_MAX {
@@ -109,45 +133,65 @@ impl AmplitudeDrift {
     /// How the response stands; `None` before there are enough forks.
     #[must_use]
     pub fn drift(&self) -> Option<Drift> {
-        let weighed = || {
-            let oldest = self.forks.len() as i32;
-            let ages = (0..oldest).rev();
-            self.forks
-                .iter()
-                .zip(ages)
-                .map(|(f, age)| (f, self.keep.powi(age)))
+        let latest = self.of_latest();
+        let (amplitude, se, forks) = match latest {
+            Some(latest) => latest,
+            None => amplitude_of(|| self.first.iter().map(|fork| (fork, 1.0)))?,
         };
-        let mut sums = Sums::default();
-        for (fork, w) in weighed() {
-            sums.add(fork, w);
-        }
-        let forks = sums.weight * sums.weight / sums.weight_squared;
-        if sums.flashes < TARGETS_MIN || sums.others <= 0.0 || forks.is_nan() || forks < FORKS_MIN {
-            return None;
-        }
-        let target = sums.target_sum / sums.targets;
-        let other = sums.other_sum / sums.others;
-        let squares: f64 = weighed()
-            .map(|(fork, w)| {
-                let of_targets = fork.target_sum - f64::from(fork.targets) * target;
-                let of_others = fork.other_sum - f64::from(fork.others) * other;
-                let influence = w * (of_targets / sums.targets - of_others / sums.others);
-                influence * influence
+        let since = latest.and_then(|(now, now_se, now_forks)| {
+            let (baseline, se, forks) = amplitude_of(|| self.first.iter().map(|f| (f, 1.0)))?;
+            let z = (now - baseline) / (se * se + now_se * now_se).sqrt();
+            let fallen = 1.0 - student_cdf(z, forks.min(now_forks) - 1.0)?;
+            Some(Since {
+                baseline,
+                z,
+                fallen,
             })
-            .sum();
-        let own = squares * forks / (forks - 1.0);
-        let se = (own + self.reference_se * self.reference_se).sqrt();
-        let amplitude = target - other;
-        let z = (amplitude - 1.0) / se;
-        let fallen = 1.0 - student_cdf(z, forks - 1.0)?;
-        (amplitude.is_finite() && se.is_finite()).then_some(Drift {
+        });
+        Some(Drift {
             amplitude,
-            se,
+            se: se.hypot(self.reference_se),
             forks,
-            z,
-            fallen,
+            since,
         })
     }
+
+    /// Of the forks after the first ones.
+    fn of_latest(&self) -> Option<(f64, f64, f64)> {
+        amplitude_of(|| {
+            // At most FORKS_MAX.
+            let ages = (0..self.forks.len() as i32).rev();
+            let weights = ages.map(|age| self.keep.powi(age));
+            self.forks.iter().zip(weights)
+        })
+    }
+}
+
+/// Amplitude, its standard error, and the forks it effectively rests on.
+fn amplitude_of<'a, I: Iterator<Item = (&'a AttendedFork, f64)>>(
+    weighed: impl Fn() -> I,
+) -> Option<(f64, f64, f64)> {
+    let mut sums = Sums::default();
+    for (fork, w) in weighed() {
+        sums.add(fork, w);
+    }
+    let forks = sums.weight * sums.weight / sums.weight_squared;
+    if sums.flashes < TARGETS_MIN || sums.others <= 0.0 || forks.is_nan() || forks < FORKS_MIN {
+        return None;
+    }
+    let target = sums.target_sum / sums.targets;
+    let other = sums.other_sum / sums.others;
+    let squares: f64 = weighed()
+        .map(|(fork, w)| {
+            let of_targets = fork.target_sum - f64::from(fork.targets) * target;
+            let of_others = fork.other_sum - f64::from(fork.others) * other;
+            let influence = w * (of_targets / sums.targets - of_others / sums.others);
+            influence * influence
+        })
+        .sum();
+    let se = (squares * forks / (forks - 1.0)).sqrt();
+    let amplitude = target - other;
+    (amplitude.is_finite() && se.is_finite()).then_some((amplitude, se, forks))
 }
 
 /// Weighted sums over forks.
@@ -164,11 +208,8 @@ struct Sums {
 
 impl Sums {
     fn add(&mut self, fork: &AttendedFork, w: f64) {
-        // A fork without a flash of its choice says nothing of the amplitude, and counts for none.
-        if fork.targets > 0 {
-            self.weight += w;
-            self.weight_squared += w * w;
-        }
+        self.weight += w;
+        self.weight_squared += w * w;
         self.flashes += fork.targets;
         self.targets += w * f64::from(fork.targets);
         self.target_sum += w * fork.target_sum;
@@ -201,14 +242,16 @@ mod tests {
         }
         let steady = drift.drift().unwrap();
         assert!((steady.amplitude - 1.0).abs() < 0.1, "{steady:?}");
-        assert!(steady.fallen > 0.1 && steady.fallen < 0.9, "{steady:?}");
+        let since = steady.since.unwrap();
+        assert!((since.baseline - 1.0).abs() < 0.1, "{steady:?}");
+        assert!(since.fallen > 0.1 && since.fallen < 0.9, "{steady:?}");
         for n in 0..30 {
             let wobble = if n % 2 == 0 { 0.3 } else { -0.3 };
             drift.push(fork(0.5 + wobble, 0.0));
         }
         let weaker = drift.drift().unwrap();
         assert!(
-            weaker.amplitude < 0.65 && weaker.fallen > 0.99,
+            weaker.amplitude < 0.65 && weaker.since.unwrap().fallen > 0.99,
             "{weaker:?}"
         );
     }
@@ -255,7 +298,7 @@ mod tests {
         for value in [0.9, 1.1, 1.0, 0.8] {
             drift.push(fork(value, 0.0));
         }
-        assert!(drift.drift().is_some());
+        assert_eq!(drift.drift().map(|drift| drift.since), Some(None));
         drift.push(AttendedFork {
             targets: 1,
             target_sum: f64::NAN,

@@ -5,7 +5,7 @@
 //! | theta over alpha | late: while somebody still fights sleep alpha rises first, and the ratio falls | `bands` |
 //! | (theta + alpha) over beta | yes | `bands` |
 //! | alpha spindles per minute | yes | `spindle` |
-//! | amplitude of the P300, as a share of the calibration's | falls | `drift` |
+//! | amplitude of the P300 of chosen options | falls | `drift` |
 //!
 //! Klimesch 1999 (Brain Res. Rev. 29:169) and Borghini et al. 2014 (Neurosci. Biobehav. Rev. 44:58) review the rhythms. Absolute values
 //! differ more between people, caps and days than between fresh and tired, so each index is held against this person's own
@@ -28,7 +28,9 @@ mod student;
 
 pub use bands::{ALPHA_HZ, BETA_HZ, BandPowers, Powers, THETA_HZ};
 pub use baseline::{BASELINE_MIN, Baseline, CountBaseline, Deviation, RECENT_MIN};
-pub use drift::{AmplitudeDrift, AttendedFork, Drift, FORKS_MAX, FORKS_MIN, TARGETS_MIN};
+pub use drift::{
+    AmplitudeDrift, AttendedFork, BASELINE_FORKS, Drift, FORKS_MAX, FORKS_MIN, Since, TARGETS_MIN,
+};
 pub use spindle::{
     AlphaEnvelope, CENTRE_HZ, ENVELOPE_ORDER, HALF_WIDTH_HZ, Spindle, SpindleDetector, SpindleRate,
     SpindleWatch, TICK_HZ,

@@ -165,6 +165,7 @@ pub(super) const STATE: Table = Table {
         ("p300_amplitude", "REAL"),
         ("p300_se", "REAL"),
         ("p300_forks", "REAL"),
+        ("p300_baseline", "REAL"),
         ("p300_z", "REAL"),
         ("p300_fallen", "REAL"),
     ],
