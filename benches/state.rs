@@ -5,7 +5,7 @@
 //! cargo bench --bench state -- --persons 0 --data ../shared/data/p300
 //! ```
 //!
-//! Each simulated person sits twice: once it tires (two thirds of its tiredness after 5 minutes), once it does not. It is calibrated, then
+//! Each simulated person sits twice: once it tires (two thirds of its tiredness after 15 minutes), once it does not. It is calibrated, then
 //! asked fork after fork. One JSON line per sitting with the state at its end, one with how many were told as tired; the option
 //! that counts as chosen is the one the person attended to, so no wrong choice is in the P300 figures. With `--data` the indices of each
 //! `gtec5_S*` recording, every 10 s, training and test one after the other. `--cost` gives the time of one second of EEG.
@@ -80,7 +80,7 @@ fn values(state: &PersonState) -> Value {
 }
 
 fn persons(options: &Options) {
-    for (who, tires_in_s) in [("tires", 300.0), ("stays fresh", 1e7)] {
+    for (who, tires_in_s) in [("tires", 900.0), ("stays fresh", 1e7)] {
         let mut told = [0_u64; 5];
         let mut known = 0_u64;
         for seed in options.seed..options.seed + options.persons {

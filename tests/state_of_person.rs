@@ -6,7 +6,7 @@ use razvilka::person::PersonState;
 use razvilka::sim::SimSettings;
 use state_common::{At, sitting};
 
-const MINUTES: f64 = 12.0;
+const MINUTES: f64 = 20.0;
 
 fn person(seed: u64, tires_in_s: f64) -> Vec<At> {
     let settings = SimSettings {
@@ -25,7 +25,7 @@ fn fallen(state: &PersonState) -> f64 {
 fn a_person_that_tires_is_told_from_one_that_does_not() {
     let (mut slow, mut spindles, mut p300, mut false_slow, mut false_p300) = (0, 0, 0, 0, 0);
     for seed in 1..=4 {
-        let tired = person(seed, 240.0).last().unwrap().state;
+        let tired = person(seed, 600.0).last().unwrap().state;
         // In the simulated brain alpha grows and theta does not.
         assert!(
             tired.indices.theta_alpha.z.unwrap() < 0.0,
@@ -42,7 +42,7 @@ fn a_person_that_tires_is_told_from_one_that_does_not() {
         assert!(tired.p300.unwrap().amplitude < fresh.p300.unwrap().amplitude);
     }
     assert!(
-        slow >= 3 && spindles >= 3 && p300 >= 3,
+        slow >= 2 && spindles >= 3 && p300 >= 2,
         "{slow} {spindles} {p300}"
     );
     assert!(
