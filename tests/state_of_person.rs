@@ -1,5 +1,10 @@
 //! Does the state tell a person that tires from one that does not? Whole sittings of the simulated laboratory.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "what should be known and is not is a failure"
+)]
+
 mod state_common;
 
 use razvilka::person::PersonState;
