@@ -38,7 +38,9 @@ impl Baseline {
     ///
     /// The dependence is `1 + 2 sum_k (1 - k / n) r_k` (Bayley & Hammersley 1946, J. R. Stat. Soc. Suppl. 8:184), `r_k` the
     /// autocorrelation at lag `k`, summed while the sums of neighbouring pairs are positive (Geyer 1992, Stat. Sci. 7:473) and up
-    /// to a quarter of the values. It is never taken below `overlap + 1`. Does not allocate.
+    /// to a quarter of the values. The mean, taken from the same values, lowers every covariance by about the dependence times the
+    /// variance over `n`: that is put back in a second pass over the same lags, and in the standard deviation. The dependence is never
+    /// taken below `overlap + 1` nor above half the values. Does not allocate.
     #[must_use]
     pub fn of(values: &[f64], overlap: usize) -> Option<Self> {
         let n = values.len();
@@ -51,21 +53,33 @@ impl Baseline {
             products.map(|(a, b)| (a - mean) * (b - mean)).sum::<f64>() / n as f64
         };
         let variance = covariance(0);
-        let sd = (variance * n as f64 / (n - 1) as f64).sqrt();
-        if !(mean.is_finite() && sd.is_finite() && sd > 0.0) {
+        if !(mean.is_finite() && variance.is_finite() && variance > 0.0) {
             return None;
         }
-        let term = |lag: usize| (1.0 - lag as f64 / n as f64) * covariance(lag) / variance;
-        let mut sum = 0.0;
-        for lag in (0..=n / 4).step_by(2) {
-            let pair = term(lag) + term(lag + 1);
-            if pair <= 0.0 {
-                break;
+        let least = (overlap + 1) as f64;
+        // What the mean took out of every covariance is not known before the dependence is: once without it, once with it.
+        let mut dependence = 1.0;
+        let mut lags = 0;
+        for taken in [0.0, 1.0] {
+            let lost = taken * dependence * variance / n as f64;
+            let term = |lag: usize| {
+                let weight = 1.0 - lag as f64 / n as f64;
+                weight * (covariance(lag) + lost) / (variance + lost)
+            };
+            let mut sum = 0.0;
+            for lag in (0..=n / 4).step_by(2) {
+                let pair = term(lag) + term(lag + 1);
+                let over = if lost > 0.0 { lag >= lags } else { pair <= 0.0 };
+                if over {
+                    break;
+                }
+                lags = lags.max(lag + 2);
+                sum += pair;
             }
-            sum += pair;
+            // The first pair holds lag 0, which counts once.
+            dependence = (2.0 * sum - 1.0).max(least).min(n as f64 / 2.0);
         }
-        // The first pair holds lag 0, which counts once.
-        let dependence = (2.0 * sum - 1.0).max((overlap + 1) as f64);
+        let sd = (variance * (1.0 + dependence / n as f64)).sqrt();
         Some(Self {
             mean,
             sd,
