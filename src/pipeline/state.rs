@@ -261,7 +261,7 @@ pub struct StateThread {
 }
 
 impl StateThread {
-    /// Starts the thread. Without EEG (`stream` absent) only the time on task goes out.
+    /// Starts the thread. Where nothing can be told from the EEG (`stream` absent), the time on task alone goes out.
     ///
     /// # Errors
     /// The system's error when no thread can be made.
