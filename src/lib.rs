@@ -25,6 +25,7 @@ pub mod engine;
 pub mod fork;
 pub mod gate;
 pub mod marker;
+pub mod person;
 pub mod pipeline;
 pub mod recording;
 pub mod report;

@@ -26,6 +26,7 @@ use razvilka::pipeline::eeg::{EegPorts, EegStage, EegWatch};
 use razvilka::pipeline::gaze::{GazeStage, GazeWatch, Tiles};
 use razvilka::pipeline::inlet::{Heartbeat, Inlet, Stage};
 use razvilka::pipeline::presenter::{FlashId, FlashNotice};
+use razvilka::pipeline::state::state_ring;
 use razvilka::pipeline::trace::Trace;
 use razvilka::recording::{Capacity, Recorder};
 use razvilka::rt::{self, Wish};
@@ -146,7 +147,10 @@ impl Bench {
             lane: gate.eeg.take().unwrap(),
         };
         let line = paths::eeg_line(CHANNELS, EEG_HZ).unwrap();
-        let eeg = EegStage::new(line, ports, Arc::new(EegWatch::default()), 0.0);
+        let mut eeg = EegStage::new(line, ports, Arc::new(EegWatch::default()), 0.0);
+        // Nobody empties this ring: it fills, and the blocks after that are dropped from it.
+        let (state, _) = state_ring(EEG_HZ, CHANNELS);
+        eeg.listen(state);
         let (tiles, orders) = HeapRb::new(16).split();
         let line = paths::gaze_line(GAZE_HZ, &ScreenSection::default()).unwrap();
         let lane = gate.gaze.take().unwrap();

@@ -10,11 +10,12 @@ use std::path::PathBuf;
 
 use razvilka::fork::ForkId;
 use razvilka::gate::{AbortReason, Evidence, GateInput, Verdict};
+use razvilka::person::PersonState;
 use razvilka::session::{
     EventKind, EventRow, EvidenceRow, Ledger, LedgerError, LedgerWriter, Replayed, SCHEMA_VERSION,
-    replay_forks,
+    StateRow, replay_forks,
 };
-use razvilka_dsp::units::MonoTime;
+use razvilka_dsp::units::{LslTime, MonoTime};
 use rusqlite::Connection;
 use session_common::{
     LEASE, at, fork_row, ledger_of, opened_gate, option_rows, session_row, write_fork,
@@ -426,4 +427,53 @@ fn a_ledger_on_a_medium_that_cannot_be_written_is_read_all_the_same() {
     let outcome = Ledger::open_read_only(&path).and_then(|ledger| ledger.verify());
     set(0o700).unwrap();
     assert_eq!(outcome.unwrap(), head);
+}
+
+#[test]
+fn a_state_of_the_person_comes_back_as_it_went_in_and_belongs_to_the_chain() {
+    let place = place();
+    let (mut writer, _) = ledger_of(&place.path, 2);
+    let values = std::array::from_fn(|n| (n % 5 != 3).then_some(0.1 * n as f64));
+    let row = |fork, state| StateRow {
+        fork: ForkId(fork),
+        at: LslTime::new(12.5).unwrap(),
+        mono: MonoTime::from_nanos(12_500_000_000),
+        time_on_task_s: 3.25,
+        state,
+    };
+    let known = row(0, PersonState::of_values(&values));
+    // Nothing is known: the time on task stands alone.
+    let unknown = row(1, PersonState::default());
+    writer.state(&known).unwrap();
+    writer.state(&unknown).unwrap();
+    assert!(writer.state(&known).is_err(), "a fork has one");
+    let head = writer.finish().unwrap();
+    let ledger = Ledger::open_read_only(&place.path).unwrap();
+    assert_eq!(ledger.states().unwrap(), [known, unknown]);
+    assert_eq!(ledger.verify().unwrap(), head);
+    let connection = Connection::open(&place.path).unwrap();
+    connection
+        .execute("UPDATE state SET time_on_task_s = 4.0 WHERE fork = 1", [])
+        .unwrap();
+    assert!(matches!(
+        ledger.verify(),
+        Err(LedgerError::Tampered { table, .. }) if table == "state"
+    ));
+}
+
+#[test]
+fn a_ledger_from_before_there_were_states_is_read_and_its_chain_holds() {
+    let place = place();
+    let (writer, _) = ledger_of(&place.path, 3);
+    let head = writer.finish().unwrap();
+    let connection = Connection::open(&place.path).unwrap();
+    connection
+        .execute_batch("DROP TABLE state; PRAGMA user_version = 1;")
+        .unwrap();
+    connection.close().unwrap();
+    let ledger = Ledger::open_read_only(&place.path).unwrap();
+    assert_eq!(ledger.verify().unwrap(), head);
+    assert_eq!(ledger.states().unwrap(), []);
+    assert_eq!(ledger.forks().unwrap().len(), 3);
+    assert!(!ledger.entries().unwrap().is_empty());
 }

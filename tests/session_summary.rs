@@ -81,6 +81,7 @@ fn the_figures_are_those_counted_by_hand() {
     let summary = Summary::of(&SummaryInput {
         forks: &forks,
         choices: &choices,
+        states: &[],
         truth: Some(&truth),
     });
     let counts = &summary.counts;
@@ -132,9 +133,10 @@ fn without_a_truth_nothing_is_said_of_accuracy_and_an_empty_session_has_no_figur
     let summary = Summary::of(&SummaryInput {
         forks: &[],
         choices: &[],
+        states: &[],
         truth: None,
     });
-    assert_eq!(summary.accuracy, None);
+    assert_eq!((summary.accuracy, summary.state), (None, None));
     assert_eq!(summary.speed.decision_s_median, None);
     let json = serde_json::to_string(&summary).unwrap();
     assert_eq!(serde_json::from_str::<Summary>(&json).unwrap(), summary);

@@ -23,6 +23,7 @@ pub mod sos;
 pub mod sosfilt;
 pub mod spectrum;
 pub mod stamps;
+pub mod state;
 pub mod tangent;
 pub mod units;
 

@@ -302,7 +302,7 @@ impl ScoreDensity {
 }
 
 /// `ln Gamma((v + 1) / 2) - ln Gamma(v / 2)` for `v >= 1`, without the cancellation of two large logarithms.
-fn ln_gamma_half_step(v: f64) -> f64 {
+pub(crate) fn ln_gamma_half_step(v: f64) -> f64 {
     // Lift x = v / 2 by G(x + 1/2) / G(x) = (x / (x + 1/2)) G(x + 3/2) / G(x + 1) to where the asymptotic series of
     // ln(G(x + 1/2) / G(x)) (Fields 1966; DLMF 5.11.13) has converged to the last bit or two.
     let mut x = v / 2.0;

@@ -11,9 +11,13 @@ use razvilka_dsp::design::butter_bandpass;
 use razvilka_dsp::eeg::{EegPath, EegSpec, Reference};
 use razvilka_dsp::gaze::{GazeEvent, GazeSample, VelocitySpec, VelocityThreshold};
 use razvilka_dsp::gaze_evidence::{DwellEvidence, DwellModel, Tile};
+use razvilka_dsp::mask::ChannelMask;
+use razvilka_dsp::quality::QualitySpec;
 use razvilka_dsp::score::{EpochScorer, LinearScorer, ScoreDensity, StudentT};
 use razvilka_dsp::sosfilt::SosFilter;
 use razvilka_dsp::spectrum::{Goertzel, Welch};
+use razvilka_dsp::stamps::StampRule;
+use razvilka_dsp::state::{AmplitudeDrift, AttendedFork, StateSpec, StateTracker};
 use razvilka_dsp::units::{Hertz, Seconds};
 
 struct Counting;
@@ -227,5 +231,55 @@ fn spectra_densities_and_the_clock_guard_do_not_allocate() {
         }
         guard.reset();
     });
+    assert_eq!(n, 0);
+}
+
+#[test]
+fn the_state_of_the_person_does_not_allocate() {
+    let mut tracker = StateTracker::new(StateSpec {
+        rate: hz(125.0),
+        channels: 6,
+        stamps: StampRule::PerSample,
+        quality: QualitySpec {
+            min_good: 1,
+            ..QualitySpec::default()
+        },
+        preferred: ChannelMask::all(3),
+        window: Seconds::new(4.0).unwrap(),
+        baseline: Seconds::new(30.0).unwrap(),
+        recent: Seconds::new(20.0).unwrap(),
+        artefact_uv: 500.0,
+        spindle_factor: 1.5,
+        spindle_least_s: 0.5,
+    })
+    .unwrap();
+    let mut drift = AmplitudeDrift::new(20.0, 0.1).unwrap();
+    let mut known = 0;
+    let mut sample = [0.0_f32; 6];
+    let n = allocations(|| {
+        for i in 0..12_000_u64 {
+            for (c, x) in sample.iter_mut().enumerate() {
+                *x = ((i * 31 + i / 7 * 3 + c as u64 * 17) % 101) as f32 - 50.0;
+            }
+            if i % 2_500 == 5 {
+                sample[3] = f32::NAN;
+            }
+            let lost = i / 4_000 * 3;
+            if tracker.push((i + lost) as f64 / 125.0, &sample).unwrap() {
+                known += usize::from(tracker.indices().theta_alpha.z.is_some());
+            }
+        }
+        for i in 0..3_000_u32 {
+            drift.push(AttendedFork {
+                targets: 2,
+                target_sum: f64::from(i % 5),
+                others: 8,
+                other_sum: f64::from(i % 3),
+            });
+        }
+        std::hint::black_box(drift.drift());
+        tracker.reset();
+    });
+    assert!(known > 10, "only {known} windows were known");
     assert_eq!(n, 0);
 }

@@ -14,10 +14,12 @@ use super::recorded;
 use crate::config::Plan;
 use crate::decode::{Model, ModelError};
 use crate::engine::calibrate::{Progress, record};
-use crate::engine::conduct::{Played, Setting, conduct};
-use crate::engine::streams::{Streams, marker_outlet};
+use crate::engine::conduct::{Played, Setting, StateSetting, conduct};
+use crate::engine::streams::{Streams, marker_outlet, state_outlet, state_spec};
 use crate::engine::{EngineError, lines};
 use crate::pipeline::presenter::MarkerStream;
+use crate::pipeline::state::StateLine;
+use crate::recording::Recording;
 use crate::report;
 use crate::rt;
 use crate::session::{
@@ -26,7 +28,7 @@ use crate::session::{
 };
 use crate::source::lsl::{LslMarkerOutlet, Network};
 use crate::source::terminal::{KEYS, TerminalKeys};
-use crate::source::{MarkerSource, StreamSpec};
+use crate::source::{MarkerSource, SampleSink, StreamSpec};
 use crate::view::terminal::View;
 use crate::view::watch::ForkWatch;
 
@@ -146,6 +148,7 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
         check_profile(&plan, profile, &streams)?;
     }
     let (marker_spec, outlet) = marker_outlet(network, &marker_session)?;
+    let mut state = open_state(&plan, network, &marker_session, view);
     if let Some(wait) = listener {
         await_listener(&outlet, wait, &stop)?;
     }
@@ -154,7 +157,7 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
     let mut manifest = Manifest::begin(command, ConfigRecord::new(plan.to_toml()));
     manifest.seeds.insert("session".into(), plan.session.seed);
     manifest.models = models(&model);
-    manifest.streams = stream_records(&streams, &marker_spec);
+    manifest.streams = stream_records(&streams, &marker_spec, state.as_ref());
     if let Some(reason) = unlocked {
         manifest
             .uncertified
@@ -197,6 +200,13 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
             }
             manifest.profile_sha256 = sha256_file(&kept).ok().map(|(digest, _)| digest);
             note_calibration(&profile, view);
+            // A calibration of another day says nothing of today's baseline: only the one just recorded does.
+            if plan.calibration.profile.is_none()
+                && let Some(state) = &mut state
+            {
+                let recorded = folder.path().join(CALIBRATION).join(CALIBRATION_FILE);
+                state.line = baseline_of(&plan, &profile, &streams, &recorded);
+            }
             profile
         }
         None => lines::profile_of_keys(),
@@ -210,6 +220,7 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
         streams,
         markers,
         marker_spec,
+        state,
         model,
         folder: &folder,
         session: manifest.session.clone(),
@@ -341,7 +352,65 @@ fn models(model: &Model) -> Vec<ModelRecord> {
     card.files.iter().map(record).collect()
 }
 
-fn stream_records(streams: &Streams, markers: &StreamSpec) -> Vec<StreamRecord> {
+/// The stream that tells the state of the person. Without a port for it the session goes on, and records it all the same.
+fn open_state(
+    plan: &Plan,
+    network: Network,
+    session: &str,
+    view: &mut dyn View,
+) -> Option<StateSetting> {
+    // Without EEG there is nothing to publish: the time on task stands in the ledger.
+    if !plan.state.on || plan.eeg.is_none() {
+        return None;
+    }
+    let (spec, sink) = match state_outlet(network, session) {
+        Ok((spec, outlet)) => (spec, Some(Box::new(outlet) as Box<dyn SampleSink>)),
+        Err(error) => {
+            let _ = view.note(&format!(
+                "the state is recorded, but not published: {error}"
+            ));
+            (state_spec(session), None)
+        }
+    };
+    Some(StateSetting {
+        spec,
+        sink,
+        line: None,
+    })
+}
+
+/// A line that has seen the EEG of the calibration just recorded; `None` when it cannot be read: then the session's own
+/// beginning is the baseline.
+fn baseline_of(
+    plan: &Plan,
+    profile: &Profile,
+    streams: &Streams,
+    recorded: &Path,
+) -> Option<StateLine> {
+    let (section, calibration) = (plan.eeg.as_ref()?, profile.eeg.as_ref()?);
+    let spec = streams.eeg.as_ref()?.spec();
+    let mut line = lines::state_line(section, &plan.state, &calibration.path, spec).ok()?;
+    let recording = Recording::open(recorded).ok()?;
+    let same = |of: &StreamSpec| {
+        (&of.name, &of.kind, &of.source_id) == (&spec.name, &spec.kind, &spec.source_id)
+    };
+    let stream = recording.streams.iter().find(|s| same(&s.spec))?;
+    let mut values = Vec::with_capacity(stream.channels());
+    for (sample, stamp) in stream.raw_stamps.iter().enumerate() {
+        values.clear();
+        // What was recorded as float32 comes back as it was.
+        values.extend(stream.numbers(sample)?.iter().map(|value| *value as f32));
+        line.sample(*stamp, &values);
+    }
+    line.restart();
+    Some(line)
+}
+
+fn stream_records(
+    streams: &Streams,
+    markers: &StreamSpec,
+    state: Option<&StateSetting>,
+) -> Vec<StreamRecord> {
     let specs = [
         ("eeg", streams.eeg.as_ref().map(|source| source.spec())),
         ("gaze", streams.gaze.as_ref().map(|source| source.spec())),
@@ -351,6 +420,7 @@ fn stream_records(streams: &Streams, markers: &StreamSpec) -> Vec<StreamRecord> 
             streams.terminal.as_ref().map(|source| source.spec()),
         ),
         ("markers", Some(markers)),
+        ("state", state.map(|state| &state.spec)),
     ];
     specs
         .into_iter()

@@ -17,7 +17,7 @@ pub use limits::{explain, limits, own as limit};
 pub use sections::{
     AskSection, BudgetSection, CalibrationSection, ClocksDisagree, EegSection, EpochSection,
     FilterSection, GazeSection, GazeUnits, KeysSection, ModelSection, NetworkMode, NetworkSection,
-    RealtimeSection, ScreenSection, SessionSection, StreamsSection, WriterSection,
+    RealtimeSection, ScreenSection, SessionSection, StateSection, StreamsSection, WriterSection,
 };
 pub use signal::{NOTCH_MIN_HZ, check_filter};
 
@@ -142,6 +142,9 @@ pub struct Plan {
     /// Flashes.
     #[serde(default)]
     pub flash: FlashSettings,
+    /// State of the person.
+    #[serde(default)]
+    pub state: StateSection,
     /// Latency budgets.
     #[serde(default)]
     pub budget: BudgetSection,
@@ -224,13 +227,14 @@ impl Plan {
         if let Some(gaze) = &self.gaze {
             all.push(("gaze.confidence_min", gaze.confidence_min));
         }
-        let sections: [&dyn Checked; 7] = [
+        let sections: [&dyn Checked; 8] = [
             &self.session,
             &self.screen,
             &self.filter,
             &self.epoch,
             &self.writer,
             &self.ask,
+            &self.state,
             &self.budget,
         ];
         for section in sections {

@@ -356,6 +356,57 @@ impl Default for ModelSection {
     }
 }
 
+/// State of the person: what is computed beside the gate, published and stored. The P300's amplitude is among it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StateSection {
+    /// Whether it is computed at all.
+    pub on: bool,
+    /// How much good EEG of this sitting makes the person's own baseline, seconds; a live calibration counts.
+    pub baseline_s: f64,
+    /// How far back the present reaches, seconds.
+    pub recent_s: f64,
+    /// Length of a window of band powers, seconds.
+    pub window_s: f64,
+    /// A channel that spans more than this within a window is left out of it, microvolts.
+    pub artefact_uv: f64,
+    /// An alpha spindle's envelope over the baseline's median.
+    pub spindle_factor: f64,
+    /// Least length of an alpha spindle, seconds.
+    pub spindle_min_s: f64,
+    /// After so many forks a P300 weighs half.
+    pub p300_half_life_forks: f64,
+}
+
+impl Default for StateSection {
+    fn default() -> Self {
+        Self {
+            on: true,
+            baseline_s: default_of("state.baseline_s"),
+            recent_s: default_of("state.recent_s"),
+            window_s: default_of("state.window_s"),
+            artefact_uv: default_of("state.artefact_uv"),
+            spindle_factor: default_of("state.spindle_factor"),
+            spindle_min_s: default_of("state.spindle_min_s"),
+            p300_half_life_forks: default_of("state.p300_half_life_forks"),
+        }
+    }
+}
+
+impl Checked for StateSection {
+    fn numbers(&self) -> Vec<(&'static str, f64)> {
+        vec![
+            ("state.baseline_s", self.baseline_s),
+            ("state.recent_s", self.recent_s),
+            ("state.window_s", self.window_s),
+            ("state.artefact_uv", self.artefact_uv),
+            ("state.spindle_factor", self.spindle_factor),
+            ("state.spindle_min_s", self.spindle_min_s),
+            ("state.p300_half_life_forks", self.p300_half_life_forks),
+        ]
+    }
+}
+
 /// What real-time threads ask the system for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

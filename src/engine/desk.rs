@@ -12,7 +12,7 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use crate::session::{
     ChainHead, ChoiceRow, EventRow, EvidenceRow, ForkRow, LedgerError, LedgerWriter, OptionRow,
-    Reserve, TextFile,
+    Reserve, StateRow, TextFile,
 };
 
 /// Rows that wait for company are put on the disk after this long without another.
@@ -34,6 +34,8 @@ pub enum Entry {
     Choice(Box<ChoiceRow>),
     /// Something that is no fork.
     Event(EventRow),
+    /// State of the person at a fork.
+    State(Box<StateRow>),
     /// Text is added.
     Text(String),
     /// The whole text is replaced.
@@ -190,6 +192,7 @@ impl Clerk {
             Entry::Evidence(evidence) => self.ledger.evidence(evidence),
             Entry::Choice(choice) => self.ledger.choice(choice),
             Entry::Event(event) => self.ledger.event(event),
+            Entry::State(state) => self.ledger.state(state),
             Entry::Text(_) | Entry::Replace(_) => Ok(()),
         }
     }

@@ -6,12 +6,16 @@ use razvilka_calibration::{
 use razvilka_dsp::DspError;
 use razvilka_dsp::eeg::{BandSpec, EegSpec, NotchSpec};
 use razvilka_dsp::gaze_evidence::DwellModel;
+use razvilka_dsp::state::StateSpec;
 use razvilka_dsp::units::{Hertz, OutOfRange, Seconds};
 
-use crate::config::{EegSection, EpochSection, FilterSection, GazeSection, GazeUnits, Plan};
+use crate::config::{
+    EegSection, EpochSection, FilterSection, GazeSection, GazeUnits, Plan, StateSection,
+};
 use crate::gate::{GateSettings, SettingsError};
 use crate::pipeline::eeg::{EegLine, EegLineError};
 use crate::pipeline::gaze::{GazeLine, GazeReading};
+use crate::pipeline::state::StateLine;
 use crate::source::{SourceError, StreamSpec};
 use crate::view::layout::half_extent_deg;
 
@@ -138,6 +142,39 @@ pub fn eeg_line(
         scorer,
         density,
     )?)
+}
+
+/// The state of the person from a stream: parietal and occipital electrodes first, by their labels (P..., O...). Stamps and
+/// quality are judged as on the EEG path, `path`.
+///
+/// # Errors
+/// [`LineError`] for a label that is not there, or a rate too low for beta.
+pub fn state_line(
+    section: &EegSection,
+    state: &StateSection,
+    path: &EegSpec,
+    spec: &StreamSpec,
+) -> Result<StateLine, LineError> {
+    let (select, labels) = montage(section, spec)?;
+    let posterior = |label: &String| label.starts_with(['P', 'p', 'O', 'o']);
+    let preferred = labels.iter().enumerate();
+    let spec_of_state = StateSpec {
+        rate: Hertz::new(spec.rate_hz)?,
+        channels: select.len(),
+        stamps: path.stamps,
+        quality: path.quality,
+        preferred: preferred
+            .filter(|(_, label)| posterior(label))
+            .map(|(channel, _)| channel)
+            .collect(),
+        window: Seconds::new(state.window_s)?,
+        baseline: Seconds::new(state.baseline_s)?,
+        recent: Seconds::new(state.recent_s)?,
+        artefact_uv: state.artefact_uv,
+        spindle_factor: state.spindle_factor,
+        spindle_least_s: state.spindle_min_s,
+    };
+    Ok(StateLine::new(spec_of_state, select, spec.labels.len())?)
 }
 
 /// How a gaze stream is read.

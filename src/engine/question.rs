@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use razvilka_dsp::state::AttendedFork;
 use razvilka_dsp::units::{LslTime, MonoTime};
 
 use crate::choice::Why;
@@ -37,6 +38,8 @@ pub struct Question {
     steps: u64,
     flashes: u32,
     looks: u32,
+    /// Item and score of each flash that the gate was given.
+    scores: Vec<(u32, f64)>,
 }
 
 /// How the gate ended.
@@ -95,6 +98,7 @@ impl Question {
             steps: 0,
             flashes: 0,
             looks: 0,
+            scores: Vec::new(),
         }
     }
 
@@ -119,6 +123,7 @@ impl Question {
                 ..
             }) => {
                 self.flashes += 1;
+                self.scores.push((item, score));
                 (i32::try_from(item).ok(), Some(score), Some(onset_sample))
             }
             Some(Made::Gaze { .. }) => {
@@ -168,6 +173,18 @@ impl Question {
             Verdict::Committed { option, .. } => Some(option),
             _ => None,
         }
+    }
+
+    /// The flashes of a question that was answered, told apart by the option that was committed; scores go through
+    /// `standardise`. `None` when nothing was committed.
+    #[must_use]
+    pub fn attended(&self, standardise: impl Fn(f64) -> f64) -> Option<AttendedFork> {
+        let chosen = self.committed_option()?;
+        let mut fork = AttendedFork::default();
+        for (item, score) in &self.scores {
+            fork.add(*item as usize == chosen, standardise(*score));
+        }
+        Some(fork)
     }
 
     /// The ledger's row for how it ended. `mono_of` gives the monotonic moment of a stamp on our clock.

@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 
 use super::lines::gaze_reading;
 use crate::config::{Plan, check_filter};
-use crate::source::lsl::{LslMarkerOutlet, LslMarkers, LslSamples, Network, Stream, reopen};
+use crate::person;
+use crate::source::lsl::{
+    LslMarkerOutlet, LslMarkers, LslSampleOutlet, LslSamples, Network, Stream, reopen,
+};
 use crate::source::pins::Pins;
 use crate::source::{Format, MarkerSource, SampleSource, SourceError, StreamSpec};
 
@@ -18,6 +21,8 @@ const LOOK: Duration = Duration::from_millis(1_500);
 const REOPEN_WAIT: Duration = Duration::from_secs(1);
 /// Name of the engine's own marker stream.
 pub const MARKER_STREAM: &str = "Razvilka";
+/// Name of the stream that tells the state of the person.
+pub const STATE_STREAM: &str = "RazvilkaState";
 
 /// The sources that an experiment file names, open.
 pub struct Streams {
@@ -167,6 +172,37 @@ pub fn marker_outlet(
         xml: String::new(),
     };
     let outlet = LslMarkerOutlet::new(network, &spec)?;
+    Ok((outlet.spec().clone(), outlet))
+}
+
+/// What the stream says of itself that tells the state of the person: the time on task, then [`person::COLUMNS`], once a second;
+/// NaN where something is not known.
+#[must_use]
+pub fn state_spec(session: &str) -> StreamSpec {
+    let columns = || std::iter::once(&person::TIME_ON_TASK).chain(&person::COLUMNS);
+    StreamSpec {
+        name: STATE_STREAM.into(),
+        kind: "State".into(),
+        source_id: format!("razvilka-state-{session}"),
+        hostname: String::new(),
+        uid: String::new(),
+        rate_hz: 0.0,
+        format: Format::Float32,
+        labels: columns().map(|(name, _)| (*name).to_owned()).collect(),
+        units: columns().map(|(_, unit)| (*unit).to_owned()).collect(),
+        xml: String::new(),
+    }
+}
+
+/// The stream that tells the state of the person; `session` makes its identity.
+///
+/// # Errors
+/// [`SourceError::Lsl`] when no port is free.
+pub fn state_outlet(
+    network: Network,
+    session: &str,
+) -> Result<(StreamSpec, LslSampleOutlet), SourceError> {
+    let outlet = LslSampleOutlet::new(network, &state_spec(session))?;
     Ok((outlet.spec().clone(), outlet))
 }
 

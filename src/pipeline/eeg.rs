@@ -18,6 +18,7 @@ use ringbuf::{HeapCons, HeapProd};
 use super::decision::{Item, Lane, Made};
 use super::inlet::Stage;
 use super::presenter::{FlashId, FlashNotice};
+use super::state::StateTap;
 use super::trace::{Place, Trace};
 use crate::gate::{Evidence, Lease};
 use crate::rt;
@@ -247,6 +248,7 @@ pub struct EegStage {
     lease: Lease,
     rejected: u64,
     steps: StepTimes,
+    state: Option<StateTap>,
 }
 
 /// Latency of the first two steps, per block and per score: fixed histograms that the thread fills without allocating.
@@ -295,7 +297,13 @@ impl EegStage {
             lease,
             rejected: 0,
             steps: StepTimes::new(),
+            state: None,
         }
+    }
+
+    /// From now on every block is also copied here, for the state of the person.
+    pub fn listen(&mut self, tap: StateTap) {
+        self.state = Some(tap);
     }
 
     /// The line and the latencies, after the thread has ended.
@@ -348,6 +356,10 @@ impl Stage for EegStage {
         {
             self.steps.note(stamp, pulled, rt::now());
         }
+        if let Some(tap) = &mut self.state {
+            // After the evidence has gone: nobody waits for it.
+            tap.push(stamps, data);
+        }
         let quality = self.line.path.quality();
         self.watch.publish_bad(&quality.bad());
         self.watch
@@ -361,6 +373,9 @@ impl Stage for EegStage {
 
     fn restart(&mut self) {
         self.line.restart();
+        if let Some(tap) = &mut self.state {
+            tap.restart();
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 //! | [`decision`] | the gate | real-time |
 //! | [`scribe`] | the decoder | control, woken by the gate |
 //! | [`presenter`] | flashes and markers | control |
+//! | [`state`] | state of the person | control |
 //!
 //! Rings between them are bounded and lock-free; a full one drops the newest and counts it.
 
@@ -17,4 +18,5 @@ pub mod gaze;
 pub mod inlet;
 pub mod presenter;
 pub mod scribe;
+pub mod state;
 pub mod trace;

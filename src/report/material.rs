@@ -10,7 +10,7 @@ use crate::fork::{Chooser, ForkId};
 use crate::marker::{OptionKind, Outcome};
 use crate::session::{
     ChainHead, ChoiceRow, EventRow, Folder, ForkRow, Ledger, Manifest, OptionRow, SessionFile,
-    Summary, TextFile, Truth,
+    StateRow, Summary, TextFile, Truth,
 };
 
 /// Everything a report shows.
@@ -20,6 +20,8 @@ pub(super) struct Material {
     /// All forks, in the order they were met.
     pub(super) forks: Vec<ForkStory>,
     pub(super) events: Vec<EventRow>,
+    /// State of the person, fork by fork; empty when it was not kept.
+    pub(super) states: Vec<StateRow>,
     pub(super) summary: Summary,
     /// `None` when the session left none.
     pub(super) latency: Option<LatencyReport>,
@@ -70,6 +72,7 @@ impl Material {
             latency: latency_of(&folder)?,
             text: text_of(&folder)?,
             events: ledger.events()?,
+            states: ledger.states()?,
             chain: ledger.verify().map_err(|error| error.to_string()),
             manifest,
             forks,

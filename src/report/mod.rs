@@ -16,6 +16,7 @@ mod page;
 mod plot;
 mod posterior;
 mod rerun;
+mod state;
 mod text;
 mod timing;
 mod verdict;

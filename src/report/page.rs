@@ -4,7 +4,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::figures::readable;
 use super::material::Material;
-use super::{arms, facts, forks, posterior, text, timing, verdict};
+use super::{arms, facts, forks, posterior, state, text, timing, verdict};
 
 /// Colours, type and print. Holds no `<` and refers to nothing.
 const STYLE: &str = include_str!("style.css");
@@ -35,12 +35,13 @@ pub(super) fn page(material: &Material) -> Markup {
                     (verdict::section(material))
                     nav {
                         a href="#text" { "Text" } a href="#forks" { "Forks" } a href="#arms" { "Four arms" }
-                        a href="#posterior" { "Posterior" } a href="#timing" { "Timing" } a href="#facts" { "Facts" }
+                        a href="#posterior" { "Posterior" } a href="#state" { "State" } a href="#timing" { "Timing" } a href="#facts" { "Facts" }
                     }
                     (text::section(material))
                     (forks::section(material))
                     (arms::section(material))
                     (posterior::section(material))
+                    (state::section(material))
                     (timing::section(material))
                     (facts::section(material))
                 }

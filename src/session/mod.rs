@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `manifest.json` | versions, machine, configuration, models, seeds, streams | at the start, again at the end; each time as a whole |
 //! | `session.xdf` | all streams, raw, with markers and decisions | as samples come (room `recording`) |
-//! | `ledger.sqlite` | forks, options, evidence, choices, events, in one hash chain | in transactions |
+//! | `ledger.sqlite` | forks, options, evidence, choices, events, states, in one hash chain | in transactions |
 //! | `text.txt` | the text | as pieces are committed |
 //! | `summary.json`, `latency.json`, `report.html` | what came of it | at the end |
 //!
@@ -28,14 +28,14 @@ pub(crate) use folder::replace_atomically;
 pub use folder::{Folder, FolderError, Reserve, SessionFile};
 pub use ledger::{
     ChainHead, ChoiceRow, Entry, EventKind, EventRow, EvidenceRow, ForkRow, Ledger, LedgerError,
-    LedgerWriter, OptionRow, SCHEMA_VERSION, SessionRow,
+    LedgerWriter, OptionRow, SCHEMA_VERSION, SessionRow, StateRow,
 };
 pub use machine::Machine;
 pub use manifest::{ConfigRecord, Manifest, ModelRecord, ReplayOf, StreamRecord, Versions};
 pub use replay::{ReplayError, Replayed, reopen_gate, replay_forks};
 pub use summary::{
-    ArmScore, ArmScores, Counts, Interval, Speed, Summary, SummaryInput, wilson_interval,
-    wolpaw_bits,
+    ArmScore, ArmScores, Counts, IndexSummary, Interval, MOVED, Speed, StateSummary, Summary,
+    SummaryInput, wilson_interval, wolpaw_bits,
 };
 pub use text::TextFile;
 pub use truth::{Truth, TruthError};

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use razvilka_dsp::state::Index;
 use serde::{Deserialize, Serialize};
 
-use super::ledger::{ChoiceRow, ForkRow, Ledger, LedgerError};
+use super::ledger::{ChoiceRow, ForkRow, Ledger, LedgerError, StateRow};
 use super::truth::Truth;
 use crate::choice::Why;
 use crate::fork::{Chooser, ForkId};
@@ -21,6 +22,8 @@ pub struct SummaryInput<'a> {
     pub forks: &'a [ForkRow],
     /// How they ended.
     pub choices: &'a [ChoiceRow],
+    /// State of the person at each fork; none when it was not kept.
+    pub states: &'a [StateRow],
     /// What the person wanted, if known.
     pub truth: Option<&'a Truth>,
 }
@@ -36,6 +39,113 @@ pub struct Summary {
     pub accuracy: Option<ArmScores>,
     /// Time and information.
     pub speed: Speed,
+    /// State of the person; `None` when it was not kept.
+    #[serde(default)]
+    pub state: Option<StateSummary>,
+}
+
+/// State of the person over a session.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct StateSummary {
+    /// Forks at which it was kept.
+    pub forks: u64,
+    /// Time on task at the last of them, seconds: the null model.
+    pub time_on_task_s: f64,
+    /// Theta over alpha power; its probability is that it has risen.
+    pub theta_alpha: IndexSummary,
+    /// (Theta + alpha) over beta power; has risen.
+    pub slow_fast: IndexSummary,
+    /// Alpha spindles per minute; has risen.
+    pub spindles_per_min: IndexSummary,
+    /// Amplitude of the P300 as a share of the calibration's; has fallen since the first forks.
+    pub p300_amplitude: IndexSummary,
+}
+
+/// One index over a session.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct IndexSummary {
+    /// Forks at which it was known how it stood against the baseline.
+    pub known: u64,
+    /// Forks at which it had moved the way of fatigue with a probability over 0.95.
+    pub moved: u64,
+    /// Value at the last fork at which it was known.
+    pub last: Option<f64>,
+    /// Deviation there, in standard deviations of the baseline (of the P300 in standard errors).
+    pub last_z: Option<f64>,
+    /// Probability there that it has moved the way of fatigue.
+    pub last_probability: Option<f64>,
+    /// Correlation of its values with the time on task: one near 1 or -1 tells little that the clock does not. From 5 values on.
+    pub time_on_task_r: Option<f64>,
+}
+
+/// Probability from which an index counts as moved.
+pub const MOVED: f64 = 0.95;
+
+impl StateSummary {
+    fn of(rows: &[StateRow]) -> Option<Self> {
+        let last = rows.last()?;
+        Some(Self {
+            forks: rows.len() as u64,
+            time_on_task_s: last.time_on_task_s,
+            theta_alpha: IndexSummary::of(rows, |row| of_index(&row.state.indices.theta_alpha)),
+            slow_fast: IndexSummary::of(rows, |row| of_index(&row.state.indices.slow_fast)),
+            spindles_per_min: IndexSummary::of(rows, |row| {
+                of_index(&row.state.indices.spindles_per_min)
+            }),
+            p300_amplitude: IndexSummary::of(rows, |row| {
+                let p300 = row.state.p300?;
+                let since = p300.since?;
+                Some((p300.amplitude, since.z, since.fallen))
+            }),
+        })
+    }
+}
+
+/// Value, deviation and probability; `None` unless all are known.
+fn of_index(index: &Index) -> Option<(f64, f64, f64)> {
+    Some((index.value?, index.z?, index.risen?))
+}
+
+impl IndexSummary {
+    fn of(rows: &[StateRow], of: impl Fn(&StateRow) -> Option<(f64, f64, f64)>) -> Self {
+        let known: Vec<_> = rows
+            .iter()
+            .filter_map(|row| Some((row.time_on_task_s, of(row)?)))
+            .collect();
+        let last = known.last().map(|(_, of)| *of);
+        let points: Vec<_> = known
+            .iter()
+            .map(|(at, (value, ..))| (*at, *value))
+            .collect();
+        Self {
+            known: known.len() as u64,
+            moved: known.iter().filter(|(_, (.., p))| *p > MOVED).count() as u64,
+            last: last.map(|(value, ..)| value),
+            last_z: last.map(|(_, z, _)| z),
+            last_probability: last.map(|(.., p)| p),
+            time_on_task_r: correlation(&points),
+        }
+    }
+}
+
+/// Pearson's correlation, from 5 pairs on; `None` without any spread.
+fn correlation(points: &[(f64, f64)]) -> Option<f64> {
+    if points.len() < 5 {
+        return None;
+    }
+    let n = points.len() as f64;
+    let (mx, my) = points
+        .iter()
+        .fold((0.0, 0.0), |(x, y), p| (x + p.0 / n, y + p.1 / n));
+    let (mut xx, mut yy, mut xy) = (0.0, 0.0, 0.0);
+    for (x, y) in points {
+        let (dx, dy) = (x - mx, y - my);
+        xx += dx * dx;
+        yy += dy * dy;
+        xy += dx * dy;
+    }
+    let r = xy / (xx * yy).sqrt();
+    r.is_finite().then(|| r.clamp(-1.0, 1.0))
 }
 
 /// Forks by what became of them.
@@ -145,6 +255,7 @@ impl Summary {
                 .max()
                 .unwrap_or(0),
             speed: Speed::of(input, accuracy.as_ref()),
+            state: StateSummary::of(input.states),
             accuracy,
         }
     }
@@ -155,9 +266,11 @@ impl Summary {
     /// [`LedgerError`] when it cannot be read.
     pub fn of_ledger(ledger: &Ledger, truth: Option<&Truth>) -> Result<Self, LedgerError> {
         let (forks, choices) = (ledger.forks()?, ledger.choices()?);
+        let states = ledger.states()?;
         Ok(Self::of(&SummaryInput {
             forks: &forks,
             choices: &choices,
+            states: &states,
             truth,
         }))
     }

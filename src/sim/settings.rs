@@ -266,6 +266,8 @@ pub struct SimSettings {
     pub pace: f64,
     /// Standard deviation of the eye tracker's noise, degrees, 0 to 5; `None` for the preset's.
     pub gaze_noise_deg: Option<f64>,
+    /// Time on task after which two thirds of the tiredness has come, seconds, 60 to 10,000,000; `None` for the preset's.
+    pub tires_in_s: Option<f64>,
     /// Faults, at most [`MAX_FAULTS`].
     pub faults: Vec<Fault>,
 }
@@ -284,6 +286,7 @@ impl Default for SimSettings {
             key_share: 0.0,
             pace: 1.0,
             gaze_noise_deg: None,
+            tires_in_s: None,
             faults: Vec::new(),
         }
     }
@@ -378,6 +381,13 @@ impl SimSettings {
             self.gaze_noise_deg.unwrap_or(0.0),
             0.0,
             5.0,
+        )?;
+        within(
+            "tires_in_s",
+            "s",
+            self.tires_in_s.unwrap_or(60.0),
+            60.0,
+            1e7,
         )?;
         within(
             "faults",

@@ -145,7 +145,7 @@ impl Traits {
             miss: of([0.01, 0.03, 0.08]),
             lapses_per_min: of([0.1, 0.5, 1.5]),
             blinks_per_min: around(of([8.0, 12.0, 18.0]), 0.15),
-            tires_in_s: of([3600.0, 2400.0, 1200.0]),
+            tires_in_s: settings.tires_in_s.unwrap_or(of([3600.0, 2400.0, 1200.0])),
             calls_per_min: 0.15,
             undo: 0.85,
             dissatisfied_below: -0.15,

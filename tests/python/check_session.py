@@ -8,6 +8,7 @@ import sqlite3
 import stat
 import sys
 
+import numpy
 import pyxdf
 
 folder = sys.argv[1]
@@ -39,7 +40,7 @@ check(hashlib.sha256(text).hexdigest() == manifest["config"]["sha256"], "the con
 
 streams, _ = pyxdf.load_xdf(os.path.join(folder, "session.xdf"), dejitter_timestamps=False)
 by_type = {s["info"]["type"][0]: s for s in streams}
-check({"EEG", "Gaze", "Markers"} <= set(by_type), f"pyxdf finds EEG, gaze and markers ({sorted(by_type)})")
+check({"EEG", "Gaze", "Markers", "State"} <= set(by_type), f"pyxdf finds EEG, gaze, markers and state ({sorted(by_type)})")
 for kind in ("EEG", "Gaze"):
     s = by_type[kind]
     stamps = s["time_stamps"]
@@ -61,6 +62,16 @@ for m in markers:
     if m["event"] == "flash":
         flashes.setdefault(m["fork"], []).append(m)
 
+state = by_type["State"]
+labels = [c["label"][0] for c in state["info"]["desc"][0]["channels"][0]["channel"]]
+values = {label: state["time_series"][:, n] for n, label in enumerate(labels)}
+check(len(state["time_stamps"]) > 10, f"{len(state['time_stamps'])} states of the person were recorded")
+clock = state["time_stamps"] - values["time_on_task_s"]
+check(max(clock) - min(clock) < 0.1, "the time on task runs with the stamps")
+for label in [label for label in labels if label.endswith(("_risen", "_fallen"))]:
+    known = values[label][~numpy.isnan(values[label])]
+    check(((known >= 0) & (known <= 1)).all(), f"{label} is a probability wherever it is known ({len(known)} times)")
+
 ledger = sqlite3.connect(f"file:{os.path.join(folder, 'ledger.sqlite')}?mode=ro", uri=True)
 check(ledger.execute("PRAGMA integrity_check").fetchone()[0] == "ok", "sqlite3 finds the ledger sound")
 forks = dict(ledger.execute("SELECT fork, asked FROM fork"))
@@ -79,7 +90,15 @@ check(len(evidence) > 0, f"{len(evidence)} P300 items, {ledger.execute('SELECT c
 check(all(score is not None and math.isfinite(score) for *_, score in evidence), "every P300 item has a finite score")
 check(all(len([e for e in evidence if e[0] == fork]) <= len(flashes.get(fork, [])) for fork in asked), "no fork has more P300 items than flashes")
 
+states = {row[0]: row for row in ledger.execute("SELECT fork, time_on_task_s, baseline_share, theta_alpha, theta_alpha_risen FROM state")}
+check(set(states) == set(forks), "every fork has one state of the person")
+times = [states[fork][1] for fork in sorted(states)]
+check(times == sorted(times) and times[0] >= 0, "the time on task stands beside every state and never goes back")
+columns = [row[1] for row in ledger.execute("PRAGMA table_info(state)")]
+check(all(label in columns for label in labels), "stream and ledger name the same values")
+
 summary = load("summary.json")
+check(summary["state"]["forks"] == len(states), "the summary counts the ledger's states")
 check(summary["counts"]["forks"] == len(forks), "the summary counts the ledger's forks")
 check(summary["accuracy"] is not None, "four arms were scored")
 with open(os.path.join(folder, "text.txt"), encoding="utf-8") as file:

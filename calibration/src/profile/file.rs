@@ -16,7 +16,7 @@ use crate::error::{CalibrationError, Result};
 /// What the file says it is.
 pub const KIND: &str = "razvilka-calibration-profile";
 /// Format number written, and the latest one read.
-pub const FORMAT: u64 = 1;
+pub const FORMAT: u64 = 2;
 /// Files beyond this are not ours: the most features allowed need 180 MB.
 const BYTES_MAX: u64 = 256 << 20;
 
@@ -97,8 +97,13 @@ impl Profile {
                 supported: FORMAT,
             });
         }
-        if found != FORMAT {
-            return Err(foreign(format!("there never was a format {found}")));
+        if found == 0 {
+            return Err(foreign("there never was a format 0".into()));
+        }
+        if found < FORMAT {
+            return Err(foreign(format!(
+                "its format {found} knew one kind of scorer and none of what this program needs. Calibrate again"
+            )));
         }
         let stated = value
             .get("sha256")

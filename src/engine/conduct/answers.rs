@@ -282,6 +282,7 @@ impl Conductor<'_> {
                 .committed_option()
                 .and_then(|option| i32::try_from(option).ok()),
         }));
+        self.tell_attended(&question);
         let selected = question.committed_option().is_some();
         let fork = question.fork.id;
         match self

@@ -126,6 +126,7 @@ impl Conductor<'_> {
         };
         let options = option_rows(&question);
         self.write_down(Entry::Fork(Box::new(row), options));
+        self.write_state(id, now);
         match decision {
             Decision::Ask(_) => self.open(question, eeg_clock, gaze_clock),
             Decision::LetModel(reason) => {
@@ -248,6 +249,7 @@ impl Conductor<'_> {
         };
         match calibration.restrict(&kept) {
             Ok(scorer) => {
+                eeg.density = scorer.1;
                 // Eight may be under way; a full ring means that the thread has ended, which the heartbeat shows.
                 let _ = eeg.scorers.try_push(scorer);
                 eeg.bad = bad;

@@ -22,10 +22,11 @@ use crate::pipeline::eeg::{EegPorts, EegStage, EegWatch};
 use crate::pipeline::gaze::{GazeStage, GazeWatch, Tiles};
 use crate::pipeline::inlet::Heartbeat;
 use crate::pipeline::presenter::FlashNotice;
+use crate::pipeline::state::{StateDrain, state_ring};
 use crate::recording::Recorder;
 use crate::rt::{Granted, Wish};
 use crate::source::lsl::Network;
-use crate::source::{ClockOffset, SampleSource};
+use crate::source::{ClockOffset, SampleSource, StreamSpec};
 
 /// How long filters settle before a fork is asked.
 pub(super) const SETTLE: Duration = Duration::from_millis(1_500);
@@ -53,6 +54,12 @@ pub(super) struct Eeg {
     /// The channels without which the scorer in use works.
     pub(super) bad: ChannelMask,
     pub(super) used_channels: usize,
+    /// Densities of the scorer in use.
+    pub(super) density: ScoreDensity,
+    /// What the stream says of itself.
+    pub(super) spec: StreamSpec,
+    /// Where the samples for the state of the person come out, until it is taken.
+    pub(super) state: Option<StateDrain>,
     /// Since when too few channels have been good.
     poor_since: Option<Instant>,
 }
@@ -129,8 +136,17 @@ impl Inputs {
                 };
                 let used_channels = line.path().spec().channels;
                 let offset_s = offset_of(source.as_ref());
-                let stage = EegStage::new(line, ports, Arc::clone(&watch), offset_s);
+                let mut stage = EegStage::new(line, ports, Arc::clone(&watch), offset_s);
+                let spec = source.spec().clone();
+                let state = plan.state.on.then(|| {
+                    let (tap, drain) = state_ring(spec.rate_hz, spec.labels.len());
+                    stage.listen(tap);
+                    drain
+                });
                 Some(Eeg {
+                    density: calibration.density,
+                    spec,
+                    state,
                     feed: Feed::start("eeg", source, stage, recorder, wish)?,
                     watch,
                     scorers,

@@ -11,6 +11,7 @@
 //! | `asking` | from a fork to an open gate |
 //! | `answers` | from the gate's record to the row that says how a fork ended |
 //! | `saying` | text, notes, events, faults |
+//! | `state` | state of the person: beside every fork |
 //! | `rows` | what rows and orders are made from, shared with the replay |
 
 mod answers;
@@ -20,8 +21,10 @@ mod inputs;
 mod keys;
 mod rows;
 mod saying;
+mod state;
 
 pub use rows::{capped_prior, model_digest, option_rows, tiles_of, why_of};
+pub use state::StateSetting;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,10 +32,12 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::{never, select};
 use razvilka_calibration::Profile;
+use razvilka_dsp::units::MonoTime;
 
 use self::feed::Change;
 use self::inputs::{Inputs, SETTLE};
 use self::keys::KeysEnds;
+use self::state::StateEnds;
 use super::EngineError;
 use super::desk::{Desk, Entry};
 use super::latency::LatencyReport;
@@ -79,6 +84,8 @@ pub struct Setting<'a> {
     pub markers: MarkerStream,
     /// What it says of itself.
     pub marker_spec: StreamSpec,
+    /// The state of the person; `None` leaves it out.
+    pub state: Option<StateSetting>,
     /// The language model.
     pub model: Arc<Model>,
     /// Where everything goes.
@@ -140,6 +147,7 @@ struct Conductor<'a> {
     desk: Desk,
     inputs: Inputs,
     keys: Option<KeysEnds>,
+    state: Option<StateEnds>,
     marker_offsets: OffsetTap,
     model_sha256: String,
     protocol: Protocol,
@@ -159,6 +167,7 @@ struct Conductor<'a> {
     can_undo: bool,
     answered: u32,
     begun: Instant,
+    begun_mono: MonoTime,
     looked_after: Instant,
     /// Whether the session is being ended: nothing is asked any more.
     ending: bool,
@@ -228,7 +237,7 @@ impl<'a> Conductor<'a> {
             keys,
             terminal,
         } = setting.streams;
-        let (inputs, notices) = Inputs::start(
+        let (mut inputs, notices) = Inputs::start(
             setting.network,
             [eeg, gaze],
             plan,
@@ -238,6 +247,11 @@ impl<'a> Conductor<'a> {
             wish,
         )?;
         let keys = KeysEnds::start(setting.network, [keys, terminal], &recorder)?;
+        let eeg = profile.eeg.as_ref();
+        let state = setting
+            .state
+            .map(|state| StateEnds::start(state, plan, eeg, &mut inputs, &recorder))
+            .transpose()?;
 
         let mut markers = setting.markers;
         let (marker_tap, marker_offsets) = recorder.add_markers(&setting.marker_spec)?;
@@ -264,6 +278,7 @@ impl<'a> Conductor<'a> {
             desk: Desk::start(ledger, text_file, folder.reserve().cloned())?,
             inputs,
             keys,
+            state,
             marker_offsets,
             model_sha256,
             protocol: Protocol::new(plan.protocol),
@@ -280,6 +295,7 @@ impl<'a> Conductor<'a> {
             can_undo: false,
             answered: 0,
             begun: now,
+            begun_mono: rt::now(),
             looked_after: now,
             ending: false,
             failure: None,
@@ -297,6 +313,10 @@ impl<'a> Conductor<'a> {
         self.inputs.watch(&mut self.gate);
         self.look_after();
         self.begun = Instant::now();
+        self.begun_mono = rt::now();
+        if let Some(state) = &self.state {
+            state.begun(self.begun_mono);
+        }
         self.tell_decoder(scribe::Ask::Resume);
     }
 
@@ -349,10 +369,14 @@ impl<'a> Conductor<'a> {
     /// Looks after streams, clocks and the recording.
     fn look_after(&mut self) {
         self.looked_after = Instant::now();
-        self.marker_offsets.push(ClockOffset {
+        let ours = ClockOffset {
             at_s: rt::lsl_now().get(),
             offset_s: 0.0,
-        });
+        };
+        self.marker_offsets.push(ours);
+        if let Some(state) = &self.state {
+            state.offsets.push(ours);
+        }
         for change in self.inputs.look_after() {
             self.changed(change);
         }
@@ -474,6 +498,9 @@ impl<'a> Conductor<'a> {
             .map(|(_, shown)| shown)
             .unwrap_or_default();
         let (mut granted, streams) = self.inputs.finish(self.plan);
+        if let Some(state) = self.state {
+            state.stop();
+        }
         if let Some(keys) = self.keys {
             keys.stop();
         }

@@ -285,7 +285,7 @@ impl RecordedSession {
                     }
                     _ => {}
                 },
-                Entry::Session(_) | Entry::Evidence(_) | Entry::Choice(_) => {}
+                Entry::Session(_) | Entry::Evidence(_) | Entry::Choice(_) | Entry::State(_) => {}
             }
         }
         known

@@ -64,6 +64,8 @@ impl Replaying<'_> {
                 self.happened(row);
                 self.ledger.event(row)?;
             }
+            // Told at its time, decides nothing: as recorded.
+            Entry::State(row) => self.ledger.state(row)?,
         }
         Ok(())
     }

@@ -25,6 +25,8 @@ mod writer;
 pub use chain::ChainHead;
 pub use error::LedgerError;
 pub use reader::{Entry, Ledger};
-pub use rows::{ChoiceRow, EventKind, EventRow, EvidenceRow, ForkRow, OptionRow, SessionRow};
+pub use rows::{
+    ChoiceRow, EventKind, EventRow, EvidenceRow, ForkRow, OptionRow, SessionRow, StateRow,
+};
 pub use schema::SCHEMA_VERSION;
 pub use writer::LedgerWriter;

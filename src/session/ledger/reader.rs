@@ -8,8 +8,10 @@ use rusqlite::{Connection, OpenFlags, Params};
 use super::chain::{ChainHead, Link};
 use super::codec::Columns;
 use super::error::LedgerError;
-use super::rows::{ChoiceRow, EventRow, EvidenceRow, ForkRow, OptionRow, Row, SessionRow};
-use super::schema::{APPLICATION_ID, SCHEMA_VERSION, TABLES, Table};
+use super::rows::{
+    ChoiceRow, EventRow, EvidenceRow, ForkRow, OptionRow, Row, SessionRow, StateRow,
+};
+use super::schema::{APPLICATION_ID, SCHEMA_VERSION, Table, tables_of};
 use crate::fork::ForkId;
 
 /// A row of any table.
@@ -27,6 +29,8 @@ pub enum Entry {
     Choice(Box<ChoiceRow>),
     /// Something that is no fork.
     Event(EventRow),
+    /// State of the person at a fork.
+    State(Box<StateRow>),
 }
 
 /// A ledger opened for reading: of a session that ended, was killed, or is still being written.
@@ -34,6 +38,7 @@ pub enum Entry {
 pub struct Ledger {
     path: PathBuf,
     connection: Connection,
+    version: u32,
 }
 
 impl Ledger {
@@ -50,17 +55,18 @@ impl Ledger {
         }
         let first = Self::connect(path, false);
         // SQLite cannot share a write-ahead log on a medium it may not write to. When there is no log, all is in the file.
-        let connection = match first {
+        let (connection, version) = match first {
             Err(LedgerError::Read { .. }) if !wal_of(path).exists() => Self::connect(path, true)?,
             other => other?,
         };
         Ok(Self {
             path: path.to_owned(),
             connection,
+            version,
         })
     }
 
-    fn connect(path: &Path, immutable: bool) -> Result<Connection, LedgerError> {
+    fn connect(path: &Path, immutable: bool) -> Result<(Connection, u32), LedgerError> {
         let reading = |error| LedgerError::reading(path, error);
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = if immutable {
@@ -90,13 +96,13 @@ impl Ledger {
                 known: SCHEMA_VERSION,
             });
         }
-        if version != i64::from(SCHEMA_VERSION) {
-            return Err(LedgerError::Corrupt {
+        match u32::try_from(version) {
+            Ok(version @ 1..) => Ok((connection, version)),
+            _ => Err(LedgerError::Corrupt {
                 path: path.to_owned(),
                 reason: format!("its version is {version}"),
-            });
+            }),
         }
-        Ok(connection)
     }
 
     /// What the session began with.
@@ -160,6 +166,14 @@ impl Ledger {
         self.rows("ORDER BY n", [])
     }
 
+    /// States of the person, in the order of their forks; none in a ledger of before.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn states(&self) -> Result<Vec<StateRow>, LedgerError> {
+        self.rows("ORDER BY n", [])
+    }
+
     /// Every row of every table, in the order they were written.
     ///
     /// # Errors
@@ -172,6 +186,7 @@ impl Ledger {
         entries.extend(self.numbered(Entry::Evidence)?);
         entries.extend(self.numbered(|row| Entry::Choice(Box::new(row)))?);
         entries.extend(self.numbered(Entry::Event)?);
+        entries.extend(self.numbered(|row| Entry::State(Box::new(row)))?);
         entries.sort_by_key(|(n, _)| *n);
         Ok(entries.into_iter().map(|(_, entry)| entry).collect())
     }
@@ -194,6 +209,9 @@ impl Ledger {
         clause: &str,
         params: impl Params,
     ) -> Result<Vec<(i64, R)>, LedgerError> {
+        if tables_of(self.version).all(|table| table != R::TABLE) {
+            return Ok(Vec::new());
+        }
         let reading = |error| LedgerError::reading(&self.path, error);
         let sql = format!("{} {clause}", R::TABLE.select_sql());
         let mut statement = self.connection.prepare_cached(&sql).map_err(reading)?;
@@ -217,7 +235,8 @@ impl Ledger {
     /// file cannot be read.
     pub fn verify(&self) -> Result<ChainHead, LedgerError> {
         let reading = |error| LedgerError::reading(&self.path, error);
-        let tagged: Vec<String> = TABLES
+        let tables: Vec<&Table> = tables_of(self.version).collect();
+        let tagged: Vec<String> = tables
             .iter()
             .enumerate()
             .map(|(index, table)| format!("SELECT n, {index} FROM {}", table.name))
@@ -231,7 +250,7 @@ impl Ledger {
             let index: i64 = row.get(1).map_err(reading)?;
             let Some(table) = usize::try_from(index)
                 .ok()
-                .and_then(|index| TABLES.get(index))
+                .and_then(|index| tables.get(index))
             else {
                 continue; // the query numbers the tables from this very list
             };

@@ -13,6 +13,7 @@ use crate::choice::{Decision, FlashSettings, ProtocolSettings, Why};
 use crate::fork::{Chooser, ForkId, ForkOrigin};
 use crate::gate::{Arms, Evidence, GateInput, GateSettings, Lease, Posterior};
 use crate::marker::{OptionKind, OptionTile, Outcome};
+use crate::person::{PersonState, VALUES};
 use crate::source::ClockOffset;
 
 /// A row that knows its table. Columns are written and read in the table's order.
@@ -217,6 +218,22 @@ pub struct EventRow {
     pub mono: MonoTime,
     /// In words.
     pub detail: String,
+}
+
+/// State of the person when a fork came up, beside the time on task, which is its null model: what an index tells beyond it, it
+/// has to show.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StateRow {
+    /// The fork.
+    pub fork: ForkId,
+    /// When, on our LSL clock.
+    pub at: LslTime,
+    /// When, on the monotonic clock.
+    pub mono: MonoTime,
+    /// Since the session began to write, seconds. A calibration before does not count.
+    pub time_on_task_s: f64,
+    /// The state; NULL where it is not known.
+    pub state: PersonState,
 }
 
 fn lsl(columns: &mut Columns<'_>) -> Result<LslTime, LedgerError> {
@@ -562,5 +579,53 @@ impl Row for EventRow {
             mono: mono(&mut columns)?,
             detail: columns.text()?.to_owned(),
         })
+    }
+}
+
+impl Row for StateRow {
+    const TABLE: &'static Table = &schema::STATE;
+
+    fn values(&self) -> Result<Vec<Value>, LedgerError> {
+        let fields = Fields::new(Self::TABLE)
+            .count(self.fork.0)
+            .real(self.at.get())
+            .count(self.mono.as_nanos())
+            .real(self.time_on_task_s);
+        let values = self.state.values().into_iter();
+        Ok(values.fold(fields, Fields::maybe_real).finish())
+    }
+
+    fn read(mut columns: Columns<'_>) -> Result<Self, LedgerError> {
+        Ok(Self {
+            fork: ForkId(columns.count()?),
+            at: lsl(&mut columns)?,
+            mono: mono(&mut columns)?,
+            time_on_task_s: columns.real()?,
+            state: {
+                let mut values = [None; VALUES];
+                for value in &mut values {
+                    *value = columns.maybe_real()?;
+                }
+                PersonState::of_values(&values)
+            },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::person::{COLUMNS, TIME_ON_TASK};
+
+    #[test]
+    fn the_table_of_states_has_the_columns_of_a_state() {
+        let names: Vec<_> = schema::STATE
+            .columns
+            .iter()
+            .map(|(name, _)| *name)
+            .collect();
+        assert_eq!(names[3], TIME_ON_TASK.0);
+        let values: Vec<_> = COLUMNS.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names[4..], values);
     }
 }

@@ -1,7 +1,7 @@
 //! The tables. Their order of columns is part of the hash: it never changes within a version.
 
-/// Version of the tables, kept in SQLite's `user_version`.
-pub const SCHEMA_VERSION: u32 = 1;
+/// Version of the tables, kept in SQLite's `user_version`. 1: without the table `state`, read as well.
+pub const SCHEMA_VERSION: u32 = 2;
 /// "RZVL", kept in SQLite's `application_id`: tells a ledger from other databases.
 pub(super) const APPLICATION_ID: i64 = 0x525A_564C;
 
@@ -138,8 +138,50 @@ pub(super) const EVENT: Table = Table {
     index: "",
 };
 
+/// State of the person at a fork; the values are [`crate::person::COLUMNS`].
+pub(super) const STATE: Table = Table {
+    name: "state",
+    columns: &[
+        ("fork", "INTEGER NOT NULL UNIQUE"),
+        ("at_lsl_s", "REAL"),
+        ("at_mono_ns", "INTEGER NOT NULL"),
+        ("time_on_task_s", "REAL NOT NULL"),
+        ("baseline_share", "REAL NOT NULL"),
+        ("channels", "REAL NOT NULL"),
+        ("theta_alpha", "REAL"),
+        ("theta_alpha_baseline", "REAL"),
+        ("theta_alpha_z", "REAL"),
+        ("theta_alpha_risen", "REAL"),
+        ("slow_fast", "REAL"),
+        ("slow_fast_baseline", "REAL"),
+        ("slow_fast_z", "REAL"),
+        ("slow_fast_risen", "REAL"),
+        ("spindles_per_min", "REAL"),
+        ("spindles_per_min_baseline", "REAL"),
+        ("spindles_per_min_z", "REAL"),
+        ("spindles_per_min_risen", "REAL"),
+        ("spindle_s", "REAL"),
+        ("spindle_uv", "REAL"),
+        ("p300_amplitude", "REAL"),
+        ("p300_se", "REAL"),
+        ("p300_forks", "REAL"),
+        ("p300_baseline", "REAL"),
+        ("p300_z", "REAL"),
+        ("p300_fallen", "REAL"),
+    ],
+    index: "",
+};
+
 /// All tables of the chain.
-pub(super) const TABLES: [&Table; 6] = [&SESSION, &FORK, &OPTION, &EVIDENCE, &CHOICE, &EVENT];
+pub(super) const TABLES: [&Table; 7] =
+    [&SESSION, &FORK, &OPTION, &EVIDENCE, &CHOICE, &EVENT, &STATE];
+
+/// The tables that a ledger of this version has.
+pub(super) fn tables_of(version: u32) -> impl Iterator<Item = &'static Table> {
+    TABLES
+        .into_iter()
+        .filter(move |table| version >= 2 || **table != STATE)
+}
 
 /// One row per fork, for people with `sqlite3` at hand.
 const VIEW: &str = "CREATE VIEW decision AS

@@ -9,7 +9,9 @@ use rusqlite::{Connection, OpenFlags, params_from_iter};
 
 use super::chain::{ChainHead, Link};
 use super::error::LedgerError;
-use super::rows::{ChoiceRow, EventRow, EvidenceRow, ForkRow, OptionRow, Row, SessionRow};
+use super::rows::{
+    ChoiceRow, EventRow, EvidenceRow, ForkRow, OptionRow, Row, SessionRow, StateRow,
+};
 use super::schema::{self, Table};
 use crate::session::folder::create_private;
 
@@ -90,6 +92,19 @@ impl LedgerWriter {
     /// [`LedgerError`].
     pub fn evidence(&mut self, evidence: &EvidenceRow) -> Result<(), LedgerError> {
         self.write(vec![(EvidenceRow::TABLE, evidence.values()?)])?;
+        self.flush_when_due()
+    }
+
+    /// Writes the state of the person at a fork. May wait for company, like evidence.
+    ///
+    /// # Errors
+    /// [`LedgerError`]; a fork has one.
+    pub fn state(&mut self, state: &StateRow) -> Result<(), LedgerError> {
+        self.write(vec![(StateRow::TABLE, state.values()?)])?;
+        self.flush_when_due()
+    }
+
+    fn flush_when_due(&mut self) -> Result<(), LedgerError> {
         let due = self.waiting >= GROUP_ROWS
             || self
                 .waiting_since
