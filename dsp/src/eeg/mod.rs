@@ -163,7 +163,7 @@ impl EegPath {
         Ok(Self {
             spec,
             guard: StampGuard::new(rate, spec.stamps),
-            quality: ChannelQuality::new(spec.quality, rate, n)?,
+            quality: ChannelQuality::new(spec.quality_of_filtered(), rate, n)?,
             filter: SosFilter::new(&spec.sections()?, n)?,
             reference,
             history: History::new(history_samples, n),
@@ -268,6 +268,7 @@ impl EegPath {
     pub fn reset(&mut self) {
         self.restart();
         self.guard.reset();
+        self.quality.reset();
         self.next_index = 0;
         self.counts = EegCounts::default();
     }
@@ -276,7 +277,7 @@ impl EegPath {
     /// result, filters and channel quality settle again. Counts and the index of samples go on; scorers and masks stay.
     pub fn restart(&mut self) {
         self.guard.restart();
-        self.quality.reset();
+        self.quality.restart();
         self.filter.reset();
         self.history.clear(false);
         self.bank.reset();
@@ -334,6 +335,7 @@ impl EegPath {
         let mut raw = std::mem::take(&mut self.raw);
         let sanitised = self.quality.sanitise(sample, &mut raw);
         let advanced = sanitised.and_then(|()| {
+            let anew = *self.quality.restarts();
             if let StampVerdict::Gap {
                 missing,
                 action: GapAction::Interpolate,
@@ -341,6 +343,13 @@ impl EegPath {
             } = verdict
             {
                 self.fill(&raw, time_s, missing, &mut on_epoch)?;
+            }
+            if !anew.is_empty() {
+                for (channel, x) in raw.iter().enumerate() {
+                    if anew.contains(channel) {
+                        self.filter.start_channel_at(channel, *x);
+                    }
+                }
             }
             self.advance(&raw, time_s, break_before, &mut on_epoch)
         });
