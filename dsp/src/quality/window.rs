@@ -120,8 +120,7 @@ impl Bucket {
             return;
         }
         let (a, b) = (f64::from(self.n), f64::from(other.n));
-        self.line_mean_square =
-            (a * self.line_mean_square + b * other.line_mean_square) / (a + b);
+        self.line_mean_square = (a * self.line_mean_square + b * other.line_mean_square) / (a + b);
         self.n += other.n;
         self.railed += other.railed;
         self.still += other.still;
