@@ -43,5 +43,6 @@ pub use profile::{
     EegCalibration, EegMetrics, FORMAT, KIND, Montage, Overwrite, Profile, Provenance, SourceFile,
 };
 pub use session::{
-    CalibrationInput, EegInput, EegReport, Erp, Fitted, ReportInput, fit_session, may_be_fitted_on,
+    CalibrationInput, EegInput, EegReport, Erp, FIT_SWING_MAX, Fitted, ReportInput, fit_session,
+    may_be_fitted_on,
 };

@@ -85,7 +85,7 @@ pub struct Erp {
 }
 
 /// An epoch that swings beyond this multiple of the peak-to-peak limit is not even fitted on.
-const FIT_SWING_MAX: f64 = 3.0;
+pub const FIT_SWING_MAX: f64 = 3.0;
 
 /// Whether an epoch that has ended may be fitted on: a clean one, or one that was rejected for its peak-to-peak swing alone
 /// and whose features (`[channel][bin]`, microvolts) swing no more than three times the limit in the channels used.

@@ -12,12 +12,17 @@ use razvilka_calibration::{
     Overwrite, Profile, Provenance, SourceFile, fit_session, may_be_fitted_on,
 };
 use razvilka_dsp::eeg::EegSpec;
+use razvilka_dsp::epoch::{EpochStatus, Rejection};
 use razvilka_dsp::mask::ChannelMask;
+use razvilka_dsp::stamps::StampRule;
 use razvilka_dsp::units::Hertz;
 use sha2::{Digest, Sha256};
 
 use super::exit::{Exit, Failure};
-use super::recorded::{Flash, Passed, Recorded, ScoredEpoch, Streams, failure};
+use super::recorded::{
+    Flash, Passed, Recorded, ScoredEpoch, Streams, channel_name, failure, signal_in_words,
+    stamp_rule,
+};
 use crate::config::{EpochSection, FilterSection, NOTCH_MIN_HZ, limit};
 use crate::engine::lines;
 use crate::gate::Limit;
@@ -207,7 +212,10 @@ fn eeg_input(
             .check(&montage(other.eeg()?))
             .map_err(|_| disagree(first, other))?;
     }
-    let spec = path_spec(args, stream)?;
+    let spec = EegSpec {
+        stamps: stamp_rule(stream),
+        ..path_spec(args, stream)?
+    };
     let pass_all = |used: Option<ChannelMask>| -> Result<Vec<Passed>, Failure> {
         with_flashes
             .iter()
@@ -223,29 +231,50 @@ fn eeg_input(
         ),
     );
     let mut passed = pass_all(None)?;
-    let good = good_channels(spec.channels, &passed);
+    for ((recorded, _), passed) in with_flashes.iter().zip(&passed) {
+        for line in signal_in_words(stream, passed) {
+            say(talk, format_args!("{}: {line}", file_name(recorded.path())));
+        }
+    }
+    let choice = choose_channels(&spec, &passed);
+    let good = choice.good;
+    let names = |mask: &ChannelMask| {
+        let names: Vec<String> = mask.iter().map(|c| channel_name(stream, c)).collect();
+        names.join(", ")
+    };
+    if good.count() < spec.quality.min_good {
+        return Err(Failure::said(
+            Exit::Source,
+            format!(
+                "{} of {} channels are good for most of the time, {} are needed. Bad: {}. Check electrodes and amplifier, and record again",
+                good.count(),
+                spec.channels,
+                spec.quality.min_good,
+                names(&choice.mostly_bad)
+            ),
+        ));
+    }
+    for (why, left_out) in [
+        ("bad for most of the time", &choice.mostly_bad),
+        (
+            "bad so often that too many epochs would be lost",
+            &choice.costly,
+        ),
+    ] {
+        if !left_out.is_empty() {
+            say(talk, format_args!("left out, {why}: {}", names(left_out)));
+        }
+    }
     if good.count() < spec.channels {
-        let names: Vec<String> = ChannelMask::all(spec.channels)
-            .difference(&good)
-            .iter()
-            .map(|channel| name_of(stream, channel))
-            .collect();
-        say(
-            talk,
-            format_args!("left out, bad for most of the time: {}", names.join(", ")),
-        );
         passed = pass_all(Some(good))?;
     }
-    for ((recorded, _), passed) in with_flashes.iter().zip(&passed) {
-        if passed.counts.stamps.looks_block_stamped() {
-            say(
-                talk,
-                format_args!(
-                    "warning: samples of {} share stamps in blocks; onsets are uncertain by a block",
-                    recorded.path().display()
-                ),
-            );
-        }
+    if spec.stamps == StampRule::Blocks {
+        say(
+            talk,
+            format_args!(
+                "warning: samples share stamps in blocks; they were spread evenly, onsets are uncertain by up to a block"
+            ),
+        );
     }
     let flashes: Vec<&[Flash]> = with_flashes
         .iter()
@@ -268,6 +297,11 @@ fn eeg_input(
     }))
 }
 
+fn file_name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}
+
 fn disagree(first: &Recorded, other: &Recorded) -> Failure {
     Failure::said(
         Exit::Source,
@@ -279,33 +313,66 @@ fn disagree(first: &Recorded, other: &Recorded) -> Failure {
     )
 }
 
-fn name_of(stream: &RecordedStream, channel: usize) -> String {
-    let label = stream
-        .spec
-        .labels
-        .get(channel)
-        .filter(|label| !label.is_empty());
-    label
-        .cloned()
-        .unwrap_or_else(|| format!("channel {}", channel + 1))
+/// Channels to fit on, and those left out: first the ones that were bad in more than half of the epochs, then others in
+/// whose absence so many more epochs could be used that it pays.
+struct Choice {
+    good: ChannelMask,
+    mostly_bad: ChannelMask,
+    costly: ChannelMask,
 }
 
-/// Channels that were good in at least half of the epochs; all, when none was.
-fn good_channels(channels: usize, passed: &[Passed]) -> ChannelMask {
-    let total: usize = passed.iter().map(|p| p.epochs.len()).sum();
-    let good: ChannelMask = (0..channels)
-        .filter(|&channel| {
-            let bad = passed
-                .iter()
-                .flat_map(|p| &p.epochs)
-                .filter(|e| e.bad.contains(channel));
-            bad.count() as f64 <= BAD_SHARE_MAX * total as f64
+/// Chooses the channels.
+///
+/// What a fit gains from epochs grows about with the square root of their number, what it gains from channels at most
+/// with theirs: a channel is left out when that raises their product.
+fn choose_channels(spec: &EegSpec, passed: &[Passed]) -> Choice {
+    // Channels that would keep each epoch from being fitted on.
+    let spoilt: Vec<ChannelMask> = passed
+        .iter()
+        .flat_map(|p| &p.epochs)
+        .filter_map(|epoch| match epoch.status {
+            EpochStatus::Clean => Some(ChannelMask::NONE),
+            EpochStatus::Rejected(Rejection::PeakToPeak) => Some(epoch.wild(spec)),
+            EpochStatus::Rejected(Rejection::BadChannel | Rejection::Montage) => Some(epoch.bad),
+            EpochStatus::Rejected(_) => None,
         })
         .collect();
-    if good.is_empty() {
-        ChannelMask::all(channels)
-    } else {
-        good
+    let mostly_bad: ChannelMask = (0..spec.channels)
+        .filter(|&channel| {
+            let bad = spoilt.iter().filter(|bad| bad.contains(channel)).count();
+            bad as f64 > BAD_SHARE_MAX * spoilt.len() as f64
+        })
+        .collect();
+    let mut good = ChannelMask::all(spec.channels).difference(&mostly_bad);
+    let worth = |good: &ChannelMask| {
+        let whole = spoilt
+            .iter()
+            .filter(|bad| bad.intersection(good).is_empty());
+        good.count() as f64 * (whole.count() as f64).sqrt()
+    };
+    let mut costly = ChannelMask::NONE;
+    while good.count() > spec.quality.min_good {
+        let without = |channel: usize| {
+            let mut rest = good;
+            rest.remove(channel);
+            rest
+        };
+        let best = good
+            .iter()
+            .map(|channel| (channel, worth(&without(channel))))
+            .max_by(|a, b| a.1.total_cmp(&b.1));
+        match best {
+            Some((channel, gained)) if gained > worth(&good) => {
+                good.remove(channel);
+                costly.insert(channel);
+            }
+            _ => break,
+        }
+    }
+    Choice {
+        good,
+        mostly_bad,
+        costly,
     }
 }
 

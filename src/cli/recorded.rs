@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use razvilka_calibration::{GazePoint, GazeSample, PointUse};
+use razvilka_calibration::{FIT_SWING_MAX, GazePoint, GazeSample, PointUse};
 use razvilka_dsp::DspError;
 use razvilka_dsp::eeg::{EegCounts, EegPath, EegSpec};
-use razvilka_dsp::epoch::EpochStatus;
+use razvilka_dsp::epoch::{EpochStatus, Rejection};
 use razvilka_dsp::mask::ChannelMask;
+use razvilka_dsp::quality::{BadChannel, BadSeconds};
 use razvilka_dsp::score::LinearScorer;
+use razvilka_dsp::stamps::StampRule;
 use serde_json::Value;
 
 use super::exit::{Exit, Failure};
@@ -83,6 +85,122 @@ pub struct Passed {
     pub epochs: Vec<ScoredEpoch>,
     /// What the path counted.
     pub counts: EegCounts,
+    /// Per channel: seconds in which it was bad, by reason.
+    pub bad: Vec<BadSeconds>,
+    /// Seconds that were judged.
+    pub seconds: u64,
+}
+
+impl Passed {
+    /// How many epochs that are whole were rejected, by reason, in the order of the first.
+    #[must_use]
+    pub fn rejected(&self) -> Vec<(Rejection, usize)> {
+        let mut by_reason: Vec<(Rejection, usize)> = Vec::new();
+        for epoch in &self.epochs {
+            if let EpochStatus::Rejected(why) = epoch.status {
+                match by_reason.iter_mut().find(|(known, _)| *known == why) {
+                    Some((_, n)) => *n += 1,
+                    None => by_reason.push((why, 1)),
+                }
+            }
+        }
+        by_reason
+    }
+}
+
+impl ScoredEpoch {
+    /// Channels whose features swing beyond three times the peak-to-peak limit: a fault, not a blink.
+    #[must_use]
+    pub fn wild(&self, spec: &EegSpec) -> ChannelMask {
+        let limit_uv = FIT_SWING_MAX * spec.epoch.peak_to_peak.get();
+        let bins = (self.features.len() / spec.channels.max(1)).max(1);
+        let rows = self.features.chunks_exact(bins).enumerate();
+        rows.filter(|(_, row)| {
+            let low = row.iter().copied().fold(f64::INFINITY, f64::min);
+            let high = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            high - low > limit_uv
+        })
+        .map(|(channel, _)| channel)
+        .collect()
+    }
+}
+
+/// What most of a recording's stamps mean: blocks that share one, or a stamp for each sample.
+#[must_use]
+pub fn stamp_rule(stream: &RecordedStream) -> StampRule {
+    let shared = stream.stamps.windows(2).filter(|pair| pair[0] == pair[1]);
+    if 2 * shared.count() > stream.stamps.len() {
+        StampRule::Blocks
+    } else {
+        StampRule::PerSample
+    }
+}
+
+/// What the stamp guard and the channels' quality say of a recording, one line each; nothing where there is nothing to say.
+#[must_use]
+pub fn signal_in_words(stream: &RecordedStream, passed: &Passed) -> Vec<String> {
+    let c = &passed.counts;
+    let s = &c.stamps;
+    let counted = [
+        ("missing", s.missing),
+        ("of them only late", s.taken_back),
+        ("interpolated", c.interpolated),
+        ("gaps that reject epochs", s.gaps_rejected),
+        ("restarts after a gap", s.gaps_restarted),
+        ("doubled", s.duplicates),
+        ("backward", s.backward),
+        ("late", s.late),
+        ("stamps that are no time", s.not_finite + s.far_future),
+        ("jumps of the clock", s.clock_jumps),
+        ("before the first whole block", s.unanchored),
+        ("values held, being no number", c.held_values),
+        ("flashes without a place", c.flashes_without_epoch),
+    ];
+    let found: Vec<String> = counted
+        .iter()
+        .filter(|(_, n)| *n > 0)
+        .map(|(what, n)| format!("{what} {n}"))
+        .collect();
+    let mut lines = Vec::new();
+    if !found.is_empty() {
+        lines.push(format!(
+            "samples: {} used; {}",
+            s.accepted,
+            found.join(", ")
+        ));
+    }
+    let rejected = passed.rejected();
+    if !rejected.is_empty() {
+        let reasons: Vec<String> = rejected
+            .iter()
+            .map(|(why, n)| format!("{} {n}", why.words()))
+            .collect();
+        lines.push(format!("epochs in doubt: {}", reasons.join(", ")));
+    }
+    for (channel, bad) in passed.bad.iter().enumerate().filter(|(_, b)| b.total() > 0) {
+        let reasons: Vec<String> = BadChannel::ALL
+            .iter()
+            .filter(|why| bad.of(**why) > 0)
+            .map(|why| format!("{} {} s", why.words(), bad.of(*why)))
+            .collect();
+        lines.push(format!(
+            "{}: bad for {} of {} s ({})",
+            channel_name(stream, channel),
+            bad.total(),
+            passed.seconds,
+            reasons.join(", ")
+        ));
+    }
+    lines
+}
+
+/// The channel's label, or its number from 1 where it has none.
+#[must_use]
+pub fn channel_name(stream: &RecordedStream, channel: usize) -> String {
+    let label = stream.spec.labels.get(channel).filter(|l| !l.is_empty());
+    label
+        .cloned()
+        .unwrap_or_else(|| format!("channel {}", channel + 1))
 }
 
 /// An opened recording with its markers parsed.
@@ -376,6 +494,10 @@ impl Recorded {
         Ok(Passed {
             epochs,
             counts: path.counts(),
+            bad: (0..spec.channels)
+                .map(|channel| path.quality().bad_seconds(channel))
+                .collect(),
+            seconds: path.quality().verdicts(),
         })
     }
 }
