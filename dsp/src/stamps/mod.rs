@@ -9,7 +9,7 @@
 //! |---|---|
 //! | NaN, infinite, beyond +-1e12 s | quarantined |
 //! | equal to the last one | duplicate, dropped |
-//! | before the last one, or more than [`FAR_FUTURE_S`] ahead | dropped; but when 100 ms of such stamps follow each other at the nominal rate it was the clock that jumped, and a new epoch of time begins |
+//! | before the last one, or more than [`FAR_FUTURE_S`] ahead | dropped; but when 100 ms of such stamps follow each other at the nominal rate it was the clock that jumped, and a new epoch of time begins; unless all of them are, to the bit, stamps of the last two seconds: then a chunk came again |
 //! | `e` beyond the tolerance | `round(e / T)` samples are missing, unless they may be late (see below) |
 //! | `e` below -20 ms | samples faster than the clock allows: the clock jumped |
 //! | else | in order |
@@ -208,7 +208,7 @@ impl StampGuard {
     /// Forgets the time line: the next stamp begins one of its own. Counts go on.
     pub fn restart(&mut self) {
         match &mut self.line {
-            Line::PerSample(line) => *line = SampleLine::new(self.nominal_s),
+            Line::PerSample(line) => line.reset(),
             Line::Blocks(line) => *line = BlockLine::new(self.nominal_s),
         }
     }

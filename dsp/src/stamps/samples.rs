@@ -13,6 +13,9 @@ const TOLERANCE_JITTERS: f64 = 4.0;
 const REGULAR_JITTER_PERIODS: f64 = 0.05;
 /// How far from a whole number a regular stream's loss may be, periods.
 const WHOLE_TOLERANCE_PERIODS: f64 = 0.25;
+/// Stamps are remembered for about this long, to know a chunk that comes again; and at most so many.
+const RECENT_S: f64 = 2.0;
+const RECENT_MAX: f64 = 4_096.0;
 /// An excess of up to this many times the largest delay seen lately may be one as well.
 const DELAY_MARGIN: f64 = 2.0;
 /// Time in which a delay that was seen is half forgotten, seconds.
@@ -25,6 +28,11 @@ pub(super) struct SampleLine {
     suspect: Option<Suspect>,
     late: Option<Late>,
     filled: Option<Filled>,
+    /// Stamps taken lately, a ring; and where the next one goes.
+    recent: Vec<f64>,
+    next: usize,
+    /// Whether all stamps of the suspect run were taken before: a chunk that came again, not a clock that was set.
+    repeated: bool,
     /// Largest excess of late that later stamps took back, seconds; fading.
     delay_s: f64,
 }
@@ -60,6 +68,7 @@ struct Fit {
 
 impl SampleLine {
     pub(super) fn new(nominal_s: f64) -> Self {
+        let recent = (RECENT_S / nominal_s).ceil();
         Self {
             nominal_s,
             fit: None,
@@ -67,14 +76,45 @@ impl SampleLine {
             late: None,
             filled: None,
             delay_s: 0.0,
+            recent: vec![f64::NAN; recent.clamp(64.0, RECENT_MAX) as usize],
+            next: 0,
+            repeated: false,
         }
+    }
+
+    /// As new, without allocating.
+    pub(super) fn reset(&mut self) {
+        self.fit = None;
+        self.suspect = None;
+        self.late = None;
+        self.filled = None;
+        self.delay_s = 0.0;
+        self.recent.fill(f64::NAN);
+        self.next = 0;
+        self.repeated = false;
+    }
+
+    /// Judges a stamp and remembers it when it is taken.
+    pub(super) fn push(&mut self, stamp_s: f64, counts: &mut StampCounts) -> StampVerdict {
+        let verdict = self.judge(stamp_s, counts);
+        if !matches!(verdict, StampVerdict::Drop(_)) {
+            if let Some(place) = self.recent.get_mut(self.next) {
+                *place = stamp_s;
+            }
+            self.next = (self.next + 1) % self.recent.len().max(1);
+        }
+        verdict
+    }
+
+    fn was_taken(&self, stamp_s: f64) -> bool {
+        self.recent.contains(&stamp_s)
     }
 
     pub(super) fn period_s(&self) -> Option<f64> {
         self.fit.map(|fit| fit.period_s)
     }
 
-    pub(super) fn push(&mut self, stamp_s: f64, counts: &mut StampCounts) -> StampVerdict {
+    fn judge(&mut self, stamp_s: f64, counts: &mut StampCounts) -> StampVerdict {
         let nominal_s = self.nominal_s;
         let Some(fit) = &mut self.fit else {
             self.fit = Some(Fit {
@@ -92,11 +132,16 @@ impl SampleLine {
         }
         let tolerance = fit.tolerance_s(nominal_s);
         if !(0.0..=FAR_FUTURE_S).contains(&since_last) {
+            let is_first = self.suspect.is_none();
+            self.repeated = (is_first || self.repeated) && self.was_taken(stamp_s);
+            let Some(fit) = &mut self.fit else {
+                return StampVerdict::Drop(Dropped::Backward);
+            };
             let run = self.suspect.map_or(0, |s| s.run);
             let believed = Suspect::confirm(&mut self.suspect, stamp_s, nominal_s, |last_s| {
                 (stamp_s - last_s - nominal_s).abs() <= tolerance
             });
-            if believed {
+            if believed && !self.repeated {
                 // The samples dropped meanwhile took their time on the old clock too.
                 let step_s = stamp_s - (fit.next_s + run as f64 * fit.period_s);
                 fit.anchor(stamp_s);

@@ -158,7 +158,7 @@ fn doubled_backward_broken_and_far_future_stamps_are_dropped_and_counted() {
 
 #[test]
 fn a_clock_that_was_set_is_believed_after_100_ms_and_only_then() {
-    for step_s in [-3_600.0, -0.5, 7_200.0] {
+    for step_s in [-3_600.0, -0.501, 7_200.0] {
         let mut g = guard(250.0, StampRule::PerSample);
         feed(&mut g, (0..1_000).map(|i| 1e5 + f64::from(i) * 0.004));
         let after = feed(
@@ -339,4 +339,19 @@ fn what_is_lost_among_late_samples_is_found_within_a_tenth_of_a_second() {
     assert!(right.count() >= 36, "{found:?}");
     let c = g.counts();
     assert!((155..=175).contains(&(c.missing - c.taken_back)), "{c:?}");
+}
+
+#[test]
+fn a_chunk_that_comes_again_is_dropped_however_long_it_is() {
+    for again in [1_usize, 10, 32, 250] {
+        let mut g = guard(250.0, StampRule::PerSample);
+        let stamps: Vec<f64> = (0..1_000).map(|i| 77.3 + f64::from(i) * 0.004).collect();
+        let mut sent = stamps[..600].to_vec();
+        sent.extend_from_slice(&stamps[600 - again..600]);
+        sent.extend_from_slice(&stamps[600..]);
+        feed(&mut g, sent);
+        let c = g.counts();
+        assert_eq!(c.duplicates + c.backward, again as u64, "{c:?}");
+        assert_eq!((c.accepted, c.missing, c.clock_jumps), (1_000, 0, 0));
+    }
 }
