@@ -330,7 +330,7 @@ fn choose_channels(spec: &EegSpec, passed: &[Passed]) -> Choice {
     let spoilt: Vec<ChannelMask> = passed
         .iter()
         .flat_map(|p| &p.epochs)
-        .filter_map(|epoch| match epoch.status {
+        .filter_map(|epoch| match epoch.status_for_fit(&epoch.bad) {
             EpochStatus::Clean => Some(ChannelMask::NONE),
             EpochStatus::Rejected(Rejection::PeakToPeak) => Some(epoch.wild(spec)),
             EpochStatus::Rejected(Rejection::BadChannel | Rejection::Montage) => Some(epoch.bad),
@@ -392,8 +392,9 @@ fn labelled_epochs(
     let mut run_before = None;
     let mut run = 0;
     for (file, (flashes, passed)) in flashes.iter().zip(passed).enumerate() {
-        let fit =
-            |epoch: &&ScoredEpoch| may_be_fitted_on(spec, &good, epoch.status, &epoch.features);
+        let fit = |epoch: &&ScoredEpoch| {
+            may_be_fitted_on(spec, &good, epoch.status_for_fit(&good), &epoch.features)
+        };
         for epoch in passed.epochs.iter().filter(fit) {
             // Ids were given as indices into these flashes.
             let Some(flash) = flashes.get(epoch.flash) else {

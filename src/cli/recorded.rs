@@ -74,6 +74,8 @@ pub struct ScoredEpoch {
     pub status: EpochStatus,
     /// Channels that were bad somewhere in it.
     pub bad: ChannelMask,
+    /// Channels whose values meant nothing somewhere in it: bad for another reason than their variance.
+    pub meaningless: ChannelMask,
     /// Linear score, where a scorer was given.
     pub score: Option<f64>,
 }
@@ -109,6 +111,24 @@ impl Passed {
 }
 
 impl ScoredEpoch {
+    /// Whether it was rejected for channels that were only restless. Such an epoch is known to a fit as one that
+    /// swings too far is: large values are to be learned to be ignored.
+    #[must_use]
+    pub fn is_restless(&self, used: &ChannelMask) -> bool {
+        self.status == EpochStatus::Rejected(Rejection::BadChannel)
+            && self.meaningless.intersection(used).is_empty()
+    }
+
+    /// The status that decides whether it is fitted on.
+    #[must_use]
+    pub fn status_for_fit(&self, used: &ChannelMask) -> EpochStatus {
+        if self.is_restless(used) {
+            EpochStatus::Rejected(Rejection::PeakToPeak)
+        } else {
+            self.status
+        }
+    }
+
     /// Channels whose features swing beyond three times the peak-to-peak limit: a fault, not a blink.
     #[must_use]
     pub fn wild(&self, spec: &EegSpec) -> ChannelMask {
@@ -462,15 +482,20 @@ impl Recorded {
         let start_samples = (spec.epoch.start.get() * spec.rate.get()).round() as usize;
         let whole_samples = (start_samples + shape.samples()) as u64;
         let mut row = vec![0.0_f32; stream.channels()];
+        // From which sample on which channels meant nothing.
+        let mut meaningless: Vec<(u64, ChannelMask)> = Vec::new();
+        let mut spans: Vec<(u64, u64)> = Vec::new();
         for (index, &stamp_s) in stream.stamps.iter().enumerate() {
             let mut keep = |epoch: &razvilka_dsp::epoch::FinishedEpoch<'_>| {
                 // One that ended early has no features to speak of, and may have ended before it began.
                 if epoch.last.0 + 1 >= epoch.onset.0 + whole_samples {
+                    spans.push((epoch.onset.0, epoch.last.0));
                     epochs.push(ScoredEpoch {
                         flash: epoch.id as usize,
                         features: epoch.features.to_vec(),
                         status: epoch.status,
                         bad: epoch.bad,
+                        meaningless: ChannelMask::NONE,
                         score: epoch.score,
                     });
                 }
@@ -489,6 +514,21 @@ impl Recorded {
             }
             path.push_with(stamp_s, &row, &mut keep).map_err(failed)?;
             while path.pop().is_some() {}
+            let now = path.quality().meaningless();
+            if meaningless
+                .last()
+                .map_or(!now.is_empty(), |(_, mask)| *mask != now)
+            {
+                let newest = path.next_sample().0.saturating_sub(1);
+                meaningless.push((newest, now));
+            }
+        }
+        for (epoch, (onset, last)) in epochs.iter_mut().zip(&spans) {
+            let from = meaningless.partition_point(|(at, _)| at <= onset);
+            let until = meaningless.partition_point(|(at, _)| at <= last);
+            for (_, mask) in meaningless.iter().take(until).skip(from.saturating_sub(1)) {
+                epoch.meaningless = epoch.meaningless.union(mask);
+            }
         }
         epochs.sort_by_key(|epoch| epoch.flash);
         Ok(Passed {

@@ -181,20 +181,6 @@ impl<'a> MaskedScorers<'a> {
                 });
                 Ok(Some((score, p)))
             }
-            EpochStatus::Rejected(Rejection::PeakToPeak) => {
-                // No evidence, but a score for the record: without the channels that no blink explains.
-                let wild = epoch.wild(&calibration.path);
-                let scorer = (!wild.is_empty()).then(|| self.without(wild)).flatten();
-                let score = match scorer {
-                    Some((scorer, _)) => Some(
-                        scorer
-                            .score(&epoch.features)
-                            .map_err(|e| failure(Exit::Internal, e))?,
-                    ),
-                    None => epoch.score,
-                };
-                Ok(score.map(|score| (score, base_rate)))
-            }
             EpochStatus::Rejected(_) => Ok(epoch.score.map(|score| (score, base_rate))),
         }
     }

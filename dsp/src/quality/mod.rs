@@ -13,7 +13,7 @@
 //! |---|---|
 //! | railed | more than 1 % of the samples reach [`QualitySpec::rail`]; or, whatever the amplifier's limit, more than 2 % lie in runs of three or more equal samples at the window's own largest or smallest value, which are at least 100 uV apart; or the channel stands still beyond 100 mV |
 //! | flat | the span is within [`QualitySpec::flat`], or more than 10 % of the samples lie in stretches of 0.1 s without any change |
-//! | variance | log-variance of the filtered samples far from the channels' median, by robust z, in two verdicts in a row; shorter bursts are the business of the epochs' peak-to-peak limit |
+//! | variance | log-variance of the filtered samples far from the channels' median, by robust z |
 //! | line | mains before the notch far above the filtered signal |
 //! | uncorrelated | its mean correlation (of ten seconds, each second's counted alike) with every other channel stays below [`QualitySpec::correlation_min`] |
 //! | copy | nothing of its own beside a channel before it in the order of the montage: correlation of [`QualitySpec::copy_min`] and a rest within [`QualitySpec::flat`]; a window long |
@@ -234,8 +234,6 @@ struct Channel {
     unsettled: u64,
     unsettled_by: Option<BadChannel>,
     good_verdicts: usize,
-    /// Whether its variance was out of range at the last verdict.
-    outlying: bool,
     verdict: Option<BadChannel>,
     log_variance: f64,
     bad_seconds: BadSeconds,
@@ -335,6 +333,21 @@ impl ChannelQuality {
     #[must_use]
     pub fn why(&self, channel: usize) -> Option<BadChannel> {
         self.channels.get(channel).and_then(Channel::why)
+    }
+
+    /// Channels that are bad for another reason than their variance: their values mean nothing, whereas those of a restless
+    /// channel are only large.
+    #[must_use]
+    pub fn meaningless(&self) -> ChannelMask {
+        let mut mask = self.bad;
+        if !mask.is_empty() {
+            for (index, c) in self.channels.iter().enumerate() {
+                if c.why() == Some(BadChannel::Variance) {
+                    mask.remove(index);
+                }
+            }
+        }
+        mask
     }
 
     /// How many of the verdicts on a channel were bad since construction or `reset`; none for one that does not exist.
@@ -448,13 +461,11 @@ impl ChannelQuality {
             let outlying = centre_and_spread.is_some_and(|(centre, spread)| {
                 (c.log_variance - centre).abs() > self.spec.variance_z_max * spread
             });
-            let stays_out = outlying && c.outlying;
-            c.outlying = outlying;
             let bond = self.company.bond(index);
             let fault = c.window.fault(&self.spec).or_else(|| {
                 if c.window.is_line(&self.spec) {
                     Some(BadChannel::Line)
-                } else if stays_out {
+                } else if outlying {
                     Some(BadChannel::Variance)
                 } else if bond.copied as usize >= self.buckets {
                     Some(BadChannel::Copy)
