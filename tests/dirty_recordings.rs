@@ -234,3 +234,94 @@ fn cut(eeg: &mut Eeg, every: usize, samples: usize) {
     eeg.stamps = (0..n).filter(kept).map(|i| eeg.stamps[i]).collect();
     eeg.rows = (0..n).filter(kept).map(|i| eeg.rows[i].clone()).collect();
 }
+
+/// Blinks every 1.4 to 3 s: half a sine of 0.3 s, seen by the channels in these proportions of 220 uV.
+fn blink(eeg: &mut Eeg) {
+    const SEEN: [f32; 4] = [0.75, 0.4, 0.2, 1.0];
+    let mut noise = Noise(21);
+    let mut next_s = eeg.stamps[0] + 1.0;
+    for (t, row) in eeg.stamps.iter().zip(&mut eeg.rows) {
+        if *t > next_s + 0.3 {
+            next_s = t + 1.4 + 0.8 * noise.gauss().abs().min(2.0);
+        }
+        let phase = (t - next_s) / 0.3;
+        if (0.0..1.0).contains(&phase) {
+            let blink_uv = 220.0 * (std::f64::consts::PI * phase).sin() as f32;
+            for (x, seen) in row.iter_mut().zip(SEEN) {
+                *x += seen * blink_uv;
+            }
+        }
+    }
+}
+
+#[test]
+fn blinks_are_taken_out_by_the_eye_channel_and_more_flashes_can_be_used() {
+    let folder = Folder::new();
+    let labels = ["Fz", "Cz", "Pz", "VEOG"];
+    let made = |seed, name: &str| {
+        folder.recording(
+            name,
+            made::Made {
+                seed,
+                labels,
+                ..made::PLAIN
+            },
+        )
+    };
+    let plain = [made(1, "train0.xdf"), made(2, "test0.xdf")];
+    let blinking = [folder.path("train.xdf"), folder.path("test.xdf")];
+    for (from, to) in plain.iter().zip(&blinking) {
+        dirty(Path::new(from), to, blink);
+    }
+    let run = |name: &str, files: &[String; 2], option: &[&str]| {
+        let out = folder.path(name);
+        let mut line = vec!["--xdf", &files[0], "--out", &out];
+        line.extend(option);
+        let (profile, talk) = calibrate(&line).unwrap();
+        let profile_file = format!("{out}/profile.json");
+        let csv = score(&["p300", "--calibration", &profile_file, "--xdf", &files[1]]).unwrap();
+        let columns = columns(&csv, HEADER);
+        let truth: Vec<bool> = made::plan(480).iter().map(|f| f.1).collect();
+        let base = profile.eeg.as_ref().unwrap().base_rate;
+        let useful = columns[2]
+            .iter()
+            .filter(|p| (**p - base).abs() > 1e-9)
+            .count();
+        let value = auc(&columns[1], &truth).unwrap().value;
+        let squares = columns[2]
+            .iter()
+            .zip(&truth)
+            .map(|(p, t)| (p - f64::from(u8::from(*t))).powi(2));
+        let brier = squares.sum::<f64>() / 480.0;
+        println!("{name}: Brier {brier:.4}, AUC {value:.4}, {useful} of 480 flashes with evidence");
+        (brier, useful, profile.eeg.unwrap(), talk)
+    };
+    let (before, few, ..) = run("left in", &blinking, &["--blink-channel", "none"]);
+    let (after, many, eeg, talk) = run("taken out", &blinking, &[]);
+    assert!(talk.contains("found in VEOG, taken out"), "{talk}");
+    let blinks = eeg.blinks.unwrap();
+    assert_eq!(blinks.reference(), 3);
+    // In the proportions in which the channels see them.
+    let weights = blinks.weights();
+    assert!(
+        (weights[1] / weights[0] - 0.4 / 0.75).abs() < 0.03,
+        "{weights:?}"
+    );
+    assert!(
+        (weights[2] / weights[0] - 0.2 / 0.75).abs() < 0.03,
+        "{weights:?}"
+    );
+    assert_eq!(eeg.lda.used, [true, true, true, false]);
+    assert!(
+        after > before && many > few + 50,
+        "{before} {few}, {after} {many}"
+    );
+    // Who does not blink loses nothing by having an eye channel.
+    let (none, ..) = run("none", &plain, &["--blink-channel", "none"]);
+    let (quiet, _, eeg, talk) = run("quiet", &plain, &[]);
+    assert!(
+        eeg.blinks.is_none() && talk.contains("are needed"),
+        "{talk}"
+    );
+    assert_eq!(none, quiet);
+}

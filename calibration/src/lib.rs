@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+mod blink;
 mod covariance;
 mod crossval;
 mod density;
@@ -22,6 +23,7 @@ mod profile;
 pub mod report;
 mod session;
 
+pub use blink::{BLINK_MIN_UV, BLINKS_MIN, BlinkFit};
 pub use covariance::{Shrunk, Symmetric, ledoit_wolf};
 pub use crossval::{FOLDS, OutOfFold, contiguous_folds, out_of_fold};
 pub use density::{

@@ -186,6 +186,7 @@ fn fit_eeg(input: &EegInput) -> Result<(EegCalibration, EegReport)> {
     let calibration = EegCalibration {
         labels: input.labels.clone(),
         path: input.path,
+        blinks: None,
         lda: LdaModel::fit(epochs)?,
         density: fit_score_density(&held_out.scores, &labels)?,
         reliability,

@@ -11,6 +11,7 @@ use razvilka_calibration::{
     CalibrationError, CalibrationInput, EegInput, EpochInfo, Epochs, Fitted, GazePoint, Montage,
     Overwrite, Profile, Provenance, SourceFile, fit_session, may_be_fitted_on,
 };
+use razvilka_dsp::blink::BlinkRegression;
 use razvilka_dsp::eeg::EegSpec;
 use razvilka_dsp::epoch::{EpochStatus, Rejection};
 use razvilka_dsp::mask::ChannelMask;
@@ -18,6 +19,7 @@ use razvilka_dsp::stamps::StampRule;
 use razvilka_dsp::units::Hertz;
 use sha2::{Digest, Sha256};
 
+use super::blinks::fit_blinks;
 use super::exit::{Exit, Failure};
 use super::recorded::{
     Flash, Passed, Recorded, ScoredEpoch, Streams, channel_name, failure, signal_in_words,
@@ -65,6 +67,10 @@ pub struct Args {
     /// Length of an epoch after a flash, up to 2 s.
     #[arg(long, value_name = "SECONDS", default_value_t = 0.8)]
     pub epoch_s: f64,
+    /// Channel that sees the blinks, which are then taken out of the others by regression; `none` leaves them in. Without
+    /// this option: a channel labelled VEOG or EOG, or, if the person was asked to blink, Fp1, Fpz, Fp2, AF7 or AF8.
+    #[arg(long, value_name = "LABEL")]
+    pub blink_channel: Option<String>,
     /// Which streams are meant.
     #[command(flatten)]
     pub streams: Streams,
@@ -121,7 +127,8 @@ pub fn run(args: &Args, talk: &mut impl Write) -> Result<Profile, Failure> {
         say(talk, format_args!("reading {}", file.display()));
         recordings.push(Recorded::open(file, &args.streams)?);
     }
-    let eeg = eeg_input(args, &recordings, talk)?;
+    let (eeg, blinks) = eeg_input(args, &recordings, talk)?.unzip();
+    let blinks = blinks.flatten();
     let gaze = gaze_points(&recordings)?;
     let input = CalibrationInput {
         eeg,
@@ -129,7 +136,10 @@ pub fn run(args: &Args, talk: &mut impl Write) -> Result<Profile, Failure> {
         provenance: provenance(&args.xdf)?,
     };
     say(talk, format_args!("fitting"));
-    let fitted = fit_session(&input).map_err(|e| failure(Exit::Source, e))?;
+    let mut fitted = fit_session(&input).map_err(|e| failure(Exit::Source, e))?;
+    if let Some(eeg) = &mut fitted.profile.eeg {
+        eeg.blinks = blinks;
+    }
     say_verdict(talk, &fitted);
     let unwritable = |e: CalibrationError| failure(Exit::Usage, e);
     fitted
@@ -197,7 +207,7 @@ fn eeg_input(
     args: &Args,
     recordings: &[Recorded],
     talk: &mut impl Write,
-) -> Result<Option<EegInput>, Failure> {
+) -> Result<Option<(EegInput, Option<BlinkRegression>)>, Failure> {
     let with_flashes: Vec<(&Recorded, Vec<Flash>)> = recordings
         .iter()
         .map(|recorded| (recorded, recorded.flashes()))
@@ -216,10 +226,12 @@ fn eeg_input(
         stamps: stamp_rule(stream),
         ..path_spec(args, stream)?
     };
+    let with_eeg: Vec<&Recorded> = with_flashes.iter().map(|(recorded, _)| *recorded).collect();
+    let blinks = fit_blinks(args.blink_channel.as_deref(), spec, stream, &with_eeg, talk)?;
     let pass_all = |used: Option<ChannelMask>| -> Result<Vec<Passed>, Failure> {
         with_flashes
             .iter()
-            .map(|(recorded, _)| recorded.pass(spec, used, None))
+            .map(|(recorded, _)| recorded.pass(spec, used, None, blinks.as_ref()))
             .collect()
     };
     say(
@@ -236,7 +248,8 @@ fn eeg_input(
             say(talk, format_args!("{}: {line}", file_name(recorded.path())));
         }
     }
-    let choice = choose_channels(&spec, &passed);
+    let reference = blinks.as_ref().map(BlinkRegression::reference);
+    let choice = choose_channels(&spec, &passed, reference);
     let good = choice.good;
     let names = |mask: &ChannelMask| {
         let names: Vec<String> = mask.iter().map(|c| channel_name(stream, c)).collect();
@@ -265,6 +278,13 @@ fn eeg_input(
             say(talk, format_args!("left out, {why}: {}", names(left_out)));
         }
     }
+    if let Some(reference) = reference {
+        let name = channel_name(stream, reference);
+        say(
+            talk,
+            format_args!("left out, it is the reference of the blinks: {name}"),
+        );
+    }
     if good.count() < spec.channels {
         passed = pass_all(Some(good))?;
     }
@@ -289,12 +309,13 @@ fn eeg_input(
             epochs.targets()
         ),
     );
-    Ok(Some(EegInput {
+    let input = EegInput {
         labels: stream.spec.labels.clone(),
         path: spec,
         epochs,
         rejected,
-    }))
+    };
+    Ok(Some((input, blinks)))
 }
 
 fn file_name(path: &Path) -> String {
@@ -325,7 +346,7 @@ struct Choice {
 ///
 /// What a fit gains from epochs grows about with the square root of their number, what it gains from channels at most
 /// with theirs: a channel is left out when that raises their product.
-fn choose_channels(spec: &EegSpec, passed: &[Passed]) -> Choice {
+fn choose_channels(spec: &EegSpec, passed: &[Passed], reference: Option<usize>) -> Choice {
     // Channels that would keep each epoch from being fitted on.
     let spoilt: Vec<ChannelMask> = passed
         .iter()
@@ -344,6 +365,9 @@ fn choose_channels(spec: &EegSpec, passed: &[Passed]) -> Choice {
         })
         .collect();
     let mut good = ChannelMask::all(spec.channels).difference(&mostly_bad);
+    if let Some(reference) = reference {
+        good.remove(reference);
+    }
     let worth = |good: &ChannelMask| {
         let whole = spoilt
             .iter()

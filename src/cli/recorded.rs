@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use razvilka_calibration::{FIT_SWING_MAX, GazePoint, GazeSample, PointUse};
 use razvilka_dsp::DspError;
+use razvilka_dsp::blink::BlinkRegression;
 use razvilka_dsp::eeg::{EegCounts, EegPath, EegSpec};
 use razvilka_dsp::epoch::{EpochStatus, Rejection};
 use razvilka_dsp::mask::ChannelMask;
@@ -17,6 +18,8 @@ use crate::recording::{RecordedStream, Recording, Samples};
 
 /// Confidence of the tracker below which a gaze sample is invalid, where the stream has such a channel.
 const CONFIDENCE_MIN: f64 = 0.5;
+/// How long after `{"event":"blink"}` the person may blink.
+const BLINK_ANSWER_S: f64 = 2.0;
 
 /// Which streams of a recording are meant; the only one of its type where no name is given.
 #[derive(Debug, Clone, Default, PartialEq, clap::Args)]
@@ -453,6 +456,60 @@ impl Recorded {
         })
     }
 
+    /// When the person was asked to blink, seconds: `{"event":"block","kind":"blink"}` until the next block, its end or a
+    /// flash, and 2 s after each `{"event":"blink"}`.
+    #[must_use]
+    pub fn blink_spans(&self) -> Vec<(f64, f64)> {
+        let mut spans = Vec::new();
+        let mut open = None;
+        for (at_s, marker) in &self.markers {
+            match event(marker) {
+                Some("blink") => spans.push((*at_s, at_s + BLINK_ANSWER_S)),
+                Some("block" | "block_end" | "flash") => {
+                    if let Some(from_s) = open.take() {
+                        spans.push((from_s, *at_s));
+                    }
+                    if marker.get("kind").and_then(Value::as_str) == Some("blink") {
+                        open = Some(*at_s);
+                    }
+                }
+                _ => {}
+            }
+        }
+        if let Some(from_s) = open {
+            spans.push((from_s, f64::INFINITY));
+        }
+        spans
+    }
+
+    /// Shows every filtered sample with its stamp and the channels that are bad, once the filters have settled.
+    ///
+    /// # Errors
+    /// As [`Recorded::pass`].
+    pub fn filtered(
+        &self,
+        spec: EegSpec,
+        mut show: impl FnMut(f64, &[f64], &ChannelMask),
+    ) -> Result<(), Failure> {
+        let failed = |e: DspError| failure(Exit::Source, e);
+        let stream = self.eeg()?;
+        let mut path = EegPath::prepare(spec).map_err(failed)?;
+        let mut row = vec![0.0_f32; stream.channels()];
+        for (index, &stamp_s) in stream.stamps.iter().enumerate() {
+            for (to, from) in row
+                .iter_mut()
+                .zip(stream.numbers(index).unwrap_or_default())
+            {
+                *to = *from as f32;
+            }
+            path.push(stamp_s, &row).map_err(failed)?;
+            if path.is_settled() {
+                show(stamp_s, path.filtered(), &path.quality().bad());
+            }
+        }
+        Ok(())
+    }
+
     /// Sends the EEG and the flashes through the signal path, sample by sample, as they would have come live.
     ///
     /// # Errors
@@ -462,10 +519,12 @@ impl Recorded {
         spec: EegSpec,
         used: Option<ChannelMask>,
         scorer: Option<LinearScorer>,
+        blinks: Option<&BlinkRegression>,
     ) -> Result<Passed, Failure> {
         let failed = |e: DspError| failure(Exit::Source, e);
         let stream = self.eeg()?;
         let mut path = EegPath::prepare(spec).map_err(failed)?;
+        path.set_blinks(blinks.cloned()).map_err(failed)?;
         if let Some(used) = used {
             path.set_used(used);
         }
@@ -577,7 +636,7 @@ fn markers_of(stream: &RecordedStream) -> Vec<(f64, Value)> {
     let wanted = |marker: &Value| {
         matches!(
             event(marker),
-            Some("flash" | "gaze_point" | "gaze_point_end")
+            Some("flash" | "gaze_point" | "gaze_point_end" | "blink" | "block" | "block_end")
         )
     };
     stream

@@ -107,7 +107,7 @@ fn p300(
         stamps: stamp_rule(stream),
         ..calibration.path
     };
-    let passed = recorded.pass(path, None, Some(scorer))?;
+    let passed = recorded.pass(path, None, Some(scorer), calibration.blinks.as_ref())?;
     let flashes = recorded.flashes();
     let mut masked = MaskedScorers::new(calibration);
     let mut lines = Vec::with_capacity(passed.epochs.len());

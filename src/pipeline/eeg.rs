@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use razvilka_dsp::DspError;
+use razvilka_dsp::blink::BlinkRegression;
 use razvilka_dsp::eeg::{EegPath, EegSpec, ScoredFlash};
 use razvilka_dsp::epoch::{EpochStatus, ScorerRefused};
 use razvilka_dsp::mask::ChannelMask;
@@ -109,6 +110,14 @@ impl EegLine {
             picked,
             waiting: None,
         })
+    }
+
+    /// Takes blinks out as the profile says; before the first sample.
+    ///
+    /// # Errors
+    /// [`EegLineError::Path`] when they were fitted to another number of channels.
+    pub fn set_blinks(&mut self, blinks: Option<BlinkRegression>) -> Result<(), EegLineError> {
+        Ok(self.path.set_blinks(blinks)?)
     }
 
     /// The path inside.

@@ -5,6 +5,7 @@ mod file;
 pub(crate) use file::write_private;
 pub use file::{FORMAT, KIND, Overwrite};
 
+use razvilka_dsp::blink::BlinkRegression;
 use razvilka_dsp::eeg::EegSpec;
 use razvilka_dsp::score::{LinearScorer, ScoreDensity};
 use serde::{Deserialize, Serialize};
@@ -142,6 +143,9 @@ pub struct EegCalibration {
     pub labels: Vec<String>,
     /// How the signal becomes features, rate and number of channels included.
     pub path: EegSpec,
+    /// How blinks are taken out of the filtered samples; absent: they are not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blinks: Option<BlinkRegression>,
     /// The classifier.
     pub lda: LdaModel,
     /// From score to log-likelihood ratio.
@@ -216,6 +220,10 @@ impl EegCalibration {
             self.lda.used.len(),
         )?;
         same_size("bins of the classifier", shape.bins(), self.lda.bins)?;
+        if let Some(blinks) = &self.blinks {
+            blinks.check()?;
+            same_size("blink weights", shape.channels(), blinks.weights().len())?;
+        }
         in_range("EEG reliability", self.reliability, 0.0, 1.0)?;
         in_range("base rate", self.base_rate, 1e-6, 1.0 - 1e-6)?;
         let m = &self.metrics;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! stamp ─> StampGuard ─┐
-//! sample ─> hold NaN ──┴─> fill short gaps ─> band-pass, notch ─> reference ─> history ─> epochs ─> score
+//! sample ─> hold NaN ──┴─> fill short gaps ─> band-pass, notch ─> blinks ─> reference ─> history ─> epochs ─> score
 //!                 └──────────────> ChannelQuality <──────┘
 //! ```
 //!
@@ -18,6 +18,7 @@ pub use spec::{BandSpec, EegSpec, EpochSpec, NotchSpec, Reference};
 use serde::{Deserialize, Serialize};
 
 use self::history::History;
+use crate::blink::BlinkRegression;
 use crate::car::CommonAverage;
 use crate::epoch::{
     EpochBank, EpochShape, EpochStatus, FinishedEpoch, Rejection, SampleNote, ScorerRefused,
@@ -128,6 +129,7 @@ pub struct EegPath {
     guard: StampGuard,
     quality: ChannelQuality,
     filter: SosFilter,
+    blinks: Option<BlinkRegression>,
     reference: Option<CommonAverage>,
     history: History,
     bank: EpochBank,
@@ -165,6 +167,7 @@ impl EegPath {
             guard: StampGuard::new(rate, spec.stamps),
             quality: ChannelQuality::new(spec.quality_of_filtered(), rate, n)?,
             filter: SosFilter::new(&spec.sections()?, n)?,
+            blinks: None,
             reference,
             history: History::new(history_samples, n),
             bank: EpochBank::new(epoch, spec.epoch.peak_to_peak, spec.epoch.open_max)?,
@@ -223,6 +226,12 @@ impl EegPath {
         &self.filtered
     }
 
+    /// Whether the filters have settled since their last start.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.since_start >= self.settle_samples
+    }
+
     /// Samples so far, made-up ones included: the index of the next one.
     #[must_use]
     pub fn next_sample(&self) -> SampleIndex {
@@ -254,6 +263,19 @@ impl EegPath {
     /// Channels whose faults reject an epoch while no scorer is set; all at first.
     pub fn set_used(&mut self, used: ChannelMask) {
         self.bank.set_used(used);
+    }
+
+    /// Takes blinks out by regression from now on, or no more; skipped while its reference is bad. To be set before the
+    /// first sample. It stays through a reset.
+    ///
+    /// # Errors
+    /// [`DspError::Shape`] when it was fitted to another number of channels; nothing has changed then.
+    pub fn set_blinks(&mut self, blinks: Option<BlinkRegression>) -> Result<(), DspError> {
+        if let Some(blinks) = &blinks {
+            shape("blink weights", blinks.weights().len(), self.spec.channels)?;
+        }
+        self.blinks = blinks;
+        Ok(())
     }
 
     /// Channels that enter the common average, from the next sample on. A change shows as a step in every channel, so
@@ -518,6 +540,11 @@ impl EegPath {
         self.filtered.copy_from_slice(raw);
         self.filter.process(&mut self.filtered)?;
         self.quality.observe(raw, &self.filtered)?;
+        if let Some(blinks) = &self.blinks
+            && !self.quality.bad().contains(blinks.reference())
+        {
+            blinks.process(&mut self.filtered)?;
+        }
         if let Some(car) = &self.reference {
             car.process(&mut self.filtered)?;
         }
