@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+mod blink;
 mod choice;
 mod covariance;
 mod crossval;
@@ -28,6 +29,7 @@ mod spd;
 mod tangent;
 mod xdawn;
 
+pub use blink::{BLINK_MIN_UV, BLINKS_MIN, BlinkFit};
 pub use choice::{Candidate, Selection};
 pub use covariance::{Shrunk, Symmetric, ledoit_wolf};
 pub use crossval::{FOLDS, OutOfFold, contiguous_folds, out_of_fold};
@@ -52,7 +54,8 @@ pub use profile::{
     EegCalibration, EegMetrics, FORMAT, KIND, Montage, Overwrite, Profile, Provenance, SourceFile,
 };
 pub use session::{
-    CalibrationInput, EegInput, EegReport, Erp, Fitted, ReportInput, fit_session, may_be_fitted_on,
+    CalibrationInput, EegInput, EegReport, Erp, FIT_SWING_MAX, Fitted, ReportInput, fit_session,
+    may_be_fitted_on,
 };
 pub use tangent::{Stack, TangentModel, TangentSpace};
 pub use xdawn::Xdawn;

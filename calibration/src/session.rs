@@ -86,7 +86,7 @@ pub struct Erp {
 }
 
 /// An epoch that swings beyond this multiple of the peak-to-peak limit is not even fitted on.
-const FIT_SWING_MAX: f64 = 3.0;
+pub const FIT_SWING_MAX: f64 = 3.0;
 
 /// Whether an epoch that has ended may be fitted on: a clean one, or one that was rejected for its peak-to-peak swing alone
 /// and whose features (`[channel][bin]`, microvolts) swing no more than three times the limit in the channels used.
@@ -190,6 +190,7 @@ fn fit_eeg(input: &EegInput) -> Result<(EegCalibration, EegReport)> {
     let calibration = EegCalibration {
         labels: input.labels.clone(),
         path: input.path,
+        blinks: None,
         lda: chosen.fitted.lda,
         lda_density: fit_score_density(&chosen.lda_held_out.scores, &labels)?,
         model: chosen.fitted.model,

@@ -104,6 +104,24 @@ pub enum Rejection {
     NoOnsetSample,
 }
 
+impl Rejection {
+    /// The reason in a few words.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Gap => "gap",
+            Self::Restart => "restart",
+            Self::ClockJump => "clock jump",
+            Self::Unsettled => "filters not settled",
+            Self::BadChannel => "bad channel",
+            Self::Montage => "too few good channels",
+            Self::PeakToPeak => "swing",
+            Self::NotFinite => "not a number",
+            Self::NoOnsetSample => "no sample at the flash",
+        }
+    }
+}
+
 /// Whether an epoch can be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

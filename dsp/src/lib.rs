@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod blink;
 pub mod car;
 pub mod clock;
 pub mod design;

@@ -120,6 +120,22 @@ impl SosFilter {
         Ok(())
     }
 
+    /// As [`Self::start_at`], for one channel alone; one that does not exist is ignored. The others go on.
+    pub fn start_channel_at(&mut self, channel: usize, sample: f64) {
+        if channel >= self.channels || self.sections.is_empty() {
+            return;
+        }
+        let tile = channel / LANES * self.sections.len();
+        let states = self.state.iter_mut().skip(tile);
+        for (State { s1, s2 }, [z1, z2]) in states.zip(&self.step) {
+            if let (Some(s1), Some(s2)) = (s1.get_mut(channel % LANES), s2.get_mut(channel % LANES))
+            {
+                *s1 = z1 * sample;
+                *s2 = z2 * sample;
+            }
+        }
+    }
+
     /// Filters a block of whole samples, `[samples][channels]`, in place. An empty block is fine.
     ///
     /// # Errors

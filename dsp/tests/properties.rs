@@ -233,6 +233,53 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever is not a number, in whatever channel and pattern, from the first sample on: nothing of it gets into the filters,
+    /// the features or a score, and a channel that had one in an epoch is named as bad there.
+    #[test]
+    fn nothing_that_is_no_number_gets_past_the_door(
+        holes in vec((0_usize..CHANNELS, 0_usize..900, 1_usize..200, 0_usize..4), 0..12),
+        offset_uv in -84_000.0_f32..84_000.0,
+        from_start in any::<bool>(),
+    ) {
+        let mut path = eeg_path(Reference::CommonAverage);
+        let mut broken = [false; CHANNELS];
+        let mut ended = 0;
+        for i in 0..900_usize {
+            let mut sample = [0.0_f32; CHANNELS];
+            for (c, x) in sample.iter_mut().enumerate() {
+                *x = offset_uv + 20.0 * ((i * (c + 3)) as f32 * 0.07).sin();
+                let hole = holes.iter().find(|(channel, at, len, _)| {
+                    *channel == c && (*at..at + len).contains(&i)
+                });
+                if let Some((.., kind)) = hole {
+                    *x = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX][*kind];
+                }
+                if from_start && c == 1 && i < 60 {
+                    *x = f32::NAN;
+                }
+                broken[c] = !x.is_finite() || x.abs() > 1e10;
+            }
+            if i % 30 == 0 {
+                path.flash(i as u64, i as f64 * 0.004).unwrap();
+            }
+            path.push_with(i as f64 * 0.004, &sample, |epoch| {
+                ended += 1;
+                assert!(epoch.features.iter().all(|f| f.is_finite()));
+                assert!(epoch.score.is_none_or(f64::is_finite));
+            }).unwrap();
+            // Also that no state hides what the output does not show: a filter that swallowed one never gives a number again.
+            prop_assert!(path.filtered().iter().all(|v| v.is_finite() && v.abs() < 1e6));
+            for (c, broken) in broken.iter().enumerate() {
+                prop_assert!(!broken || path.quality().bad().contains(c));
+            }
+        }
+        prop_assert!(ended > 20);
+    }
+}
+
 /// A stream with every fault in it, and flashes.
 #[derive(Debug, Clone)]
 struct Session {

@@ -11,13 +11,20 @@ use razvilka_calibration::{
     CalibrationError, CalibrationInput, EegInput, EpochInfo, Epochs, Fitted, GazePoint, Montage,
     Overwrite, Profile, Provenance, SourceFile, fit_session, may_be_fitted_on,
 };
+use razvilka_dsp::blink::BlinkRegression;
 use razvilka_dsp::eeg::EegSpec;
+use razvilka_dsp::epoch::{EpochStatus, Rejection};
 use razvilka_dsp::mask::ChannelMask;
+use razvilka_dsp::stamps::StampRule;
 use razvilka_dsp::units::Hertz;
 use sha2::{Digest, Sha256};
 
+use super::blinks::fit_blinks;
 use super::exit::{Exit, Failure};
-use super::recorded::{Flash, Passed, Recorded, ScoredEpoch, Streams, failure};
+use super::recorded::{
+    Flash, Passed, Recorded, ScoredEpoch, Streams, channel_name, failure, signal_in_words,
+    stamp_rule,
+};
 use crate::config::{EpochSection, FilterSection, NOTCH_MIN_HZ, limit};
 use crate::engine::lines;
 use crate::gate::Limit;
@@ -60,6 +67,10 @@ pub struct Args {
     /// Length of an epoch after a flash, up to 2 s.
     #[arg(long, value_name = "SECONDS", default_value_t = 0.8)]
     pub epoch_s: f64,
+    /// Channel that sees the blinks, which are then taken out of the others by regression; `none` leaves them in. Without
+    /// this option: a channel labelled VEOG or EOG, or, if the person was asked to blink, Fp1, Fpz, Fp2, AF7 or AF8.
+    #[arg(long, value_name = "LABEL")]
+    pub blink_channel: Option<String>,
     /// Which streams are meant.
     #[command(flatten)]
     pub streams: Streams,
@@ -116,7 +127,8 @@ pub fn run(args: &Args, talk: &mut impl Write) -> Result<Profile, Failure> {
         say(talk, format_args!("reading {}", file.display()));
         recordings.push(Recorded::open(file, &args.streams)?);
     }
-    let eeg = eeg_input(args, &recordings, talk)?;
+    let (eeg, blinks) = eeg_input(args, &recordings, talk)?.unzip();
+    let blinks = blinks.flatten();
     let gaze = gaze_points(&recordings)?;
     let input = CalibrationInput {
         eeg,
@@ -124,7 +136,10 @@ pub fn run(args: &Args, talk: &mut impl Write) -> Result<Profile, Failure> {
         provenance: provenance(&args.xdf)?,
     };
     say(talk, format_args!("fitting"));
-    let fitted = fit_session(&input).map_err(|e| failure(Exit::Source, e))?;
+    let mut fitted = fit_session(&input).map_err(|e| failure(Exit::Source, e))?;
+    if let Some(eeg) = &mut fitted.profile.eeg {
+        eeg.blinks = blinks;
+    }
     say_verdict(talk, &fitted);
     let unwritable = |e: CalibrationError| failure(Exit::Usage, e);
     fitted
@@ -192,7 +207,7 @@ fn eeg_input(
     args: &Args,
     recordings: &[Recorded],
     talk: &mut impl Write,
-) -> Result<Option<EegInput>, Failure> {
+) -> Result<Option<(EegInput, Option<BlinkRegression>)>, Failure> {
     let with_flashes: Vec<(&Recorded, Vec<Flash>)> = recordings
         .iter()
         .map(|recorded| (recorded, recorded.flashes()))
@@ -207,11 +222,16 @@ fn eeg_input(
             .check(&montage(other.eeg()?))
             .map_err(|_| disagree(first, other))?;
     }
-    let spec = path_spec(args, stream)?;
+    let spec = EegSpec {
+        stamps: stamp_rule(stream),
+        ..path_spec(args, stream)?
+    };
+    let with_eeg: Vec<&Recorded> = with_flashes.iter().map(|(recorded, _)| *recorded).collect();
+    let blinks = fit_blinks(args.blink_channel.as_deref(), spec, stream, &with_eeg, talk)?;
     let pass_all = |used: Option<ChannelMask>| -> Result<Vec<Passed>, Failure> {
         with_flashes
             .iter()
-            .map(|(recorded, _)| recorded.pass(spec, used, None))
+            .map(|(recorded, _)| recorded.pass(spec, used, None, blinks.as_ref()))
             .collect()
     };
     say(
@@ -223,29 +243,58 @@ fn eeg_input(
         ),
     );
     let mut passed = pass_all(None)?;
-    let good = good_channels(spec.channels, &passed);
-    if good.count() < spec.channels {
-        let names: Vec<String> = ChannelMask::all(spec.channels)
-            .difference(&good)
-            .iter()
-            .map(|channel| name_of(stream, channel))
-            .collect();
+    for ((recorded, _), passed) in with_flashes.iter().zip(&passed) {
+        for line in signal_in_words(stream, passed) {
+            say(talk, format_args!("{}: {line}", file_name(recorded.path())));
+        }
+    }
+    let reference = blinks.as_ref().map(BlinkRegression::reference);
+    let choice = choose_channels(&spec, &passed, reference);
+    let good = choice.good;
+    let names = |mask: &ChannelMask| {
+        let names: Vec<String> = mask.iter().map(|c| channel_name(stream, c)).collect();
+        names.join(", ")
+    };
+    if good.count() < spec.quality.min_good {
+        return Err(Failure::said(
+            Exit::Source,
+            format!(
+                "{} of {} channels are good for most of the time, {} are needed. Bad: {}. Check electrodes and amplifier, and record again",
+                good.count(),
+                spec.channels,
+                spec.quality.min_good,
+                names(&choice.mostly_bad)
+            ),
+        ));
+    }
+    for (why, left_out) in [
+        ("bad for most of the time", &choice.mostly_bad),
+        (
+            "bad so often that too many epochs would be lost",
+            &choice.costly,
+        ),
+    ] {
+        if !left_out.is_empty() {
+            say(talk, format_args!("left out, {why}: {}", names(left_out)));
+        }
+    }
+    if let Some(reference) = reference {
+        let name = channel_name(stream, reference);
         say(
             talk,
-            format_args!("left out, bad for most of the time: {}", names.join(", ")),
+            format_args!("left out, it is the reference of the blinks: {name}"),
         );
+    }
+    if good.count() < spec.channels {
         passed = pass_all(Some(good))?;
     }
-    for ((recorded, _), passed) in with_flashes.iter().zip(&passed) {
-        if passed.counts.stamps.looks_block_stamped() {
-            say(
-                talk,
-                format_args!(
-                    "warning: samples of {} share stamps in blocks; onsets are uncertain by a block",
-                    recorded.path().display()
-                ),
-            );
-        }
+    if spec.stamps == StampRule::Blocks {
+        say(
+            talk,
+            format_args!(
+                "warning: samples share stamps in blocks; they were spread evenly, onsets are uncertain by up to a block"
+            ),
+        );
     }
     let flashes: Vec<&[Flash]> = with_flashes
         .iter()
@@ -260,12 +309,18 @@ fn eeg_input(
             epochs.targets()
         ),
     );
-    Ok(Some(EegInput {
+    let input = EegInput {
         labels: stream.spec.labels.clone(),
         path: spec,
         epochs,
         rejected,
-    }))
+    };
+    Ok(Some((input, blinks)))
+}
+
+fn file_name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
 }
 
 fn disagree(first: &Recorded, other: &Recorded) -> Failure {
@@ -279,33 +334,69 @@ fn disagree(first: &Recorded, other: &Recorded) -> Failure {
     )
 }
 
-fn name_of(stream: &RecordedStream, channel: usize) -> String {
-    let label = stream
-        .spec
-        .labels
-        .get(channel)
-        .filter(|label| !label.is_empty());
-    label
-        .cloned()
-        .unwrap_or_else(|| format!("channel {}", channel + 1))
+/// Channels to fit on, and those left out: first the ones that were bad in more than half of the epochs, then others in
+/// whose absence so many more epochs could be used that it pays.
+struct Choice {
+    good: ChannelMask,
+    mostly_bad: ChannelMask,
+    costly: ChannelMask,
 }
 
-/// Channels that were good in at least half of the epochs; all, when none was.
-fn good_channels(channels: usize, passed: &[Passed]) -> ChannelMask {
-    let total: usize = passed.iter().map(|p| p.epochs.len()).sum();
-    let good: ChannelMask = (0..channels)
-        .filter(|&channel| {
-            let bad = passed
-                .iter()
-                .flat_map(|p| &p.epochs)
-                .filter(|e| e.bad.contains(channel));
-            bad.count() as f64 <= BAD_SHARE_MAX * total as f64
+/// Chooses the channels.
+///
+/// What a fit gains from epochs grows about with the square root of their number, what it gains from channels at most
+/// with theirs: a channel is left out when that raises their product.
+fn choose_channels(spec: &EegSpec, passed: &[Passed], reference: Option<usize>) -> Choice {
+    // Channels that would keep each epoch from being fitted on.
+    let spoilt: Vec<ChannelMask> = passed
+        .iter()
+        .flat_map(|p| &p.epochs)
+        .filter_map(|epoch| match epoch.status_for_fit(&epoch.bad) {
+            EpochStatus::Clean => Some(ChannelMask::NONE),
+            EpochStatus::Rejected(Rejection::PeakToPeak) => Some(epoch.wild(spec)),
+            EpochStatus::Rejected(Rejection::BadChannel | Rejection::Montage) => Some(epoch.bad),
+            EpochStatus::Rejected(_) => None,
         })
         .collect();
-    if good.is_empty() {
-        ChannelMask::all(channels)
-    } else {
-        good
+    let mostly_bad: ChannelMask = (0..spec.channels)
+        .filter(|&channel| {
+            let bad = spoilt.iter().filter(|bad| bad.contains(channel)).count();
+            bad as f64 > BAD_SHARE_MAX * spoilt.len() as f64
+        })
+        .collect();
+    let mut good = ChannelMask::all(spec.channels).difference(&mostly_bad);
+    if let Some(reference) = reference {
+        good.remove(reference);
+    }
+    let worth = |good: &ChannelMask| {
+        let whole = spoilt
+            .iter()
+            .filter(|bad| bad.intersection(good).is_empty());
+        good.count() as f64 * (whole.count() as f64).sqrt()
+    };
+    let mut costly = ChannelMask::NONE;
+    while good.count() > spec.quality.min_good {
+        let without = |channel: usize| {
+            let mut rest = good;
+            rest.remove(channel);
+            rest
+        };
+        let best = good
+            .iter()
+            .map(|channel| (channel, worth(&without(channel))))
+            .max_by(|a, b| a.1.total_cmp(&b.1));
+        match best {
+            Some((channel, gained)) if gained > worth(&good) => {
+                good.remove(channel);
+                costly.insert(channel);
+            }
+            _ => break,
+        }
+    }
+    Choice {
+        good,
+        mostly_bad,
+        costly,
     }
 }
 
@@ -325,8 +416,9 @@ fn labelled_epochs(
     let mut run_before = None;
     let mut run = 0;
     for (file, (flashes, passed)) in flashes.iter().zip(passed).enumerate() {
-        let fit =
-            |epoch: &&ScoredEpoch| may_be_fitted_on(spec, &good, epoch.status, &epoch.features);
+        let fit = |epoch: &&ScoredEpoch| {
+            may_be_fitted_on(spec, &good, epoch.status_for_fit(&good), &epoch.features)
+        };
         for epoch in passed.epochs.iter().filter(fit) {
             // Ids were given as indices into these flashes.
             let Some(flash) = flashes.get(epoch.flash) else {

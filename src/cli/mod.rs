@@ -1,5 +1,6 @@
 //! Commands: what was typed becomes a validated plan, then runs. stdout is data, stderr is talk.
 
+mod blinks;
 pub mod calibrate;
 pub mod certify;
 pub mod demo;

@@ -2,12 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use razvilka_calibration::{GazePoint, GazeSample, PointUse};
+use razvilka_calibration::{FIT_SWING_MAX, GazePoint, GazeSample, PointUse};
 use razvilka_dsp::DspError;
+use razvilka_dsp::blink::BlinkRegression;
 use razvilka_dsp::eeg::{EegCounts, EegPath, EegSpec};
-use razvilka_dsp::epoch::EpochStatus;
+use razvilka_dsp::epoch::{EpochStatus, Rejection};
 use razvilka_dsp::mask::ChannelMask;
+use razvilka_dsp::quality::{BadChannel, BadSeconds};
 use razvilka_dsp::score::EpochScorer;
+use razvilka_dsp::stamps::StampRule;
 use serde_json::Value;
 
 use super::exit::{Exit, Failure};
@@ -15,6 +18,8 @@ use crate::recording::{RecordedStream, Recording, Samples};
 
 /// Confidence of the tracker below which a gaze sample is invalid, where the stream has such a channel.
 const CONFIDENCE_MIN: f64 = 0.5;
+/// How long after `{"event":"blink"}` the person may blink.
+const BLINK_ANSWER_S: f64 = 2.0;
 
 /// Which streams of a recording are meant; the only one of its type where no name is given.
 #[derive(Debug, Clone, Default, PartialEq, clap::Args)]
@@ -72,6 +77,8 @@ pub struct ScoredEpoch {
     pub status: EpochStatus,
     /// Channels that were bad somewhere in it.
     pub bad: ChannelMask,
+    /// Channels whose values meant nothing somewhere in it: bad for another reason than their variance.
+    pub meaningless: ChannelMask,
     /// Linear score, where a scorer was given.
     pub score: Option<f64>,
 }
@@ -83,6 +90,140 @@ pub struct Passed {
     pub epochs: Vec<ScoredEpoch>,
     /// What the path counted.
     pub counts: EegCounts,
+    /// Per channel: seconds in which it was bad, by reason.
+    pub bad: Vec<BadSeconds>,
+    /// Seconds that were judged.
+    pub seconds: u64,
+}
+
+impl Passed {
+    /// How many epochs that are whole were rejected, by reason, in the order of the first.
+    #[must_use]
+    pub fn rejected(&self) -> Vec<(Rejection, usize)> {
+        let mut by_reason: Vec<(Rejection, usize)> = Vec::new();
+        for epoch in &self.epochs {
+            if let EpochStatus::Rejected(why) = epoch.status {
+                match by_reason.iter_mut().find(|(known, _)| *known == why) {
+                    Some((_, n)) => *n += 1,
+                    None => by_reason.push((why, 1)),
+                }
+            }
+        }
+        by_reason
+    }
+}
+
+impl ScoredEpoch {
+    /// Whether it was rejected for channels that were only restless. Such an epoch is known to a fit as one that
+    /// swings too far is: large values are to be learned to be ignored.
+    #[must_use]
+    pub fn is_restless(&self, used: &ChannelMask) -> bool {
+        self.status == EpochStatus::Rejected(Rejection::BadChannel)
+            && self.meaningless.intersection(used).is_empty()
+    }
+
+    /// The status that decides whether it is fitted on.
+    #[must_use]
+    pub fn status_for_fit(&self, used: &ChannelMask) -> EpochStatus {
+        if self.is_restless(used) {
+            EpochStatus::Rejected(Rejection::PeakToPeak)
+        } else {
+            self.status
+        }
+    }
+
+    /// Channels whose features swing beyond three times the peak-to-peak limit: a fault, not a blink.
+    #[must_use]
+    pub fn wild(&self, spec: &EegSpec) -> ChannelMask {
+        let limit_uv = FIT_SWING_MAX * spec.epoch.peak_to_peak.get();
+        let bins = (self.features.len() / spec.channels.max(1)).max(1);
+        let rows = self.features.chunks_exact(bins).enumerate();
+        rows.filter(|(_, row)| {
+            let low = row.iter().copied().fold(f64::INFINITY, f64::min);
+            let high = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            high - low > limit_uv
+        })
+        .map(|(channel, _)| channel)
+        .collect()
+    }
+}
+
+/// What most of a recording's stamps mean: blocks that share one, or a stamp for each sample.
+#[must_use]
+pub fn stamp_rule(stream: &RecordedStream) -> StampRule {
+    let shared = stream.stamps.windows(2).filter(|pair| pair[0] == pair[1]);
+    if 2 * shared.count() > stream.stamps.len() {
+        StampRule::Blocks
+    } else {
+        StampRule::PerSample
+    }
+}
+
+/// What the stamp guard and the channels' quality say of a recording, one line each; nothing where there is nothing to say.
+#[must_use]
+pub fn signal_in_words(stream: &RecordedStream, passed: &Passed) -> Vec<String> {
+    let c = &passed.counts;
+    let s = &c.stamps;
+    let counted = [
+        ("missing", s.missing),
+        ("of them only late", s.taken_back),
+        ("interpolated", c.interpolated),
+        ("gaps that reject epochs", s.gaps_rejected),
+        ("restarts after a gap", s.gaps_restarted),
+        ("doubled", s.duplicates),
+        ("backward", s.backward),
+        ("late", s.late),
+        ("stamps that are no time", s.not_finite + s.far_future),
+        ("jumps of the clock", s.clock_jumps),
+        ("before the first whole block", s.unanchored),
+        ("values held, being no number", c.held_values),
+        ("flashes without a place", c.flashes_without_epoch),
+    ];
+    let found: Vec<String> = counted
+        .iter()
+        .filter(|(_, n)| *n > 0)
+        .map(|(what, n)| format!("{what} {n}"))
+        .collect();
+    let mut lines = Vec::new();
+    if !found.is_empty() {
+        lines.push(format!(
+            "samples: {} used; {}",
+            s.accepted,
+            found.join(", ")
+        ));
+    }
+    let rejected = passed.rejected();
+    if !rejected.is_empty() {
+        let reasons: Vec<String> = rejected
+            .iter()
+            .map(|(why, n)| format!("{} {n}", why.words()))
+            .collect();
+        lines.push(format!("epochs in doubt: {}", reasons.join(", ")));
+    }
+    for (channel, bad) in passed.bad.iter().enumerate().filter(|(_, b)| b.total() > 0) {
+        let reasons: Vec<String> = BadChannel::ALL
+            .iter()
+            .filter(|why| bad.of(**why) > 0)
+            .map(|why| format!("{} {} s", why.words(), bad.of(*why)))
+            .collect();
+        lines.push(format!(
+            "{}: bad for {} of {} s ({})",
+            channel_name(stream, channel),
+            bad.total(),
+            passed.seconds,
+            reasons.join(", ")
+        ));
+    }
+    lines
+}
+
+/// The channel's label, or its number from 1 where it has none.
+#[must_use]
+pub fn channel_name(stream: &RecordedStream, channel: usize) -> String {
+    let label = stream.spec.labels.get(channel).filter(|l| !l.is_empty());
+    label
+        .cloned()
+        .unwrap_or_else(|| format!("channel {}", channel + 1))
 }
 
 /// An opened recording with its markers parsed.
@@ -315,6 +456,60 @@ impl Recorded {
         })
     }
 
+    /// When the person was asked to blink, seconds: `{"event":"block","kind":"blink"}` until the next block, its end or a
+    /// flash, and 2 s after each `{"event":"blink"}`.
+    #[must_use]
+    pub fn blink_spans(&self) -> Vec<(f64, f64)> {
+        let mut spans = Vec::new();
+        let mut open = None;
+        for (at_s, marker) in &self.markers {
+            match event(marker) {
+                Some("blink") => spans.push((*at_s, at_s + BLINK_ANSWER_S)),
+                Some("block" | "block_end" | "flash") => {
+                    if let Some(from_s) = open.take() {
+                        spans.push((from_s, *at_s));
+                    }
+                    if marker.get("kind").and_then(Value::as_str) == Some("blink") {
+                        open = Some(*at_s);
+                    }
+                }
+                _ => {}
+            }
+        }
+        if let Some(from_s) = open {
+            spans.push((from_s, f64::INFINITY));
+        }
+        spans
+    }
+
+    /// Shows every filtered sample with its stamp and the channels that are bad, once the filters have settled.
+    ///
+    /// # Errors
+    /// As [`Recorded::pass`].
+    pub fn filtered(
+        &self,
+        spec: EegSpec,
+        mut show: impl FnMut(f64, &[f64], &ChannelMask),
+    ) -> Result<(), Failure> {
+        let failed = |e: DspError| failure(Exit::Source, e);
+        let stream = self.eeg()?;
+        let mut path = EegPath::prepare(spec).map_err(failed)?;
+        let mut row = vec![0.0_f32; stream.channels()];
+        for (index, &stamp_s) in stream.stamps.iter().enumerate() {
+            for (to, from) in row
+                .iter_mut()
+                .zip(stream.numbers(index).unwrap_or_default())
+            {
+                *to = *from as f32;
+            }
+            path.push(stamp_s, &row).map_err(failed)?;
+            if path.is_settled() {
+                show(stamp_s, path.filtered(), &path.quality().bad());
+            }
+        }
+        Ok(())
+    }
+
     /// Sends the EEG and the flashes through the signal path, sample by sample, as they would have come live.
     ///
     /// # Errors
@@ -324,10 +519,12 @@ impl Recorded {
         spec: EegSpec,
         used: Option<ChannelMask>,
         scorer: Option<EpochScorer>,
+        blinks: Option<&BlinkRegression>,
     ) -> Result<Passed, Failure> {
         let failed = |e: DspError| failure(Exit::Source, e);
         let stream = self.eeg()?;
         let mut path = EegPath::prepare(spec).map_err(failed)?;
+        path.set_blinks(blinks.cloned()).map_err(failed)?;
         if let Some(used) = used {
             path.set_used(used);
         }
@@ -344,15 +541,20 @@ impl Recorded {
         let start_samples = (spec.epoch.start.get() * spec.rate.get()).round() as usize;
         let whole_samples = (start_samples + shape.samples()) as u64;
         let mut row = vec![0.0_f32; stream.channels()];
+        // From which sample on which channels meant nothing.
+        let mut meaningless: Vec<(u64, ChannelMask)> = Vec::new();
+        let mut spans: Vec<(u64, u64)> = Vec::new();
         for (index, &stamp_s) in stream.stamps.iter().enumerate() {
             let mut keep = |epoch: &razvilka_dsp::epoch::FinishedEpoch<'_>| {
                 // One that ended early has no features to speak of, and may have ended before it began.
                 if epoch.last.0 + 1 >= epoch.onset.0 + whole_samples {
+                    spans.push((epoch.onset.0, epoch.last.0));
                     epochs.push(ScoredEpoch {
                         flash: epoch.id as usize,
                         features: epoch.features.to_vec(),
                         status: epoch.status,
                         bad: epoch.bad,
+                        meaningless: ChannelMask::NONE,
                         score: epoch.score,
                     });
                 }
@@ -371,11 +573,30 @@ impl Recorded {
             }
             path.push_with(stamp_s, &row, &mut keep).map_err(failed)?;
             while path.pop().is_some() {}
+            let now = path.quality().meaningless();
+            if meaningless
+                .last()
+                .map_or(!now.is_empty(), |(_, mask)| *mask != now)
+            {
+                let newest = path.next_sample().0.saturating_sub(1);
+                meaningless.push((newest, now));
+            }
+        }
+        for (epoch, (onset, last)) in epochs.iter_mut().zip(&spans) {
+            let from = meaningless.partition_point(|(at, _)| at <= onset);
+            let until = meaningless.partition_point(|(at, _)| at <= last);
+            for (_, mask) in meaningless.iter().take(until).skip(from.saturating_sub(1)) {
+                epoch.meaningless = epoch.meaningless.union(mask);
+            }
         }
         epochs.sort_by_key(|epoch| epoch.flash);
         Ok(Passed {
             epochs,
             counts: path.counts(),
+            bad: (0..spec.channels)
+                .map(|channel| path.quality().bad_seconds(channel))
+                .collect(),
+            seconds: path.quality().verdicts(),
         })
     }
 }
@@ -415,7 +636,7 @@ fn markers_of(stream: &RecordedStream) -> Vec<(f64, Value)> {
     let wanted = |marker: &Value| {
         matches!(
             event(marker),
-            Some("flash" | "gaze_point" | "gaze_point_end")
+            Some("flash" | "gaze_point" | "gaze_point_end" | "blink" | "block" | "block_end")
         )
     };
     stream

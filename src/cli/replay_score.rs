@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use razvilka_calibration::{EegCalibration, Montage, Profile};
+use razvilka_dsp::eeg::EegSpec;
 
 use super::exit::{Exit, Failure};
-use super::recorded::Recorded;
+use super::recorded::{Recorded, stamp_rule};
 use super::replay::Args;
 use super::replay_publish::{self, ReplayPublishError};
 use crate::fork::ForkId;
@@ -111,14 +112,14 @@ impl<'a> Scoring<'a> {
         let scorer = calibration.scorer().map_err(unfit)?;
         let channels = stream.channels();
         let select = (0..channels).collect();
-        let line = EegLine::prepare(
-            calibration.path,
-            select,
-            channels,
-            scorer,
-            calibration.density,
-        )
-        .map_err(|error| Failure::new(Exit::Source, error))?;
+        let path = EegSpec {
+            stamps: stamp_rule(stream),
+            ..calibration.path
+        };
+        let mut line = EegLine::prepare(path, select, channels, scorer, calibration.density)
+            .map_err(|error| Failure::new(Exit::Source, error))?;
+        line.set_blinks(calibration.blinks.clone())
+            .map_err(|error| Failure::new(Exit::Source, error))?;
         Ok(Self {
             line,
             calibration,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args as ClapArgs, Subcommand};
 use razvilka_calibration::{EegCalibration, Montage, Profile};
+use razvilka_dsp::eeg::EegSpec;
 use razvilka_dsp::epoch::{EpochStatus, Rejection};
 use razvilka_dsp::gaze::{GazeEvent, GazeSample, VelocitySpec, VelocityThreshold};
 use razvilka_dsp::mask::ChannelMask;
@@ -13,7 +14,7 @@ use razvilka_dsp::score::{EpochScorer, ScoreDensity};
 use razvilka_dsp::units::Hertz;
 
 use super::exit::{Exit, Failure};
-use super::recorded::{Recorded, ScoredEpoch, Streams, failure};
+use super::recorded::{Recorded, ScoredEpoch, Streams, failure, signal_in_words, stamp_rule};
 
 /// Score a recording offline, by the same causal code as live. CSV on stdout.
 #[derive(Debug, Clone, ClapArgs)]
@@ -101,7 +102,12 @@ fn p300(
         .check(&montage)
         .map_err(|e| failure(Exit::Source, e))?;
     let scorer = calibration.scorer().map_err(|e| failure(Exit::Usage, e))?;
-    let passed = recorded.pass(calibration.path, None, Some(scorer))?;
+    // What the stamps of this recording mean is a property of the recording, not of the person.
+    let path = EegSpec {
+        stamps: stamp_rule(stream),
+        ..calibration.path
+    };
+    let passed = recorded.pass(path, None, Some(scorer), calibration.blinks.as_ref())?;
     let flashes = recorded.flashes();
     let mut masked = MaskedScorers::new(calibration);
     let mut lines = Vec::with_capacity(passed.epochs.len());
@@ -124,6 +130,9 @@ fn p300(
         lines.len(),
         flashes.len()
     );
+    for line in signal_in_words(stream, &passed) {
+        let _ = writeln!(talk, "{line}");
+    }
     Ok(write_scores(out, &lines))
 }
 

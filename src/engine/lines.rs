@@ -135,13 +135,9 @@ pub fn eeg_line(
         Some(kept) => calibration.restrict(kept)?,
         None => (calibration.scorer()?, calibration.density),
     };
-    Ok(EegLine::prepare(
-        calibration.path,
-        select,
-        spec.labels.len(),
-        scorer,
-        density,
-    )?)
+    let mut line = EegLine::prepare(calibration.path, select, spec.labels.len(), scorer, density)?;
+    line.set_blinks(calibration.blinks.clone())?;
+    Ok(line)
 }
 
 /// The state of the person from a stream: parietal and occipital electrodes first, by their labels (P..., O...). Stamps and

@@ -7,13 +7,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use razvilka_dsp::DspError;
+use razvilka_dsp::blink::BlinkRegression;
 use razvilka_dsp::eeg::{EegPath, EegSpec, ScoredFlash};
 use razvilka_dsp::epoch::{EpochStatus, ScorerRefused};
 use razvilka_dsp::mask::ChannelMask;
+use razvilka_dsp::quality::BadChannel;
 use razvilka_dsp::score::{EpochScorer, ScoreDensity};
 use razvilka_dsp::units::{LslTime, MonoTime};
 use ringbuf::traits::{Consumer, Producer};
 use ringbuf::{HeapCons, HeapProd};
+use serde::Serialize;
 
 use super::decision::{Item, Lane, Made};
 use super::inlet::Stage;
@@ -32,6 +35,19 @@ pub struct EegLine {
     stream_channels: usize,
     picked: Vec<f32>,
     waiting: Option<(EpochScorer, ScoreDensity)>,
+}
+
+/// How long a channel was bad, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BadChannelTime {
+    /// Its number among those used.
+    pub channel: usize,
+    /// Seconds in which it was bad.
+    pub bad_s: u32,
+    /// Seconds that were judged.
+    pub of_s: u64,
+    /// The same, by reason.
+    pub by_reason_s: Vec<(BadChannel, u32)>,
 }
 
 /// Why a line cannot be built.
@@ -97,10 +113,38 @@ impl EegLine {
         })
     }
 
+    /// Takes blinks out as the profile says; before the first sample.
+    ///
+    /// # Errors
+    /// [`EegLineError::Path`] when they were fitted to another number of channels.
+    pub fn set_blinks(&mut self, blinks: Option<BlinkRegression>) -> Result<(), EegLineError> {
+        Ok(self.path.set_blinks(blinks)?)
+    }
+
     /// The path inside.
     #[must_use]
     pub fn path(&self) -> &EegPath {
         &self.path
+    }
+
+    /// Channels (of those used) that were bad for a while: number, seconds and reasons. Not real-time.
+    #[must_use]
+    pub fn bad_channels(&self) -> Vec<BadChannelTime> {
+        let quality = self.path.quality();
+        (0..self.path.spec().channels)
+            .map(|channel| (channel, quality.bad_seconds(channel)))
+            .filter(|(_, bad)| bad.total() > 0)
+            .map(|(channel, bad)| BadChannelTime {
+                channel,
+                bad_s: bad.total(),
+                of_s: quality.verdicts(),
+                by_reason_s: BadChannel::ALL
+                    .into_iter()
+                    .filter(|why| bad.of(*why) > 0)
+                    .map(|why| (why, bad.of(why)))
+                    .collect(),
+            })
+            .collect()
     }
 
     /// Takes a scorer and its densities for flashes from now on; gives back what must be dropped elsewhere.

@@ -58,7 +58,7 @@ pub(crate) const RATE_HZ: f64 = 250.0;
 pub(crate) const CHANNELS: usize = 4;
 pub(crate) const HEADER: &str = "onset_s,score,p_target";
 
-pub(crate) struct Noise(u64);
+pub(crate) struct Noise(pub(crate) u64);
 
 impl Noise {
     pub(crate) fn gauss(&mut self) -> f64 {

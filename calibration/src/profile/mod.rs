@@ -5,6 +5,7 @@ mod file;
 pub(crate) use file::write_private;
 pub use file::{FORMAT, KIND, Overwrite};
 
+use razvilka_dsp::blink::BlinkRegression;
 use razvilka_dsp::eeg::EegSpec;
 use razvilka_dsp::score::{EpochScorer, LinearScorer, ScoreDensity};
 use serde::{Deserialize, Serialize};
@@ -147,6 +148,9 @@ pub struct EegCalibration {
     pub labels: Vec<String>,
     /// How the signal becomes features, rate and number of channels included.
     pub path: EegSpec,
+    /// How blinks are taken out of the filtered samples; absent: they are not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blinks: Option<BlinkRegression>,
     /// The shrinkage LDA, part of some scorers and the one that is left when many channels are bad.
     pub lda: LdaModel,
     /// From the LDA's own score to log-likelihood ratio.
@@ -268,6 +272,10 @@ impl EegCalibration {
             self.channel_covariance.order(),
         )?;
         self.channel_covariance.validate()?;
+        if let Some(blinks) = &self.blinks {
+            blinks.check()?;
+            same_size("blink weights", shape.channels(), blinks.weights().len())?;
+        }
         in_range("EEG reliability", self.reliability, 0.0, 1.0)?;
         in_range("base rate", self.base_rate, 1e-6, 1.0 - 1e-6)?;
         let m = &self.metrics;

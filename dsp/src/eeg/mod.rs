@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! stamp ─> StampGuard ─┐
-//! sample ─> hold NaN ──┴─> fill short gaps ─> band-pass, notch ─> reference ─> history ─> epochs ─> score
+//! sample ─> hold NaN ──┴─> fill short gaps ─> band-pass, notch ─> blinks ─> reference ─> history ─> epochs ─> score
 //!                 └──────────────> ChannelQuality <──────┘
 //! ```
 //!
@@ -18,6 +18,7 @@ pub use spec::{BandSpec, EegSpec, EpochSpec, NotchSpec, Reference};
 use serde::{Deserialize, Serialize};
 
 use self::history::History;
+use crate::blink::BlinkRegression;
 use crate::car::CommonAverage;
 use crate::epoch::{
     EpochBank, EpochShape, EpochStatus, FinishedEpoch, Rejection, SampleNote, ScorerRefused,
@@ -128,6 +129,7 @@ pub struct EegPath {
     guard: StampGuard,
     quality: ChannelQuality,
     filter: SosFilter,
+    blinks: Option<BlinkRegression>,
     reference: Option<CommonAverage>,
     history: History,
     bank: EpochBank,
@@ -163,8 +165,9 @@ impl EegPath {
         Ok(Self {
             spec,
             guard: StampGuard::new(rate, spec.stamps),
-            quality: ChannelQuality::new(spec.quality, rate, n)?,
+            quality: ChannelQuality::new(spec.quality_of_filtered(), rate, n)?,
             filter: SosFilter::new(&spec.sections()?, n)?,
+            blinks: None,
             reference,
             history: History::new(history_samples, n),
             bank: EpochBank::new(epoch, spec.epoch.peak_to_peak, spec.epoch.open_max)?,
@@ -223,6 +226,12 @@ impl EegPath {
         &self.filtered
     }
 
+    /// Whether the filters have settled since their last start.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.since_start >= self.settle_samples
+    }
+
     /// Samples so far, made-up ones included: the index of the next one.
     #[must_use]
     pub fn next_sample(&self) -> SampleIndex {
@@ -256,6 +265,19 @@ impl EegPath {
         self.bank.set_used(used);
     }
 
+    /// Takes blinks out by regression from now on, or no more; skipped while its reference is bad. To be set before the
+    /// first sample. It stays through a reset.
+    ///
+    /// # Errors
+    /// [`DspError::Shape`] when it was fitted to another number of channels; nothing has changed then.
+    pub fn set_blinks(&mut self, blinks: Option<BlinkRegression>) -> Result<(), DspError> {
+        if let Some(blinks) = &blinks {
+            shape("blink weights", blinks.weights().len(), self.spec.channels)?;
+        }
+        self.blinks = blinks;
+        Ok(())
+    }
+
     /// Channels that enter the common average, from the next sample on. A change shows as a step in every channel, so
     /// it belongs between forks. Without a common average it does nothing.
     pub fn set_reference_channels(&mut self, good: &ChannelMask) {
@@ -268,6 +290,7 @@ impl EegPath {
     pub fn reset(&mut self) {
         self.restart();
         self.guard.reset();
+        self.quality.reset();
         self.next_index = 0;
         self.counts = EegCounts::default();
     }
@@ -276,7 +299,7 @@ impl EegPath {
     /// result, filters and channel quality settle again. Counts and the index of samples go on; scorers and masks stay.
     pub fn restart(&mut self) {
         self.guard.restart();
-        self.quality.reset();
+        self.quality.restart();
         self.filter.reset();
         self.history.clear(false);
         self.bank.reset();
@@ -334,6 +357,7 @@ impl EegPath {
         let mut raw = std::mem::take(&mut self.raw);
         let sanitised = self.quality.sanitise(sample, &mut raw);
         let advanced = sanitised.and_then(|()| {
+            let anew = *self.quality.restarts();
             if let StampVerdict::Gap {
                 missing,
                 action: GapAction::Interpolate,
@@ -341,6 +365,13 @@ impl EegPath {
             } = verdict
             {
                 self.fill(&raw, time_s, missing, &mut on_epoch)?;
+            }
+            if !anew.is_empty() {
+                for (channel, x) in raw.iter().enumerate() {
+                    if anew.contains(channel) {
+                        self.filter.start_channel_at(channel, *x);
+                    }
+                }
             }
             self.advance(&raw, time_s, break_before, &mut on_epoch)
         });
@@ -509,6 +540,11 @@ impl EegPath {
         self.filtered.copy_from_slice(raw);
         self.filter.process(&mut self.filtered)?;
         self.quality.observe(raw, &self.filtered)?;
+        if let Some(blinks) = &self.blinks
+            && !self.quality.bad().contains(blinks.reference())
+        {
+            blinks.process(&mut self.filtered)?;
+        }
         if let Some(car) = &self.reference {
             car.process(&mut self.filtered)?;
         }

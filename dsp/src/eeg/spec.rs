@@ -175,6 +175,14 @@ impl EegSpec {
         Ok(sections)
     }
 
+    /// The limits for bad channels as far as they apply: without a high-pass the electrodes' DC is no jump.
+    pub(super) fn quality_of_filtered(&self) -> QualitySpec {
+        QualitySpec {
+            swing: self.quality.swing.filter(|_| self.band.is_some()),
+            ..self.quality
+        }
+    }
+
     /// Checks everything that the types do not.
     ///
     /// # Errors

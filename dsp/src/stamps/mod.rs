@@ -9,8 +9,8 @@
 //! |---|---|
 //! | NaN, infinite, beyond +-1e12 s | quarantined |
 //! | equal to the last one | duplicate, dropped |
-//! | before the last one, or more than [`FAR_FUTURE_S`] ahead | dropped; but when 100 ms of such stamps follow each other at the nominal rate it was the clock that jumped, and a new epoch of time begins |
-//! | `e` beyond the tolerance | `round(e / T)` samples are missing |
+//! | before the last one, or more than [`FAR_FUTURE_S`] ahead | dropped; but when 100 ms of such stamps follow each other at the nominal rate it was the clock that jumped, and a new epoch of time begins; unless all of them are, to the bit, stamps of the last two seconds: then a chunk came again |
+//! | `e` beyond the tolerance | `round(e / T)` samples are missing, unless they may be late (see below) |
 //! | `e` below -20 ms | samples faster than the clock allows: the clock jumped |
 //! | else | in order |
 //!
@@ -18,6 +18,16 @@
 //! whichever is larger, and never above 20 ms: a stream with regular stamps has every lost sample seen, a stream
 //! whose stamps jitter is not accused of losing samples it did not lose. The time line is a fading-memory line fit
 //! (g-h filter with the gains of a growing, then two-second, least-squares window) that follows up to 2 % of rate error.
+//!
+//! **Late is not lost.** A driver that stamps samples when it wakes up stamps some of them late, and those after them follow
+//! at once. An excess of up to 20 ms is taken for lateness, the sample for one in order and counted as late, (a) when the
+//! stamps are otherwise regular (mean `|e|` under 0.05 T) and `e` is not within T/4 of a whole number of periods, as a
+//! loss would be, or (b) when it is no more than twice the largest delay seen lately (fading, halved each minute). The time line then
+//! waits, without learning, until the stamps are back within the tolerance: that was a delay. When all stamps of
+//! 100 ms stay late, samples are missing after all: as many as the least excess tells, and as their place is not known, epochs
+//! are rejected instead of anything being interpolated. A gap that was interpolated, and after which within 100 ms
+//! the stamps come early by more than half of it, was a delay too: the time line goes back, the samples are
+//! counted as taken back, and the delay is known from then on. All of it is causal: no sample waits.
 //!
 //! Missing samples are interpolated up to 20 ms, above that epochs which touch the gap are to be rejected, above 1 s
 //! filters are to be restarted (FAULTS 10).
@@ -144,6 +154,12 @@ pub struct StampCounts {
     pub clock_jumps: u64,
     /// Samples used whose stamp came earlier than the tolerance allows.
     pub early: u64,
+    /// Samples used whose stamp came late while none was missing, or none yet known to be.
+    #[serde(default)]
+    pub late: u64,
+    /// Of `missing`: samples that turned out to have been late when those after them caught up.
+    #[serde(default)]
+    pub taken_back: u64,
 }
 
 impl StampCounts {
@@ -192,7 +208,7 @@ impl StampGuard {
     /// Forgets the time line: the next stamp begins one of its own. Counts go on.
     pub fn restart(&mut self) {
         match &mut self.line {
-            Line::PerSample(line) => *line = SampleLine::new(self.nominal_s),
+            Line::PerSample(line) => line.reset(),
             Line::Blocks(line) => *line = BlockLine::new(self.nominal_s),
         }
     }
@@ -222,7 +238,7 @@ impl StampGuard {
     pub fn push(&mut self, stamp_s: f64) -> StampVerdict {
         let verdict = if stamp_s.is_finite() && stamp_s.abs() <= STAMP_LIMIT_S {
             match &mut self.line {
-                Line::PerSample(line) => line.push(stamp_s, &mut self.counts.early),
+                Line::PerSample(line) => line.push(stamp_s, &mut self.counts),
                 Line::Blocks(line) => line.push(stamp_s, &mut self.counts.early),
             }
         } else {

@@ -152,3 +152,143 @@ fn absurd_limits_are_refused() {
     let read: QualitySpec = serde_json::from_str(r#"{"window": 3.0}"#).unwrap();
     assert_eq!(read.window, s(3.0));
 }
+
+/// Eight channels that go together as those of a head do, `spoil`ed; raw and filtered alike but for the DC.
+fn head(
+    quality: &mut ChannelQuality,
+    noise: &mut Noise,
+    seconds: f64,
+    mut spoil: impl FnMut(usize, &mut [f32; 8]),
+) {
+    let mut held = [0.0; 8];
+    let mut before = [0.0; 8];
+    let mut slow = [0.0; 8];
+    for i in 0..(seconds * RATE) as usize {
+        let common = 3.0 * noise.normal();
+        let mut sample = [0.0_f32; 8];
+        for (c, (x, slow)) in sample.iter_mut().zip(&mut slow).enumerate() {
+            *slow = 0.9 * *slow + common + 1.5 * noise.normal();
+            *x = (60_000.0 + 3_400.0 * c as f64 + *slow) as f32;
+        }
+        spoil(i, &mut sample);
+        quality.sanitise(&sample, &mut held).unwrap();
+        // A high-pass at about 1 Hz.
+        let mut filtered = [0.0; 8];
+        for ((y, x), mean) in filtered.iter_mut().zip(held).zip(&mut before) {
+            if i == 0 {
+                *mean = x;
+            }
+            *mean += (x - *mean) * 0.025;
+            *y = x - *mean;
+        }
+        quality.observe(&held, &filtered).unwrap();
+    }
+}
+
+#[test]
+fn a_rail_that_nobody_told_of_is_found_standing_and_clipping_and_84_mv_are_none() {
+    for rail_uv in [187_500.02_f32, -187_500.02, 12_345.0, 100_000.0] {
+        for clipping in [false, true] {
+            let mut q = quality();
+            let mut noise = Noise(3);
+            head(&mut q, &mut noise, 4.0, |i, row| {
+                row[6] = if clipping {
+                    let swing = 1.5 * rail_uv * (i as f32 * 0.1).sin();
+                    (row[6] + swing).clamp(-rail_uv.abs(), rail_uv.abs())
+                } else {
+                    rail_uv
+                };
+            });
+            assert_eq!(q.bad(), [6].into_iter().collect(), "{rail_uv} {clipping}");
+            if !clipping {
+                let standing = if rail_uv.abs() >= 100_000.0 {
+                    BadChannel::Railed
+                } else {
+                    BadChannel::Flat
+                };
+                assert_eq!(q.why(6), Some(standing));
+            }
+            // Back again: good after the window and the windows it takes to recover.
+            head(&mut q, &mut noise, 12.0, |_, _| {});
+            assert!(q.bad().is_empty(), "{:?}", q.why(6));
+            assert!(q.bad_seconds(6).total() >= 4 && q.bad_seconds(5).total() == 0);
+            assert_eq!(q.verdicts(), 16);
+        }
+    }
+}
+
+#[test]
+fn clipping_that_no_filter_has_seen_is_found_by_its_equal_samples() {
+    let mut q = ChannelQuality::new(
+        QualitySpec {
+            swing: None,
+            variance_z_max: 1e3,
+            ..QualitySpec::default()
+        },
+        hz(RATE),
+        8,
+    )
+    .unwrap();
+    head(&mut q, &mut Noise(4), 4.0, |i, row| {
+        row[2] = (row[2] + 300.0 * (i as f32 * 0.05).sin()).min(66_900.0);
+    });
+    assert_eq!(q.why(2), Some(BadChannel::Railed));
+    assert_eq!(q.bad().count(), 1);
+}
+
+#[test]
+fn a_jump_is_seen_at_its_sample_and_forgiven_when_the_filters_have_settled() {
+    let mut q = quality();
+    let mut noise = Noise(8);
+    head(&mut q, &mut noise, 3.0, |_, _| {});
+    let mut seen = Vec::new();
+    let mut held = [0.0; 8];
+    for i in 0..600 {
+        let row = [60_000.0_f32; 8].map(|x| x + noise.normal() as f32);
+        q.sanitise(&row, &mut held).unwrap();
+        let mut filtered = [0.0; 8].map(|x: f64| x + 5.0 * noise.normal());
+        if i == 50 {
+            filtered[1] = -1_500.0;
+        }
+        q.observe(&held, &filtered).unwrap();
+        if q.why(1) == Some(BadChannel::Swing) {
+            seen.push(i);
+        }
+    }
+    assert_eq!(seen, (50..550).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_channel_that_goes_with_no_other_is_found_and_few_or_unrelated_channels_are_not_blamed() {
+    let mut q = quality();
+    let mut noise = Noise(5);
+    let mut own = 0.0;
+    head(&mut q, &mut noise, 30.0, |_, _| {});
+    assert!(q.bad().is_empty());
+    let mut other = Noise(99);
+    head(&mut q, &mut noise, 40.0, |_, row| {
+        own = 0.9 * own + 3.0 * other.normal();
+        row[4] = 70_000.0 + own as f32;
+    });
+    assert_eq!(q.why(4), Some(BadChannel::Uncorrelated));
+    assert_eq!(q.bad().count(), 1);
+    head(&mut q, &mut noise, 20.0, |_, _| {});
+    assert!(q.bad().is_empty());
+    // Channels none of which goes with another: nobody is blamed.
+    let mut q = quality();
+    watch(&mut q, 30.0, 0, |_, x| x);
+    assert!(q.bad().is_empty());
+}
+
+#[test]
+fn of_two_bridged_channels_the_first_stays() {
+    let mut q = quality();
+    let mut noise = Noise(6);
+    head(&mut q, &mut noise, 6.0, |_, row| {
+        row[7] = row[3] + 1_000.0 - row[3] % 0.03;
+    });
+    assert_eq!(q.why(7), Some(BadChannel::Copy));
+    assert_eq!(q.bad().count(), 1);
+    head(&mut q, &mut noise, 6.0, |_, _| {});
+    assert!(q.bad().is_empty());
+}

@@ -333,6 +333,7 @@ impl Inputs {
                 let (line, steps) = stage.into_parts();
                 let counts = serde_json::json!({
                     "path": line.path().counts(), "clock": heartbeat.clock().counts(),
+                    "bad_channels": line.bad_channels(),
                 });
                 let rejected = eeg.watch.rejected();
                 streams.push(StreamLatency::new(
