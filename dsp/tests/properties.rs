@@ -303,6 +303,25 @@ proptest! {
     }
 
     #[test]
+    fn an_epoch_without_any_signal_under_prototypes_of_nothing_still_has_a_finite_score(
+        level in -1e6_f64..1e6,
+        seed in any::<u64>(),
+    ) {
+        let shape = EpochShape::new(3, s(0.04 * 5.0), hz(250.0), hz(25.0)).unwrap();
+        let gains: Vec<f64> = (0..4).map(|k| (seed % 97) as f64 - f64::from(k)).collect();
+        let parts = TangentParts {
+            filters: &[1.0; 6],
+            prototypes: &[0.0; 10],
+            whitening: &[1.0; 16],
+            gains: &gains,
+            bias: 0.0,
+        };
+        let mut scorer = TangentScorer::new(shape, &parts).unwrap();
+        prop_assert!(scorer.score(&[0.0; 15]).unwrap().is_finite());
+        prop_assert!(scorer.score(&[level; 15]).unwrap().is_finite());
+    }
+
+    #[test]
     fn an_epoch_that_is_not_finite_is_never_clean_and_spoils_no_other(
         values in vec(-100.0_f64..100.0, 3 * 100),
         spoilt in (0_usize..50, 0_usize..3, prop_oneof![
