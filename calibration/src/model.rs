@@ -151,6 +151,7 @@ impl EegModel {
                     shape.channels(),
                     model.used.len(),
                 )?;
+                same_size("bins of the classifier", shape.bins() / 2, model.bins)?;
                 model.validate()
             }
             Self::XdawnLda(model) => {
@@ -161,6 +162,7 @@ impl EegModel {
                     model.filters.len(),
                 )?;
                 finite("spatial filters", &model.filters)?;
+                same_size("bins of the classifier", shape.bins() / 2, model.lda.bins)?;
                 model.lda.validate()
             }
             Self::XdawnTangent(tangent) | Self::ErpTangent(tangent) => {

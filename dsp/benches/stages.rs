@@ -10,14 +10,16 @@ use divan::{Bencher, black_box};
 use razvilka_dsp::car::CommonAverage;
 use razvilka_dsp::design::{butter_bandpass, iirnotch};
 use razvilka_dsp::eeg::{EegPath, EegSpec, Reference};
-use razvilka_dsp::epoch::EpochShape;
+use razvilka_dsp::epoch::{EpochBank, EpochShape, SampleNote};
 use razvilka_dsp::gaze::{GazeSample, VelocitySpec, VelocityThreshold};
+use razvilka_dsp::mask::ChannelMask;
 use razvilka_dsp::quality::{ChannelQuality, QualitySpec};
-use razvilka_dsp::score::LinearScorer;
+use razvilka_dsp::score::{EpochScorer, LinearScorer};
 use razvilka_dsp::sosfilt::SosFilter;
 use razvilka_dsp::spectrum::Welch;
 use razvilka_dsp::stamps::{StampGuard, StampRule};
-use razvilka_dsp::units::{Hertz, Seconds};
+use razvilka_dsp::tangent::{TangentParts, TangentScorer};
+use razvilka_dsp::units::{Hertz, Microvolts, SampleIndex, Seconds};
 
 const CHANNELS: usize = 64;
 const RATE: f64 = 1000.0;
@@ -124,6 +126,68 @@ fn whole_epoch_score(bencher: Bencher<'_, '_>, channels: usize) {
     let scorer = LinearScorer::new(shape, &vec![0.01; shape.features()], 0.0).unwrap();
     let features = vec![1.0; shape.features()];
     bencher.bench_local(|| scorer.score(black_box(&features)).unwrap());
+}
+
+/// Numbers from -1 to 1.
+fn noise(count: usize, mut state: u64) -> Vec<f64> {
+    (0..count)
+        .map(|_| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as f64 / (1_u64 << 30) as f64 - 1.0
+        })
+        .collect()
+}
+
+/// As many components as prototypes, over 64 channels and 50 bins.
+fn tangent_scorer(shape: EpochShape, order: usize) -> EpochScorer {
+    let components = order / 2;
+    let mut whitening = noise(order * order, 3);
+    for (k, row) in whitening.chunks_exact_mut(order).enumerate() {
+        row[k] += 2.0;
+    }
+    let parts = TangentParts {
+        filters: &noise(components * CHANNELS, 1),
+        prototypes: &noise((order - components) * shape.bins(), 2),
+        whitening: &whitening,
+        gains: &noise(order, 4),
+        bias: 0.1,
+    };
+    let tangent = TangentScorer::new(shape, &parts).unwrap();
+    let linear = LinearScorer::new(shape, &vec![0.01; shape.features()], 0.0).unwrap();
+    EpochScorer::new(linear, Some(tangent)).unwrap()
+}
+
+/// From the last sample of an epoch, which ends its last bin, to its score: the one thing a tangent-space scorer can only
+/// begin when everything is there.
+#[divan::bench(args = [8, 16, 24, 32])]
+fn last_bin_to_score_in_the_tangent_space(bencher: Bencher<'_, '_>, order: usize) {
+    let (length, rate) = (Seconds::new(0.8).unwrap(), hz(250.0));
+    let shape = EpochShape::new(CHANNELS, length, rate, hz(62.5)).unwrap();
+    let mut bank = EpochBank::new(shape, Microvolts::new(1e4).unwrap(), 1).unwrap();
+    bank.set_scorer(tangent_scorer(shape, order)).unwrap();
+    let samples = noise(shape.samples() * CHANNELS, 5);
+    let (last, earlier) = samples.split_at(CHANNELS);
+    let note = SampleNote {
+        index: SampleIndex(0),
+        break_before: None,
+        doubt: None,
+        bad: ChannelMask::NONE,
+    };
+    let mut filled = bank.clone();
+    let slot = filled.open(1, 0.0, SampleIndex(0), 0).unwrap();
+    for sample in earlier.chunks_exact(CHANNELS) {
+        filled.feed(slot, sample, &note, &mut |_| {}).unwrap();
+    }
+    bencher
+        .with_inputs(|| filled.clone())
+        .bench_local_refs(|bank| {
+            bank.push(black_box(last), &note, &mut |epoch| {
+                black_box(epoch.score);
+            })
+            .unwrap();
+        });
 }
 
 #[divan::bench(args = [250, 500, 2000])]

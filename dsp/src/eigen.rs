@@ -78,7 +78,10 @@ impl Eigen {
         }
         for k in 0..n.saturating_sub(2) {
             values[k] = a[k * n + k];
-            // The column below the diagonal, read from the row beside it: the matrix is symmetric.
+            // The column below the diagonal, read from the row beside it: the matrix is symmetric. Entries up to k stay zero, so
+            // that whole rows, whose length suits vectors, can be worked on.
+            v[..=k].fill(0.0);
+            w.fill(0.0);
             let mut norm2 = 0.0;
             for j in k + 1..n {
                 v[j] = a[k * n + j];
@@ -100,8 +103,7 @@ impl Eigen {
             // A <- H A H with H = I - beta v v': a rank-two update of what is left.
             let mut vw = 0.0;
             for i in k + 1..n {
-                let row = &a[i * n + k + 1..(i + 1) * n];
-                w[i] = beta * sum_of_products(row, &v[k + 1..n]);
+                w[i] = beta * sum_of_products(&a[i * n..(i + 1) * n], v);
                 vw += v[i] * w[i];
             }
             let half = 0.5 * beta * vw;
@@ -110,8 +112,8 @@ impl Eigen {
             }
             for i in k + 1..n {
                 let (vi, wi) = (v[i], w[i]);
-                let row = &mut a[i * n + k + 1..(i + 1) * n];
-                for ((x, vj), wj) in row.iter_mut().zip(&v[k + 1..n]).zip(&w[k + 1..n]) {
+                let row = &mut a[i * n..(i + 1) * n];
+                for ((x, vj), wj) in row.iter_mut().zip(v.iter()).zip(w.iter()) {
                     *x -= vi * wj + wi * vj;
                 }
             }

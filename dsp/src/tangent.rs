@@ -223,6 +223,11 @@ impl WithSimd for Scoring<'_> {
             return f64::NAN;
         }
         let sum: f64 = s.eigen.values().iter().sum();
+        if !sum.is_finite() {
+            return f64::NAN;
+        }
+        // Above zero whatever comes: nothing at all under prototypes of nothing has no logarithm either.
+        let least = (LEAST_EIGENVALUE * sum).max(f64::MIN_POSITIVE);
         let vectors = s.eigen.vectors().chunks_exact(s.order);
         let mut score = s.bias;
         for (value, vector) in s.eigen.values().iter().zip(vectors) {
@@ -230,7 +235,7 @@ impl WithSimd for Scoring<'_> {
             for (gain, v) in s.gains.iter().zip(vector) {
                 weight += gain * v * v;
             }
-            score += weight * value.max(LEAST_EIGENVALUE * sum).ln();
+            score += weight * value.max(least).ln();
         }
         score
     }

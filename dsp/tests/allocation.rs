@@ -9,6 +9,7 @@ use razvilka_dsp::car::CommonAverage;
 use razvilka_dsp::clock::{Chunk, ClockGuard, ClockSpec};
 use razvilka_dsp::design::butter_bandpass;
 use razvilka_dsp::eeg::{EegPath, EegSpec, Reference};
+use razvilka_dsp::epoch::EpochShape;
 use razvilka_dsp::gaze::{GazeEvent, GazeSample, VelocitySpec, VelocityThreshold};
 use razvilka_dsp::gaze_evidence::{DwellEvidence, DwellModel, Tile};
 use razvilka_dsp::mask::ChannelMask;
@@ -18,6 +19,7 @@ use razvilka_dsp::sosfilt::SosFilter;
 use razvilka_dsp::spectrum::{Goertzel, Welch};
 use razvilka_dsp::stamps::StampRule;
 use razvilka_dsp::state::{AmplitudeDrift, AttendedFork, StateSpec, StateTracker};
+use razvilka_dsp::tangent::{TangentParts, TangentScorer};
 use razvilka_dsp::units::{Hertz, Seconds};
 
 struct Counting;
@@ -71,6 +73,19 @@ fn the_counter_counts() {
     assert!(allocations(|| drop(std::hint::black_box(vec![1_u8; 100]))) >= 2);
 }
 
+/// Of order 16, over all channels.
+fn tangent_scorer(shape: EpochShape) -> TangentScorer {
+    let numbers = |count: usize| -> Vec<f64> { (0..count).map(|i| (i as f64).sin()).collect() };
+    let parts = TangentParts {
+        filters: &numbers(8 * shape.channels()),
+        prototypes: &numbers(8 * shape.bins()),
+        whitening: &numbers(256),
+        gains: &numbers(16),
+        bias: 0.5,
+    };
+    TangentScorer::new(shape, &parts).unwrap()
+}
+
 #[test]
 fn the_eeg_path_does_not_allocate_whatever_arrives() {
     let rate = 250.0;
@@ -84,14 +99,14 @@ fn the_eeg_path_does_not_allocate_whatever_arrives() {
         .collect();
     let mut scorers: Vec<EpochScorer> = (0..3)
         .map(|bias| {
-            LinearScorer::new(shape, &weights, f64::from(bias))
-                .unwrap()
-                .into()
+            let linear = LinearScorer::new(shape, &weights, f64::from(bias)).unwrap();
+            let tangent = (bias < 2).then(|| tangent_scorer(shape));
+            EpochScorer::new(linear, tangent).unwrap()
         })
         .collect();
     let mut pushed_out = Vec::with_capacity(8);
     let mut sample = [0.0_f32; 19];
-    let mut results = 0;
+    let (mut results, mut scored, mut tangent) = (0, 0, false);
     let n = allocations(|| {
         for i in 0..20_000_u64 {
             for (c, x) in sample.iter_mut().enumerate() {
@@ -122,6 +137,7 @@ fn the_eeg_path_does_not_allocate_whatever_arrives() {
             if i % 6_000 == 100
                 && let Some(scorer) = scorers.pop()
             {
+                tangent = scorer.tangent().is_some();
                 match path.set_scorer(scorer) {
                     Ok(Some(out)) => pushed_out.push(out),
                     Ok(None) => {}
@@ -130,13 +146,16 @@ fn the_eeg_path_does_not_allocate_whatever_arrives() {
             }
             path.push(stamp, &sample).unwrap();
             while let Some(flash) = path.pop() {
-                std::hint::black_box(flash);
                 results += 1;
+                scored += u32::from(tangent && flash.score.is_some());
+                std::hint::black_box(flash);
             }
         }
         path.reset();
     });
     assert!(results > 300, "only {results} flashes came through");
+    assert!(scored > 50, "only {scored} in the tangent space");
+    assert!(!pushed_out.is_empty());
     assert_eq!(n, 0);
 }
 

@@ -11,6 +11,7 @@
 
 use razvilka_dsp::design::{butter_bandpass, butter_highpass, butter_lowpass, iirnotch};
 use razvilka_dsp::eeg::{EegPath, EegSpec};
+use razvilka_dsp::eigen::Eigen;
 use razvilka_dsp::epoch::EpochStatus;
 use razvilka_dsp::score::{LinearScorer, StudentT};
 use razvilka_dsp::sos::{Sos, response};
@@ -239,5 +240,33 @@ fn student_t_densities_are_those_of_scipy() {
         .ln_density(x);
         let what = format!("t({location}, {scale}, {dof}) at {x}");
         assert_each(&[got], &[want], &[], &what);
+    }
+}
+
+#[derive(Deserialize)]
+struct Matrices {
+    matrices: Vec<MatrixCase>,
+}
+
+#[derive(Deserialize)]
+struct MatrixCase {
+    order: usize,
+    matrix: Vec<f64>,
+    values: Vec<f64>,
+}
+
+/// `eigen.json` is made by `fixtures/golden/calibration/generate_scorers.py`. An eigenvalue is known to what a double resolves of the
+/// largest one.
+#[test]
+fn eigenvalues_are_those_of_lapack() {
+    let cases: Matrices = golden("eigen.json");
+    assert_eq!(cases.matrices.len(), 5);
+    for mut case in cases.matrices {
+        let mut eigen = Eigen::new(case.order);
+        assert!(eigen.decompose(&mut case.matrix));
+        let mut values = eigen.values().to_vec();
+        values.sort_by(f64::total_cmp);
+        let what = format!("eigenvalues of order {}", case.order);
+        assert_each(&values, &case.values, &[], &what);
     }
 }

@@ -266,6 +266,9 @@ impl EegCalibration {
         )?;
         same_size("bins of the classifier", shape.bins() / 2, self.lda.bins)?;
         self.model.validate(shape)?;
+        // What is left to go wrong in a scorer, a reference that is not positive definite or a part too large to run, is found now
+        // and not when the session starts.
+        self.scorer()?;
         same_size(
             "channel covariance",
             shape.channels(),
