@@ -49,6 +49,37 @@ pub struct Selection {
     pub folds: usize,
 }
 
+impl Selection {
+    /// The candidate that was taken.
+    #[must_use]
+    pub fn taken(&self) -> Option<&Candidate> {
+        self.candidates.iter().find(|c| c.kind == self.picked)
+    }
+
+    /// What was picked and why, in a sentence without a full stop.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        let why = match self.taken() {
+            Some(taken) if taken.kind == ScorerKind::Fusion => {
+                "none of the others led it by more than one standard error over the folds"
+                    .to_owned()
+            }
+            Some(taken) => format!(
+                "it led the fusion by {:.3} (standard error {:.3}) over the folds",
+                taken.lead, taken.lead_error
+            ),
+            None => "nothing else was tried".to_owned(),
+        };
+        format!(
+            "{}, of {} compared: {why}; picked again without any one fold in {} of {}",
+            self.picked.name(),
+            self.candidates.len(),
+            self.agreeing_folds,
+            self.folds
+        )
+    }
+}
+
 /// What came out: the selection, out-of-fold scores of the picked scorer and of the LDA, and the fit on everything.
 pub(crate) struct Chosen {
     pub(crate) selection: Selection,

@@ -549,6 +549,7 @@ fn say_verdict(talk: &mut impl Write, fitted: &Fitted) {
                 m.folds
             ),
         );
+        say(talk, format_args!("scorer: {}", eeg.selection.in_words()));
     }
     if let Some(gaze) = &fitted.profile.gaze {
         let q = &gaze.quality;

@@ -6,9 +6,11 @@ use super::grade::{
     Grade, grade_accuracy, grade_auc, grade_ece, grade_eeg, grade_gaze, grade_loss, grade_precision,
 };
 use super::{eeg_plots, gaze_plot};
+use crate::choice::Selection;
 use crate::error::Result;
 use crate::gaze::{GazeCalibration, HeldOut, MapOrder};
 use crate::metrics::{reliability_diagram, roc};
+use crate::model::ScorerKind;
 use crate::profile::{EegCalibration, Profile};
 use crate::session::{EegReport, ReportInput};
 
@@ -272,6 +274,7 @@ fn push_eeg(page: &mut String, eeg: &EegCalibration, report: &EegReport) -> Resu
         put_row(page, name, &value, None, &bands);
     }
     page.push_str("</tbody>\n</table>\n");
+    push_selection(page, &eeg.selection);
 
     let shown = eeg_plots::shown_channels(&report.erp, &eeg.lda.used).len();
     let in_use = eeg.lda.used.iter().filter(|used| **used).count();
@@ -312,6 +315,37 @@ fn push_eeg(page: &mut String, eeg: &EegCalibration, report: &EegReport) -> Resu
     );
     page.push_str("</section>\n");
     Ok(())
+}
+
+/// Which scorers were compared, how each did on flashes it had not seen, and which was taken.
+fn push_selection(page: &mut String, selection: &Selection) {
+    page.push_str(
+        "<h3>Scorers compared</h3>\n<table>\n<thead><tr><th scope=\"col\">scorer</th>\
+         <th scope=\"col\">AUC, held out</th><th scope=\"col\">lead over the fusion</th></tr></thead>\n<tbody>\n",
+    );
+    for candidate in &selection.candidates {
+        let lead = if candidate.kind == ScorerKind::Fusion {
+            "\u{2013}".to_owned()
+        } else {
+            format!("{:+.3} \u{b1} {:.3}", candidate.lead, candidate.lead_error)
+                .replace('-', "\u{2212}")
+        };
+        let taken = if candidate.kind == selection.picked {
+            ", taken"
+        } else {
+            ""
+        };
+        page.push_str(&format!(
+            "<tr><th scope=\"row\">{}{taken}</th><td>{:.3} \u{b1} {:.3}</td><td>{lead}</td></tr>\n",
+            candidate.kind.name(),
+            candidate.auc,
+            candidate.standard_error,
+        ));
+    }
+    page.push_str(&format!(
+        "</tbody>\n</table>\n<p>Taken: {}. AUC with its DeLong standard error; lead: mean over the folds and its standard error.</p>\n",
+        selection.in_words()
+    ));
 }
 
 /// The smallest and the largest log-likelihood ratio that one flash can bring, reliability included, nats.
