@@ -19,12 +19,16 @@ mod error;
 mod evidence;
 mod gaze;
 mod lda;
+mod learning;
 mod logistic;
 mod metrics;
 mod model;
 mod profile;
 pub mod report;
+mod resample;
+mod scalp;
 mod session;
+mod signal;
 mod spd;
 mod tangent;
 mod xdawn;
@@ -44,6 +48,7 @@ pub use gaze::{
     MapOrder, PointResult, PointUse, fit_gaze,
 };
 pub use lda::{LdaModel, RestrictedLda, Structure};
+pub use learning::{LearningPoint, learning_curve};
 pub use logistic::{Logistic, fit_logistic};
 pub use metrics::{
     Auc, BINS, ReliabilityBin, RocPoint, auc, brier, expected_calibration_error, log_loss,
@@ -53,9 +58,15 @@ pub use model::{ERP_CHANNELS_MAX, EegModel, ScorerKind, XdawnLda};
 pub use profile::{
     EegCalibration, EegMetrics, FORMAT, KIND, Montage, Overwrite, Profile, Provenance, SourceFile,
 };
+pub use resample::{
+    AccuracyPoint, FORK_ITEMS, FORK_OPTIONS, FORKS, FORKS_RESAMPLED, REPORT_SEED, RESAMPLES,
+    ROUNDS_MAX, RocBand, accuracy_by_rounds, roc_band,
+};
+pub use scalp::{Direction, SphericalSpline, angle_deg, direction, electrode};
 pub use session::{
     CalibrationInput, EegInput, EegReport, Erp, FIT_SWING_MAX, Fitted, ReportInput, fit_session,
     may_be_fitted_on,
 };
+pub use signal::{ChannelSignal, LeftOut, SignalQuality};
 pub use tangent::{Stack, TangentModel, TangentSpace};
 pub use xdawn::Xdawn;

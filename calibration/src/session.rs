@@ -10,9 +10,12 @@ use crate::epochs::Epochs;
 use crate::error::{CalibrationError, Result, same_size};
 use crate::evidence::{fit_reliability, held_out_llrs};
 use crate::gaze::{FitRule, GazePoint, fit_gaze};
+use crate::learning::{LearningPoint, learning_curve, seconds};
 use crate::metrics::{auc, brier, expected_calibration_error, log_loss, reliability_diagram};
 use crate::model::Material;
 use crate::profile::{EegCalibration, EegMetrics, Profile, Provenance};
+use crate::resample::{AccuracyPoint, REPORT_SEED, accuracy_by_rounds};
+use crate::signal::SignalQuality;
 use crate::xdawn::Xdawn;
 
 /// What a calibration session recorded.
@@ -37,6 +40,8 @@ pub struct EegInput {
     pub epochs: Epochs,
     /// Flashes left out: no whole epoch, or a doubt about the signal.
     pub rejected: usize,
+    /// What the recording says about its channels, where it was judged; only the report shows it.
+    pub signal: Option<SignalQuality>,
 }
 
 /// A fitted calibration.
@@ -66,8 +71,18 @@ pub struct EegReport {
     pub labels: Vec<bool>,
     /// Held-out probability of a target.
     pub p_target: Vec<f64>,
+    /// Fold in which each epoch was held out.
+    pub fold: Vec<usize>,
+    /// Held-out AUC of the shrinkage LDA against the length of the calibration; empty when it is too short for that.
+    pub learning: Vec<LearningPoint>,
+    /// Seconds of flashing, breaks between runs left out.
+    pub seconds: f64,
+    /// How often choices would be right.
+    pub accuracy: Vec<AccuracyPoint>,
     /// Flashes left out of the fit.
     pub rejected: usize,
+    /// What the recording says about its channels.
+    pub signal: Option<SignalQuality>,
 }
 
 /// Average responses to targets and non-targets, with standard errors; each `[channel][bin]`, microvolts.
@@ -155,10 +170,18 @@ fn fit_eeg(input: &EegInput) -> Result<(EegCalibration, EegReport)> {
         epochs.channels(),
     )?;
     same_size("bins per epoch", shape.bins(), epochs.bins())?;
+    if let Some(signal) = &input.signal {
+        same_size(
+            "channels of the signal's quality",
+            shape.channels(),
+            signal.channels.len(),
+        )?;
+    }
 
     let labels = epochs.labels();
     let material = Material::new(epochs, shape)?;
-    let chosen = choose(&material, input.path.epoch.length.get())?;
+    let epoch_s = input.path.epoch.length.get();
+    let chosen = choose(&material, epoch_s)?;
     let held_out = chosen.held_out;
     let base_rate = epochs.targets() as f64 / epochs.len() as f64;
     let llrs = held_out_llrs(&held_out, &labels)?;
@@ -203,10 +226,15 @@ fn fit_eeg(input: &EegInput) -> Result<(EegCalibration, EegReport)> {
     };
     let report = EegReport {
         erp: Erp::of(epochs, &input.path, shape),
+        learning: learning_curve(&material.paired, epoch_s)?,
+        seconds: seconds(epochs, epoch_s),
+        accuracy: accuracy_by_rounds(&llrs, &labels, &held_out.fold, REPORT_SEED)?,
         scores: held_out.scores,
+        fold: held_out.fold,
         labels,
         p_target,
         rejected: input.rejected,
+        signal: input.signal.clone(),
     };
     Ok((calibration, report))
 }

@@ -118,6 +118,7 @@ impl Scene {
                 path: path(),
                 epochs: self.epochs(seed, count),
                 rejected: 0,
+                signal: None,
             }),
             gaze: Vec::new(),
             provenance: provenance(),

@@ -8,13 +8,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use clap::Args as ClapArgs;
 use razvilka_calibration::report::{grade_eeg, grade_gaze, save_report};
 use razvilka_calibration::{
-    CalibrationError, CalibrationInput, EegInput, EpochInfo, Epochs, Fitted, GazePoint, Montage,
-    Overwrite, Profile, Provenance, SourceFile, fit_session, may_be_fitted_on,
+    CalibrationError, CalibrationInput, ChannelSignal, EegInput, EpochInfo, Epochs, Fitted,
+    GazePoint, LeftOut, Montage, Overwrite, Profile, Provenance, SignalQuality, SourceFile,
+    fit_session, may_be_fitted_on,
 };
 use razvilka_dsp::blink::BlinkRegression;
 use razvilka_dsp::eeg::EegSpec;
 use razvilka_dsp::epoch::{EpochStatus, Rejection};
 use razvilka_dsp::mask::ChannelMask;
+use razvilka_dsp::quality::BadChannel;
 use razvilka_dsp::stamps::StampRule;
 use razvilka_dsp::units::Hertz;
 use sha2::{Digest, Sha256};
@@ -22,8 +24,8 @@ use sha2::{Digest, Sha256};
 use super::blinks::fit_blinks;
 use super::exit::{Exit, Failure};
 use super::recorded::{
-    Flash, Passed, Recorded, ScoredEpoch, Streams, channel_name, failure, signal_in_words,
-    stamp_rule,
+    Flash, Passed, Recorded, ScoredEpoch, Streams, channel_name, failure, samples_in_words,
+    signal_in_words, stamp_rule,
 };
 use crate::config::{EpochSection, FilterSection, NOTCH_MIN_HZ, limit};
 use crate::engine::lines;
@@ -250,6 +252,7 @@ fn eeg_input(
     }
     let reference = blinks.as_ref().map(BlinkRegression::reference);
     let choice = choose_channels(&spec, &passed, reference);
+    let channels = channel_signals(&spec, &passed, &choice, reference);
     let good = choice.good;
     let names = |mask: &ChannelMask| {
         let names: Vec<String> = mask.iter().map(|c| channel_name(stream, c)).collect();
@@ -314,8 +317,62 @@ fn eeg_input(
         path: spec,
         epochs,
         rejected,
+        signal: Some(signal_quality(&passed, channels)),
     };
     Ok(Some((input, blinks)))
+}
+
+/// What the first pass, in which all channels took part, says of each of them.
+fn channel_signals(
+    spec: &EegSpec,
+    passed: &[Passed],
+    choice: &Choice,
+    reference: Option<usize>,
+) -> Vec<ChannelSignal> {
+    let doubts: Vec<ChannelMask> = passed
+        .iter()
+        .flat_map(|p| &p.epochs)
+        .map(|epoch| epoch.bad.union(&epoch.wild(spec)))
+        .collect();
+    let seconds = |channel: usize, why: BadChannel| -> u64 {
+        let of_each = passed.iter().filter_map(|p| p.bad.get(channel));
+        of_each.map(|bad| u64::from(bad.of(why))).sum()
+    };
+    (0..spec.channels)
+        .map(|channel| ChannelSignal {
+            bad_s: BadChannel::ALL
+                .into_iter()
+                .map(|why| (why, seconds(channel, why)))
+                .filter(|(_, seconds)| *seconds > 0)
+                .collect(),
+            doubted: doubts.iter().filter(|bad| bad.contains(channel)).count(),
+            left_out: if reference == Some(channel) {
+                Some(LeftOut::BlinkReference)
+            } else if choice.mostly_bad.contains(channel) {
+                Some(LeftOut::MostlyBad)
+            } else {
+                choice.costly.contains(channel).then_some(LeftOut::Costly)
+            },
+        })
+        .collect()
+}
+
+/// The report's material on the signal; epochs are counted as the last pass left them.
+fn signal_quality(passed: &[Passed], channels: Vec<ChannelSignal>) -> SignalQuality {
+    let mut rejected: Vec<(Rejection, usize)> = Vec::new();
+    for (why, count) in passed.iter().flat_map(Passed::rejected) {
+        match rejected.iter_mut().find(|(known, _)| *known == why) {
+            Some((_, n)) => *n += count,
+            None => rejected.push((why, count)),
+        }
+    }
+    SignalQuality {
+        seconds: passed.iter().map(|p| p.seconds).sum(),
+        epochs: passed.iter().map(|p| p.epochs.len()).sum(),
+        rejected,
+        channels,
+        notes: passed.iter().filter_map(samples_in_words).collect(),
+    }
 }
 
 fn file_name(path: &Path) -> String {

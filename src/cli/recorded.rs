@@ -159,9 +159,9 @@ pub fn stamp_rule(stream: &RecordedStream) -> StampRule {
     }
 }
 
-/// What the stamp guard and the channels' quality say of a recording, one line each; nothing where there is nothing to say.
+/// What the stamp guard and the filters had to do to a recording's samples; nothing where they took them as they came.
 #[must_use]
-pub fn signal_in_words(stream: &RecordedStream, passed: &Passed) -> Vec<String> {
+pub fn samples_in_words(passed: &Passed) -> Option<String> {
     let c = &passed.counts;
     let s = &c.stamps;
     let counted = [
@@ -184,14 +184,13 @@ pub fn signal_in_words(stream: &RecordedStream, passed: &Passed) -> Vec<String> 
         .filter(|(_, n)| *n > 0)
         .map(|(what, n)| format!("{what} {n}"))
         .collect();
-    let mut lines = Vec::new();
-    if !found.is_empty() {
-        lines.push(format!(
-            "samples: {} used; {}",
-            s.accepted,
-            found.join(", ")
-        ));
-    }
+    (!found.is_empty()).then(|| format!("samples: {} used; {}", s.accepted, found.join(", ")))
+}
+
+/// What the stamp guard and the channels' quality say of a recording, one line each; nothing where there is nothing to say.
+#[must_use]
+pub fn signal_in_words(stream: &RecordedStream, passed: &Passed) -> Vec<String> {
+    let mut lines: Vec<String> = samples_in_words(passed).into_iter().collect();
     let rejected = passed.rejected();
     if !rejected.is_empty() {
         let reasons: Vec<String> = rejected

@@ -253,6 +253,7 @@ fn calibrate(
         path: spec,
         epochs,
         rejected: 0,
+        signal: None,
     };
     let input = CalibrationInput {
         eeg: Some(eeg),

@@ -45,16 +45,28 @@ impl Profile {
     /// # Errors
     /// [`CalibrationError::NotFinite`] when a number has no JSON form; cannot happen after [`Profile::validate`].
     pub fn to_json(&self) -> Result<String> {
-        let content = serde_json::to_value(self).map_err(|_| CalibrationError::NotFinite {
-            what: "profile",
-            index: 0,
-        })?;
-        let canonical = canonical(&content);
+        let canonical = self.canonical_content()?;
         let sha256 = hex(&canonical);
         Ok(format!(
             "{{\"kind\":{},\"format\":{FORMAT},\"sha256\":\"{sha256}\",\"content\":{canonical}}}\n",
             json!(KIND)
         ))
+    }
+
+    /// The SHA-256 that the file states of its content, hexadecimal.
+    ///
+    /// # Errors
+    /// As [`Profile::to_json`].
+    pub fn checksum(&self) -> Result<String> {
+        Ok(hex(&self.canonical_content()?))
+    }
+
+    fn canonical_content(&self) -> Result<String> {
+        let content = serde_json::to_value(self).map_err(|_| CalibrationError::NotFinite {
+            what: "profile",
+            index: 0,
+        })?;
+        Ok(canonical(&content))
     }
 
     /// Reads a profile and checks everything about it but whether it fits a stream ([`super::Montage::check`]).
