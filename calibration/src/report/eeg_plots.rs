@@ -9,6 +9,7 @@ use super::canvas::{
 use crate::error::Result;
 use crate::metrics::{ReliabilityBin, RocPoint, wilson_interval};
 use crate::profile::EegCalibration;
+use crate::resample::RocBand;
 use crate::session::Erp;
 
 /// Most channels drawn; beyond it the ones that differ most.
@@ -138,12 +139,18 @@ pub(super) fn erp(erp: &Erp, labels: &[String], used: &[bool]) -> Result<String>
     )
 }
 
-const SQUARE: (u32, u32) = (400, 400);
-const FRAME: (f64, f64, f64, f64) = (52.0, 34.0, 384.0, 350.0);
+/// Size of a square plot, pixels shown.
+pub(super) const SQUARE: (u32, u32) = (400, 400);
+/// Frame of a square plot.
+pub(super) const FRAME: (f64, f64, f64, f64) = (52.0, 34.0, 384.0, 350.0);
 const UNIT_TICKS: [f64; 6] = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0];
 
-/// The ROC curve with the diagonal of chance.
-pub(super) fn roc(curve: &[RocPoint], calibration: &EegCalibration) -> Result<String> {
+/// The ROC curve with its band and the diagonal of chance.
+pub(super) fn roc(
+    curve: &[RocPoint],
+    band: &[RocBand],
+    calibration: &EegCalibration,
+) -> Result<String> {
     let auc = calibration.metrics.auc;
     let described = format!("ROC curve of held-out flashes, area {:.3}", auc.value);
     draw("ROC", &described, SQUARE, |area| {
@@ -155,8 +162,13 @@ pub(super) fn roc(curve: &[RocPoint], calibration: &EegCalibration) -> Result<St
             .iter()
             .map(|p| (p.false_positive_rate, p.true_positive_rate))
             .collect();
-        let under: Vec<(f64, f64)> = points.iter().copied().chain([(1.0, 0.0)]).collect();
-        axes.fill(area, &under, TARGET.mix(0.10))?;
+        let upper = band.iter().map(|b| (b.false_positive_rate, b.high));
+        let lower = band.iter().rev().map(|b| (b.false_positive_rate, b.low));
+        axes.fill(
+            area,
+            &upper.chain(lower).collect::<Vec<_>>(),
+            TARGET.mix(0.22),
+        )?;
         axes.curve(area, &points, line(TARGET, 2.0))?;
         let style = anchored(16.0, INK, HPos::Right, VPos::Bottom);
         area.draw_text(

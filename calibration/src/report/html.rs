@@ -5,13 +5,16 @@ use std::fmt::Write as _;
 use super::grade::{
     Grade, grade_accuracy, grade_auc, grade_ece, grade_eeg, grade_gaze, grade_loss, grade_precision,
 };
-use super::{eeg_plots, gaze_plot};
+use super::parameters::push_parameters;
+use super::signal::{channel_name, push_signal};
+use super::{curves, eeg_plots, gaze_plot, scalp_plot};
 use crate::choice::Selection;
 use crate::error::Result;
 use crate::gaze::{GazeCalibration, HeldOut, MapOrder};
 use crate::metrics::{reliability_diagram, roc};
 use crate::model::ScorerKind;
 use crate::profile::{EegCalibration, Profile};
+use crate::resample::{FORK_ITEMS, FORK_OPTIONS, REPORT_SEED, roc_band};
 use crate::session::{EegReport, ReportInput};
 
 const STYLE: &str = include_str!("report.css");
@@ -48,10 +51,12 @@ pub fn render(profile: &Profile, input: &ReportInput) -> Result<String> {
     push_facts(&mut page, profile, input);
     if let (Some(calibration), Some(report)) = (&profile.eeg, &input.eeg) {
         push_eeg(&mut page, calibration, report)?;
+        push_signal(&mut page, &calibration.labels, report.signal.as_ref());
     }
     if let Some(gaze) = &profile.gaze {
         push_gaze(&mut page, gaze)?;
     }
+    push_parameters(&mut page, profile)?;
     page.push_str("<footer><p>Not a medical device. Neural and gaze data are health data: keep this file private.</p></footer>\n");
     page.push_str("</main>\n</body>\n</html>\n");
     Ok(page)
@@ -124,19 +129,12 @@ fn push_facts(page: &mut String, profile: &Profile, input: &ReportInput) {
     }
     if let Some(eeg) = &profile.eeg {
         fact("EEG", &eeg.montage().to_string());
-        let unused = eeg.labels.iter().zip(&eeg.lda.used).enumerate();
+        let unused = eeg.lda.used.iter().enumerate().filter(|(_, used)| !**used);
         let unused: Vec<String> = unused
-            .filter(|(_, (_, used))| !**used)
-            .map(|(index, (label, _))| {
-                if label.is_empty() {
-                    format!("channel {}", index + 1)
-                } else {
-                    label.clone()
-                }
-            })
+            .map(|(channel, _)| channel_name(&eeg.labels, channel))
             .collect();
         if !unused.is_empty() {
-            fact("Bad channels, left out", &unused.join(", "));
+            fact("Channels left out", &unused.join(", "));
         }
         fact("Filter", &filter_in_words(eeg));
         let m = &eeg.metrics;
@@ -290,11 +288,16 @@ fn push_eeg(page: &mut String, eeg: &EegCalibration, report: &EegReport) -> Resu
             "Average response after the causal filter, bands: 95&nbsp;% confidence. {KEY}.{note}"
         ),
     );
+    push_scalp(page, eeg, report)?;
     page.push_str("<div class=\"pair\">\n");
     figure(
         page,
-        &eeg_plots::roc(&roc(&report.scores, &report.labels)?, eeg)?,
-        "ROC of held-out scores; the grey line is chance.",
+        &eeg_plots::roc(
+            &roc(&report.scores, &report.labels)?,
+            &roc_band(&report.scores, &report.labels, &report.fold, REPORT_SEED)?,
+            eeg,
+        )?,
+        "ROC of held-out scores; the grey line is chance. Band: 95&nbsp;% at each false positive rate, by resampling whole folds.",
     );
     figure(
         page,
@@ -313,7 +316,81 @@ fn push_eeg(page: &mut String, eeg: &EegCalibration, report: &EegReport) -> Resu
             "Held-out scores and the Student-t densities that turn them into evidence. {KEY}."
         ),
     );
+    push_outlook(page, eeg, report)?;
     page.push_str("</section>\n");
+    Ok(())
+}
+
+/// Where on the head the difference is, or why that is not shown.
+fn push_scalp(page: &mut String, eeg: &EegCalibration, report: &EegReport) -> Result<()> {
+    let placed = scalp_plot::placed(&eeg.labels, &eeg.lda.used);
+    let least = scalp_plot::PLACED_MIN;
+    if placed.len() < least {
+        put!(
+            page,
+            "<p>No scalp map: {} of {} channels in use have a label of the 10-20 or 10-10 system, {least} are needed.</p>",
+            placed.len(),
+            eeg.lda.used.iter().filter(|used| **used).count()
+        );
+        return Ok(());
+    }
+    figure(
+        page,
+        &scalp_plot::scalp(&report.erp, &eeg.labels, &placed)?,
+        &format!(
+            "Response to targets minus response to non-targets, from above, nose up; orange: targets more positive. Dots: the {} \
+             electrodes in use that have a place, by the 10-10 system; between them spherical splines (Perrin et al. 1989), up to \
+             {:.0}° from the nearest.",
+            placed.len(),
+            scalp_plot::REACH_DEG
+        ),
+    );
+    Ok(())
+}
+
+/// What a longer calibration, and more rounds, would bring.
+fn push_outlook(page: &mut String, eeg: &EegCalibration, report: &EegReport) -> Result<()> {
+    page.push_str("<div class=\"pair\">\n");
+    if report.learning.is_empty() {
+        page.push_str(
+            "<p>No learning curve: a part of this calibration would have fewer than 10 targets.</p>\n",
+        );
+    } else {
+        let taken = eeg.selection.taken();
+        let diamond = taken
+            .filter(|taken| taken.kind != ScorerKind::Lda)
+            .map_or_else(String::new, |taken| {
+                format!(
+                    " <span class=\"key target\"></span>{}, the scorer taken, with all flashes",
+                    taken.kind.name()
+                )
+            });
+        figure(
+            page,
+            &curves::learning(&report.learning, taken)?,
+            &format!(
+                "Learning curve: <span class=\"key other\"></span>shrinkage LDA fitted on one stretch of so many flashes, tested on the \
+                 folds held out; bars: one DeLong standard error, which takes flashes for independent.{diamond}. Whole calibration: \
+                 {:.0} s of flashing.",
+                report.seconds
+            ),
+        );
+    }
+    let off = if eeg.reliability == 0.0 {
+        " With reliability 0 the gate uses none of it."
+    } else {
+        ""
+    };
+    figure(
+        page,
+        &curves::accuracy(&report.accuracy)?,
+        &format!(
+            "Right choices among {FORK_OPTIONS} options, {FORK_ITEMS} items flashing, by held-out log-likelihood ratios drawn as if \
+             flashes were independent, without any prior; a simulation from this calibration, no measured session. Band: 95&nbsp;% by \
+             resampling whole folds.{off}"
+        ),
+    );
+    page.push_str("</div>\n");
     Ok(())
 }
 

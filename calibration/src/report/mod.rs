@@ -1,10 +1,14 @@
 //! The calibration report: one HTML file that a person reads to decide whether to go on.
 
 mod canvas;
+mod curves;
 mod eeg_plots;
 mod gaze_plot;
 mod grade;
 mod html;
+mod parameters;
+mod scalp_plot;
+mod signal;
 
 use std::path::Path;
 

@@ -1,0 +1,198 @@
+//! The page's last section: every number the profile rests on, and what it can be told by.
+
+use std::fmt::Write as _;
+
+use razvilka_dsp::eeg::{EegSpec, Reference};
+use razvilka_dsp::score::StudentT;
+use razvilka_dsp::stamps::StampRule;
+
+use super::html::escape;
+use super::signal::channel_name;
+use crate::error::Result;
+use crate::model::EegModel;
+use crate::profile::{EegCalibration, FORMAT, Profile};
+use crate::resample::{FORKS, FORKS_RESAMPLED, REPORT_SEED, RESAMPLES};
+use crate::tangent::TangentModel;
+
+/// The section.
+///
+/// # Errors
+/// As [`Profile::checksum`], and when the path's numbers do not fit together, which [`Profile::validate`] excludes.
+pub(super) fn push_parameters(page: &mut String, profile: &Profile) -> Result<()> {
+    page.push_str("<section>\n<h2>Parameters and hashes</h2>\n<dl>\n");
+    let mut facts = vec![
+        ("Fitted", profile.provenance.created_utc.clone()),
+        ("Software", profile.provenance.software.clone()),
+    ];
+    for source in &profile.provenance.sources {
+        facts.push((
+            "Recording",
+            format!("{}, sha256 {}", source.name, source.sha256),
+        ));
+    }
+    facts.push((
+        "Profile",
+        format!(
+            "format {FORMAT}, sha256 of its content {}",
+            profile.checksum()?
+        ),
+    ));
+    if let Some(eeg) = &profile.eeg {
+        path_facts(&mut facts, &eeg.path)?;
+        scorer_facts(&mut facts, eeg);
+        facts.push((
+            "Random numbers",
+            format!(
+                "none in the fit; in this report seed {REPORT_SEED}: {FORKS} forks, {RESAMPLES} resamples of the folds with \
+                 {FORKS_RESAMPLED} forks each"
+            ),
+        ));
+    }
+    for (name, value) in facts {
+        let _ = writeln!(page, "<dt>{}</dt><dd>{}</dd>", escape(name), escape(&value));
+    }
+    page.push_str("</dl>\n</section>\n");
+    Ok(())
+}
+
+fn path_facts(facts: &mut Vec<(&'static str, String)>, path: &EegSpec) -> Result<()> {
+    let band = path.band.map_or("none".to_owned(), |band| {
+        format!(
+            "Butterworth, causal, {} to {} Hz, order {}",
+            band.low.get(),
+            band.high.get(),
+            band.order
+        )
+    });
+    facts.push(("Band-pass", band));
+    let notch = path.notch.map_or("none".to_owned(), |notch| {
+        format!("{} Hz, Q {}", notch.centre.get(), notch.q)
+    });
+    facts.push(("Notch", notch));
+    let reference = match path.reference {
+        Reference::AsRecorded => "as recorded",
+        Reference::CommonAverage => "common average of the channels used",
+    };
+    facts.push(("Reference", reference.to_owned()));
+    let shape = path.epoch_shape()?;
+    let bin_ms = 1e3 * shape.bin_samples() as f64 / path.rate.get();
+    facts.push((
+        "Epoch",
+        format!(
+            "{} to {} s after the flash; {} bins of {} samples ({bin_ms:.0} ms); rejected as evidence beyond {} microvolts peak to peak",
+            path.epoch.start.get(),
+            path.epoch.start.get() + path.epoch.length.get(),
+            shape.bins(),
+            shape.bin_samples(),
+            path.epoch.peak_to_peak.get()
+        ),
+    ));
+    let q = &path.quality;
+    let swing = q.swing.map_or("any jump".to_owned(), |swing| {
+        format!("jump {} µV", swing.get())
+    });
+    facts.push((
+        "Channel limits",
+        format!(
+            "rail {} µV, flat {} µV, {swing}, variance z {}, correlation from {}, copy from {}; window {} s, settling {} s, at least \
+             {} good channels",
+            q.rail.get(),
+            q.flat.get(),
+            q.variance_z_max,
+            q.correlation_min,
+            q.copy_min,
+            q.window.get(),
+            q.settle.get(),
+            q.min_good
+        ),
+    ));
+    let stamps = match path.stamps {
+        StampRule::PerSample => "one for each sample",
+        StampRule::Blocks => "one for each block, spread evenly",
+    };
+    facts.push(("Time stamps", stamps.to_owned()));
+    facts.push((
+        "Settling",
+        format!("{} s after each start of the filters", path.settle.get()),
+    ));
+    Ok(())
+}
+
+fn scorer_facts(facts: &mut Vec<(&'static str, String)>, eeg: &EegCalibration) {
+    let blinks = eeg.blinks.as_ref().map_or("left in".to_owned(), |blinks| {
+        let name = channel_name(&eeg.labels, blinks.reference());
+        format!("taken out by regression on {name}")
+    });
+    facts.push(("Blinks", blinks));
+    let used = eeg.lda.used.iter().filter(|used| **used).count();
+    facts.push((
+        "Shrinkage LDA",
+        format!(
+            "{used} channels, {} features, Ledoit-Wolf shrinkage {:.4}",
+            used * eeg.lda.bins,
+            eeg.lda.shrinkage
+        ),
+    ));
+    let kind = eeg.model.kind().name();
+    let details = match &eeg.model {
+        EegModel::Lda => String::new(),
+        EegModel::BlockToeplitzLda(lda) => format!(", shrinkage {:.4}", lda.shrinkage),
+        EegModel::XdawnLda(model) => format!(
+            ", {} spatial filters, shrinkage {:.4}",
+            model.lda.used.len(),
+            model.lda.shrinkage
+        ),
+        EegModel::XdawnTangent(tangent) | EegModel::ErpTangent(tangent) => {
+            tangent_in_words(tangent)
+        }
+        EegModel::Fusion {
+            lda_weight,
+            tangent,
+        } => format!(
+            ", weight of the LDA {lda_weight:.4}{}",
+            tangent_in_words(tangent)
+        ),
+    };
+    facts.push(("Scorer taken", format!("{kind}{details}")));
+    let (low, high) = eeg.density.trusted();
+    facts.push((
+        "Densities",
+        format!(
+            "targets {}; non-targets {}; scores trusted from {low:.3} to {high:.3}",
+            student_in_words(&eeg.density.target()),
+            student_in_words(&eeg.density.nontarget())
+        ),
+    ));
+    facts.push((
+        "Evidence",
+        format!(
+            "reliability {:.4}, base rate of targets {:.4}",
+            eeg.reliability, eeg.base_rate
+        ),
+    ));
+    facts.push((
+        "Cross-validation",
+        format!(
+            "{} contiguous folds of {} epochs in {} runs, {} s around a fold left out",
+            eeg.metrics.folds,
+            eeg.metrics.epochs,
+            eeg.metrics.runs,
+            eeg.path.epoch.length.get()
+        ),
+    ));
+}
+
+fn tangent_in_words(tangent: &TangentModel) -> String {
+    format!(
+        ", tangent space of covariances of order {} ({} components)",
+        tangent.reference.order(),
+        tangent.components()
+    )
+}
+
+fn student_in_words(t: &StudentT) -> String {
+    format!(
+        "Student-t at {:.3}, scale {:.3}, {:.1} degrees of freedom",
+        t.location, t.scale, t.dof
+    )
+}
