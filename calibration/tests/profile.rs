@@ -511,7 +511,7 @@ fn the_report_stands_alone_and_shows_text_as_text() {
         assert!(!page.contains(foreign), "{foreign}");
     }
     assert!(page.contains("&lt;odd&gt; &amp; &quot;quoted&quot;.xdf"));
-    assert_eq!(page.matches("<svg").count(), 5);
+    assert_eq!(page.matches("<svg").count(), 7);
     assert_eq!(page.matches("<svg").count(), page.matches("</svg>").count());
     let verdict = page.find("class=\"verdict\"").unwrap();
     assert!(verdict < page.find("<h2>Facts</h2>").unwrap());

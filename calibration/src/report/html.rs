@@ -5,16 +5,17 @@ use std::fmt::Write as _;
 use super::grade::{
     Grade, grade_accuracy, grade_auc, grade_ece, grade_eeg, grade_gaze, grade_loss, grade_precision,
 };
+use super::outlook::{push_outlook, push_scalp};
 use super::parameters::push_parameters;
 use super::signal::{channel_name, push_signal};
-use super::{curves, eeg_plots, gaze_plot, scalp_plot};
+use super::{eeg_plots, gaze_plot};
 use crate::choice::Selection;
 use crate::error::Result;
 use crate::gaze::{GazeCalibration, HeldOut, MapOrder};
 use crate::metrics::{reliability_diagram, roc};
 use crate::model::ScorerKind;
 use crate::profile::{EegCalibration, Profile};
-use crate::resample::{FORK_ITEMS, FORK_OPTIONS, REPORT_SEED, roc_band};
+use crate::resample::{REPORT_SEED, roc_band};
 use crate::session::{EegReport, ReportInput};
 
 const STYLE: &str = include_str!("report.css");
@@ -203,7 +204,8 @@ fn open_table(page: &mut String) {
     );
 }
 
-fn figure(page: &mut String, svg: &str, caption: &str) {
+/// A plot with what is to be said of it, which is HTML already.
+pub(super) fn figure(page: &mut String, svg: &str, caption: &str) {
     put!(
         page,
         "<figure>{svg}<figcaption>{caption}</figcaption></figure>"
@@ -318,79 +320,6 @@ fn push_eeg(page: &mut String, eeg: &EegCalibration, report: &EegReport) -> Resu
     );
     push_outlook(page, eeg, report)?;
     page.push_str("</section>\n");
-    Ok(())
-}
-
-/// Where on the head the difference is, or why that is not shown.
-fn push_scalp(page: &mut String, eeg: &EegCalibration, report: &EegReport) -> Result<()> {
-    let placed = scalp_plot::placed(&eeg.labels, &eeg.lda.used);
-    let least = scalp_plot::PLACED_MIN;
-    if placed.len() < least {
-        put!(
-            page,
-            "<p>No scalp map: {} of {} channels in use have a label of the 10-20 or 10-10 system, {least} are needed.</p>",
-            placed.len(),
-            eeg.lda.used.iter().filter(|used| **used).count()
-        );
-        return Ok(());
-    }
-    figure(
-        page,
-        &scalp_plot::scalp(&report.erp, &eeg.labels, &placed)?,
-        &format!(
-            "Response to targets minus response to non-targets, from above, nose up; orange: targets more positive. Dots: the {} \
-             electrodes in use that have a place, by the 10-10 system; between them spherical splines (Perrin et al. 1989), up to \
-             {:.0}° from the nearest.",
-            placed.len(),
-            scalp_plot::REACH_DEG
-        ),
-    );
-    Ok(())
-}
-
-/// What a longer calibration, and more rounds, would bring.
-fn push_outlook(page: &mut String, eeg: &EegCalibration, report: &EegReport) -> Result<()> {
-    page.push_str("<div class=\"pair\">\n");
-    if report.learning.is_empty() {
-        page.push_str(
-            "<p>No learning curve: a part of this calibration would have fewer than 10 targets.</p>\n",
-        );
-    } else {
-        let taken = eeg.selection.taken();
-        let diamond = taken
-            .filter(|taken| taken.kind != ScorerKind::Lda)
-            .map_or_else(String::new, |taken| {
-                format!(
-                    " <span class=\"key target\"></span>{}, the scorer taken, with all flashes",
-                    taken.kind.name()
-                )
-            });
-        figure(
-            page,
-            &curves::learning(&report.learning, taken)?,
-            &format!(
-                "Learning curve: <span class=\"key other\"></span>shrinkage LDA fitted on one stretch of so many flashes, tested on the \
-                 folds held out; bars: one DeLong standard error, which takes flashes for independent.{diamond}. Whole calibration: \
-                 {:.0} s of flashing.",
-                report.seconds
-            ),
-        );
-    }
-    let off = if eeg.reliability == 0.0 {
-        " With reliability 0 the gate uses none of it."
-    } else {
-        ""
-    };
-    figure(
-        page,
-        &curves::accuracy(&report.accuracy)?,
-        &format!(
-            "Right choices among {FORK_OPTIONS} options, {FORK_ITEMS} items flashing, by held-out log-likelihood ratios drawn as if \
-             flashes were independent, without any prior; a simulation from this calibration, no measured session. Band: 95&nbsp;% by \
-             resampling whole folds.{off}"
-        ),
-    );
-    page.push_str("</div>\n");
     Ok(())
 }
 

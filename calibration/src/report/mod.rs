@@ -6,6 +6,7 @@ mod eeg_plots;
 mod gaze_plot;
 mod grade;
 mod html;
+mod outlook;
 mod parameters;
 mod scalp_plot;
 mod signal;

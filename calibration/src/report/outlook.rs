@@ -1,0 +1,92 @@
+//! The page's part on where the response is on the head, and on what a longer calibration and more rounds would bring.
+
+use std::fmt::Write as _;
+
+use super::html::figure;
+use super::{curves, scalp_plot};
+use crate::error::Result;
+use crate::model::ScorerKind;
+use crate::profile::EegCalibration;
+use crate::resample::{FORK_ITEMS, FORK_OPTIONS};
+use crate::session::EegReport;
+
+/// Where on the head the difference is, or why that is not shown.
+pub(super) fn push_scalp(
+    page: &mut String,
+    eeg: &EegCalibration,
+    report: &EegReport,
+) -> Result<()> {
+    let placed = scalp_plot::placed(&eeg.labels, &eeg.lda.used);
+    let least = scalp_plot::PLACED_MIN;
+    if placed.len() < least {
+        let _ = writeln!(
+            page,
+            "<p>No scalp map: {} of {} channels in use have a label of the 10-20 or 10-10 system, {least} are needed.</p>",
+            placed.len(),
+            eeg.lda.used.iter().filter(|used| **used).count()
+        );
+        return Ok(());
+    }
+    figure(
+        page,
+        &scalp_plot::scalp(&report.erp, &eeg.labels, &placed)?,
+        &format!(
+            "Response to targets minus response to non-targets, from above, nose up; orange: targets more positive. Dots: the {} \
+             electrodes in use that have a place, by the 10-10 system; between them spherical splines (Perrin et al. 1989), up to \
+             {:.0}° from the nearest.",
+            placed.len(),
+            scalp_plot::REACH_DEG
+        ),
+    );
+    Ok(())
+}
+
+/// What a longer calibration, and more rounds, would bring.
+pub(super) fn push_outlook(
+    page: &mut String,
+    eeg: &EegCalibration,
+    report: &EegReport,
+) -> Result<()> {
+    page.push_str("<div class=\"pair\">\n");
+    if report.learning.is_empty() {
+        page.push_str(
+            "<p>No learning curve: a part of this calibration would have fewer than 10 targets.</p>\n",
+        );
+    } else {
+        let taken = eeg.selection.taken();
+        let diamond = taken
+            .filter(|taken| taken.kind != ScorerKind::Lda)
+            .map_or_else(String::new, |taken| {
+                format!(
+                    " <span class=\"key target\"></span>{}, the scorer taken, with all flashes",
+                    taken.kind.name()
+                )
+            });
+        figure(
+            page,
+            &curves::learning(&report.learning, taken)?,
+            &format!(
+                "Learning curve: <span class=\"key other\"></span>shrinkage LDA fitted on one stretch of so many flashes, tested on the \
+                 folds held out; bars: one DeLong standard error, which takes flashes for independent.{diamond}. Whole calibration: \
+                 {:.0} s of flashing.",
+                report.seconds
+            ),
+        );
+    }
+    let off = if eeg.reliability == 0.0 {
+        " With reliability 0 the gate uses none of it."
+    } else {
+        ""
+    };
+    figure(
+        page,
+        &curves::accuracy(&report.accuracy)?,
+        &format!(
+            "Right choices among {FORK_OPTIONS} options, {FORK_ITEMS} items flashing, by held-out log-likelihood ratios drawn as if \
+             flashes were independent, without any prior; a simulation from this calibration, no measured session. Band: 95&nbsp;% by \
+             resampling whole folds.{off}"
+        ),
+    );
+    page.push_str("</div>\n");
+    Ok(())
+}
