@@ -58,7 +58,7 @@ pub(super) fn push_outlook(
             .filter(|taken| taken.kind != ScorerKind::Lda)
             .map_or_else(String::new, |taken| {
                 format!(
-                    " <span class=\"key target\"></span>{}, the scorer taken, with all flashes",
+                    " <span class=\"key target\"></span>diamond: {}, the scorer taken, with all flashes",
                     taken.kind.name()
                 )
             });

@@ -158,9 +158,11 @@ fn scorer_facts(facts: &mut Vec<(&'static str, String)>, eeg: &EegCalibration) {
     facts.push((
         "Densities",
         format!(
-            "targets {}; non-targets {}; scores trusted from {low:.3} to {high:.3}",
+            "targets {}; non-targets {}; scores trusted from {} to {}",
             student_in_words(&eeg.density.target()),
-            student_in_words(&eeg.density.nontarget())
+            student_in_words(&eeg.density.nontarget()),
+            signed(low),
+            signed(high)
         ),
     ));
     facts.push((
@@ -190,9 +192,16 @@ fn tangent_in_words(tangent: &TangentModel) -> String {
     )
 }
 
+/// With a true minus sign.
+fn signed(value: f64) -> String {
+    format!("{value:.3}").replace('-', "\u{2212}")
+}
+
 fn student_in_words(t: &StudentT) -> String {
     format!(
-        "Student-t at {:.3}, scale {:.3}, {:.1} degrees of freedom",
-        t.location, t.scale, t.dof
+        "Student-t at {}, scale {:.3}, {:.1} degrees of freedom",
+        signed(t.location),
+        t.scale,
+        t.dof
     )
 }

@@ -16,8 +16,10 @@ pub(super) const REACH_DEG: f64 = 36.0;
 const WINDOWS: usize = 4;
 /// Steps of colour on either side of zero.
 const LEVELS: i32 = 10;
-/// Rows and columns of a map.
-const CELLS: u32 = 72;
+/// Rows of a map.
+const ROWS: u32 = 96;
+/// Columns of a map: boxes reach over many, so finer ones cost no boxes.
+const COLUMNS: u32 = 192;
 /// Most electrodes whose names are written.
 const NAMED_MAX: usize = 20;
 /// What the style sheet does not map: a map has the same colours on paper of any colour.
@@ -171,13 +173,13 @@ impl Head {
         places: &[Direction],
         value: impl Fn(Direction) -> f64,
     ) -> Drawn {
-        let step = 2.0 / f64::from(CELLS);
-        for row in 0..CELLS {
-            let y = 1.0 - (f64::from(row) + 0.5) * step;
+        let (height, width) = (2.0 / f64::from(ROWS), 2.0 / f64::from(COLUMNS));
+        for row in 0..ROWS {
+            let y = 1.0 - (f64::from(row) + 0.5) * height;
             let chord = (1.0 - y * y).max(0.0).sqrt();
             let level = |column: u32| -> Option<i32> {
-                let x = -1.0 + (f64::from(column) + 0.5) * step;
-                if x.abs() > chord + step / 2.0 {
+                let x = -1.0 + (f64::from(column) + 0.5) * width;
+                if x.abs() > chord + width / 2.0 {
                     return None;
                 }
                 let at = direction(90.0 * x.hypot(y).min(1.0), x.atan2(y).to_degrees());
@@ -186,27 +188,18 @@ impl Head {
                     .any(|place| angle_deg(*place, at) <= REACH_DEG);
                 near.then(|| (value(at).clamp(-1.0, 1.0) * f64::from(LEVELS)).round() as i32)
             };
+            let levels: Vec<Option<i32>> = (0..COLUMNS).map(level).collect();
             let mut begun = 0;
-            while begun < CELLS {
-                let own = level(begun);
-                let mut end = begun + 1;
-                while end < CELLS && level(end) == own {
-                    end += 1;
-                }
-                if let Some(own) = own {
-                    let edge = |column: u32| (-1.0 + f64::from(column) * step).clamp(-chord, chord);
+            for stretch in levels.chunk_by(|a, b| a == b) {
+                let end = begun + stretch.len();
+                if let Some(Some(own)) = stretch.first() {
+                    let x = |column: usize| (-1.0 + column as f64 * width).clamp(-chord, chord);
+                    let right = pos(self.x + self.radius * x(end));
+                    let top = pos(self.y - self.radius * (y + height / 2.0));
                     // A little more than its own height, so that no seam shows between rows.
-                    let corners = [
-                        (
-                            pos(self.x + self.radius * edge(begun)),
-                            pos(self.y - self.radius * (y + step / 2.0)),
-                        ),
-                        (
-                            pos(self.x + self.radius * edge(end)),
-                            pos(self.y - self.radius * (y - step / 2.0)) + 2,
-                        ),
-                    ];
-                    area.draw(&Rectangle::new(corners, colour(own).filled()))?;
+                    let bottom = pos(self.y - self.radius * (y - height / 2.0)) + 2;
+                    let corners = [(pos(self.x + self.radius * x(begun)), top), (right, bottom)];
+                    area.draw(&Rectangle::new(corners, colour(*own).filled()))?;
                 }
                 begun = end;
             }

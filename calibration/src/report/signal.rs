@@ -35,13 +35,17 @@ pub(super) fn push_signal(page: &mut String, labels: &[String], signal: Option<&
         .map(|(why, count)| format!("{} {count}", why.words()))
         .collect();
     let rejected = if rejected.is_empty() {
-        "none was in doubt".to_owned()
+        "none of them is in doubt".to_owned()
     } else {
-        format!("in doubt, and no evidence: {}", rejected.join(", "))
+        let count: usize = signal.rejected.iter().map(|(_, count)| count).sum();
+        format!(
+            "{count} of them are in doubt and no evidence ({})",
+            rejected.join(", ")
+        )
     };
     let _ = writeln!(
         page,
-        "<p>{} flashes have a whole epoch; with the channels that are used, {}.</p>",
+        "<p>{} flashes have a whole epoch; by the channels that are used, {}.</p>",
         signal.epochs,
         escape(&rejected)
     );
