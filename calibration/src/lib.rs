@@ -22,6 +22,7 @@ mod lda;
 mod logistic;
 mod metrics;
 mod model;
+mod prior;
 mod profile;
 pub mod report;
 mod session;
@@ -50,6 +51,7 @@ pub use metrics::{
     reliability_diagram, roc, wilson_interval,
 };
 pub use model::{ERP_CHANNELS_MAX, EegModel, ScorerKind, XdawnLda};
+pub use prior::{Informed, PRIOR_CHANNELS_MAX, Prior, ViewPrior};
 pub use profile::{
     EegCalibration, EegMetrics, FORMAT, KIND, Montage, Overwrite, Profile, Provenance, SourceFile,
 };
