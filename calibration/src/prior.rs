@@ -129,7 +129,9 @@ impl Prior {
                 &all(epochs),
                 Structure::BlockToeplitz,
             )?);
-            tangent.push(LdaModel::fit(&aligned.space.vectors(epochs, &all(epochs))?)?);
+            tangent.push(LdaModel::fit(
+                &aligned.space.vectors(epochs, &all(epochs))?,
+            )?);
         }
         let flashes: usize = recordings.iter().map(Epochs::len).sum();
         let targets: usize = recordings.iter().map(Epochs::targets).sum();
@@ -150,7 +152,11 @@ impl Prior {
     pub fn meet(&self, epochs: &Epochs, labels: &[Option<bool>]) -> Result<Informed> {
         const EPOCHS_MIN: usize = 20;
         same_size("labels", epochs.len(), labels.len())?;
-        same_size("features of the prior", self.prototype.len(), epochs.features_per_epoch())?;
+        same_size(
+            "features of the prior",
+            self.prototype.len(),
+            epochs.features_per_epoch(),
+        )?;
         for (what, found, needed) in [
             ("epochs to meet a person by", epochs.len(), EPOCHS_MIN),
             (
@@ -183,7 +189,11 @@ impl Prior {
         let in_tangent = slope / (tangent.scale * both_scale);
         let weights: Vec<f64> = tangent.weights.iter().map(|w| w * in_tangent).collect();
         let bias = constant
-            - weights.iter().zip(&tangent.mean).map(|(w, m)| w * m).sum::<f64>();
+            - weights
+                .iter()
+                .zip(&tangent.mean)
+                .map(|(w, m)| w * m)
+                .sum::<f64>();
         let tangent: TangentModel = aligned.space.model(&weights, bias);
         Ok(Informed {
             model: EegModel::Fusion {
@@ -198,12 +208,13 @@ impl Prior {
     fn learn(&self, time: &mut View, tangent: &mut View, labels: &[Option<bool>]) -> Result<f64> {
         let known = |k: usize| labels[k].map(|target| f64::from(u8::from(target)));
         let whole = labels.iter().all(Option::is_some);
-        let mut shares: Vec<f64> = (0..labels.len())
-            .map(|k| known(k).unwrap_or(0.0))
-            .collect();
+        let mut shares: Vec<f64> = (0..labels.len()).map(|k| known(k).unwrap_or(0.0)).collect();
         if labels.iter().any(Option::is_some) {
             // Labelled flashes alone move the start.
-            let weights: Vec<f64> = labels.iter().map(|l| f64::from(u8::from(l.is_some()))).collect();
+            let weights: Vec<f64> = labels
+                .iter()
+                .map(|l| f64::from(u8::from(l.is_some())))
+                .collect();
             time.learn(&self.time, &shares, &weights)?;
             tangent.learn(&self.tangent, &shares, &weights)?;
         }
@@ -278,7 +289,12 @@ impl Aligned {
         let mut out = Epochs::new(paired.channels(), paired.bins())?;
         for row in 0..paired.len() {
             let values = through(&self.whitening, paired.row(row), paired.bins());
-            out.push(EpochInfo { ..paired.info()[row] }, &values)?;
+            out.push(
+                EpochInfo {
+                    ..paired.info()[row]
+                },
+                &values,
+            )?;
         }
         Ok(out)
     }
@@ -291,7 +307,10 @@ impl Aligned {
         for (k, block) in blocks.iter_mut().enumerate() {
             let (from, to) = (k / bins, k % bins);
             let own: Vec<f64> = (0..n * n)
-                .map(|c| view.covariance.get((c / n) * bins + from, (c % n) * bins + to))
+                .map(|c| {
+                    view.covariance
+                        .get((c / n) * bins + from, (c % n) * bins + to)
+                })
                 .collect();
             *block = congruence(&self.colouring, &own, n);
         }
@@ -300,7 +319,11 @@ impl Aligned {
         });
         let weights = through(&self.whitening, &view.weights, bins);
         let midpoint = through(&self.colouring, &view.mean, bins);
-        let bias = -weights.iter().zip(&midpoint).map(|(w, m)| w * m).sum::<f64>();
+        let bias = -weights
+            .iter()
+            .zip(&midpoint)
+            .map(|(w, m)| w * m)
+            .sum::<f64>();
         Ok(LdaModel {
             used: vec![true; n],
             bins,
@@ -374,7 +397,9 @@ impl View {
 
     fn solve(&mut self) -> Result<()> {
         let every: Vec<usize> = (0..self.width).collect();
-        self.weights = self.covariance.solve_sub_block(&every, &self.difference, RIDGE)?;
+        self.weights = self
+            .covariance
+            .solve_sub_block(&every, &self.difference, RIDGE)?;
         self.scale = 1.0;
         self.scale = root_mean_square(&self.scores()).max(1e-12);
         Ok(())
@@ -385,7 +410,11 @@ impl View {
         self.rows
             .chunks_exact(self.width)
             .map(|row| {
-                row.iter().zip(&self.weights).map(|(x, w)| x * w).sum::<f64>() / self.scale
+                row.iter()
+                    .zip(&self.weights)
+                    .map(|(x, w)| x * w)
+                    .sum::<f64>()
+                    / self.scale
             })
             .collect()
     }

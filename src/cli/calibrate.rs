@@ -158,6 +158,19 @@ pub fn run(args: &Args, talk: &mut impl Write) -> Result<Profile, Failure> {
     Ok(fitted.profile)
 }
 
+/// The labelled epochs of these recordings, as [`run`] would fit them; `None` when no recording has a flash with known truth.
+///
+/// # Errors
+/// As [`run`].
+pub fn labelled(args: &Args, talk: &mut impl Write) -> Result<Option<EegInput>, Failure> {
+    let recordings: Vec<Recorded> = args
+        .xdf
+        .iter()
+        .map(|file| Recorded::open(file, &args.streams))
+        .collect::<Result<_, _>>()?;
+    Ok(eeg_input(args, &recordings, talk)?.map(|(input, _)| input))
+}
+
 /// Talk that nobody can hear any more (a closed pipe) is no reason to stop.
 fn say(talk: &mut impl Write, text: std::fmt::Arguments<'_>) {
     let _ = writeln!(talk, "{text}");
