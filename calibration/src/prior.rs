@@ -196,7 +196,7 @@ impl Prior {
                 .sum::<f64>();
         let tangent: TangentModel = aligned.space.model(&weights, bias);
         Ok(Informed {
-            model: EegModel::Fusion {
+            model: EegModel::Informed {
                 lda_weight: slope / (time.scale * both_scale),
                 tangent,
             },

@@ -12,6 +12,7 @@ use crate::evidence::{fit_reliability, held_out_llrs};
 use crate::gaze::{FitRule, GazePoint, fit_gaze};
 use crate::metrics::{auc, brier, expected_calibration_error, log_loss, reliability_diagram};
 use crate::model::Material;
+use crate::prior::Prior;
 use crate::profile::{EegCalibration, EegMetrics, Profile, Provenance};
 use crate::xdawn::Xdawn;
 
@@ -35,6 +36,8 @@ pub struct EegInput {
     pub path: EegSpec,
     /// Flashes whose truth is known, in the order of time.
     pub epochs: Epochs,
+    /// What other people's recordings say, of the same montage and path.
+    pub prior: Option<Prior>,
     /// Flashes left out: no whole epoch, or a doubt about the signal.
     pub rejected: usize,
 }
@@ -158,7 +161,11 @@ fn fit_eeg(input: &EegInput) -> Result<(EegCalibration, EegReport)> {
 
     let labels = epochs.labels();
     let material = Material::new(epochs, shape)?;
-    let chosen = choose(&material, input.path.epoch.length.get())?;
+    let chosen = choose(
+        &material,
+        input.prior.as_ref(),
+        input.path.epoch.length.get(),
+    )?;
     let held_out = chosen.held_out;
     let base_rate = epochs.targets() as f64 / epochs.len() as f64;
     let llrs = held_out_llrs(&held_out, &labels)?;

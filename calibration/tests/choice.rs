@@ -117,6 +117,7 @@ impl Scene {
                 labels: (0..CHANNELS).map(|k| format!("E{k}")).collect(),
                 path: path(),
                 epochs: self.epochs(seed, count),
+                prior: None,
                 rejected: 0,
             }),
             gaze: Vec::new(),
