@@ -72,6 +72,7 @@ impl Answers {
         let folder = tempfile::tempdir()?;
         let out = folder.path().join("profile");
         let args = calibrate::Args {
+            prior_from: Vec::new(),
             blink_channel: None,
             xdf: vec![train.into()],
             out: out.clone(),

@@ -10,6 +10,8 @@ use crate::error::Result;
 use crate::lda::LdaModel;
 use crate::metrics::auc;
 use crate::model::{ERP_CHANNELS_MAX, EegModel, FittedModel, Material, ScorerKind};
+use crate::prior::{Informed, Prior};
+use crate::spd::degenerate;
 use crate::tangent::{Stack, TangentModel, TangentSpace};
 
 /// Folds within a training part, from which a fusion's weights come.
@@ -64,6 +66,10 @@ impl Selection {
                 "none of the others led it by more than one standard error over the folds"
                     .to_owned()
             }
+            Some(taken) if taken.kind == ScorerKind::Informed => format!(
+                "it has seen more people, and did not trail the fusion of this person's data alone by more than one standard error (lead {:+.3}, standard error {:.3})",
+                taken.lead, taken.lead_error
+            ),
             Some(taken) => format!(
                 "it led the fusion by {:.3} (standard error {:.3}) over the folds",
                 taken.lead, taken.lead_error
@@ -103,7 +109,11 @@ struct Weights {
 /// come from folds within the training part (inner), so that no score of an outer fold has had a part in anything that made
 /// it. The fusion is taken unless another candidate's AUC leads by more than one standard error over the folds: a choice among
 /// six by the highest AUC alone would follow chance.
-pub(crate) fn choose(material: &Material<'_>, purge_s: f64) -> Result<Chosen> {
+pub(crate) fn choose(
+    material: &Material<'_>,
+    prior: Option<&Prior>,
+    purge_s: f64,
+) -> Result<Chosen> {
     let epochs = material.whole;
     enough_of_both(epochs)?;
     let labels = epochs.labels();
@@ -112,7 +122,9 @@ pub(crate) fn choose(material: &Material<'_>, purge_s: f64) -> Result<Chosen> {
     let kinds: Vec<ScorerKind> = ScorerKind::ALL
         .into_iter()
         .filter(|kind| *kind != ScorerKind::ErpTangent || used <= ERP_CHANNELS_MAX)
+        .chain(prior.map(|_| ScorerKind::Informed))
         .collect();
+    let mut informed_lda = vec![0.0; epochs.len()];
     let mut scores = vec![vec![0.0; epochs.len()]; kinds.len()];
     let mut members = vec![[0.0; MEMBERS]; epochs.len()];
     for fold in &folds {
@@ -125,6 +137,13 @@ pub(crate) fn choose(material: &Material<'_>, purge_s: f64) -> Result<Chosen> {
                 ScorerKind::Lda => held.iter().map(|m| m[0]).collect(),
                 ScorerKind::XdawnTangent => held.iter().map(|m| m[1]).collect(),
                 ScorerKind::Fusion => held.iter().map(|m| weights.fuse(m)).collect(),
+                ScorerKind::Informed => {
+                    let met = meet(prior, material, &rows)?;
+                    for &row in fold {
+                        informed_lda[row] = met.lda.score(material.paired.row(row));
+                    }
+                    material.scores(&met.lda, &met.model, fold)?
+                }
                 other => material.scores(&parts.lda, &material.fit(*other, &rows)?, fold)?,
             };
             for (&row, score) in fold.iter().zip(of_fold) {
@@ -145,11 +164,23 @@ pub(crate) fn choose(material: &Material<'_>, purge_s: f64) -> Result<Chosen> {
         agreeing_folds += usize::from(pick(&again) == picked);
     }
     let rows: Vec<usize> = (0..epochs.len()).collect();
-    let parts = Members::fit(material, &rows)?;
-    let model = match picked {
-        ScorerKind::Fusion => parts.fused(&fusion_weights(&members, &labels)),
-        ScorerKind::XdawnTangent => EegModel::XdawnTangent(parts.tangent[0].clone()),
-        other => material.fit(other, &rows)?,
+    let fitted = if picked == ScorerKind::Informed {
+        let met = meet(prior, material, &rows)?;
+        FittedModel {
+            lda: met.lda,
+            model: met.model,
+        }
+    } else {
+        let parts = Members::fit(material, &rows)?;
+        let model = match picked {
+            ScorerKind::Fusion => parts.fused(&fusion_weights(&members, &labels)),
+            ScorerKind::XdawnTangent => EegModel::XdawnTangent(parts.tangent[0].clone()),
+            other => material.fit(other, &rows)?,
+        };
+        FittedModel {
+            lda: parts.lda,
+            model,
+        }
     };
     let taken = |kind: ScorerKind| OutOfFold {
         scores: kinds
@@ -162,18 +193,31 @@ pub(crate) fn choose(material: &Material<'_>, purge_s: f64) -> Result<Chosen> {
     };
     Ok(Chosen {
         held_out: taken(picked),
-        lda_held_out: taken(ScorerKind::Lda),
+        lda_held_out: if picked == ScorerKind::Informed {
+            OutOfFold {
+                scores: informed_lda,
+                ..taken(picked)
+            }
+        } else {
+            taken(ScorerKind::Lda)
+        },
         selection: Selection {
             candidates,
             picked,
             agreeing_folds,
             folds: folds.len(),
         },
-        fitted: FittedModel {
-            lda: parts.lda,
-            model,
-        },
+        fitted,
     })
+}
+
+/// The prior moved by the labelled epochs of index `rows`.
+fn meet(prior: Option<&Prior>, material: &Material<'_>, rows: &[usize]) -> Result<Informed> {
+    let own = material.whole.subset(rows)?;
+    let labels: Vec<Option<bool>> = own.labels().into_iter().map(Some).collect();
+    prior
+        .ok_or_else(|| degenerate("a scorer that needs a prior", "there is none"))?
+        .meet(&own, &labels)
 }
 
 /// LDA and the two classifiers of the tangent space, fitted on the same epochs.
@@ -351,11 +395,17 @@ fn compare(
         .collect()
 }
 
-/// The fusion, unless another leads by more than one standard error; then the one that leads most.
+/// With a prior: that, unless it trails the fusion by more than one standard error, as it has seen more. Else the fusion, unless another leads by
+/// more than one standard error; then the one that leads most.
 fn pick(candidates: &[Candidate]) -> ScorerKind {
+    let informed = candidates.iter().find(|c| c.kind == ScorerKind::Informed);
+    if informed.is_some_and(|c| c.lead >= -c.lead_error) {
+        return ScorerKind::Informed;
+    }
     candidates
         .iter()
-        .filter(|c| c.kind != ScorerKind::Fusion && c.lead > c.lead_error)
+        .filter(|c| !matches!(c.kind, ScorerKind::Fusion | ScorerKind::Informed))
+        .filter(|c| c.lead > c.lead_error)
         .max_by(|a, b| a.lead.total_cmp(&b.lead))
         .map_or(ScorerKind::Fusion, |c| c.kind)
 }

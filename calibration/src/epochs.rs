@@ -112,6 +112,21 @@ impl Epochs {
         Ok(out)
     }
 
+    /// The epochs of index `rows`, in that order.
+    ///
+    /// # Errors
+    /// As [`Epochs::with_used`].
+    ///
+    /// # Panics
+    /// When an index is out of range.
+    pub fn subset(&self, rows: &[usize]) -> Result<Self> {
+        let mut out = Self::with_used(self.used.clone(), self.bins)?;
+        for &row in rows {
+            out.push(self.info[row], self.row(row))?;
+        }
+        Ok(out)
+    }
+
     /// Number of epochs.
     #[must_use]
     pub fn len(&self) -> usize {

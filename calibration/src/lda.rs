@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::covariance::{Symmetric, ledoit_wolf};
+use crate::covariance::{Shrunk, Symmetric, ledoit_wolf};
 use crate::epochs::Epochs;
 use crate::error::{CalibrationError, Result, finite, same_size};
 
@@ -99,27 +99,13 @@ impl LdaModel {
             let values = epochs.row(row);
             centred.extend(features.iter().zip(mean).map(|(&f, m)| values[f] - m));
         }
-        let mut deviation = vec![0.0; width];
-        for row in centred.chunks_exact(width) {
-            for (sum, value) in deviation.iter_mut().zip(row) {
-                *sum += value * value;
-            }
-        }
-        for sum in &mut deviation {
-            *sum = (*sum / rows.len() as f64).sqrt() + SD_FLOOR;
-        }
-        for row in centred.chunks_exact_mut(width) {
-            for (value, sd) in row.iter_mut().zip(&deviation) {
-                *value /= sd;
-            }
-        }
-        let shrunk = ledoit_wolf(&centred, width)?;
+        let shrunk = shrunk_covariance(centred, width)?;
         let mut place = vec![None; epochs.features_per_epoch()];
         for (index, &feature) in features.iter().enumerate() {
             place[feature] = Some(index);
         }
         let covariance = Symmetric::from_fn(place.len(), |i, j| match (place[i], place[j]) {
-            (Some(i), Some(j)) => shrunk.covariance.get(i, j) * deviation[i] * deviation[j],
+            (Some(i), Some(j)) => shrunk.covariance.get(i, j),
             _ => 0.0,
         });
         let covariance = match structure {
@@ -217,10 +203,36 @@ pub enum Structure {
     BlockToeplitz,
 }
 
+/// Covariance of rows that are centred already: standardised by column, shrunk by [`ledoit_wolf`], scaled back.
+pub(crate) fn shrunk_covariance(mut rows: Vec<f64>, width: usize) -> Result<Shrunk> {
+    let count = (rows.len() / width.max(1)).max(1) as f64;
+    let mut deviation = vec![0.0; width];
+    for row in rows.chunks_exact(width) {
+        for (sum, value) in deviation.iter_mut().zip(row) {
+            *sum += value * value;
+        }
+    }
+    for sum in &mut deviation {
+        *sum = (*sum / count).sqrt() + SD_FLOOR;
+    }
+    for row in rows.chunks_exact_mut(width) {
+        for (value, sd) in row.iter_mut().zip(&deviation) {
+            *value /= sd;
+        }
+    }
+    let shrunk = ledoit_wolf(&rows, width)?;
+    Ok(Shrunk {
+        covariance: Symmetric::from_fn(width, |i, j| {
+            shrunk.covariance.get(i, j) * deviation[i] * deviation[j]
+        }),
+        shrinkage: shrunk.shrinkage,
+    })
+}
+
 /// Averages the covariance of two channels along equal lags and tapers it linearly by lag: Sosulski & Tangermann, J. Neural
 /// Eng. 19 (2022), "Introducing block-Toeplitz covariance matrices to remaster linear discriminant analysis for event-related
 /// potential brain-computer interfaces", section 2.3.
-fn block_toeplitz(covariance: &Symmetric, channels: usize, bins: usize) -> Symmetric {
+pub(crate) fn block_toeplitz(covariance: &Symmetric, channels: usize, bins: usize) -> Symmetric {
     // [lag][a][b]: covariance of channel a with channel b, lag bins later.
     let mut blocks = vec![0.0; bins * channels * channels];
     for lag in 0..bins {

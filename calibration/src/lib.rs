@@ -23,6 +23,7 @@ mod learning;
 mod logistic;
 mod metrics;
 mod model;
+mod prior;
 mod profile;
 pub mod report;
 mod resample;
@@ -55,6 +56,7 @@ pub use metrics::{
     reliability_diagram, roc, wilson_interval,
 };
 pub use model::{ERP_CHANNELS_MAX, EegModel, ScorerKind, XdawnLda};
+pub use prior::{Informed, PRIOR_CHANNELS_MAX, Prior, ViewPrior};
 pub use profile::{
     EegCalibration, EegMetrics, FORMAT, KIND, Montage, Overwrite, Profile, Provenance, SourceFile,
 };

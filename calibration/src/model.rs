@@ -32,10 +32,12 @@ pub enum ScorerKind {
     ErpTangent,
     /// LDA and xDAWN tangent space, weighed by how they did out of fold.
     Fusion,
+    /// What other people's recordings say, moved by this person's ([`crate::Prior`]).
+    Informed,
 }
 
 impl ScorerKind {
-    /// All kinds, the one preferred among equals first, then the simpler ones.
+    /// All kinds that need nobody else, the one preferred among equals first, then the simpler ones.
     pub const ALL: [Self; 6] = [
         Self::Fusion,
         Self::Lda,
@@ -55,6 +57,7 @@ impl ScorerKind {
             Self::XdawnTangent => "xDAWN covariance, tangent space",
             Self::ErpTangent => "ERP covariance, tangent space",
             Self::Fusion => "fusion of LDA and tangent space",
+            Self::Informed => "prior from other people, moved by this person's flashes",
         }
     }
 }
@@ -73,6 +76,13 @@ pub enum EegModel {
     XdawnTangent(TangentModel),
     /// In the tangent space.
     ErpTangent(TangentModel),
+    /// A fusion whose LDA and tangent space began with other people's.
+    Informed {
+        /// Weight of the LDA's score.
+        lda_weight: f64,
+        /// The rest, its own weights and the constant included.
+        tangent: TangentModel,
+    },
     /// `lda_weight` times the LDA plus the tangent-space form.
     Fusion {
         /// Weight of the LDA's score.
@@ -93,6 +103,7 @@ impl EegModel {
             Self::XdawnTangent(_) => ScorerKind::XdawnTangent,
             Self::ErpTangent(_) => ScorerKind::ErpTangent,
             Self::Fusion { .. } => ScorerKind::Fusion,
+            Self::Informed { .. } => ScorerKind::Informed,
         }
     }
 
@@ -102,6 +113,7 @@ impl EegModel {
         match self {
             Self::XdawnTangent(tangent)
             | Self::ErpTangent(tangent)
+            | Self::Informed { tangent, .. }
             | Self::Fusion { tangent, .. } => Some(tangent),
             _ => None,
         }
@@ -127,7 +139,11 @@ impl EegModel {
             Self::XdawnTangent(tangent) | Self::ErpTangent(tangent) => {
                 (silent()?, Some(tangent.scorer(shape)?))
             }
-            Self::Fusion {
+            Self::Informed {
+                lda_weight,
+                tangent,
+            }
+            | Self::Fusion {
                 lda_weight,
                 tangent,
             } => (
@@ -169,7 +185,11 @@ impl EegModel {
                 same_size("bins of the classifier", shape.bins(), tangent.bins)?;
                 tangent.validate(shape.channels())
             }
-            Self::Fusion {
+            Self::Informed {
+                lda_weight,
+                tangent,
+            }
+            | Self::Fusion {
                 lda_weight,
                 tangent,
             } => {
@@ -294,7 +314,7 @@ impl<'a> Material<'a> {
             ScorerKind::XdawnLda => EegModel::XdawnLda(XdawnLda::fit(&self.paired, rows)?),
             ScorerKind::XdawnTangent => EegModel::XdawnTangent(tangent(Stack::Xdawn)?),
             ScorerKind::ErpTangent => EegModel::ErpTangent(tangent(Stack::Erp)?),
-            ScorerKind::Lda | ScorerKind::Fusion => EegModel::Lda,
+            ScorerKind::Lda | ScorerKind::Fusion | ScorerKind::Informed => EegModel::Lda,
         })
     }
 

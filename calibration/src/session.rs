@@ -13,6 +13,7 @@ use crate::gaze::{FitRule, GazePoint, fit_gaze};
 use crate::learning::{LearningPoint, learning_curve, seconds};
 use crate::metrics::{auc, brier, expected_calibration_error, log_loss, reliability_diagram};
 use crate::model::Material;
+use crate::prior::Prior;
 use crate::profile::{EegCalibration, EegMetrics, Profile, Provenance};
 use crate::resample::{AccuracyPoint, REPORT_SEED, accuracy_by_rounds};
 use crate::signal::SignalQuality;
@@ -38,6 +39,8 @@ pub struct EegInput {
     pub path: EegSpec,
     /// Flashes whose truth is known, in the order of time.
     pub epochs: Epochs,
+    /// What other people's recordings say, of the same montage and path.
+    pub prior: Option<Prior>,
     /// Flashes left out: no whole epoch, or a doubt about the signal.
     pub rejected: usize,
     /// What the recording says about its channels, where it was judged; only the report shows it.
@@ -181,7 +184,7 @@ fn fit_eeg(input: &EegInput) -> Result<(EegCalibration, EegReport)> {
     let labels = epochs.labels();
     let material = Material::new(epochs, shape)?;
     let epoch_s = input.path.epoch.length.get();
-    let chosen = choose(&material, epoch_s)?;
+    let chosen = choose(&material, input.prior.as_ref(), epoch_s)?;
     let held_out = chosen.held_out;
     let base_rate = epochs.targets() as f64 / epochs.len() as f64;
     let llrs = held_out_llrs(&held_out, &labels)?;

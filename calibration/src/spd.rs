@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn a_singular_matrix_is_refused() {
         let flat = vec![1.0, 1.0, 1.0, 1.0];
-        assert!(riemannian_mean(&[flat.clone()], 2, 1e-9).is_err() || flat[0] == 0.0);
+        assert!(riemannian_mean(&[flat], 2, 1e-9).is_err());
         assert!(generalised_eigenvectors(&[1.0, 0.0, 0.0, 1.0], &[0.0; 4], 2).is_err());
     }
 }

@@ -119,6 +119,33 @@ impl TangentSpace {
         Ok(space)
     }
 
+    /// A space with given filters, `[component][channel]`, and prototypes, `[prototype][bin]`, that touches at the mean of the
+    /// epochs of index `rows`; their labels are not looked at.
+    ///
+    /// # Errors
+    /// As [`TangentSpace::fit`].
+    pub(crate) fn around(
+        filters: Vec<f64>,
+        prototypes: Vec<f64>,
+        epochs: &Epochs,
+        rows: &[usize],
+    ) -> Result<Self> {
+        let (channels, bins) = (epochs.channels(), epochs.bins());
+        let mut space = Self {
+            stack: Stack::Erp,
+            channels,
+            bins,
+            order: filters.len() / channels + prototypes.len() / bins,
+            filters,
+            prototypes,
+            reference: Vec::new(),
+            whitening: Vec::new(),
+        };
+        let covariances = space.covariances(epochs, rows)?;
+        space.touch(&covariances)?;
+        Ok(space)
+    }
+
     /// Puts the space where the mean of these covariances is.
     fn touch(&mut self, covariances: &[Vec<f64>]) -> Result<()> {
         self.reference = riemannian_mean(covariances, self.order, MEAN_TOLERANCE)?;
@@ -184,7 +211,7 @@ impl TangentSpace {
     }
 
     /// A model with this classifier: `weights · vector + bias`.
-    fn model(&self, weights: &[f64], bias: f64) -> TangentModel {
+    pub(crate) fn model(&self, weights: &[f64], bias: f64) -> TangentModel {
         let n = self.order;
         let reference = &self.reference;
         let mut next = weights.iter();

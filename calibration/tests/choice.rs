@@ -117,6 +117,7 @@ impl Scene {
                 labels: (0..CHANNELS).map(|k| format!("E{k}")).collect(),
                 path: path(),
                 epochs: self.epochs(seed, count),
+                prior: None,
                 rejected: 0,
                 signal: None,
             }),
@@ -317,6 +318,9 @@ fn with_half_of_the_channels_masked_the_discriminant_is_left_with_its_own_densit
     assert!(error < 0.08, "{error}");
 }
 
+/// One thing that is wrong with a tangent-space part.
+type Change<'a> = &'a dyn Fn(&mut TangentModel);
+
 /// What becomes of the profile when its tangent-space part is changed like this.
 fn tampered(change: impl Fn(&mut TangentModel)) -> razvilka_calibration::Result<()> {
     let mut eeg = FUSED.clone();
@@ -339,12 +343,12 @@ fn profile(eeg: EegCalibration) -> Profile {
 fn a_profile_whose_tangent_space_does_not_fit_together_is_refused() {
     tampered(|_| {}).unwrap();
     let order = |n: usize| Symmetric::from_fn(n, |i, j| f64::from(u8::from(i == j)));
-    let changes: [(&str, &dyn Fn(&mut TangentModel)); 12] = [
+    let changes: [(&str, Change<'_>); 12] = [
         ("a filter less", &|t| {
-            t.filters.truncate(t.filters.len() - CHANNELS)
+            t.filters.truncate(t.filters.len() - CHANNELS);
         }),
         ("a weight less", &|t| {
-            t.filters.truncate(t.filters.len() - 1)
+            t.filters.truncate(t.filters.len() - 1);
         }),
         ("no filters", &|t| t.filters.clear()),
         ("only prototypes", &|t| {
@@ -353,7 +357,7 @@ fn a_profile_whose_tangent_space_does_not_fit_together_is_refused() {
             (t.reference, t.form) = (order(fixed), order(fixed));
         }),
         ("a prototype less", &|t| {
-            t.prototypes.truncate(t.prototypes.len() - t.bins)
+            t.prototypes.truncate(t.prototypes.len() - t.bins);
         }),
         ("other bins", &|t| t.bins += 1),
         ("a small form", &|t| t.form = order(3)),

@@ -154,7 +154,7 @@ impl TangentScorer {
         self.used
     }
 
-    /// Number of components that [`Self::project`] makes of a bin.
+    /// Number of components that a bin becomes.
     #[must_use]
     pub fn components(&self) -> usize {
         self.components

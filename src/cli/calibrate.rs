@@ -9,7 +9,7 @@ use clap::Args as ClapArgs;
 use razvilka_calibration::report::{grade_eeg, grade_gaze, save_report};
 use razvilka_calibration::{
     CalibrationError, CalibrationInput, ChannelSignal, EegInput, EpochInfo, Epochs, Fitted,
-    GazePoint, LeftOut, Montage, Overwrite, Profile, Provenance, SignalQuality, SourceFile,
+    GazePoint, LeftOut, Montage, Overwrite, Prior, Profile, Provenance, SignalQuality, SourceFile,
     fit_session, may_be_fitted_on,
 };
 use razvilka_dsp::blink::BlinkRegression;
@@ -48,6 +48,10 @@ pub struct Args {
     /// Recordings (XDF), in the order of time, all of one person and one montage.
     #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
     pub xdf: Vec<PathBuf>,
+    /// Recordings (XDF) of other people with the same channels and rate, labelled. What they have in common is the start, which this person's
+    /// flashes then move; with some 40 s of one's own it helps most. Not kept in the profile but as what was made of it.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub prior_from: Vec<PathBuf>,
     /// Where to write profile.json and report.html; made if it is not there.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
@@ -129,8 +133,11 @@ pub fn run(args: &Args, talk: &mut impl Write) -> Result<Profile, Failure> {
         say(talk, format_args!("reading {}", file.display()));
         recordings.push(Recorded::open(file, &args.streams)?);
     }
-    let (eeg, blinks) = eeg_input(args, &recordings, talk)?.unzip();
+    let (mut eeg, blinks) = eeg_input(args, &recordings, talk)?.unzip();
     let blinks = blinks.flatten();
+    if let Some(own) = &mut eeg {
+        own.prior = prior_from(args, own, talk)?;
+    }
     let gaze = gaze_points(&recordings)?;
     let input = CalibrationInput {
         eeg,
@@ -158,6 +165,69 @@ pub fn run(args: &Args, talk: &mut impl Write) -> Result<Profile, Failure> {
         ),
     );
     Ok(fitted.profile)
+}
+
+/// The prior that was asked for, from recordings that fit this person's montage.
+fn prior_from(
+    args: &Args,
+    own: &EegInput,
+    talk: &mut impl Write,
+) -> Result<Option<Prior>, Failure> {
+    let montage = |input: &EegInput| Montage {
+        labels: input.labels.clone(),
+        rate_hz: input.path.rate.get(),
+    };
+    let mut others = Vec::with_capacity(args.prior_from.len());
+    for file in &args.prior_from {
+        say(
+            talk,
+            format_args!("reading {} for the prior", file.display()),
+        );
+        let of_file = Args {
+            xdf: vec![file.clone()],
+            ..args.clone()
+        };
+        let Some(input) = labelled(&of_file, &mut io::sink())? else {
+            return Err(Failure::said(
+                Exit::Source,
+                format!(
+                    "{} has no flash with \"target\":0 or 1: a prior needs labelled recordings",
+                    file.display()
+                ),
+            ));
+        };
+        montage(own).check(&montage(&input)).map_err(|_| {
+            Failure::said(
+                Exit::Source,
+                format!(
+                    "{} has {}, this person's recording {}. A prior needs the same channels and rate",
+                    file.display(),
+                    montage(&input),
+                    montage(own)
+                ),
+            )
+        })?;
+        others.push(input.epochs);
+    }
+    if others.is_empty() {
+        return Ok(None);
+    }
+    Prior::fit(&others)
+        .map(Some)
+        .map_err(|e| failure(Exit::Source, e))
+}
+
+/// The labelled epochs of these recordings, as [`run`] would fit them; `None` when no recording has a flash with known truth.
+///
+/// # Errors
+/// As [`run`].
+pub fn labelled(args: &Args, talk: &mut impl Write) -> Result<Option<EegInput>, Failure> {
+    let recordings: Vec<Recorded> = args
+        .xdf
+        .iter()
+        .map(|file| Recorded::open(file, &args.streams))
+        .collect::<Result<_, _>>()?;
+    Ok(eeg_input(args, &recordings, talk)?.map(|(input, _)| input))
 }
 
 /// Talk that nobody can hear any more (a closed pipe) is no reason to stop.
@@ -316,6 +386,7 @@ fn eeg_input(
         labels: stream.spec.labels.clone(),
         path: spec,
         epochs,
+        prior: None,
         rejected,
         signal: Some(signal_quality(&passed, channels)),
     };

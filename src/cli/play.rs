@@ -530,6 +530,7 @@ fn calibrate_live(
         ));
     }
     let args = calibrate::Args {
+        prior_from: Vec::new(),
         blink_channel: None,
         xdf: vec![file],
         out: out.clone(),

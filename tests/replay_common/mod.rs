@@ -278,6 +278,7 @@ fn calibrate(folder: &Path, plan: &Plan) -> (Laboratory, f64) {
     } = world;
     xdf.finish().unwrap();
     let args = calibrate::Args {
+        prior_from: Vec::new(),
         blink_channel: None,
         xdf: vec![file],
         out: folder.to_owned(),

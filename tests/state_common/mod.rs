@@ -252,6 +252,7 @@ fn calibrate(
         labels: settings.channels.clone(),
         path: spec,
         epochs,
+        prior: None,
         rejected: 0,
         signal: None,
     };

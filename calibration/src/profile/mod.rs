@@ -218,6 +218,10 @@ impl EegCalibration {
             EegModel::Fusion {
                 lda_weight,
                 tangent,
+            }
+            | EegModel::Informed {
+                lda_weight,
+                tangent,
             },
         ) = (few, &self.model)
         {

@@ -148,6 +148,10 @@ fn scorer_facts(facts: &mut Vec<(&'static str, String)>, eeg: &EegCalibration) {
         EegModel::Fusion {
             lda_weight,
             tangent,
+        }
+        | EegModel::Informed {
+            lda_weight,
+            tangent,
         } => format!(
             ", weight of the LDA {lda_weight:.4}{}",
             tangent_in_words(tangent)

@@ -1,0 +1,458 @@
+//! What other people's recordings say before a new person has said anything.
+//!
+//! Two views of an epoch, each made comparable between people from unlabelled data: block means after Euclidean alignment (He & Wu,
+//! IEEE Trans. Biomed. Eng. 67 (2020)) with a block-Toeplitz covariance, and the tangent space of ERP covariances, recentred on the
+//! person (Zanini et al., IEEE Trans. Biomed. Eng. 65 (2018)). In each view a discriminant whose mean difference and
+//! covariance are the prior's and the person's, weighted by how much there is of each. Flashes without a label enter with
+//! their posterior (expectation maximisation over both views at once, as co-training: Blum & Mitchell 1998).
+
+use serde::{Deserialize, Serialize};
+
+use crate::covariance::Symmetric;
+use crate::density::logistic;
+use crate::epochs::{EpochInfo, Epochs};
+use crate::error::{CalibrationError, Result, same_size};
+use crate::lda::{LdaModel, Structure, block_toeplitz, shrunk_covariance};
+use crate::model::EegModel;
+use crate::spd::{congruence, function_of};
+use crate::tangent::{TangentModel, TangentSpace};
+use crate::xdawn::centre;
+use razvilka_dsp::eigen::Eigen;
+
+/// Flashes that the prior's covariance counts for: some 40 s of them.
+const COVARIANCE_FLASHES: f64 = 240.0;
+/// Targets that the prior's mean difference counts for.
+const DIFFERENCE_TARGETS: f64 = 10.0;
+/// Distance of the classes assumed where labels are missing, in standard deviations of the score: a typical person's (AUC 0.89).
+const SEPARATION: f64 = 1.75;
+/// Rounds of expectation maximisation.
+const ROUNDS: usize = 10;
+/// Diagonal load of the solves, relative to the mean variance.
+const RIDGE: f64 = 1e-9;
+/// Most channels: the covariance's order is twice as many, and the scorer has room for 16 components.
+pub const PRIOR_CHANNELS_MAX: usize = 16;
+
+/// Class statistics in one view.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ViewPrior {
+    /// Target mean minus non-target mean, averaged over recordings.
+    pub difference: Vec<f64>,
+    /// Covariance within the classes, averaged over recordings.
+    pub covariance: Symmetric,
+}
+
+/// A prior from other people's recordings, for one montage, rate and path.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Prior {
+    /// Number of recordings it is made from.
+    pub recordings: usize,
+    /// Share of targets among their flashes.
+    pub base_rate: f64,
+    /// Average response to targets, `[channel][bin]`, in standard deviations of the channel.
+    pub prototype: Vec<f64>,
+    /// Aligned block means, `[channel][pair of bins]`.
+    pub time: ViewPrior,
+    /// Tangent vectors.
+    pub tangent: ViewPrior,
+}
+
+/// A person seen through a prior: the discriminant in both views, as one scorer, whose score is the log-odds of a target.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Informed {
+    /// The view of block means, in microvolts.
+    pub lda: LdaModel,
+    /// Both views.
+    pub model: EegModel,
+}
+
+/// How a person's data are made comparable.
+struct Aligned {
+    /// `R^-1/2` and `R^1/2`, `[channel][channel]`.
+    whitening: Vec<f64>,
+    colouring: Vec<f64>,
+    /// The tangent space around the person's mean.
+    space: TangentSpace,
+}
+
+/// One view of the person's epochs.
+struct View {
+    mean: Vec<f64>,
+    /// Centred rows.
+    rows: Vec<f64>,
+    width: usize,
+    covariance: Symmetric,
+    difference: Vec<f64>,
+    weights: Vec<f64>,
+    scale: f64,
+}
+
+impl Prior {
+    /// Fits the prior on recordings of other people, each aligned by itself.
+    ///
+    /// # Errors
+    /// [`CalibrationError::TooFew`] without recordings, or with one that lacks a class; [`CalibrationError::OutOfRange`] beyond
+    /// [`PRIOR_CHANNELS_MAX`] channels; [`CalibrationError::Shape`] when they differ in channels or bins.
+    pub fn fit(recordings: &[Epochs]) -> Result<Self> {
+        let first = recordings.first().ok_or(CalibrationError::TooFew {
+            what: "recordings of other people",
+            found: 0,
+            needed: 1,
+        })?;
+        let (channels, bins) = (first.channels(), first.bins());
+        crate::error::in_range(
+            "channels of a prior",
+            channels as f64,
+            1.0,
+            PRIOR_CHANNELS_MAX as f64,
+        )?;
+        let share = 1.0 / recordings.len() as f64;
+        let mut prototype = vec![0.0; channels * bins];
+        for epochs in recordings {
+            same_size("channels of the recordings", channels, epochs.channels())?;
+            same_size("bins of the recordings", bins, epochs.bins())?;
+            let sd = deviations(epochs);
+            let targets = epochs.targets().max(1) as f64;
+            for row in (0..epochs.len()).filter(|&row| epochs.info()[row].target) {
+                for (k, (p, x)) in prototype.iter_mut().zip(epochs.row(row)).enumerate() {
+                    *p += share * x / sd[k / bins] / targets;
+                }
+            }
+        }
+        let mut time = Vec::new();
+        let mut tangent = Vec::new();
+        for epochs in recordings {
+            let aligned = Aligned::to(epochs, &prototype)?;
+            time.push(LdaModel::fit_structured(
+                &aligned.time(&epochs.paired()?)?,
+                &all(epochs),
+                Structure::BlockToeplitz,
+            )?);
+            tangent.push(LdaModel::fit(
+                &aligned.space.vectors(epochs, &all(epochs))?,
+            )?);
+        }
+        let flashes: usize = recordings.iter().map(Epochs::len).sum();
+        let targets: usize = recordings.iter().map(Epochs::targets).sum();
+        Ok(Self {
+            recordings: recordings.len(),
+            base_rate: targets as f64 / flashes as f64,
+            prototype,
+            time: ViewPrior::mean_of(&time),
+            tangent: ViewPrior::mean_of(&tangent),
+        })
+    }
+
+    /// Meets a person: `labels[k]` is the truth of epoch `k` where it is known. The epochs' own labels are not looked at.
+    ///
+    /// # Errors
+    /// [`CalibrationError::Shape`] for another montage or shape, [`CalibrationError::TooFew`] with fewer than 20 epochs or a bad channel,
+    /// [`CalibrationError::Degenerate`] when a covariance is singular.
+    pub fn meet(&self, epochs: &Epochs, labels: &[Option<bool>]) -> Result<Informed> {
+        const EPOCHS_MIN: usize = 20;
+        same_size("labels", epochs.len(), labels.len())?;
+        same_size(
+            "features of the prior",
+            self.prototype.len(),
+            epochs.features_per_epoch(),
+        )?;
+        for (what, found, needed) in [
+            ("epochs to meet a person by", epochs.len(), EPOCHS_MIN),
+            (
+                "good channels, as many as the prior has",
+                epochs.used().iter().filter(|used| **used).count(),
+                epochs.channels(),
+            ),
+        ] {
+            if found < needed {
+                return Err(CalibrationError::TooFew {
+                    what,
+                    found,
+                    needed,
+                });
+            }
+        }
+        let aligned = Aligned::to(epochs, &self.prototype)?;
+        let paired = epochs.paired()?;
+        let shape = Some((paired.channels(), paired.bins()));
+        let mut time = View::new(&aligned.time(&paired)?, &self.time, shape)?;
+        let vectors = aligned.space.vectors(epochs, &all(epochs))?;
+        let mut tangent = View::new(&vectors, &self.tangent, None)?;
+        let both_scale = self.learn(&mut time, &mut tangent, labels)?;
+
+        let rate = self.base_rate;
+        let variance = (1.0 - rate * (1.0 - rate) * SEPARATION * SEPARATION).max(0.2);
+        let slope = SEPARATION / variance;
+        let constant = (rate / (1.0 - rate)).ln() + slope * (rate * SEPARATION - SEPARATION / 2.0);
+        let lda = aligned.discriminant(&time, paired.bins())?;
+        let in_tangent = slope / (tangent.scale * both_scale);
+        let weights: Vec<f64> = tangent.weights.iter().map(|w| w * in_tangent).collect();
+        let bias = constant
+            - weights
+                .iter()
+                .zip(&tangent.mean)
+                .map(|(w, m)| w * m)
+                .sum::<f64>();
+        let tangent: TangentModel = aligned.space.model(&weights, bias);
+        Ok(Informed {
+            model: EegModel::Informed {
+                lda_weight: slope / (time.scale * both_scale),
+                tangent,
+            },
+            lda,
+        })
+    }
+
+    /// Expectation maximisation over both views; returns the scale of the sum of their scores.
+    fn learn(&self, time: &mut View, tangent: &mut View, labels: &[Option<bool>]) -> Result<f64> {
+        let known = |k: usize| labels[k].map(|target| f64::from(u8::from(target)));
+        let whole = labels.iter().all(Option::is_some);
+        let mut shares: Vec<f64> = (0..labels.len()).map(|k| known(k).unwrap_or(0.0)).collect();
+        if labels.iter().any(Option::is_some) {
+            // Labelled flashes alone move the start.
+            let weights: Vec<f64> = labels
+                .iter()
+                .map(|l| f64::from(u8::from(l.is_some())))
+                .collect();
+            time.learn(&self.time, &shares, &weights)?;
+            tangent.learn(&self.tangent, &shares, &weights)?;
+        }
+        let ones = vec![1.0; labels.len()];
+        for _ in 0..if whole { 1 } else { ROUNDS } {
+            let (a, b) = (time.scores(), tangent.scores());
+            let sums: Vec<f64> = a.iter().zip(&b).map(|(x, y)| x + y).collect();
+            let scale = root_mean_square(&sums).max(1e-12);
+            for (k, share) in shares.iter_mut().enumerate() {
+                *share = known(k).unwrap_or_else(|| logistic(self.log_odds(sums[k] / scale)));
+            }
+            time.learn(&self.time, &shares, &ones)?;
+            tangent.learn(&self.tangent, &shares, &ones)?;
+        }
+        let (a, b) = (time.scores(), tangent.scores());
+        let sums: Vec<f64> = a.iter().zip(&b).map(|(x, y)| x + y).collect();
+        Ok(root_mean_square(&sums).max(1e-12))
+    }
+
+    /// Log-odds of a target for a score of mean 0 and standard deviation 1 over all flashes.
+    fn log_odds(&self, score: f64) -> f64 {
+        let rate = self.base_rate;
+        let variance = (1.0 - rate * (1.0 - rate) * SEPARATION * SEPARATION).max(0.2);
+        (rate / (1.0 - rate)).ln()
+            + SEPARATION / variance * (score + rate * SEPARATION - SEPARATION / 2.0)
+    }
+}
+
+impl ViewPrior {
+    fn mean_of(models: &[LdaModel]) -> Self {
+        let share = 1.0 / models.len().max(1) as f64;
+        let width = models.first().map_or(0, |m| m.mean_difference.len());
+        Self {
+            difference: (0..width)
+                .map(|k| models.iter().map(|m| share * m.mean_difference[k]).sum())
+                .collect(),
+            covariance: Symmetric::from_fn(width, |i, j| {
+                models.iter().map(|m| share * m.covariance.get(i, j)).sum()
+            }),
+        }
+    }
+}
+
+impl Aligned {
+    fn to(epochs: &Epochs, prototype: &[f64]) -> Result<Self> {
+        let (n, bins) = (epochs.channels(), epochs.bins());
+        let mut mean = vec![0.0; n * n];
+        for row in 0..epochs.len() {
+            let signal = epochs.row(row);
+            for (i, a) in signal.chunks_exact(bins).enumerate() {
+                for (j, b) in signal.chunks_exact(bins).enumerate() {
+                    let sum: f64 = a.iter().zip(b).map(|(x, y)| x * y).sum();
+                    mean[i * n + j] += sum / (bins * epochs.len()) as f64;
+                }
+            }
+        }
+        let mut eigen = Eigen::new(n);
+        let sd = deviations(epochs);
+        let mut filters = vec![0.0; n * n];
+        for (k, sd) in sd.iter().enumerate() {
+            filters[k * n + k] = 1.0 / sd;
+        }
+        Ok(Self {
+            whitening: function_of(&mean, &mut eigen, |x| 1.0 / x.sqrt())?,
+            colouring: function_of(&mean, &mut eigen, f64::sqrt)?,
+            space: TangentSpace::around(filters, prototype.to_vec(), epochs, &all(epochs))?,
+        })
+    }
+
+    /// Epochs with whitened channels.
+    fn time(&self, paired: &Epochs) -> Result<Epochs> {
+        let mut out = Epochs::new(paired.channels(), paired.bins())?;
+        for row in 0..paired.len() {
+            let values = through(&self.whitening, paired.row(row), paired.bins());
+            out.push(
+                EpochInfo {
+                    ..paired.info()[row]
+                },
+                &values,
+            )?;
+        }
+        Ok(out)
+    }
+
+    /// The view of block means as a discriminant of microvolts.
+    fn discriminant(&self, view: &View, bins: usize) -> Result<LdaModel> {
+        let n = view.width / bins;
+        // (R^1/2 x I) C (R^1/2 x I), lag by lag of bins.
+        let mut blocks = vec![vec![0.0; n * n]; bins * bins];
+        for (k, block) in blocks.iter_mut().enumerate() {
+            let (from, to) = (k / bins, k % bins);
+            let own: Vec<f64> = (0..n * n)
+                .map(|c| {
+                    view.covariance
+                        .get((c / n) * bins + from, (c % n) * bins + to)
+                })
+                .collect();
+            *block = congruence(&self.colouring, &own, n);
+        }
+        let covariance = Symmetric::from_fn(view.width, |i, j| {
+            blocks[(i % bins) * bins + j % bins][(i / bins) * n + j / bins]
+        });
+        let weights = through(&self.whitening, &view.weights, bins);
+        let midpoint = through(&self.colouring, &view.mean, bins);
+        let bias = -weights
+            .iter()
+            .zip(&midpoint)
+            .map(|(w, m)| w * m)
+            .sum::<f64>();
+        Ok(LdaModel {
+            used: vec![true; n],
+            bins,
+            mean_difference: through(&self.colouring, &view.difference, bins),
+            midpoint,
+            covariance,
+            shrinkage: 0.0,
+            weights,
+            bias,
+        })
+    }
+}
+
+impl View {
+    fn new(epochs: &Epochs, prior: &ViewPrior, shape: Option<(usize, usize)>) -> Result<Self> {
+        let width = epochs.features_per_epoch();
+        same_size("features of the prior", prior.difference.len(), width)?;
+        let mut rows: Vec<f64> = (0..epochs.len())
+            .flat_map(|row| epochs.row(row).iter().copied())
+            .collect();
+        let count = epochs.len() as f64;
+        let mut mean = vec![0.0; width];
+        for row in rows.chunks_exact(width) {
+            mean.iter_mut().zip(row).for_each(|(m, x)| *m += x / count);
+        }
+        centre(&mut rows, width);
+        // The total covariance needs no labels, and leads to the same direction as that within the classes.
+        let own = shrunk_covariance(rows.clone(), width)?.covariance;
+        let own = match shape {
+            Some((channels, bins)) => block_toeplitz(&own, channels, bins),
+            None => own,
+        };
+        let total = COVARIANCE_FLASHES + count;
+        let covariance = Symmetric::from_fn(width, |i, j| {
+            (COVARIANCE_FLASHES * prior.covariance.get(i, j) + count * own.get(i, j)) / total
+        });
+        let mut view = Self {
+            mean,
+            rows,
+            width,
+            covariance,
+            difference: prior.difference.clone(),
+            weights: Vec::new(),
+            scale: 1.0,
+        };
+        view.solve()?;
+        Ok(view)
+    }
+
+    /// Mean difference from the prior and from flashes that are targets by `shares`, each counting by its weight.
+    fn learn(&mut self, prior: &ViewPrior, shares: &[f64], weights: &[f64]) -> Result<()> {
+        let (mut target, mut other) = (vec![0.0; self.width], vec![0.0; self.width]);
+        let (mut targets, mut others) = (0.0, 0.0);
+        for ((row, share), weight) in self.rows.chunks_exact(self.width).zip(shares).zip(weights) {
+            let (r, s) = (share * weight, (1.0 - share) * weight);
+            targets += r;
+            others += s;
+            for ((t, o), x) in target.iter_mut().zip(&mut other).zip(row) {
+                *t += r * x;
+                *o += s * x;
+            }
+        }
+        let (targets, others) = (targets.max(1e-9), others.max(1e-9));
+        let total = DIFFERENCE_TARGETS + targets;
+        for (k, d) in self.difference.iter_mut().enumerate() {
+            let own = target[k] / targets - other[k] / others;
+            *d = (DIFFERENCE_TARGETS * prior.difference[k] + targets * own) / total;
+        }
+        self.solve()
+    }
+
+    fn solve(&mut self) -> Result<()> {
+        let every: Vec<usize> = (0..self.width).collect();
+        self.weights = self
+            .covariance
+            .solve_sub_block(&every, &self.difference, RIDGE)?;
+        self.scale = 1.0;
+        self.scale = root_mean_square(&self.scores()).max(1e-12);
+        Ok(())
+    }
+
+    /// Scores of the person's epochs, of mean 0 and standard deviation 1.
+    fn scores(&self) -> Vec<f64> {
+        self.rows
+            .chunks_exact(self.width)
+            .map(|row| {
+                row.iter()
+                    .zip(&self.weights)
+                    .map(|(x, w)| x * w)
+                    .sum::<f64>()
+                    / self.scale
+            })
+            .collect()
+    }
+}
+
+fn all(epochs: &Epochs) -> Vec<usize> {
+    (0..epochs.len()).collect()
+}
+
+/// Standard deviation of each channel over all samples.
+fn deviations(epochs: &Epochs) -> Vec<f64> {
+    let bins = epochs.bins();
+    let count = (epochs.len() * bins).max(1) as f64;
+    let (mut sum, mut square) = (vec![0.0; epochs.channels()], vec![0.0; epochs.channels()]);
+    for row in 0..epochs.len() {
+        for (k, signal) in epochs.row(row).chunks_exact(bins).enumerate() {
+            sum[k] += signal.iter().sum::<f64>();
+            square[k] += signal.iter().map(|x| x * x).sum::<f64>();
+        }
+    }
+    sum.iter()
+        .zip(&square)
+        .map(|(s, q)| (q / count - (s / count).powi(2)).sqrt().max(1e-9))
+        .collect()
+}
+
+/// A symmetric matrix over the channels of `[channel][bin]`.
+fn through(matrix: &[f64], signal: &[f64], bins: usize) -> Vec<f64> {
+    let n = signal.len() / bins;
+    let mut out = vec![0.0; signal.len()];
+    for (row, to) in matrix.chunks_exact(n).zip(out.chunks_exact_mut(bins)) {
+        for (weight, from) in row.iter().zip(signal.chunks_exact(bins)) {
+            to.iter_mut().zip(from).for_each(|(y, x)| *y += weight * x);
+        }
+    }
+    out
+}
+
+fn root_mean_square(values: &[f64]) -> f64 {
+    (values.iter().map(|v| v * v).sum::<f64>() / values.len().max(1) as f64).sqrt()
+}
