@@ -135,6 +135,7 @@ fn calibrated(prior: Option<Prior>) -> razvilka_calibration::EegCalibration {
             path: path(),
             epochs: person(31, 0, 120, RESPONSE_UV),
             prior,
+            signal: None,
             rejected: 0,
         }),
         gaze: Vec::new(),
