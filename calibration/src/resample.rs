@@ -96,7 +96,7 @@ pub fn accuracy_by_rounds(
     }
     let shares = shares_right(&targets, &others, FORKS, &mut draw);
     let members = members_of(fold);
-    let mut resampled = vec![Vec::with_capacity(RESAMPLES); ROUNDS_MAX];
+    let mut resampled = vec![Vec::new(); ROUNDS_MAX];
     for _ in 0..RESAMPLES {
         let rows = folds_drawn(&members, &mut draw);
         let (targets, others) = (of(&rows, true), of(&rows, false));
@@ -136,7 +136,7 @@ pub fn roc_band(
     same_size("folds of the epochs", scores.len(), fold.len())?;
     let members = members_of(fold);
     let mut draw = Draw(seed);
-    let mut resampled = vec![Vec::with_capacity(RESAMPLES); ROC_STEPS + 1];
+    let mut resampled = vec![Vec::new(); ROC_STEPS + 1];
     for _ in 0..RESAMPLES {
         let rows = folds_drawn(&members, &mut draw);
         let scores: Vec<f64> = rows.iter().map(|&row| scores[row]).collect();
