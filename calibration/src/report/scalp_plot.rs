@@ -10,8 +10,9 @@ use crate::session::Erp;
 
 /// Fewest electrodes of known place for a map.
 pub(super) const PLACED_MIN: usize = 6;
-/// Beyond this angle from every electrode nothing is drawn: one step of the 10-20 system.
-pub(super) const REACH_DEG: f64 = 36.0;
+/// Beyond this angle from every electrode nothing is drawn: half the diagonal between electrodes of the 10-20 system, so that their
+/// grid has no holes, and splines run little beyond what was measured.
+pub(super) const REACH_DEG: f64 = 26.0;
 /// Equal windows that the epoch is cut into, beside the map of the peak.
 const WINDOWS: usize = 4;
 /// Steps of colour on either side of zero.
@@ -20,6 +21,8 @@ const LEVELS: i32 = 10;
 const ROWS: u32 = 96;
 /// Columns of a map: boxes reach over many, so finer ones cost no boxes.
 const COLUMNS: u32 = 192;
+/// Angle from the vertex beyond which a mark or its name leaves the circle.
+const RIM_DEG: f64 = 80.0;
 /// Most electrodes whose names are written.
 const NAMED_MAX: usize = 20;
 /// What the style sheet does not map: a map has the same colours on paper of any colour.
@@ -133,10 +136,13 @@ pub(super) fn scalp(erp: &Erp, labels: &[String], placed: &[(usize, Direction)])
                 for (channel, place) in placed {
                     let at = head.at(*place);
                     let size = if index == 0 { 2.6 } else { 1.6 };
-                    area.draw(&Circle::new(at, pos(size), MARK.filled()))?;
+                    // At the rim and beyond, the page is behind the mark and not the map.
+                    let rim = angle_deg(*place, direction(0.0, 0.0)) > RIM_DEG;
+                    let ink = if rim { INK } else { MARK };
+                    area.draw(&Circle::new(at, pos(size), ink.filled()))?;
                     if index == 0 && placed.len() <= NAMED_MAX {
                         let below = (at.0, at.1 + pos(4.0));
-                        let style = anchored(10.0, MARK, HPos::Center, VPos::Top);
+                        let style = anchored(10.0, ink, HPos::Center, VPos::Top);
                         area.draw_text(labels[*channel].trim(), &style, below)?;
                     }
                 }
@@ -194,10 +200,10 @@ impl Head {
                 let end = begun + stretch.len();
                 if let Some(Some(own)) = stretch.first() {
                     let x = |column: usize| (-1.0 + column as f64 * width).clamp(-chord, chord);
-                    let right = pos(self.x + self.radius * x(end));
+                    let right = pos(self.x + self.radius * x(end)) + 2;
                     let top = pos(self.y - self.radius * (y + height / 2.0));
-                    // A little more than its own height, so that no seam shows between rows.
-                    let bottom = pos(self.y - self.radius * (y - height / 2.0)) + 2;
+                    // A little more than its own size, so that no seam shows between boxes.
+                    let bottom = pos(self.y - self.radius * (y - height / 2.0)) + 3;
                     let corners = [(pos(self.x + self.radius * x(begun)), top), (right, bottom)];
                     area.draw(&Rectangle::new(corners, colour(*own).filled()))?;
                 }
