@@ -64,7 +64,7 @@ pub use resample::{
     AccuracyPoint, FORK_ITEMS, FORK_OPTIONS, FORKS, FORKS_RESAMPLED, REPORT_SEED, RESAMPLES,
     ROUNDS_MAX, RocBand, accuracy_by_rounds, roc_band,
 };
-pub use scalp::{Direction, SphericalSpline, angle_deg, direction, electrode};
+pub use scalp::{Direction, SphericalSpline, angle_deg, direction, electrode, electrode_10_10};
 pub use session::{
     CalibrationInput, EegInput, EegReport, Erp, FIT_SWING_MAX, Fitted, ReportInput, fit_session,
     may_be_fitted_on,

@@ -233,15 +233,8 @@ impl XdawnLda {
     /// As [`Xdawn::fit`] and [`LdaModel::fit`].
     pub fn fit(paired: &Epochs, rows: &[usize]) -> Result<Self> {
         let xdawn = Xdawn::fit(paired, rows)?;
-        let n = xdawn.channels.len();
-        let count = XDAWN_LDA_FILTERS.min(n);
-        let mut filters = vec![0.0; count * paired.channels()];
-        let own = xdawn.target_filters.chunks_exact(n);
-        for (to, from) in filters.chunks_exact_mut(paired.channels()).zip(own) {
-            for (&channel, weight) in xdawn.channels.iter().zip(from) {
-                to[channel] = *weight;
-            }
-        }
+        let count = XDAWN_LDA_FILTERS.min(xdawn.channels.len());
+        let filters = xdawn.over_montage(count, paired.channels());
         let mut components = Epochs::new(count, paired.bins())?;
         for &row in rows {
             let signal: Vec<f64> = filters
@@ -332,8 +325,6 @@ impl<'a> Material<'a> {
     }
 }
 
-/// Covariance of channels at one moment, and what of it the other channels know of a bad one.
-///
 /// Filters for fewer channels: what the masked channels would have held is taken from the kept ones by regression,
 /// `E[x_bad | x_good] = S_bg S_gg^-1 x_good`.
 ///

@@ -15,7 +15,7 @@ use crate::error::{CalibrationError, Result, same_size};
 use crate::lda::{LdaModel, Structure, block_toeplitz, shrunk_covariance};
 use crate::model::EegModel;
 use crate::spd::{congruence, function_of};
-use crate::tangent::{TangentModel, TangentSpace};
+use crate::tangent::{Stack, TangentModel, TangentSpace};
 use crate::xdawn::centre;
 use razvilka_dsp::eigen::Eigen;
 
@@ -280,7 +280,13 @@ impl Aligned {
         Ok(Self {
             whitening: function_of(&mean, &mut eigen, |x| 1.0 / x.sqrt())?,
             colouring: function_of(&mean, &mut eigen, f64::sqrt)?,
-            space: TangentSpace::around(filters, prototype.to_vec(), epochs, &all(epochs))?,
+            space: TangentSpace::around(
+                Stack::Erp,
+                filters,
+                prototype.to_vec(),
+                epochs,
+                &all(epochs),
+            )?,
         })
     }
 

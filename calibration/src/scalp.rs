@@ -43,11 +43,17 @@ pub fn electrode(label: &str) -> Option<Direction> {
     let upper = label.trim().to_ascii_uppercase();
     let renamed = RENAMED.iter().find(|(old, _)| *old == upper);
     let name = renamed.map_or(upper.as_str(), |(_, new)| new);
-    let row = name.trim_end_matches(|c: char| c == 'Z' || c.is_ascii_digit());
+    electrode_10_10(&name.replacen("FP", "Fp", 1).replace('Z', "z"))
+}
+
+/// The place of an electrode of the 10-10 system, its name in upper and lower case as the system writes it (Fp1, Cz).
+#[must_use]
+pub fn electrode_10_10(name: &str) -> Option<Direction> {
+    let row = name.trim_end_matches(|c: char| c == 'z' || c.is_ascii_digit());
     let column = name.get(row.len()..)?;
     // Azimuth of the row on the ring; inclination of the row on the midline, the front positive.
     let (ring_deg, midline_deg) = match row {
-        "FP" => (18.0, 72.0),
+        "Fp" => (18.0, 72.0),
         "AF" => (36.0, 54.0),
         "F" => (54.0, 36.0),
         "FC" | "FT" => (72.0, 18.0),
@@ -61,13 +67,13 @@ pub fn electrode(label: &str) -> Option<Direction> {
     };
     let midline = direction(midline_deg, 0.0);
     let temporal = matches!(row, "FT" | "T" | "TP");
-    if column == "Z" {
+    if column == "z" {
         return (!temporal).then_some(midline);
     }
     let number: u8 = column.parse().ok()?;
     let outwards = match (row, number) {
-        ("FP" | "O", 1 | 2) => 1.0,
-        ("FP" | "O" | "I", _) => return None,
+        ("Fp" | "O", 1 | 2) => 1.0,
+        ("Fp" | "O" | "I", _) => return None,
         (_, 7..=10) => f64::from(number.div_ceil(2)) / 4.0,
         (_, 1..=6) if !temporal => f64::from(number.div_ceil(2)) / 4.0,
         _ => return None,

@@ -77,46 +77,27 @@ impl TangentSpace {
     pub fn fit(stack: Stack, epochs: &Epochs, rows: &[usize]) -> Result<Self> {
         let xdawn = Xdawn::fit(epochs, rows)?;
         let n = xdawn.channels.len();
-        let mut filters = Vec::new();
-        let mut spread = |weights: &[f64]| {
-            let mut filter = vec![0.0; epochs.channels()];
-            for (&channel, weight) in xdawn.channels.iter().zip(weights) {
-                filter[channel] = *weight;
-            }
-            filters.extend(filter);
-        };
-        let prototypes = match stack {
+        let (filters, prototypes) = match stack {
             Stack::Xdawn => {
-                xdawn
-                    .target_filters
-                    .chunks_exact(n)
-                    .take(COMPONENTS)
-                    .for_each(&mut spread);
                 let mut prototypes = xdawn.evoked(true, TARGET_PROTOTYPES.min(n));
                 prototypes.extend(xdawn.evoked(false, OTHER_PROTOTYPES.min(n)));
-                prototypes
+                (
+                    xdawn.over_montage(COMPONENTS, epochs.channels()),
+                    prototypes,
+                )
             }
             Stack::Erp => {
-                for k in 0..n {
-                    let unit: Vec<f64> = (0..n).map(|j| f64::from(u8::from(j == k))).collect();
-                    spread(&unit);
+                let mut filters = vec![0.0; n * epochs.channels()];
+                for (filter, &channel) in filters
+                    .chunks_exact_mut(epochs.channels())
+                    .zip(&xdawn.channels)
+                {
+                    filter[channel] = 1.0;
                 }
-                xdawn.target_mean.clone()
+                (filters, xdawn.target_mean)
             }
         };
-        let mut space = Self {
-            stack,
-            channels: epochs.channels(),
-            bins: epochs.bins(),
-            order: filters.len() / epochs.channels() + prototypes.len() / epochs.bins(),
-            filters,
-            prototypes,
-            reference: Vec::new(),
-            whitening: Vec::new(),
-        };
-        let covariances = space.covariances(epochs, rows)?;
-        space.touch(&covariances)?;
-        Ok(space)
+        Self::around(stack, filters, prototypes, epochs, rows)
     }
 
     /// A space with given filters, `[component][channel]`, and prototypes, `[prototype][bin]`, that touches at the mean of the
@@ -125,6 +106,7 @@ impl TangentSpace {
     /// # Errors
     /// As [`TangentSpace::fit`].
     pub(crate) fn around(
+        stack: Stack,
         filters: Vec<f64>,
         prototypes: Vec<f64>,
         epochs: &Epochs,
@@ -132,7 +114,7 @@ impl TangentSpace {
     ) -> Result<Self> {
         let (channels, bins) = (epochs.channels(), epochs.bins());
         let mut space = Self {
-            stack: Stack::Erp,
+            stack,
             channels,
             bins,
             order: filters.len() / channels + prototypes.len() / bins,
@@ -291,20 +273,14 @@ impl TangentModel {
     /// # Errors
     /// As [`TangentSpace::fit`].
     pub fn recentred(&self, epochs: &Epochs) -> Result<Self> {
-        let mut space = TangentSpace {
-            stack: self.stack,
-            channels: self.filters.len() / self.components(),
-            bins: self.bins,
-            filters: self.filters.clone(),
-            prototypes: self.prototypes.clone(),
-            reference: Vec::new(),
-            whitening: Vec::new(),
-            order: self.reference.order(),
-        };
-        same_size("channels of the epochs", space.channels, epochs.channels())?;
+        same_size(
+            "channels of the epochs",
+            self.filters.len() / self.components(),
+            epochs.channels(),
+        )?;
         let all: Vec<usize> = (0..epochs.len()).collect();
-        let covariances = space.covariances(epochs, &all)?;
-        space.touch(&covariances)?;
+        let (filters, prototypes) = (self.filters.clone(), self.prototypes.clone());
+        let space = TangentSpace::around(self.stack, filters, prototypes, epochs, &all)?;
         let n = space.order;
         Ok(Self {
             reference: Symmetric::from_fn(n, |i, j| space.reference[i * n + j]),

@@ -81,6 +81,19 @@ impl Xdawn {
         })
     }
 
+    /// The first `count` filters of targets over a montage of so many channels, `[filter][channel]`, 0 at channels that are not used.
+    #[must_use]
+    pub(crate) fn over_montage(&self, count: usize, channels: usize) -> Vec<f64> {
+        let own = self.target_filters.chunks_exact(self.channels.len());
+        let mut filters = vec![0.0; count.min(self.channels.len()) * channels];
+        for (to, from) in filters.chunks_exact_mut(channels).zip(own) {
+            for (&channel, weight) in self.channels.iter().zip(from) {
+                to[channel] = *weight;
+            }
+        }
+        filters
+    }
+
     /// The first `count` filters of a class applied to its average, `[filter][bin]`.
     #[must_use]
     pub fn evoked(&self, target: bool, count: usize) -> Vec<f64> {
