@@ -263,7 +263,7 @@ fn the_state_of_the_person_does_not_allocate() {
             min_good: 1,
             ..QualitySpec::default()
         },
-        preferred: ChannelMask::all(3),
+        ratio_channels: ChannelMask::all(3),
         window: Seconds::new(4.0).unwrap(),
         baseline: Seconds::new(30.0).unwrap(),
         recent: Seconds::new(20.0).unwrap(),

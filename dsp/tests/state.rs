@@ -156,7 +156,7 @@ fn spec(channels: usize) -> StateSpec {
             min_good: 1,
             ..QualitySpec::default()
         },
-        preferred: ChannelMask::NONE,
+        ratio_channels: ChannelMask::NONE,
         window: s(2.0),
         baseline: s(30.0),
         recent: s(20.0),
@@ -291,9 +291,9 @@ fn without_a_good_channel_there_is_nothing_to_know() {
 }
 
 #[test]
-fn preferred_channels_are_asked_while_one_of_them_is_good() {
+fn ratios_come_from_the_named_channels_alone_and_are_unknown_while_none_of_them_is_good() {
     let mut only = spec(4);
-    only.preferred = [2].into_iter().collect();
+    only.ratio_channels = [2].into_iter().collect();
     let seen = run(
         &mut StateTracker::new(only).unwrap(),
         20.0,
@@ -307,7 +307,8 @@ fn preferred_channels_are_asked_while_one_of_them_is_good() {
         }
     };
     let seen = run(&mut StateTracker::new(only).unwrap(), 20.0, |_| 6.0, flat);
-    assert_eq!(seen.last().unwrap().channels, 3);
+    let last = seen.last().unwrap();
+    assert_eq!((last.channels, last.theta_alpha.value), (0, None));
 }
 
 #[test]

@@ -115,8 +115,8 @@ impl FlashSettings {
     /// Checks every number against [`FlashConfig::LIMITS`].
     ///
     /// # Errors
-    /// [`SettingsError`] naming the first key that is out of range, a jitter above half the mean, or a least time that would
-    /// take more flashes than there are other items: the order would be the same in every round.
+    /// [`SettingsError`] naming the first key that is out of range, a jitter above half the mean, or a least distance, in
+    /// flashes or in time, of more flashes than there are other items: the order would be the same in every round.
     pub fn new(config: FlashConfig) -> Result<Self, SettingsError> {
         for (limit, value) in FlashConfig::LIMITS.iter().zip(config.values()) {
             limit.check(value)?;
@@ -127,6 +127,14 @@ impl FlashSettings {
                 lower: config.soa_jitter_s,
                 upper_key: "flash.soa_s / 2",
                 upper: config.soa_s / 2.0,
+            });
+        }
+        if config.target_interval_flashes_min >= config.items_min {
+            return Err(SettingsError::Order {
+                lower_key: TARGET_INTERVAL_FLASHES_MIN.key,
+                lower: f64::from(config.target_interval_flashes_min),
+                upper_key: "flash.items_min - 1",
+                upper: f64::from(config.items_min - 1),
             });
         }
         let longest_s = f64::from(config.items_min - 1) * (config.soa_s - config.soa_jitter_s);
@@ -276,7 +284,7 @@ impl FlashSequence {
         }
         // Swap one allowed item of the rest of the round, picked evenly, to the front. There is always one: at position p
         // of a round only items from the end of the round before can still be barred, at most interval - 1 - p of them, out
-        // of items - p; and interval <= items.
+        // of items - p; and interval < items.
         let allowed = self.rest().filter(|&slot| self.is_allowed(slot)).count();
         let pick = self.random.random_range(0..allowed.max(1));
         let slot = self
@@ -352,7 +360,7 @@ mod tests {
                 let longest = f64::from(items - 1) * (soa - jitter);
                 FlashSettings::new(FlashConfig {
                     items_min: items,
-                    target_interval_flashes_min: gap,
+                    target_interval_flashes_min: gap.min(items - 1),
                     target_interval_s_min: (interval * longest).min(2.0),
                     soa_s: soa,
                     soa_jitter_s: jitter,
@@ -371,12 +379,17 @@ mod tests {
             let mut sequence = FlashSequence::new(options, &settings, seed, 0).unwrap();
             let items = sequence.items();
             prop_assert!(items >= 5, "a target must be at most 1 flash in 5");
-            let flashes: Vec<Flash> = (0..items * 20).map(|_| sequence.next_flash()).collect();
+            let flashes: Vec<Flash> = (0..items * 40).map(|_| sequence.next_flash()).collect();
             for round in flashes.chunks(items) {
                 let mut seen: Vec<i32> = round.iter().map(|flash| flash.item).collect();
                 seen.sort_unstable();
                 prop_assert_eq!(seen, (0..items as i32).collect::<Vec<_>>());
             }
+            let first: Vec<i32> = flashes.iter().take(items).map(|flash| flash.item).collect();
+            prop_assert!(
+                flashes.chunks(items).any(|round| round.iter().zip(&first).any(|(a, b)| a.item != *b)),
+                "the order is the same in every round"
+            );
             let gap = settings.config().target_interval_flashes_min as usize;
             prop_assert!(gap >= 2, "no item may flash twice running");
             let mut last_s = vec![f64::NEG_INFINITY; items];
@@ -465,6 +478,7 @@ mod tests {
         for bad in [
             r#"{"soa_s":0.01}"#,
             r#"{"items_min":4}"#,
+            r#"{"items_min":5,"target_interval_flashes_min":5}"#,
             r#"{"soa_jitter_s":0.4}"#,
             r#"{"target_interval_s_min":0.8}"#,
             r#"{"soa_s":0.06,"soa_jitter_s":0.01}"#,

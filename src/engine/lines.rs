@@ -21,6 +21,9 @@ use crate::view::layout::half_extent_deg;
 
 /// Centre of the mains notch over its -3 dB width: 50 Hz is removed from 49.2 to 50.8 Hz.
 const NOTCH_Q: f64 = 30.0;
+/// How far forward an electrode lies at most to be parietal or occipital, in radii of the head: P8, the foremost, lies at
+/// -0.56, CPz at -0.31.
+const BEHIND: f64 = -0.45;
 
 /// Why a signal path cannot be built.
 #[derive(Debug, thiserror::Error)]
@@ -140,8 +143,8 @@ pub fn eeg_line(
     Ok(line)
 }
 
-/// The state of the person from a stream: parietal and occipital electrodes first, by their labels (P..., O...). Stamps and
-/// quality are judged as on the EEG path, `path`.
+/// The state of the person from a stream: its parietal and occipital electrodes, by their names in the 10-10 system, where
+/// there are such; else all. Stamps and quality are judged as on the EEG path, `path`.
 ///
 /// # Errors
 /// [`LineError`] for a label that is not there, or a rate too low for beta.
@@ -152,14 +155,17 @@ pub fn state_line(
     spec: &StreamSpec,
 ) -> Result<StateLine, LineError> {
     let (select, labels) = montage(section, spec)?;
-    let posterior = |label: &String| label.starts_with(['P', 'p', 'O', 'o']);
-    let preferred = labels.iter().enumerate();
+    let posterior = |label: &String| {
+        let at = razvilka_calibration::electrode(label);
+        at.is_some_and(|[_, forward, _]| forward < BEHIND)
+    };
+    let named = labels.iter().enumerate();
     let spec_of_state = StateSpec {
         rate: Hertz::new(spec.rate_hz)?,
         channels: select.len(),
         stamps: path.stamps,
         quality: path.quality,
-        preferred: preferred
+        ratio_channels: named
             .filter(|(_, label)| posterior(label))
             .map(|(channel, _)| channel)
             .collect(),

@@ -276,7 +276,7 @@ pub(crate) fn state_spec(section: &StateSection, path: &EegSpec, labels: &[Strin
         channels: labels.len(),
         stamps: path.stamps,
         quality: path.quality,
-        preferred: (0..labels.len())
+        ratio_channels: (0..labels.len())
             .filter(|c| posterior(&labels[*c]))
             .collect(),
         window: Seconds::new(section.window_s).unwrap(),

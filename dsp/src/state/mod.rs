@@ -68,8 +68,8 @@ pub struct StateSpec {
     pub stamps: StampRule,
     /// Limits for bad channels.
     pub quality: QualitySpec,
-    /// Channels that are asked first (parietal and occipital ones); while none of them is good, or none is named, all are.
-    pub preferred: ChannelMask,
+    /// Channels that the ratios of bands are taken from (parietal and occipital ones); all where none is named.
+    pub ratio_channels: ChannelMask,
     /// Length of a window of band powers, 2..=10 s.
     pub window: Seconds,
     /// How much good EEG makes the baseline, 30..=1800 s.
@@ -424,7 +424,8 @@ impl StateTracker {
         self.closed = true;
     }
 
-    /// Median over the good channels for which `fit` holds, the preferred ones first; and over how many.
+    /// Median over the good channels for which `fit` holds, and over how many. Where channels are named no other
+    /// ever enters: a ratio of the forehead must not be held against a baseline of the back of the head.
     fn median(
         &mut self,
         fit: impl Fn(&Self, usize) -> bool,
@@ -432,17 +433,13 @@ impl StateTracker {
     ) -> (Option<f64>, usize) {
         let mut values = std::mem::take(&mut self.values);
         let bad = self.quality.bad();
-        for preferred in [true, false] {
-            values.clear();
-            let channels = (0..self.spec.channels)
-                .filter(|c| !preferred || self.spec.preferred.contains(*c))
-                .filter(|c| !bad.contains(*c) && fit(self, *c));
-            // One value per channel, for which there is room.
-            values.extend(channels.filter_map(|c| value(self, c)));
-            if !values.is_empty() {
-                break;
-            }
-        }
+        let anywhere = self.spec.ratio_channels.is_empty();
+        values.clear();
+        let channels = (0..self.spec.channels)
+            .filter(|c| anywhere || self.spec.ratio_channels.contains(*c))
+            .filter(|c| !bad.contains(*c) && fit(self, *c));
+        // One value per channel, for which there is room.
+        values.extend(channels.filter_map(|c| value(self, c)));
         values.sort_unstable_by(f64::total_cmp);
         let n = values.len();
         let median = match (values.get(n / 2), values.get(n.saturating_sub(1) / 2)) {
