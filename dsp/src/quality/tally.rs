@@ -331,4 +331,56 @@ mod tests {
             }
         }
     }
+
+    /// Lengths of the stretches of equal values, with their value.
+    fn stretches(series: &[f64]) -> impl Iterator<Item = (f64, usize)> + '_ {
+        let equal = series.chunk_by(|a, b| a == b);
+        equal.map(|part| (part[0], part.len()))
+    }
+
+    #[test]
+    fn sums_are_those_of_the_whole_series() {
+        let limits = Limits {
+            rail_uv: 3.0,
+            still_samples: 5,
+            line_coefficient: 0.0,
+        };
+        // A coarse walk that often stands, by a linear congruential generator.
+        let mut state = 7_u64;
+        let mut walk = || {
+            let mut at = 0.0_f64;
+            let mut series = Vec::new();
+            while series.len() < 600 {
+                state = state
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1);
+                at = (at + ((state >> 40) % 3) as f64 - 1.0).clamp(-4.0, 4.0);
+                let length = 1 + (state >> 50) as usize % 9;
+                series.extend(std::iter::repeat_n(at, length));
+            }
+            series.truncate(600);
+            series
+        };
+        let series: Vec<Vec<f64>> = (0..11).map(|_| walk()).collect();
+        let mut tally = Tally::new(limits, series.len());
+        for at in 0..600 {
+            let raw: Vec<f64> = series.iter().map(|s| s[at]).collect();
+            tally.add(&raw, &raw);
+        }
+        for (channel, series) in series.iter().enumerate() {
+            let bucket = tally.bucket(channel);
+            let top = series.iter().copied().fold(f64::MIN, f64::max);
+            let bottom = series.iter().copied().fold(f64::MAX, f64::min);
+            let total = |wanted: &dyn Fn(f64, usize) -> bool| {
+                let parts = stretches(series).filter(|(value, n)| wanted(*value, *n));
+                parts.map(|(_, n)| n as u32).sum::<u32>()
+            };
+            assert_eq!((bucket.top.value, bucket.bottom.value), (top, -bottom));
+            assert_eq!(bucket.top.clipped, total(&|v, n| v == top && n >= 3));
+            assert_eq!(bucket.bottom.clipped, total(&|v, n| v == bottom && n >= 3));
+            assert_eq!(bucket.still, total(&|_, n| n >= 5));
+            assert_eq!(bucket.railed, total(&|v, _| v.abs() >= 3.0));
+            assert_eq!(bucket.squares, series.iter().map(|x| x * x).sum::<f64>());
+        }
+    }
 }
