@@ -25,6 +25,7 @@ pub(crate) struct Answer {
 }
 
 /// One person: labelled flashes in the order in which they were recorded, and the gate as a session would set it.
+#[derive(Debug, Clone)]
 pub(crate) struct Person {
     pub(crate) answers: Vec<Answer>,
     pub(crate) gate: GateSettings,
@@ -32,6 +33,8 @@ pub(crate) struct Person {
     pub(crate) epoch_s: f64,
     /// Area under the ROC curve of the evidence.
     pub(crate) auc: f64,
+    /// The scorer that its calibration picked.
+    pub(crate) scorer: &'static str,
 }
 
 /// Calibrates on `train` as `razvilka calibrate` does, and sends `test` through the line that is at work in a session.
@@ -92,6 +95,7 @@ pub(crate) fn person(train: &Path, test: &Path) -> anyhow::Result<Person> {
     Ok(Person {
         gate: lines::gate_settings(&Plan::default(), &profile)?,
         epoch_s: eeg.path.epoch.length.get(),
+        scorer: eeg.selection.picked.name(),
         answers,
         auc,
     })

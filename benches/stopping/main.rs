@@ -15,6 +15,9 @@
 //! Drawn flash by flash, epochs are independent; in a session neighbours overlap and share blinks, drifts and lapses. The
 //! correlation of neighbouring non-targets is printed, and the speller's letters are also played in the recording's order.
 //!
+//! The last table is the short of it: the gate beside fixed repetitions that are as often right, and beside those that are no more
+//! often wrong, with intervals (`summary.rs`).
+//!
 //! `oracle` is the posterior alone with the best threshold in hindsight: the lowest under which no more forks are wrong than
 //! under the gate. It does not ask whether anybody attends: `nobody` is the share of forks in which the same rule chooses
 //! while nobody does, which is what the gate's `attention_nats_min` is for. Figures and their papers: `tally.rs`. Nothing here is a person at work with Razvilka.
@@ -23,6 +26,7 @@ mod answers;
 mod deck;
 mod forks;
 mod speller;
+mod summary;
 mod tally;
 
 use std::path::PathBuf;
@@ -198,12 +202,24 @@ fn variants(gate: &GateConfig) -> Vec<(&'static str, GateConfig)> {
         change("gate, threshold 0.8", |c| c.commit_threshold = 0.8),
         change("gate, threshold 0.95", |c| c.commit_threshold = 0.95),
         change("gate, reliability 1", |c| c.p300.reliability = 1.0),
+        change("gate, timeout 16 s", |c| c.timeout_s = 16.0),
         change("gate, timeout 20 s", |c| c.timeout_s = 20.0),
+        change("gate, timeout 20 s, threshold 0.95", |c| {
+            c.timeout_s = 20.0;
+            c.commit_threshold = 0.95;
+        }),
+        change("gate, attention 1.5, threshold 0.98", |c| {
+            c.attention_nats_min = 1.5;
+            c.commit_threshold = 0.98;
+        }),
     ]
 }
 
-fn print(title: &str, people: &[Lines]) {
-    let Some(first) = people.first() else { return };
+/// Prints a table and gives the means over people.
+fn print(title: &str, people: &[Lines]) -> Vec<summary::Mean> {
+    let Some(first) = people.first() else {
+        return Vec::new();
+    };
     println!("\n{title}");
     Figures::head();
     for (person, lines) in people.iter().enumerate() {
@@ -211,13 +227,13 @@ fn print(title: &str, people: &[Lines]) {
             figures.print(&format!("{}: {name}", person + 1));
         }
     }
-    for (index, (name, _)) in first.iter().enumerate() {
-        let of: Vec<Figures> = people
-            .iter()
-            .filter_map(|p| Some(p.get(index)?.1))
-            .collect();
-        Figures::mean(&of).print(&format!("mean: {name}"));
-    }
+    let mean = |(index, (name, _)): (usize, &(String, Figures))| {
+        let of = people.iter().filter_map(|p| Some(p.get(index)?.1));
+        let mean = Figures::mean(&of.collect::<Vec<Figures>>());
+        mean.print(&format!("mean: {name}"));
+        (name.clone(), mean)
+    };
+    first.iter().enumerate().map(mean).collect()
 }
 
 /// Of each person only this is printed; of the mean everything.
@@ -247,11 +263,13 @@ fn main() -> anyhow::Result<()> {
             .count();
         let (offset, slope) = answers::cox(&person.answers);
         println!(
-            "{}: {}, {} targets, {} others, {clean} clean; AUC {:.3}, reliability {:.2}; offset {:+.2}, slope {:.2}; neighbours correlate by {:+.2} {:+.2} {:+.2}",
+            "{}: {}, {} targets, {} others in {} runs, {clean} clean; scorer {}, AUC {:.3}, reliability {:.2}; offset {:+.2}, slope {:.2}; neighbours correlate by {:+.2} {:+.2} {:+.2}",
             people.len() + 1,
             test.display(),
             count(true),
             count(false),
+            person.answers.chunk_by(|a, b| a.run == b.run).count(),
+            person.scorer,
             person.auc,
             person.gate.config().p300.reliability,
             offset,
@@ -269,12 +287,13 @@ fn main() -> anyhow::Result<()> {
             questions.push(Question::of_a_session());
         }
     }
+    let mut means = Vec::new();
     for question in &questions {
         let lines: anyhow::Result<Vec<Lines>> = people
             .iter()
             .map(|person| ask(person, question, &options))
             .collect();
-        print(&question.name, &lines?);
+        means.push(print(&question.name, &lines?));
     }
     if options.options.contains(&36) {
         let soa_s = options.flash.config().soa_s;
@@ -289,6 +308,12 @@ fn main() -> anyhow::Result<()> {
             })
             .collect();
         print("letters of a matrix speller", &lines);
+    }
+    let mut scorers: Vec<&str> = people.iter().map(|person| person.scorer).collect();
+    scorers.dedup();
+    summary::head(people.len(), &scorers.join(", "));
+    for (question, means) in questions.iter().zip(&means) {
+        summary::print(&people, question, means, &options.flash, options.seed)?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! band-passed signal down to about 32 Hz. Features are ordered `[channel][bin]`. Each complete bin is added to the score at once, so
 //! that after the last sample one inner product over the channels is left to do.
 
+use pulp::{Arch, Simd, WithSimd};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{DspError, count, parameter, shape};
@@ -212,6 +213,29 @@ struct OpenEpoch {
     features: Vec<f64>,
     /// `[bin][component]` of the scorer's tangent-space part.
     projected: Vec<f64>,
+    arch: Arch,
+}
+
+/// One sample into the sums of the running bin and the extremes of the epoch; compiled once for each width of vectors.
+struct Adding<'a> {
+    sample: &'a [f64],
+    sums: &'a mut [f64],
+    lowest: &'a mut [f64],
+    highest: &'a mut [f64],
+}
+
+impl WithSimd for Adding<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let extremes = self.lowest.iter_mut().zip(self.highest);
+        for ((x, sum), (low, high)) in self.sample.iter().zip(self.sums).zip(extremes) {
+            *sum += x;
+            *low = if *x < *low { *x } else { *low };
+            *high = if *x > *high { *x } else { *high };
+        }
+    }
 }
 
 /// Why a scorer was not taken. Gives it back, so that it can be dropped where dropping may take time.
@@ -480,6 +504,7 @@ impl OpenEpoch {
             highest: vec![0.0; n],
             features: vec![0.0; shape.features()],
             projected: vec![0.0; shape.bins() * MAX_COMPONENTS],
+            arch: Arch::new(),
         }
     }
 
@@ -489,12 +514,12 @@ impl OpenEpoch {
 
     /// Adds one sample; true when it was the last.
     fn add(&mut self, shape: &EpochShape, sample: &[f64], scorer: Option<&EpochScorer>) -> bool {
-        let extremes = self.lowest.iter_mut().zip(&mut self.highest);
-        for ((x, sum), (low, high)) in sample.iter().zip(&mut self.sums).zip(extremes) {
-            *sum += x;
-            *low = if *x < *low { *x } else { *low };
-            *high = if *x > *high { *x } else { *high };
-        }
+        self.arch.dispatch(Adding {
+            sample,
+            sums: &mut self.sums,
+            lowest: &mut self.lowest,
+            highest: &mut self.highest,
+        });
         self.in_bin += 1;
         if self.in_bin < shape.bin_samples() {
             return false;

@@ -16,13 +16,12 @@ use razvilka_dsp::DspError;
 use razvilka_dsp::score::{ScoreDensity, StudentT};
 use razvilka_dsp::state::{AmplitudeDrift, AttendedFork, Indices, StateSpec, StateTracker};
 use razvilka_dsp::units::MonoTime;
-use ringbuf::traits::{Consumer, Observer, Producer, Split};
-use ringbuf::{HeapCons, HeapProd, HeapRb};
 
 use crate::person::PersonState;
 use crate::recording::SampleTap;
 use crate::rt;
 use crate::source::SampleSink;
+use crate::source::ring::{self, RingIn, RingOut};
 
 /// How long the ring lasts while the thread is busy, seconds.
 const RING_S: f64 = 5.0;
@@ -134,59 +133,28 @@ impl Reference {
 }
 
 /// The EEG thread's end of the ring.
-pub struct StateTap {
-    stamps: HeapProd<f64>,
-    data: HeapProd<f32>,
-    channels: usize,
-}
+pub struct StateTap(RingIn);
 
 /// The other end.
-pub struct StateDrain {
-    stamps: HeapCons<f64>,
-    data: HeapCons<f32>,
-    channels: usize,
-}
+pub struct StateDrain(RingOut);
 
 /// A ring for some seconds of a stream.
 #[must_use]
 pub fn state_ring(rate_hz: f64, channels: usize) -> (StateTap, StateDrain) {
-    let channels = channels.max(1);
     let samples = ((RING_S * rate_hz).ceil() as usize).clamp(DRAIN_SAMPLES, 1 << 18);
-    let (stamps, stamps_out) = HeapRb::new(samples).split();
-    let (data, data_out) = HeapRb::new(samples * channels).split();
-    let tap = StateTap {
-        stamps,
-        data,
-        channels,
-    };
-    let drain = StateDrain {
-        stamps: stamps_out,
-        data: data_out,
-        channels,
-    };
-    (tap, drain)
+    let (tap, drain) = ring::sample_ring(samples, channels);
+    (StateTap(tap), StateDrain(drain))
 }
 
 impl StateTap {
-    /// Takes a block; what does not fit is dropped from its end. Does not allocate or wait.
+    /// Takes a block; what does not fit is dropped from its end, uncounted: the tracker sees a gap. Does not allocate or wait.
     pub fn push(&mut self, stamps: &[f64], data: &[f32]) {
-        let whole = stamps.len().min(data.len() / self.channels);
-        let room = self
-            .stamps
-            .vacant_len()
-            .min(self.data.vacant_len() / self.channels);
-        let taken = whole.min(room);
-        // Values first: the other end trusts that the values of every stamp it sees are there.
-        if let (Some(stamps), Some(data)) = (stamps.get(..taken), data.get(..taken * self.channels))
-        {
-            self.data.push_slice(data);
-            self.stamps.push_slice(stamps);
-        }
+        self.0.push(stamps, data);
     }
 
     /// Says that the source begins anew. Not real-time. Should the ring be full, the jump of the stamps says it.
     pub fn restart(&mut self) {
-        let nothing = vec![0.0; self.channels];
+        let nothing = vec![0.0; self.0.channels()];
         self.push(&[RESTART], &nothing);
     }
 }
@@ -195,21 +163,20 @@ impl StateDrain {
     /// Gives everything that waits to the line; `true` when its indices are new.
     pub fn drain(&mut self, line: &mut StateLine) -> bool {
         let mut new = false;
+        let channels = self.0.channels();
         let mut stamps = [0.0; DRAIN_SAMPLES];
-        let mut data = vec![0.0; DRAIN_SAMPLES * self.channels];
+        let mut data = vec![0.0; DRAIN_SAMPLES * channels];
         // What comes meanwhile can wait for the next round.
-        let mut waiting = self.stamps.occupied_len();
+        let mut waiting = self.0.waiting();
         while waiting > 0 {
-            let n = waiting.min(DRAIN_SAMPLES);
-            waiting -= n;
-            let (Some(stamps), Some(data)) =
-                (stamps.get_mut(..n), data.get_mut(..n * self.channels))
-            else {
+            let room = waiting.min(DRAIN_SAMPLES);
+            let count = self.0.pull(&mut stamps[..room], &mut data);
+            if count == 0 {
                 break;
-            };
-            self.data.pop_slice(data);
-            self.stamps.pop_slice(stamps);
-            for (stamp, sample) in stamps.iter().zip(data.chunks_exact(self.channels)) {
+            }
+            waiting -= count;
+            let samples = data.chunks_exact(channels).take(count);
+            for (stamp, sample) in stamps.iter().zip(samples) {
                 if *stamp == RESTART {
                     line.restart();
                 } else {

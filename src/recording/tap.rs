@@ -6,12 +6,11 @@ use std::sync::{
 };
 
 use crossbeam::channel::Sender;
-use ringbuf::{
-    HeapCons, HeapProd, HeapRb,
-    traits::{Consumer as _, Observer as _, Producer as _, Split as _},
-};
 
-use crate::source::ClockOffset;
+use crate::source::{
+    ClockOffset,
+    ring::{self, RingIn, RingOut},
+};
 
 /// What became of a push. A full ring or queue never makes the caller wait: the newest values are dropped and counted,
 /// and the recording is marked incomplete.
@@ -52,18 +51,12 @@ pub(super) enum Entry {
 ///
 /// A push copies into a ring (single producer, single consumer): it does not allocate, lock or wait.
 pub struct SampleTap {
-    stamps: HeapProd<f64>,
-    data: HeapProd<f32>,
-    channels: usize,
+    ring: RingIn,
     counters: Arc<Counters>,
 }
 
 /// The recorder's end of a [`SampleTap`].
-pub(super) struct SampleDrain {
-    stamps: HeapCons<f64>,
-    data: HeapCons<f32>,
-    channels: usize,
-}
+pub(super) struct SampleDrain(RingOut);
 
 /// A ring for `capacity` samples.
 pub(super) fn sample_ring(
@@ -71,23 +64,8 @@ pub(super) fn sample_ring(
     channels: usize,
     counters: Arc<Counters>,
 ) -> (SampleTap, SampleDrain) {
-    let capacity = capacity.max(1);
-    let channels = channels.max(1);
-    let (stamps, stamps_out) = HeapRb::new(capacity).split();
-    let (data, data_out) = HeapRb::new(capacity * channels).split();
-    (
-        SampleTap {
-            stamps,
-            data,
-            channels,
-            counters,
-        },
-        SampleDrain {
-            stamps: stamps_out,
-            data: data_out,
-            channels,
-        },
-    )
+    let (ring, out) = ring::sample_ring(capacity, channels);
+    (SampleTap { ring, counters }, SampleDrain(out))
 }
 
 impl SampleTap {
@@ -96,35 +74,22 @@ impl SampleTap {
     /// What does not fit into the ring is dropped from the end of the block, and so are samples without a stamp or
     /// with too few values.
     pub fn push(&mut self, stamps: &[f64], data: &[f32]) -> TapResult {
-        let offered = stamps.len().max(data.len() / self.channels);
-        let whole = stamps.len().min(data.len() / self.channels);
-        let room = self
-            .stamps
-            .vacant_len()
-            .min(self.data.vacant_len() / self.channels);
-        let taken = whole.min(room);
-        // Values first: the other end trusts that the values of every stamp it sees are there.
-        if let (Some(stamps), Some(data)) = (stamps.get(..taken), data.get(..taken * self.channels))
-        {
-            self.data.push_slice(data);
-            self.stamps.push_slice(stamps);
-        }
+        let offered = stamps.len().max(data.len() / self.ring.channels());
+        let taken = self.ring.push(stamps, data);
         self.counters.note(taken, offered - taken)
     }
 
     /// Samples for which there is room now.
     #[must_use]
     pub fn room(&self) -> usize {
-        self.stamps
-            .vacant_len()
-            .min(self.data.vacant_len() / self.channels)
+        self.ring.room()
     }
 }
 
 impl SampleDrain {
     /// Samples in the ring now.
     pub(super) fn waiting(&self) -> usize {
-        self.stamps.occupied_len()
+        self.0.waiting()
     }
 
     /// Moves up to `max` samples out, replacing what the vectors hold; says how many.
@@ -134,13 +99,10 @@ impl SampleDrain {
         stamps: &mut Vec<f64>,
         data: &mut Vec<f32>,
     ) -> usize {
-        let count = self.stamps.occupied_len().min(max);
+        let count = self.0.waiting().min(max);
         stamps.resize(count, 0.0);
-        data.resize(count * self.channels, 0.0);
-        // The tap pushes the values before the stamps, so both are there.
-        self.data.pop_slice(data);
-        self.stamps.pop_slice(stamps);
-        count
+        data.resize(count * self.0.channels(), 0.0);
+        self.0.pull(stamps, data)
     }
 }
 

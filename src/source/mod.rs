@@ -5,6 +5,7 @@
 pub mod lsl;
 pub mod pins;
 pub mod replay;
+pub(crate) mod ring;
 pub mod terminal;
 
 use std::time::Duration;

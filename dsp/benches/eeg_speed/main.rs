@@ -7,7 +7,7 @@
 //! cargo bench -p razvilka-dsp --bench eeg_speed -- --only filter
 //! ```
 //!
-//! Tables: `filter`, `score`, `blocks`, `sustained`, `growth`. Benchmarks flatter: where caches are warm and where they are not is said at
+//! Tables: `filter`, `score`, `blocks`, `sustained`, `worst`, `growth`. Benchmarks flatter: where caches are warm and where they are not is said at
 //! each table. Nothing here is asserted: a machine that others use gives numbers, not verdicts.
 
 #![allow(
@@ -17,9 +17,12 @@
     reason = "a benchmark reads clocks, prints, and stops when it cannot be set up"
 )]
 
+mod feed;
 mod floor;
+mod growth;
+mod load;
 mod measure;
-mod path;
+mod score;
 mod table;
 
 use razvilka_dsp::units::Hertz;
@@ -91,12 +94,13 @@ fn main() -> Result<(), String> {
     let options = options()?;
     let mut report = Report::new(options.json);
     type Table = fn(&mut Report, Effort);
-    let tables: [(&str, Table); 5] = [
+    let tables: [(&str, Table); 6] = [
         ("filter", floor::run),
-        ("score", path::score),
-        ("blocks", path::blocks),
-        ("sustained", path::sustained),
-        ("growth", path::growth),
+        ("score", score::score),
+        ("blocks", score::blocks),
+        ("sustained", load::sustained),
+        ("worst", load::worst),
+        ("growth", growth::growth),
     ];
     if let Some(only) = &options.only
         && !tables.iter().any(|(name, _)| name == only)

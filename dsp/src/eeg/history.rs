@@ -16,10 +16,11 @@ pub(super) struct History {
 
 impl History {
     pub(super) fn new(samples: usize, channels: usize) -> Self {
+        // No zeros: those would be pages that the system hands out at the first touch, which would be the real-time thread's.
         Self {
             channels,
-            values: vec![0.0; samples * channels],
-            times_s: vec![0.0; samples],
+            values: vec![f64::NAN; samples * channels],
+            times_s: vec![f64::NAN; samples],
             notes: vec![None; samples],
             start: 0,
             len: 0,

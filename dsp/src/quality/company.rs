@@ -2,10 +2,12 @@
 //!
 //! Correlations are those of the filtered samples, thinned to about 50 per second: a covariance does not mind aliasing.
 //! All pairs are summed, exactly, but spread: a thinned sample waits in a buffer, and every sample of the stream adds
-//! a part of its products, so that the cost per sample is `channels² / 2 / thinning` multiply-adds and has no peaks.
-//! A verdict takes `channels² / 2` divisions once per second.
+//! a part of its products, so that the cost per sample is `channels² / 2 / thinning` multiply-adds and has no peaks. So are the
+//! `channels² / 2` divisions of a second's end: they are done during the first half of the next second.
 
-use super::PAIRS_AVERAGED_S;
+use pulp::{Arch, Simd, WithSimd};
+
+use super::{PAIRS_AVERAGED_S, QualitySpec};
 
 /// Thinned samples per second, about.
 const THINNED_HZ: f64 = 50.0;
@@ -14,14 +16,18 @@ const VARIANCE_MIN: f64 = 1e-9;
 
 #[derive(Debug, Clone)]
 pub(super) struct Company {
+    copy_min: f64,
+    flat_uv: f64,
     every: usize,
     phase: usize,
-    samples: f64,
     thinned: Vec<f64>,
-    sums: Vec<f64>,
-    /// Lower triangle by rows, diagonal included.
-    products: Vec<f64>,
-    /// Mean over about ten seconds of each second's correlation, same layout.
+    /// Of the running second.
+    running: Sums,
+    /// Of the second before, and how far its pairs have been gone through: steps of `judging_steps`.
+    ended: Sums,
+    judging_step: usize,
+    judging_steps: usize,
+    /// Mean over about ten seconds of each second's correlation; lower triangle by rows, diagonal included.
     mean: Vec<f64>,
     /// Seconds in that mean.
     seconds: Vec<u16>,
@@ -29,6 +35,32 @@ pub(super) struct Company {
     best: Vec<f64>,
     known: Vec<bool>,
     copied: Vec<u32>,
+    arch: Arch,
+}
+
+/// Sums over one second.
+#[derive(Debug, Clone)]
+struct Sums {
+    samples: f64,
+    of_channels: Vec<f64>,
+    /// Lower triangle by rows, diagonal included.
+    products: Vec<f64>,
+}
+
+impl Sums {
+    fn new(channels: usize) -> Self {
+        Self {
+            samples: 0.0,
+            of_channels: vec![0.0; channels],
+            products: vec![0.0; row_start(channels)],
+        }
+    }
+
+    fn reset(&mut self) {
+        self.samples = 0.0;
+        self.of_channels.fill(0.0);
+        self.products.fill(0.0);
+    }
 }
 
 /// What a second says of one channel.
@@ -44,27 +76,74 @@ fn row_start(row: usize) -> usize {
     row * (row + 1) / 2
 }
 
+/// The part of `rows` that comes at a step of so many.
+fn part(rows: usize, step: usize, steps: usize) -> std::ops::Range<usize> {
+    step * rows / steps..(step + 1) * rows / steps
+}
+
+/// Adds a sample's products in some rows.
+struct Adding<'a> {
+    rows: std::ops::Range<usize>,
+    sample: &'a [f64],
+    products: &'a mut [f64],
+}
+
+impl WithSimd for Adding<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for row in self.rows {
+            let start = row_start(row);
+            let (Some(x), Some(products)) = (
+                self.sample.get(row),
+                self.products.get_mut(start..=start + row),
+            ) else {
+                return;
+            };
+            for (product, y) in products.iter_mut().zip(self.sample) {
+                *product += x * y;
+            }
+        }
+    }
+}
+
 impl Company {
-    pub(super) fn new(channels: usize, rate_hz: f64) -> Self {
+    /// Verdicts come every `verdict_samples`. A channel is a copy of one before it when they correlate by at least
+    /// `copy_min` and what is left of it has a standard deviation of at most `flat`.
+    pub(super) fn new(
+        spec: &QualitySpec,
+        channels: usize,
+        rate_hz: f64,
+        verdict_samples: u32,
+    ) -> Self {
         let pairs = row_start(channels);
+        let judging_steps = (verdict_samples / 2).max(1) as usize;
         Self {
+            copy_min: spec.copy_min,
+            flat_uv: spec.flat.get(),
             every: (rate_hz / THINNED_HZ).round().max(1.0) as usize,
             phase: 0,
-            samples: 0.0,
             thinned: vec![0.0; channels],
-            sums: vec![0.0; channels],
-            products: vec![0.0; pairs],
+            running: Sums::new(channels),
+            ended: Sums::new(channels),
+            judging_step: judging_steps,
+            judging_steps,
             mean: vec![0.0; pairs],
             seconds: vec![0; pairs],
             inverse_sd: vec![0.0; channels],
             best: vec![0.0; channels],
             known: vec![false; channels],
             copied: vec![0; channels],
+            arch: Arch::new(),
         }
     }
 
     pub(super) fn reset(&mut self) {
-        self.begin();
+        self.phase = 0;
+        self.running.reset();
+        self.ended.reset();
+        self.judging_step = self.judging_steps;
         self.mean.fill(0.0);
         self.seconds.fill(0);
         self.best.fill(0.0);
@@ -72,59 +151,55 @@ impl Company {
         self.copied.fill(0);
     }
 
-    fn begin(&mut self) {
-        self.phase = 0;
-        self.samples = 0.0;
-        self.sums.fill(0.0);
-        self.products.fill(0.0);
-    }
-
     pub(super) fn push(&mut self, filtered: &[f64]) {
         if self.phase == 0 {
             self.thinned.copy_from_slice(filtered);
-            self.samples += 1.0;
-            for (sum, x) in self.sums.iter_mut().zip(filtered) {
+            self.running.samples += 1.0;
+            for (sum, x) in self.running.of_channels.iter_mut().zip(filtered) {
                 *sum += x;
             }
         }
-        let n = self.thinned.len();
-        self.add_rows(
-            self.phase * n / self.every,
-            (self.phase + 1) * n / self.every,
-        );
+        self.add_rows(part(self.thinned.len(), self.phase, self.every));
         self.phase += 1;
         if self.phase == self.every {
             self.phase = 0;
         }
+        self.judge_some();
     }
 
-    fn add_rows(&mut self, from: usize, to: usize) {
-        for row in from..to {
-            let start = row_start(row);
-            let (Some(x), Some(products)) = (
-                self.thinned.get(row),
-                self.products.get_mut(start..=start + row),
-            ) else {
-                return;
-            };
-            for (product, y) in products.iter_mut().zip(&self.thinned) {
-                *product += x * y;
-            }
+    fn add_rows(&mut self, rows: std::ops::Range<usize>) {
+        if rows.is_empty() {
+            return;
         }
+        self.arch.dispatch(Adding {
+            rows,
+            sample: &self.thinned,
+            products: &mut self.running.products,
+        });
     }
 
-    /// Ends a second. Only channels that are `comparable` are looked at; what is known of the others stays. A channel
-    /// is a copy of one before it when they correlate by at least `copy_min` and what is left of it has a standard
-    /// deviation of at most `flat_uv`.
-    pub(super) fn judge(&mut self, comparable: &[bool], copy_min: f64, flat_uv: f64) {
+    /// Ends a second: from now on its pairs are gone through, those of channels that are `comparable`. What is known of the
+    /// others stays.
+    pub(super) fn close(&mut self, comparable: &[bool]) {
+        // Never needed: half of the samples are enough.
+        while self.judging_step < self.judging_steps {
+            self.judge_some();
+        }
         if self.phase > 0 {
             let n = self.thinned.len();
-            self.add_rows(self.phase * n / self.every, n);
+            self.add_rows(self.phase * n / self.every..n);
         }
-        let samples = self.samples.max(1.0);
+        self.phase = 0;
+        // The products of the second before were emptied as they were gone through.
+        std::mem::swap(&mut self.running, &mut self.ended);
+        self.running.samples = 0.0;
+        self.running.of_channels.fill(0.0);
+        self.judging_step = 0;
+        let ended = &self.ended;
+        let samples = ended.samples.max(1.0);
         for (row, inverse_sd) in self.inverse_sd.iter_mut().enumerate() {
-            let diagonal = self.products.get(row_start(row) + row);
-            let (Some(square), Some(sum)) = (diagonal, self.sums.get(row)) else {
+            let diagonal = ended.products.get(row_start(row) + row);
+            let (Some(square), Some(sum)) = (diagonal, ended.of_channels.get(row)) else {
                 continue;
             };
             let variance = square / samples - (sum / samples) * (sum / samples);
@@ -133,22 +208,35 @@ impl Company {
         }
         self.best.fill(0.0);
         self.known.fill(false);
-        for row in 0..self.thinned.len() {
-            self.judge_row(row, samples, copy_min, flat_uv);
-        }
-        self.begin();
     }
 
-    fn judge_row(&mut self, row: usize, samples: f64, copy_min: f64, flat_uv: f64) {
+    /// Goes through the next few rows of the second that has ended.
+    fn judge_some(&mut self) {
+        if self.judging_step == self.judging_steps {
+            return;
+        }
+        for row in part(self.thinned.len(), self.judging_step, self.judging_steps) {
+            self.judge_row(row);
+            let start = row_start(row);
+            if let Some(products) = self.ended.products.get_mut(start..=start + row) {
+                products.fill(0.0);
+            }
+        }
+        self.judging_step += 1;
+    }
+
+    fn judge_row(&mut self, row: usize) {
         let start = row_start(row);
-        let (Some(&inverse), Some(&sum)) = (self.inverse_sd.get(row), self.sums.get(row)) else {
+        let samples = self.ended.samples.max(1.0);
+        let sums = &self.ended.of_channels;
+        let (Some(&inverse), Some(&sum)) = (self.inverse_sd.get(row), sums.get(row)) else {
             return;
         };
         if inverse == 0.0 {
             return;
         }
         let (Some(products), Some(means), Some(seconds)) = (
-            self.products.get(start..start + row),
+            self.ended.products.get(start..start + row),
             self.mean.get_mut(start..start + row),
             self.seconds.get_mut(start..start + row),
         ) else {
@@ -156,7 +244,7 @@ impl Company {
         };
         let mut is_copy = false;
         let (mut best, mut known) = (0.0_f64, false);
-        let others = self.inverse_sd.iter().zip(&self.sums);
+        let others = self.inverse_sd.iter().zip(sums);
         let pairs = products.iter().zip(means).zip(seconds).zip(others);
         for (other, (((product, mean), seconds), (other_inverse, other_sum))) in pairs.enumerate() {
             if *other_inverse == 0.0 {
@@ -166,8 +254,10 @@ impl Company {
             let r = (covariance * inverse * other_inverse).clamp(-1.0, 1.0);
             *seconds = seconds.saturating_add(1).min(PAIRS_AVERAGED_S);
             *mean += (r - *mean) / f64::from(*seconds);
-            let own_sd = (1.0 - r * r).max(0.0).sqrt() / inverse;
-            is_copy |= r.abs() >= copy_min && own_sd <= flat_uv;
+            if r.abs() >= self.copy_min {
+                let own_sd = (1.0 - r * r).max(0.0).sqrt() / inverse;
+                is_copy |= own_sd <= self.flat_uv;
+            }
             if *seconds >= PAIRS_AVERAGED_S {
                 best = best.max(mean.abs());
                 known = true;

@@ -18,6 +18,9 @@
 //! | uncorrelated | its mean correlation (of ten seconds, each second's counted alike) with every other channel stays below [`QualitySpec::correlation_min`] |
 //! | copy | nothing of its own beside a channel before it in the order of the montage: correlation of [`QualitySpec::copy_min`] and a rest within [`QualitySpec::flat`]; a window long |
 //!
+//! The last two compare pairs, which would be a long sample for a large cap at the end of each second. A second's pairs are gone through
+//! while the next second runs, and the verdict at its end takes them in.
+//!
 //! The correlation criterion is that of PREP (Bigdely-Shamlo et al., Frontiers in Neuroinformatics 9:16 (2015), section
 //! 2.3.2: largest absolute correlation with any other channel, per window), with other numbers: PREP's 0.4 in windows of a second
 //! condemns, in healthy recordings of eight channels, an electrode of its own up to four seconds in ten, and three of four
@@ -28,6 +31,7 @@
 //! covariances singular.
 
 mod company;
+mod tally;
 mod window;
 
 use std::f64::consts::PI;
@@ -35,7 +39,8 @@ use std::f64::consts::PI;
 use serde::{Deserialize, Serialize};
 
 use self::company::Company;
-use self::window::{Bucket, Step};
+use self::tally::{Limits, Tally};
+use self::window::Bucket;
 use crate::error::{DspError, count, parameter, shape};
 use crate::mask::{ChannelMask, MAX_CHANNELS};
 use crate::units::{Hertz, Microvolts, Seconds};
@@ -205,13 +210,17 @@ pub struct ChannelQuality {
     verdict_samples: u32,
     buckets: usize,
     settle_samples: u64,
-    still_samples: u32,
     swing_uv: f64,
     line_coefficient: f64,
     line_gain: f64,
     seen: u32,
     verdicts: u64,
+    tally: Tally,
     channels: Vec<Channel>,
+    /// Whether every channel has had a value.
+    all_had_values: bool,
+    /// Samples until no channel is unsettled any more.
+    unsettled: u64,
     /// The last closed buckets of each channel, `[channel][bucket]`, oldest overwritten.
     past: Vec<Bucket>,
     place: usize,
@@ -224,13 +233,9 @@ pub struct ChannelQuality {
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Channel {
-    bucket: Bucket,
     window: Bucket,
-    previous: Option<f64>,
     /// Whether any value of it was finite.
     had_value: bool,
-    /// Samples since the last change of value.
-    still: u32,
     unsettled: u64,
     unsettled_by: Option<BadChannel>,
     good_verdicts: usize,
@@ -275,24 +280,32 @@ impl ChannelQuality {
         let samples = |s: f64| (s * rate.get()).round();
         let verdict_s = spec.window.get().min(VERDICT_S);
         let buckets = (spec.window.get() / verdict_s).round().max(1.0) as usize;
+        let verdict_samples = samples(verdict_s).max(8.0) as u32;
+        let limits = Limits {
+            rail_uv: spec.rail.get(),
+            still_samples: samples(STILL_S).max(8.0) as u32,
+            line_coefficient: 2.0 * omega.cos(),
+        };
         Ok(Self {
             spec,
-            verdict_samples: samples(verdict_s).max(8.0) as u32,
+            verdict_samples,
             buckets,
             settle_samples: samples(spec.settle.get()) as u64,
-            still_samples: samples(STILL_S).max(8.0) as u32,
             swing_uv,
-            line_coefficient: 2.0 * omega.cos(),
+            line_coefficient: limits.line_coefficient,
             // Power gain of the first difference at the line frequency.
             line_gain: 2.0 - 2.0 * omega.cos(),
             seen: 0,
             verdicts: 0,
+            tally: Tally::new(limits, channels),
             channels: vec![Channel::default(); channels],
+            all_had_values: false,
+            unsettled: 0,
             past: vec![Bucket::default(); channels * buckets],
             place: 0,
             sorted: Vec::with_capacity(channels),
             comparable: vec![false; channels],
-            company: Company::new(channels, rate.get()),
+            company: Company::new(&spec, channels, rate.get(), verdict_samples),
             bad: ChannelMask::NONE,
             restarts: ChannelMask::NONE,
         })
@@ -301,6 +314,9 @@ impl ChannelQuality {
     /// As new, but for the counts of [`Self::bad_seconds`], which go on.
     pub fn restart(&mut self) {
         self.seen = 0;
+        self.tally.reset();
+        self.all_had_values = false;
+        self.unsettled = 0;
         for channel in &mut self.channels {
             *channel = Channel {
                 bad_seconds: channel.bad_seconds,
@@ -389,25 +405,41 @@ impl ChannelQuality {
         self.restarts = ChannelMask::NONE;
         // Twice the limit of a jump in the filtered signal: a step of this height is one.
         let far_uv = 2.0 * self.swing_uv;
+        let usual = self.tally.takes(sample, held, VOLTAGE_MAX_UV, far_uv);
+        if !usual || !self.all_had_values {
+            self.sanitise_each(sample, held, far_uv);
+        }
+        Ok(())
+    }
+
+    /// Channel by channel, where anything is out of the ordinary.
+    fn sanitise_each(&mut self, sample: &[f32], held: &mut [f64], far_uv: f64) {
+        // One more than the settling time: `observe` of this very sample counts down too.
+        let settling = self.settle_samples + 1;
+        let mut all_had_values = true;
         for (index, ((c, x), out)) in self.channels.iter_mut().zip(sample).zip(held).enumerate() {
+            let previous = self.tally.previous(index);
+            let mut doubt = None;
             // Also false for NaN.
             if x.abs() <= VOLTAGE_MAX_UV {
-                *out = f64::from(*x);
-                let was_away = !c.had_value || c.still >= self.still_samples;
+                let was_away = !c.had_value || self.tally.stands_still(index);
                 c.had_value = true;
-                if was_away && c.previous.is_some_and(|last| (*out - last).abs() > far_uv) {
-                    c.doubt(self.settle_samples + 1, BadChannel::Swing);
-                    self.bad.insert(index);
+                if was_away && previous.is_some_and(|last| (*out - last).abs() > far_uv) {
+                    doubt = Some(BadChannel::Swing);
                     self.restarts.insert(index);
                 }
             } else {
-                *out = c.previous.unwrap_or(0.0);
-                // One more than the settling time: `observe` of this very sample counts down too.
-                c.doubt(self.settle_samples + 1, BadChannel::NotFinite);
+                *out = previous.unwrap_or(0.0);
+                doubt = Some(BadChannel::NotFinite);
+            }
+            if let Some(why) = doubt {
+                c.doubt(settling, why);
+                self.unsettled = settling;
                 self.bad.insert(index);
             }
+            all_had_values &= c.had_value;
         }
-        Ok(())
+        self.all_had_values = all_had_values;
     }
 
     /// Looks at one finite sample, before (`raw`) and after (`filtered`) the filters, in microvolts.
@@ -417,30 +449,9 @@ impl ChannelQuality {
     pub fn observe(&mut self, raw: &[f64], filtered: &[f64]) -> Result<(), DspError> {
         shape("sample", raw.len(), self.channels.len())?;
         shape("filtered sample", filtered.len(), self.channels.len())?;
-        let rail = self.spec.rail.get();
-        let first = self.seen == 0;
-        for (index, ((c, x), y)) in self.channels.iter_mut().zip(raw).zip(filtered).enumerate() {
-            let newly_still = c.moved(*x, self.still_samples);
-            let step = Step {
-                raw: *x,
-                filtered: *y,
-                // What went before the bucket is none of its business.
-                previous: c.previous.filter(|_| !first).unwrap_or(*x),
-                newly_still,
-            };
-            c.bucket.add(step, rail, self.line_coefficient);
-            c.previous = Some(*x);
-            if y.abs() > self.swing_uv {
-                c.doubt(self.settle_samples + 1, BadChannel::Swing);
-                self.bad.insert(index);
-            }
-            if c.unsettled > 0 {
-                c.unsettled -= 1;
-                if c.unsettled == 0 {
-                    c.unsettled_by = None;
-                    self.bad.set(index, c.verdict.is_some());
-                }
-            }
+        let largest_uv = self.tally.add(raw, filtered);
+        if largest_uv > self.swing_uv || self.unsettled > 0 {
+            self.watch_each(filtered);
         }
         self.company.push(filtered);
         self.seen += 1;
@@ -451,10 +462,27 @@ impl ChannelQuality {
         Ok(())
     }
 
+    /// Jumps, and channels that have settled.
+    fn watch_each(&mut self, filtered: &[f64]) {
+        for (index, (c, y)) in self.channels.iter_mut().zip(filtered).enumerate() {
+            if y.abs() > self.swing_uv {
+                c.doubt(self.settle_samples + 1, BadChannel::Swing);
+                self.unsettled = self.settle_samples + 1;
+                self.bad.insert(index);
+            }
+            if c.unsettled > 0 {
+                c.unsettled -= 1;
+                if c.unsettled == 0 {
+                    c.unsettled_by = None;
+                    self.bad.set(index, c.verdict.is_some());
+                }
+            }
+        }
+        self.unsettled = self.unsettled.saturating_sub(1);
+    }
+
     fn judge(&mut self) {
         self.close_buckets();
-        let (copy_min, flat_uv) = (self.spec.copy_min, self.spec.flat.get());
-        self.company.judge(&self.comparable, copy_min, flat_uv);
         let centre_and_spread = centre_and_spread(&mut self.sorted);
         let lonely_below = self.lonely_below();
         for (index, c) in self.channels.iter_mut().enumerate() {
@@ -478,6 +506,7 @@ impl ChannelQuality {
             c.take(fault, self.buckets * (WINDOWS_TO_RECOVER - 1) + 1);
             self.bad.set(index, c.why().is_some());
         }
+        self.company.close(&self.comparable);
         self.verdicts += 1;
     }
 
@@ -485,17 +514,13 @@ impl ChannelQuality {
     fn close_buckets(&mut self) {
         self.sorted.clear();
         let windows = self.past.chunks_exact_mut(self.buckets);
-        for ((c, past), comparable) in self
-            .channels
-            .iter_mut()
-            .zip(windows)
-            .zip(&mut self.comparable)
-        {
-            c.bucket.close(self.line_gain, self.line_coefficient);
+        let channels = self.channels.iter_mut().zip(&mut self.comparable);
+        for (index, ((c, comparable), past)) in channels.zip(windows).enumerate() {
+            let mut bucket = self.tally.bucket(index);
+            bucket.close(self.line_gain, self.line_coefficient);
             if let Some(place) = past.get_mut(self.place) {
-                *place = c.bucket;
+                *place = bucket;
             }
-            c.bucket = Bucket::default();
             c.window = Bucket::default();
             for bucket in past.iter() {
                 c.window.join(bucket);
@@ -508,6 +533,7 @@ impl ChannelQuality {
             }
             *comparable &= c.unsettled == 0;
         }
+        self.tally.begin();
         self.place = (self.place + 1) % self.buckets;
     }
 
@@ -532,20 +558,6 @@ impl Channel {
     fn doubt(&mut self, samples: u64, why: BadChannel) {
         self.unsettled = samples;
         self.unsettled_by = Some(why);
-    }
-
-    /// Counts how long the channel has not changed; returns how many samples have just become part of a long stretch.
-    fn moved(&mut self, x: f64, still_samples: u32) -> u32 {
-        if self.previous != Some(x) {
-            self.still = 1;
-            return 0;
-        }
-        self.still = self.still.saturating_add(1);
-        match self.still.cmp(&still_samples) {
-            std::cmp::Ordering::Less => 0,
-            std::cmp::Ordering::Equal => still_samples,
-            std::cmp::Ordering::Greater => 1,
-        }
     }
 
     fn take(&mut self, fault: Option<BadChannel>, good_to_recover: usize) {

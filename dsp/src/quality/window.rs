@@ -3,7 +3,7 @@
 use super::{BadChannel, QualitySpec};
 
 /// Runs of identical samples at the window's extreme from this length on are clipping; two happen with coarse converters.
-const CLIPPED_RUN_MIN: u32 = 3;
+pub(super) const CLIPPED_RUN_MIN: u32 = 3;
 /// Share of a window's samples that may be at the rail we were told of.
 const RAILED_SHARE_MAX: f64 = 0.01;
 /// Share of a window's samples that may be clipped at its own extremes: the round top of a slow wave on a coarse
@@ -16,53 +16,33 @@ const STILL_SHARE_MAX: f64 = 0.1;
 /// A channel that stands still beyond this is at a rail; no electrode's DC reaches it in peace, uV.
 const STANDING_RAIL_UV: f64 = 100_000.0;
 
-/// What the samples since the last verdict add up to.
-#[derive(Debug, Clone, Copy, Default)]
+/// What the samples of one second add up to.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Bucket {
     pub(super) n: u32,
-    railed: u32,
-    still: u32,
-    top: Extreme,
-    bottom: Extreme,
-    sum: f64,
-    squares: f64,
-    g1: f64,
-    g2: f64,
+    pub(super) railed: u32,
+    /// Samples in stretches without any change.
+    pub(super) still: u32,
+    pub(super) top: Extreme,
+    /// Of the negated samples.
+    pub(super) bottom: Extreme,
+    /// Of the filtered samples, as are the squares.
+    pub(super) sum: f64,
+    pub(super) squares: f64,
+    pub(super) g1: f64,
+    pub(super) g2: f64,
     /// Goertzel power, once the bucket is closed.
-    line_mean_square: f64,
+    pub(super) line_mean_square: f64,
 }
 
-/// The largest value of a bucket (or of the negated one, the smallest) and how long the channel stood there.
-#[derive(Debug, Clone, Copy, Default)]
-struct Extreme {
-    value: f64,
-    run: u32,
-    clipped: u32,
+/// The largest value of a bucket (or of the negated one, the smallest) and how long the channel stood there in runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Extreme {
+    pub(super) value: f64,
+    pub(super) clipped: u32,
 }
 
 impl Extreme {
-    #[inline]
-    fn add(&mut self, x: f64) {
-        if x < self.value {
-            self.run = 0;
-        } else if x > self.value {
-            *self = Self {
-                value: x,
-                run: 1,
-                clipped: 0,
-            };
-        } else {
-            self.run += 1;
-            if self.run >= CLIPPED_RUN_MIN {
-                self.clipped += if self.run == CLIPPED_RUN_MIN {
-                    CLIPPED_RUN_MIN
-                } else {
-                    1
-                };
-            }
-        }
-    }
-
     fn join(&mut self, other: &Self) {
         if other.value > self.value {
             *self = *other;
@@ -72,37 +52,7 @@ impl Extreme {
     }
 }
 
-/// What the samples of the channel before this one say.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Step {
-    pub(super) raw: f64,
-    pub(super) filtered: f64,
-    pub(super) previous: f64,
-    /// Samples that this one makes part of a stretch without any change.
-    pub(super) newly_still: u32,
-}
-
 impl Bucket {
-    #[inline]
-    pub(super) fn add(&mut self, step: Step, rail: f64, coefficient: f64) {
-        let x = step.raw;
-        if self.n == 0 {
-            self.top.value = x;
-            self.bottom.value = -x;
-        }
-        self.n += 1;
-        self.railed += u32::from(x.abs() >= rail);
-        self.still += step.newly_still;
-        self.top.add(x);
-        self.bottom.add(-x);
-        self.sum += step.filtered;
-        self.squares += step.filtered * step.filtered;
-        // Goertzel on the first difference, which has neither DC nor drift to leak into the line's bin.
-        let g = (x - step.previous) + coefficient * self.g1 - self.g2;
-        self.g2 = self.g1;
-        self.g1 = g;
-    }
-
     /// Closes the bucket: the mean square of a sinusoid of amplitude `2 |X| / n` at the line frequency is known now.
     pub(super) fn close(&mut self, line_gain: f64, coefficient: f64) {
         let n = f64::from(self.n);
