@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::lda::LdaModel;
 use crate::metrics::auc;
 use crate::model::{ERP_CHANNELS_MAX, EegModel, FittedModel, Material, ScorerKind};
-use crate::prior::{Informed, Prior};
+use crate::prior::{Informed, Others};
 use crate::spd::degenerate;
 use crate::tangent::{Stack, TangentModel, TangentSpace};
 
@@ -111,7 +111,7 @@ struct Weights {
 /// six by the highest AUC alone would follow chance.
 pub(crate) fn choose(
     material: &Material<'_>,
-    prior: Option<&Prior>,
+    prior: Option<&Others>,
     purge_s: f64,
 ) -> Result<Chosen> {
     let epochs = material.whole;
@@ -211,13 +211,11 @@ pub(crate) fn choose(
     })
 }
 
-/// The prior moved by the labelled epochs of index `rows`.
-fn meet(prior: Option<&Prior>, material: &Material<'_>, rows: &[usize]) -> Result<Informed> {
-    let own = material.whole.subset(rows)?;
-    let labels: Vec<Option<bool>> = own.labels().into_iter().map(Some).collect();
+/// The prior moved by the labelled epochs of index `rows` and by those without a label.
+fn meet(prior: Option<&Others>, material: &Material<'_>, rows: &[usize]) -> Result<Informed> {
     prior
         .ok_or_else(|| degenerate("a scorer that needs a prior", "there is none"))?
-        .meet(&own, &labels)
+        .meet(&material.whole.subset(rows)?)
 }
 
 /// LDA and the two classifiers of the tangent space, fitted on the same epochs.

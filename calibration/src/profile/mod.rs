@@ -2,8 +2,7 @@
 
 mod file;
 
-pub(crate) use file::write_private;
-pub use file::{FORMAT, KIND, Overwrite};
+pub use file::{FORMAT, KIND};
 
 use razvilka_dsp::blink::BlinkRegression;
 use razvilka_dsp::eeg::EegSpec;
@@ -18,6 +17,7 @@ use crate::gaze::GazeCalibration;
 use crate::lda::LdaModel;
 use crate::metrics::Auc;
 use crate::model::{EegModel, filters_without, unpaired};
+use crate::prior::PriorUse;
 
 /// One used channel in so many may be masked with the scorer going on as a whole.
 const MASKED_SHARE: usize = 10;
@@ -169,6 +169,9 @@ pub struct EegCalibration {
     pub base_rate: f64,
     /// How well it does.
     pub metrics: EegMetrics,
+    /// The prior from other people that took part, whether or not its scorer was picked; absent: there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prior: Option<PriorUse>,
 }
 
 impl EegCalibration {

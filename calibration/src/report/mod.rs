@@ -19,7 +19,8 @@ pub use grade::{
 pub use html::render;
 
 use crate::error::Result;
-use crate::profile::{Overwrite, Profile, write_private};
+use crate::profile::Profile;
+use crate::sealed::{Overwrite, write_private};
 use crate::session::ReportInput;
 
 /// Writes the report of a calibration, whole or not at all, readable by its owner only.
