@@ -36,7 +36,7 @@ mod tangent;
 mod xdawn;
 
 pub use blink::{BLINK_MIN_UV, BLINKS_MIN, BlinkFit};
-pub use choice::{Candidate, Selection};
+pub use choice::{Candidate, PriorAlone, Selection};
 pub use covariance::{Shrunk, Symmetric, ledoit_wolf};
 pub use crossval::{FOLDS, OutOfFold, contiguous_folds, out_of_fold};
 pub use density::{

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Informed, Prior};
+use super::{Informed, Outlook, Prior};
 use crate::covariance::Symmetric;
 use crate::epochs::Epochs;
 use crate::error::{CalibrationError, Result, same_size};
@@ -27,7 +27,7 @@ pub struct Others {
 }
 
 /// What a profile keeps of the prior that took part in it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PriorUse {
     /// Recordings that the prior was made from.
@@ -41,6 +41,8 @@ pub struct PriorUse {
     /// Whether accuracy, densities and reliability are those of the prior's people, each left out, as there were too few
     /// labels of this person.
     pub judged_on_others: bool,
+    /// The least and the greatest AUC of one of the prior's people when left out; absent for a prior of one person.
+    pub auc_range: Option<(f64, f64)>,
 }
 
 impl Others {
@@ -177,6 +179,7 @@ impl Others {
             people: self.prior.people,
             unlabelled: self.unlabelled.as_ref().map_or(0, Epochs::len),
             judged_on_others,
+            auc_range: self.prior.outlook.as_ref().and_then(Outlook::auc_range),
         }
     }
 }

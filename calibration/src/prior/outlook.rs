@@ -44,8 +44,6 @@ pub(crate) struct Expected {
     pub(crate) llrs: Vec<f64>,
     pub(crate) reliability: f64,
     pub(crate) auc: Auc,
-    /// The least and the greatest AUC of one person.
-    pub(crate) auc_range: (f64, f64),
 }
 
 impl Outlook {
@@ -134,6 +132,30 @@ impl Outlook {
         auc(&self.scores, &self.targets)
     }
 
+    /// The least and the greatest AUC of one person; `None` where one lacks a class.
+    pub(super) fn auc_range(&self) -> Option<(f64, f64)> {
+        let of_each = (0..self.people()).map(|person| {
+            let (scores, targets) = (&self.scores, &self.targets);
+            let one = auc(
+                &self.of_person(person, scores),
+                &self.of_person(person, targets),
+            );
+            one.ok().map(|auc| auc.value)
+        });
+        let values: Option<Vec<f64>> = of_each.collect();
+        let values = values?;
+        let least = values.iter().copied().reduce(f64::min)?;
+        Some((least, values.iter().copied().reduce(f64::max)?))
+    }
+
+    fn of_person<T: Copy>(&self, person: usize, values: &[T]) -> Vec<T> {
+        let pairs = values.iter().zip(&self.person);
+        pairs
+            .filter(|(_, p)| **p == person)
+            .map(|(v, _)| *v)
+            .collect()
+    }
+
     /// Densities, reliability and accuracy to be expected of somebody new.
     ///
     /// The densities are those of all people's flashes. How far they hold for the next person shows when those of the others are
@@ -149,28 +171,16 @@ impl Outlook {
         };
         let llrs = held_out_llrs(&held_out, &self.targets)?;
         let auc = self.auc()?;
-        let mut auc_range = (1.0_f64, 0.0_f64);
         let mut reliabilities = Vec::new();
         for person in 0..self.people() {
-            let of = |values: &[f64]| -> Vec<f64> {
-                let pairs = values.iter().zip(&self.person);
-                pairs
-                    .filter(|(_, p)| **p == person)
-                    .map(|(v, _)| *v)
-                    .collect()
-            };
-            let labels: Vec<bool> = self
-                .targets
-                .iter()
-                .zip(&self.person)
-                .filter(|(_, p)| **p == person)
-                .map(|(t, _)| *t)
-                .collect();
-            let own = crate::metrics::auc(&of(&self.scores), &labels)?.value;
-            auc_range = (auc_range.0.min(own), auc_range.1.max(own));
-            reliabilities.push(fit_reliability(&of(&llrs), &labels, base_rate)?);
+            let labels = self.of_person(person, &self.targets);
+            reliabilities.push(fit_reliability(
+                &self.of_person(person, &llrs),
+                &labels,
+                base_rate,
+            )?);
         }
-        let reliability = if auc.value - 3.0 * auc.standard_error > 0.5 {
+        let reliability = if auc.above_chance() {
             lower_mean(&reliabilities)
         } else {
             0.0
@@ -190,7 +200,6 @@ impl Outlook {
             llrs,
             reliability,
             auc,
-            auc_range,
         })
     }
 

@@ -85,6 +85,7 @@ pub(crate) fn fit_unlabelled(
             picked: ScorerKind::Informed,
             agreeing_folds: people,
             folds: people,
+            prior_alone: None,
         },
         density: expected.density,
         reliability: expected.reliability,

@@ -130,13 +130,10 @@ pub struct EegMetrics {
 }
 
 impl EegMetrics {
-    /// Whether the AUC can be told from chance: more than three standard errors above 0.5.
-    ///
-    /// Not two, as DeLong takes epochs for independent while held-out scores share their classifiers: on pure noise the AUC of
-    /// ten to twelve folds scatters 1.4 times as much.
+    /// Whether the AUC can be told from chance ([`Auc::above_chance`]).
     #[must_use]
     pub fn above_chance(&self) -> bool {
-        self.auc.value - 3.0 * self.auc.standard_error > 0.5
+        self.auc.above_chance()
     }
 }
 

@@ -8,6 +8,7 @@ mod grade;
 mod html;
 mod outlook;
 mod parameters;
+mod prior;
 mod scalp_plot;
 mod signal;
 
