@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use razvilka::cli::exit::{Exit, Failure};
 use razvilka::cli::{
-    calibrate, certify, demo, generate, model, replay, report, run, score, signals, simulate,
-    streams,
+    calibrate, certify, demo, generate, model, prior, replay, report, run, score, signals,
+    simulate, streams,
 };
 
 /// At a decisive fork, hand the choice of the next meaning to a person: gaze and P300 over LSL gate a language model
@@ -24,6 +24,7 @@ enum Command {
     Demo(demo::Args),
     Streams(streams::Args),
     Calibrate(calibrate::Args),
+    Prior(prior::Args),
     Run(run::Args),
     Replay(replay::Args),
     Simulate(simulate::Args),
@@ -60,6 +61,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Streams(args) => streams::run(&args).map_err(Failure::from),
         Command::Simulate(args) => simulate::run(&args, &stop()?).map_err(Failure::from),
         Command::Calibrate(args) => calibrate::run(&args, &mut std::io::stderr()).map(|_| ()),
+        Command::Prior(args) => prior::run(&args, &mut std::io::stderr()),
         Command::Score(args) => score::run(&args, &mut std::io::stdout(), &mut std::io::stderr()),
         Command::Generate(args) => generate::run(&args),
         Command::Model(args) => model::run(&args),

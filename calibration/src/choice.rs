@@ -8,9 +8,9 @@ use crate::crossval::{
 use crate::density::logistic;
 use crate::error::Result;
 use crate::lda::LdaModel;
-use crate::metrics::auc;
+use crate::metrics::{Auc, auc};
 use crate::model::{ERP_CHANNELS_MAX, EegModel, FittedModel, Material, ScorerKind};
-use crate::prior::{Informed, Prior};
+use crate::prior::{Informed, Others};
 use crate::spd::degenerate;
 use crate::tangent::{Stack, TangentModel, TangentSpace};
 
@@ -37,6 +37,16 @@ pub struct Candidate {
     pub lead_error: f64,
 }
 
+/// How a prior did before it was shown a label of this person.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PriorAlone {
+    /// On all labelled flashes; they were met as if they had no label.
+    pub auc: Auc,
+    /// Whether that can be told from chance. If not, the prior was left out of the comparison.
+    pub tells: bool,
+}
+
 /// The candidates, and which was taken.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -49,6 +59,9 @@ pub struct Selection {
     pub agreeing_folds: usize,
     /// Of how many.
     pub folds: usize,
+    /// What a prior said of this person's flashes before it was shown their labels; absent without a prior, or without labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prior_alone: Option<PriorAlone>,
 }
 
 impl Selection {
@@ -61,6 +74,23 @@ impl Selection {
     /// What was picked and why, in a sentence without a full stop.
     #[must_use]
     pub fn in_words(&self) -> String {
+        let prior = self.prior_alone.map_or_else(String::new, |alone| {
+            let left_out = if alone.tells {
+                ""
+            } else {
+                ", which cannot be told from chance: it does not fit this person and was left out"
+            };
+            format!(
+                "; the prior, before it was shown a label, had AUC {:.3} (standard error {:.3}) on this person's flashes{left_out}",
+                alone.auc.value, alone.auc.standard_error
+            )
+        });
+        if let ([only], None) = (self.candidates.as_slice(), self.prior_alone) {
+            return format!(
+                "{}, without a comparison: too few of this person's flashes have a label, so whether the prior fits this person is not known",
+                only.kind.name()
+            );
+        }
         let why = match self.taken() {
             Some(taken) if taken.kind == ScorerKind::Fusion => {
                 "none of the others led it by more than one standard error over the folds"
@@ -77,7 +107,7 @@ impl Selection {
             None => "nothing else was tried".to_owned(),
         };
         format!(
-            "{}, of {} compared: {why}; picked again without any one fold in {} of {}",
+            "{}, of {} compared: {why}; picked again without any one fold in {} of {}{prior}",
             self.picked.name(),
             self.candidates.len(),
             self.agreeing_folds,
@@ -111,7 +141,7 @@ struct Weights {
 /// six by the highest AUC alone would follow chance.
 pub(crate) fn choose(
     material: &Material<'_>,
-    prior: Option<&Prior>,
+    prior: Option<&Others>,
     purge_s: f64,
 ) -> Result<Chosen> {
     let epochs = material.whole;
@@ -119,6 +149,10 @@ pub(crate) fn choose(
     let labels = epochs.labels();
     let folds = contiguous_folds(epochs, FOLDS);
     let used = epochs.used().iter().filter(|used| **used).count();
+    let prior_alone = prior
+        .map(|prior| prior_alone(prior, material, &labels))
+        .transpose()?;
+    let prior = prior.filter(|_| prior_alone.is_some_and(|alone| alone.tells));
     let kinds: Vec<ScorerKind> = ScorerKind::ALL
         .into_iter()
         .filter(|kind| *kind != ScorerKind::ErpTangent || used <= ERP_CHANNELS_MAX)
@@ -206,18 +240,29 @@ pub(crate) fn choose(
             picked,
             agreeing_folds,
             folds: folds.len(),
+            prior_alone,
         },
         fitted,
     })
 }
 
-/// The prior moved by the labelled epochs of index `rows`.
-fn meet(prior: Option<&Prior>, material: &Material<'_>, rows: &[usize]) -> Result<Informed> {
-    let own = material.whole.subset(rows)?;
-    let labels: Vec<Option<bool>> = own.labels().into_iter().map(Some).collect();
+/// The prior's scores of this person's flashes, met without their labels: one that cannot tell them, being of noise or of another
+/// montage, can only disturb what their labels say.
+fn prior_alone(prior: &Others, material: &Material<'_>, labels: &[bool]) -> Result<PriorAlone> {
+    let met = prior.meet_unlabelled(material.whole)?;
+    let rows: Vec<usize> = (0..labels.len()).collect();
+    let auc = auc(&material.scores(&met.lda, &met.model, &rows)?, labels)?;
+    Ok(PriorAlone {
+        auc,
+        tells: auc.above_chance(),
+    })
+}
+
+/// The prior moved by the labelled epochs of index `rows` and by those without a label.
+fn meet(prior: Option<&Others>, material: &Material<'_>, rows: &[usize]) -> Result<Informed> {
     prior
         .ok_or_else(|| degenerate("a scorer that needs a prior", "there is none"))?
-        .meet(&own, &labels)
+        .meet(&material.whole.subset(rows)?)
 }
 
 /// LDA and the two classifiers of the tangent space, fitted on the same epochs.

@@ -127,6 +127,29 @@ impl Epochs {
         Ok(out)
     }
 
+    /// The same epochs with those channels only, in that order.
+    ///
+    /// # Errors
+    /// [`CalibrationError::OutOfRange`] for a channel that is not there, and as [`Epochs::with_used`].
+    pub fn channels_at(&self, places: &[usize]) -> Result<Self> {
+        for &place in places {
+            let last = self.channels() as f64 - 1.0;
+            in_range("channel", place as f64, 0.0, last)?;
+        }
+        let used = places.iter().map(|&place| self.used[place]).collect();
+        let mut out = Self::with_used(used, self.bins)?;
+        for (row, info) in self.info.iter().enumerate() {
+            let values = self.row(row);
+            let picked: Vec<f64> = places
+                .iter()
+                .flat_map(|&place| &values[place * self.bins..(place + 1) * self.bins])
+                .copied()
+                .collect();
+            out.push(*info, &picked)?;
+        }
+        Ok(out)
+    }
+
     /// Number of epochs.
     #[must_use]
     pub fn len(&self) -> usize {

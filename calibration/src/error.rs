@@ -32,6 +32,12 @@ pub enum CalibrationError {
          with \"event\":\"flash\" and \"target\":0 or 1, or \"event\":\"gaze_point\""
     )]
     Nothing,
+    /// Labels are missing, and the prior is of one person, so that nothing can be judged.
+    #[error(
+        "this person's flashes have too few labels, and the prior is of one person: nobody is left to judge it by. Give \
+         recordings of two people or more, or 10 targets and 10 non-targets of this person with their labels"
+    )]
+    OnePerson,
     /// A value that must be a number is NaN or infinite.
     #[error("{what}: value {index} is not finite. Reject such samples before the fit")]
     NotFinite {
@@ -63,28 +69,32 @@ pub enum CalibrationError {
         /// What is wrong with the data.
         reason: &'static str,
     },
-    /// The profile cannot be read from the disk.
-    #[error("profile {} cannot be read: {source}", path.display())]
+    /// A file cannot be read from the disk.
+    #[error("{} cannot be read: {source}", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
         /// The system's answer.
         source: std::io::Error,
     },
-    /// The file is no calibration profile.
-    #[error("{} is not a calibration profile of this program: {reason}", path.display())]
+    /// The file is no calibration profile, or no prior.
+    #[error("{} is not a {what} of this program: {reason}", path.display())]
     Foreign {
+        /// What it should have been.
+        what: &'static str,
         /// The file.
         path: PathBuf,
         /// What was found instead.
         reason: String,
     },
-    /// The profile was written by a later version of this program.
+    /// The file was written by a later version of this program.
     #[error(
-        "profile {} has format {found}, this program reads up to {supported}. Update the program \
-         or calibrate again", path.display()
+        "{what} {} has format {found}, this program reads up to {supported}. Update the program \
+         or make it again", path.display()
     )]
     Newer {
+        /// What the file is.
+        what: &'static str,
         /// The file.
         path: PathBuf,
         /// Its format number.
@@ -92,12 +102,14 @@ pub enum CalibrationError {
         /// The latest format known here.
         supported: u64,
     },
-    /// The content of the profile is not what was written.
+    /// The content of the file is not what was written.
     #[error(
-        "profile {} is damaged or was edited: its checksum is {stated}, its content has {actual}. \
-         Restore it or calibrate again", path.display()
+        "{what} {} is damaged or was edited: its checksum is {stated}, its content has {actual}. \
+         Restore it or make it again", path.display()
     )]
     Checksum {
+        /// What the file is.
+        what: &'static str,
         /// The file.
         path: PathBuf,
         /// SHA-256 in the file.

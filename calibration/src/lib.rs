@@ -28,6 +28,7 @@ mod profile;
 pub mod report;
 mod resample;
 mod scalp;
+mod sealed;
 mod session;
 mod signal;
 mod spd;
@@ -35,7 +36,7 @@ mod tangent;
 mod xdawn;
 
 pub use blink::{BLINK_MIN_UV, BLINKS_MIN, BlinkFit};
-pub use choice::{Candidate, Selection};
+pub use choice::{Candidate, PriorAlone, Selection};
 pub use covariance::{Shrunk, Symmetric, ledoit_wolf};
 pub use crossval::{FOLDS, OutOfFold, contiguous_folds, out_of_fold};
 pub use density::{
@@ -56,15 +57,19 @@ pub use metrics::{
     reliability_diagram, roc, wilson_interval,
 };
 pub use model::{ERP_CHANNELS_MAX, EegModel, ScorerKind, XdawnLda};
-pub use prior::{Informed, PRIOR_CHANNELS_MAX, Prior, ViewPrior};
+pub use prior::{
+    Informed, Others, Outlook, PRIOR_CHANNELS_MAX, PRIOR_FORMAT, PRIOR_KIND, PRIOR_RECORDINGS_MAX,
+    Prior, PriorFile, PriorUse, ViewPrior,
+};
 pub use profile::{
-    EegCalibration, EegMetrics, FORMAT, KIND, Montage, Overwrite, Profile, Provenance, SourceFile,
+    EegCalibration, EegMetrics, FORMAT, KIND, Montage, Profile, Provenance, SourceFile,
 };
 pub use resample::{
     AccuracyPoint, FORK_ITEMS, FORK_OPTIONS, FORKS, FORKS_RESAMPLED, REPORT_SEED, RESAMPLES,
     ROUNDS_MAX, RocBand, accuracy_by_rounds, roc_band,
 };
 pub use scalp::{Direction, SphericalSpline, angle_deg, direction, electrode, electrode_10_10};
+pub use sealed::Overwrite;
 pub use session::{
     CalibrationInput, EegInput, EegReport, Erp, FIT_SWING_MAX, Fitted, ReportInput, fit_session,
     may_be_fitted_on,

@@ -23,6 +23,17 @@ pub struct Auc {
     pub ci_high: f64,
 }
 
+impl Auc {
+    /// Whether it can be told from chance: more than three standard errors above 0.5.
+    ///
+    /// Not two, as DeLong takes epochs for independent while held-out scores share their classifiers: on pure noise the AUC of
+    /// ten to twelve folds scatters 1.4 times as much.
+    #[must_use]
+    pub fn above_chance(&self) -> bool {
+        self.value - 3.0 * self.standard_error > 0.5
+    }
+}
+
 /// One point of the ROC curve.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RocPoint {

@@ -5,6 +5,7 @@ use razvilka_dsp::epoch::{EpochShape, EpochStatus, Rejection};
 use razvilka_dsp::mask::ChannelMask;
 
 use crate::choice::choose;
+use crate::crossval::enough_of_both;
 use crate::density::{fit_score_density, posterior};
 use crate::epochs::Epochs;
 use crate::error::{CalibrationError, Result, same_size};
@@ -13,11 +14,11 @@ use crate::gaze::{FitRule, GazePoint, fit_gaze};
 use crate::learning::{LearningPoint, learning_curve, seconds};
 use crate::metrics::{auc, brier, expected_calibration_error, log_loss, reliability_diagram};
 use crate::model::Material;
-use crate::prior::Prior;
+use crate::prior::{Others, fit_unlabelled};
 use crate::profile::{EegCalibration, EegMetrics, Profile, Provenance};
 use crate::resample::{AccuracyPoint, REPORT_SEED, accuracy_by_rounds};
 use crate::signal::SignalQuality;
-use crate::xdawn::Xdawn;
+use crate::xdawn::channel_covariance;
 
 /// What a calibration session recorded.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,10 +38,10 @@ pub struct EegInput {
     pub labels: Vec<String>,
     /// How the signal became features.
     pub path: EegSpec,
-    /// Flashes whose truth is known, in the order of time.
+    /// Flashes whose truth is known, in the order of time; may be empty where there is a prior.
     pub epochs: Epochs,
-    /// What other people's recordings say, of the same montage and path.
-    pub prior: Option<Prior>,
+    /// What other people's recordings say, of the same path, and this person's flashes without a label.
+    pub prior: Option<Others>,
     /// Flashes left out: no whole epoch, or a doubt about the signal.
     pub rejected: usize,
     /// What the recording says about its channels, where it was judged; only the report shows it.
@@ -138,7 +139,8 @@ pub fn may_be_fitted_on(
 ///
 /// # Errors
 /// [`CalibrationError::Nothing`] without EEG and gaze; [`CalibrationError::TooFew`] with fewer than 10 targets or
-/// non-targets, or 4 usable gaze points; others as the fits say.
+/// non-targets and no prior, with fewer than 20 flashes and a prior, or with fewer than 4 usable gaze points;
+/// [`CalibrationError::OnePerson`] where labels are missing and the prior is of one person; others as the fits say.
 pub fn fit_session(input: &CalibrationInput) -> Result<Fitted> {
     if input.eeg.is_none() && input.gaze.is_empty() {
         return Err(CalibrationError::Nothing);
@@ -181,6 +183,12 @@ fn fit_eeg(input: &EegInput) -> Result<(EegCalibration, EegReport)> {
         )?;
     }
 
+    if let Some(others) = &input.prior {
+        others.check(epochs)?;
+        if enough_of_both(epochs).is_err() {
+            return fit_unlabelled(input, others, shape);
+        }
+    }
     let labels = epochs.labels();
     let material = Material::new(epochs, shape)?;
     let epoch_s = input.path.epoch.length.get();
@@ -212,7 +220,6 @@ fn fit_eeg(input: &EegInput) -> Result<(EegCalibration, EegReport)> {
     metrics.ece = expected_calibration_error(&reliability_diagram(&p_target, &labels)?);
     metrics.brier = brier(&p_target, &labels)?;
     metrics.log_loss = log_loss(&p_target, &labels)?;
-    let all: Vec<usize> = (0..epochs.len()).collect();
     let calibration = EegCalibration {
         labels: input.labels.clone(),
         path: input.path,
@@ -220,12 +227,13 @@ fn fit_eeg(input: &EegInput) -> Result<(EegCalibration, EegReport)> {
         lda: chosen.fitted.lda,
         lda_density: fit_score_density(&chosen.lda_held_out.scores, &labels)?,
         model: chosen.fitted.model,
-        channel_covariance: Xdawn::fit(epochs, &all)?.spread(epochs.channels()),
+        channel_covariance: channel_covariance(epochs)?,
         selection: chosen.selection,
         density: fit_score_density(&held_out.scores, &labels)?,
         reliability,
         base_rate,
         metrics,
+        prior: input.prior.as_ref().map(|others| others.used(false)),
     };
     let report = EegReport {
         erp: Erp::of(epochs, &input.path, shape),
@@ -243,7 +251,7 @@ fn fit_eeg(input: &EegInput) -> Result<(EegCalibration, EegReport)> {
 }
 
 impl Erp {
-    fn of(epochs: &Epochs, path: &EegSpec, shape: EpochShape) -> Self {
+    pub(crate) fn of(epochs: &Epochs, path: &EegSpec, shape: EpochShape) -> Self {
         let bin_s = shape.bin_samples() as f64 / path.rate.get();
         let start_s = path.epoch.start.get();
         let (target_mean, target_se) = mean_and_error(epochs, true);

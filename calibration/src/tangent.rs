@@ -128,6 +128,17 @@ impl TangentSpace {
         Ok(space)
     }
 
+    /// Number of channels of the montage.
+    pub(crate) fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// Where the space touches.
+    pub(crate) fn reference(&self) -> Symmetric {
+        let n = self.order;
+        Symmetric::from_fn(n, |i, j| self.reference[i * n + j])
+    }
+
     /// Puts the space where the mean of these covariances is.
     fn touch(&mut self, covariances: &[Vec<f64>]) -> Result<()> {
         self.reference = riemannian_mean(covariances, self.order, MEAN_TOLERANCE)?;

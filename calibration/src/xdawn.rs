@@ -37,15 +37,7 @@ impl Xdawn {
             .filter(|&channel| epochs.used()[channel])
             .collect();
         let (n, bins) = (channels.len(), epochs.bins());
-        let mut samples = Vec::with_capacity(rows.len() * bins * n);
-        for &row in rows {
-            let values = epochs.row(row);
-            for bin in 0..bins {
-                samples.extend(channels.iter().map(|&channel| values[channel * bins + bin]));
-            }
-        }
-        centre(&mut samples, n);
-        let covariance = ledoit_wolf(&samples, n)?.covariance;
+        let covariance = covariance_of(epochs, rows, &channels)?;
         let target_mean = mean_response(epochs, rows, &channels, true)?;
         let other_mean = mean_response(epochs, rows, &channels, false)?;
         let dense = dense(&covariance);
@@ -65,19 +57,6 @@ impl Xdawn {
             target_mean,
             other_mean,
             covariance,
-        })
-    }
-
-    /// The signal's covariance over the whole montage, 0 at channels that are not used.
-    #[must_use]
-    pub fn spread(&self, channels: usize) -> Symmetric {
-        let mut place = vec![None; channels];
-        for (index, &channel) in self.channels.iter().enumerate() {
-            place[channel] = Some(index);
-        }
-        Symmetric::from_fn(channels, |i, j| match (place[i], place[j]) {
-            (Some(i), Some(j)) => self.covariance.get(i, j),
-            _ => 0.0,
         })
     }
 
@@ -124,6 +103,39 @@ pub(crate) fn apply(filter: &[f64], signal: &[f64], bins: usize) -> Vec<f64> {
 pub(crate) fn dense(matrix: &Symmetric) -> Vec<f64> {
     let n = matrix.order();
     (0..n * n).map(|k| matrix.get(k / n, k % n)).collect()
+}
+
+/// Covariance of the channels over all samples of the epochs, shrunk, microvolts squared; 0 at channels that are not used.
+pub(crate) fn channel_covariance(epochs: &Epochs) -> Result<Symmetric> {
+    let channels: Vec<usize> = (0..epochs.channels())
+        .filter(|&channel| epochs.used()[channel])
+        .collect();
+    let rows: Vec<usize> = (0..epochs.len()).collect();
+    let covariance = covariance_of(epochs, &rows, &channels)?;
+    let mut place = vec![None; epochs.channels()];
+    for (index, &channel) in channels.iter().enumerate() {
+        place[channel] = Some(index);
+    }
+    Ok(Symmetric::from_fn(epochs.channels(), |i, j| {
+        match (place[i], place[j]) {
+            (Some(i), Some(j)) => covariance.get(i, j),
+            _ => 0.0,
+        }
+    }))
+}
+
+/// Shrunk covariance of these channels over all samples of the epochs of index `rows`.
+fn covariance_of(epochs: &Epochs, rows: &[usize], channels: &[usize]) -> Result<Symmetric> {
+    let (n, bins) = (channels.len(), epochs.bins());
+    let mut samples = Vec::with_capacity(rows.len() * bins * n);
+    for &row in rows {
+        let values = epochs.row(row);
+        for bin in 0..bins {
+            samples.extend(channels.iter().map(|&channel| values[channel * bins + bin]));
+        }
+    }
+    centre(&mut samples, n);
+    Ok(ledoit_wolf(&samples, n)?.covariance)
 }
 
 /// Takes the mean out of each column of `[row][width]`.

@@ -10,6 +10,7 @@ pub mod model;
 pub mod participant;
 pub mod paste;
 pub mod play;
+pub mod prior;
 pub mod recorded;
 pub mod replay;
 pub mod replay_publish;

@@ -2,8 +2,7 @@
 
 mod file;
 
-pub(crate) use file::write_private;
-pub use file::{FORMAT, KIND, Overwrite};
+pub use file::{FORMAT, KIND};
 
 use razvilka_dsp::blink::BlinkRegression;
 use razvilka_dsp::eeg::EegSpec;
@@ -18,6 +17,7 @@ use crate::gaze::GazeCalibration;
 use crate::lda::LdaModel;
 use crate::metrics::Auc;
 use crate::model::{EegModel, filters_without, unpaired};
+use crate::prior::PriorUse;
 
 /// One used channel in so many may be masked with the scorer going on as a whole.
 const MASKED_SHARE: usize = 10;
@@ -130,13 +130,10 @@ pub struct EegMetrics {
 }
 
 impl EegMetrics {
-    /// Whether the AUC can be told from chance: more than three standard errors above 0.5.
-    ///
-    /// Not two, as DeLong takes epochs for independent while held-out scores share their classifiers: on pure noise the AUC of
-    /// ten to twelve folds scatters 1.4 times as much.
+    /// Whether the AUC can be told from chance ([`Auc::above_chance`]).
     #[must_use]
     pub fn above_chance(&self) -> bool {
-        self.auc.value - 3.0 * self.auc.standard_error > 0.5
+        self.auc.above_chance()
     }
 }
 
@@ -169,6 +166,9 @@ pub struct EegCalibration {
     pub base_rate: f64,
     /// How well it does.
     pub metrics: EegMetrics,
+    /// The prior from other people that took part, whether or not its scorer was picked; absent: there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prior: Option<PriorUse>,
 }
 
 impl EegCalibration {

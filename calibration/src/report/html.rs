@@ -8,7 +8,7 @@ use super::grade::{
 use super::outlook::{push_outlook, push_scalp};
 use super::parameters::push_parameters;
 use super::signal::{channel_name, push_signal};
-use super::{eeg_plots, gaze_plot};
+use super::{eeg_plots, gaze_plot, prior};
 use crate::choice::Selection;
 use crate::error::Result;
 use crate::gaze::{GazeCalibration, HeldOut, MapOrder};
@@ -84,13 +84,17 @@ fn push_verdict(page: &mut String, profile: &Profile) {
                 "The response is too weak to rely on. Check electrodes and attention, then calibrate again."
             }
         };
-        put_card(
-            page,
-            "P300",
-            grade,
-            &format!("AUC {:.3}", eeg.metrics.auc.value),
-            meaning,
-        );
+        let auc = format!("AUC {:.3}", eeg.metrics.auc.value);
+        match prior::judged_on_others(eeg) {
+            Some(prior) => put_card(
+                page,
+                "P300, expected",
+                grade,
+                &format!("{auc} expected"),
+                &format!("{} {meaning}", prior::verdict_in_words(prior)),
+            ),
+            None => put_card(page, "P300", grade, &auc, meaning),
+        }
     }
     if let Some(gaze) = &profile.gaze {
         let grade = grade_gaze(&gaze.quality);
@@ -140,16 +144,31 @@ fn push_facts(page: &mut String, profile: &Profile, input: &ReportInput) {
         fact("Filter", &filter_in_words(eeg));
         let m = &eeg.metrics;
         let rejected = input.eeg.as_ref().map_or(0, |report| report.rejected);
-        fact(
-            "Flashes",
-            &format!(
-                "{} used ({} targets, 1 in {:.1}), {rejected} left out, {} runs",
-                m.epochs,
-                m.targets,
-                1.0 / eeg.base_rate,
-                m.runs
-            ),
-        );
+        if let Some(prior) = prior::judged_on_others(eeg) {
+            fact(
+                "Flashes",
+                &format!(
+                    "{} without a label, {rejected} left out; the figures are of {} flashes of other people, 1 in {:.1} a target",
+                    prior.unlabelled,
+                    m.epochs,
+                    1.0 / eeg.base_rate
+                ),
+            );
+        } else {
+            fact(
+                "Flashes",
+                &format!(
+                    "{} used ({} targets, 1 in {:.1}), {rejected} left out, {} runs",
+                    m.epochs,
+                    m.targets,
+                    1.0 / eeg.base_rate,
+                    m.runs
+                ),
+            );
+        }
+        for (name, value) in eeg.prior.iter().flat_map(|used| prior::facts(used, false)) {
+            fact(name, &value);
+        }
     }
     if let Some(gaze) = &profile.gaze {
         let q = &gaze.quality;
@@ -219,12 +238,18 @@ const KEY: &str =
 fn push_eeg(page: &mut String, eeg: &EegCalibration, report: &EegReport) -> Result<()> {
     let m = &eeg.metrics;
     page.push_str("<section>\n<h2>P300</h2>\n");
-    put!(
-        page,
-        "<p>All figures are of flashes held out in {} contiguous folds: neither the classifier nor the densities had seen \
-         them or their neighbours in time.</p>",
-        m.folds
-    );
+    let from_others = prior::judged_on_others(eeg);
+    match from_others {
+        Some(prior) => page.push_str(&prior::figures_in_words(prior)),
+        None => {
+            put!(
+                page,
+                "<p>All figures are of flashes held out in {} contiguous folds: neither the classifier nor the densities had seen \
+                 them or their neighbours in time.</p>",
+                m.folds
+            );
+        }
+    }
     open_table(page);
     put_row(
         page,
@@ -276,21 +301,11 @@ fn push_eeg(page: &mut String, eeg: &EegCalibration, report: &EegReport) -> Resu
     page.push_str("</tbody>\n</table>\n");
     push_selection(page, &eeg.selection);
 
-    let shown = eeg_plots::shown_channels(&report.erp, &eeg.lda.used).len();
-    let in_use = eeg.lda.used.iter().filter(|used| **used).count();
-    let note = if shown < in_use {
-        format!(" The {shown} of {in_use} channels that differ most.")
+    if from_others.is_some() {
+        page.push_str(&prior::no_response());
     } else {
-        String::new()
-    };
-    figure(
-        page,
-        &eeg_plots::erp(&report.erp, &eeg.labels, &eeg.lda.used)?,
-        &format!(
-            "Average response after the causal filter, bands: 95&nbsp;% confidence. {KEY}.{note}"
-        ),
-    );
-    push_scalp(page, eeg, report)?;
+        push_response(page, eeg, report)?;
+    }
     page.push_str("<div class=\"pair\">\n");
     figure(
         page,
@@ -321,6 +336,25 @@ fn push_eeg(page: &mut String, eeg: &EegCalibration, report: &EegReport) -> Resu
     push_outlook(page, eeg, report)?;
     page.push_str("</section>\n");
     Ok(())
+}
+
+/// The average responses, and where on the head they are.
+fn push_response(page: &mut String, eeg: &EegCalibration, report: &EegReport) -> Result<()> {
+    let shown = eeg_plots::shown_channels(&report.erp, &eeg.lda.used).len();
+    let in_use = eeg.lda.used.iter().filter(|used| **used).count();
+    let note = if shown < in_use {
+        format!(" The {shown} of {in_use} channels that differ most.")
+    } else {
+        String::new()
+    };
+    figure(
+        page,
+        &eeg_plots::erp(&report.erp, &eeg.labels, &eeg.lda.used)?,
+        &format!(
+            "Average response after the causal filter, bands: 95&nbsp;% confidence. {KEY}.{note}"
+        ),
+    );
+    push_scalp(page, eeg, report)
 }
 
 /// Which scorers were compared, how each did on flashes it had not seen, and which was taken.

@@ -8,6 +8,7 @@ mod grade;
 mod html;
 mod outlook;
 mod parameters;
+mod prior;
 mod scalp_plot;
 mod signal;
 
@@ -19,7 +20,8 @@ pub use grade::{
 pub use html::render;
 
 use crate::error::Result;
-use crate::profile::{Overwrite, Profile, write_private};
+use crate::profile::Profile;
+use crate::sealed::{Overwrite, write_private};
 use crate::session::ReportInput;
 
 /// Writes the report of a calibration, whole or not at all, readable by its owner only.

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::html::figure;
+use super::prior::judged_on_others;
 use super::{curves, scalp_plot};
 use crate::error::Result;
 use crate::model::ScorerKind;
@@ -48,7 +49,11 @@ pub(super) fn push_outlook(
     report: &EegReport,
 ) -> Result<()> {
     page.push_str("<div class=\"pair\">\n");
-    if report.learning.is_empty() {
+    if judged_on_others(eeg).is_some() {
+        page.push_str(
+            "<p>No learning curve: nothing of this person's was learned from labels.</p>\n",
+        );
+    } else if report.learning.is_empty() {
         page.push_str(
             "<p>No learning curve: a part of this calibration would have fewer than 10 targets.</p>\n",
         );

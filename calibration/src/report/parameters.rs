@@ -7,6 +7,7 @@ use razvilka_dsp::score::StudentT;
 use razvilka_dsp::stamps::StampRule;
 
 use super::html::escape;
+use super::prior;
 use super::signal::channel_name;
 use crate::error::Result;
 use crate::model::EegModel;
@@ -30,6 +31,8 @@ pub(super) fn push_parameters(page: &mut String, profile: &Profile) -> Result<()
             format!("{}, sha256 {}", source.name, source.sha256),
         ));
     }
+    let prior = profile.eeg.as_ref().and_then(|eeg| eeg.prior.as_ref());
+    facts.extend(prior.iter().flat_map(|prior| prior::facts(prior, true)));
     facts.push((
         "Profile",
         format!(
@@ -176,16 +179,20 @@ fn scorer_facts(facts: &mut Vec<(&'static str, String)>, eeg: &EegCalibration) {
             eeg.reliability, eeg.base_rate
         ),
     ));
-    facts.push((
-        "Cross-validation",
-        format!(
+    let judged = match prior::judged_on_others(eeg) {
+        Some(others) => format!(
+            "none of this person: {} flashes of the prior's {} people, each left out",
+            eeg.metrics.epochs, others.people
+        ),
+        None => format!(
             "{} contiguous folds of {} epochs in {} runs, {} s around a fold left out",
             eeg.metrics.folds,
             eeg.metrics.epochs,
             eeg.metrics.runs,
             eeg.path.epoch.length.get()
         ),
-    ));
+    };
+    facts.push(("Cross-validation", judged));
 }
 
 fn tangent_in_words(tangent: &TangentModel) -> String {

@@ -76,8 +76,13 @@ impl StateEnds {
     }
 }
 
-/// Against this calibration; `None` when it does not tell targets from others.
+/// Against this calibration; `None` when it does not tell targets from others, or was judged on other people: what this person's
+/// response was then like is not known.
 fn drift_of(calibration: &EegCalibration, half_life_forks: f64) -> Option<AmplitudeDrift> {
+    let prior = calibration.prior.as_ref();
+    if prior.is_some_and(|prior| prior.judged_on_others) {
+        return None;
+    }
     let density = &calibration.density;
     let metrics = &calibration.metrics;
     let reference = Reference::of(density)?;

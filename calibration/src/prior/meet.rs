@@ -1,23 +1,17 @@
-//! What other people's recordings say before a new person has said anything.
-//!
-//! Two views of an epoch, each made comparable between people from unlabelled data: block means after Euclidean alignment (He & Wu,
-//! IEEE Trans. Biomed. Eng. 67 (2020)) with a block-Toeplitz covariance, and the tangent space of ERP covariances, recentred on the
-//! person (Zanini et al., IEEE Trans. Biomed. Eng. 65 (2018)). In each view a discriminant whose mean difference and
-//! covariance are the prior's and the person's, weighted by how much there is of each. Flashes without a label enter with
-//! their posterior (expectation maximisation over both views at once, as co-training: Blum & Mitchell 1998).
+//! A prior meets a person: alignment, the person's share in the class statistics, and one scorer out of both views.
 
-use serde::{Deserialize, Serialize};
+use razvilka_dsp::eigen::Eigen;
 
+use super::{Prior, ViewPrior};
 use crate::covariance::Symmetric;
 use crate::density::logistic;
 use crate::epochs::{EpochInfo, Epochs};
 use crate::error::{CalibrationError, Result, same_size};
-use crate::lda::{LdaModel, Structure, block_toeplitz, shrunk_covariance};
+use crate::lda::{LdaModel, block_toeplitz, shrunk_covariance};
 use crate::model::EegModel;
 use crate::spd::{congruence, function_of};
 use crate::tangent::{Stack, TangentModel, TangentSpace};
 use crate::xdawn::centre;
-use razvilka_dsp::eigen::Eigen;
 
 /// Flashes that the prior's covariance counts for: some 40 s of them.
 const COVARIANCE_FLASHES: f64 = 240.0;
@@ -29,34 +23,8 @@ const SEPARATION: f64 = 1.75;
 const ROUNDS: usize = 10;
 /// Diagonal load of the solves, relative to the mean variance.
 const RIDGE: f64 = 1e-9;
-/// Most channels: the covariance's order is twice as many, and the scorer has room for 16 components.
-pub const PRIOR_CHANNELS_MAX: usize = 16;
-
-/// Class statistics in one view.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ViewPrior {
-    /// Target mean minus non-target mean, averaged over recordings.
-    pub difference: Vec<f64>,
-    /// Covariance within the classes, averaged over recordings.
-    pub covariance: Symmetric,
-}
-
-/// A prior from other people's recordings, for one montage, rate and path.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Prior {
-    /// Number of recordings it is made from.
-    pub recordings: usize,
-    /// Share of targets among their flashes.
-    pub base_rate: f64,
-    /// Average response to targets, `[channel][bin]`, in standard deviations of the channel.
-    pub prototype: Vec<f64>,
-    /// Aligned block means, `[channel][pair of bins]`.
-    pub time: ViewPrior,
-    /// Tangent vectors.
-    pub tangent: ViewPrior,
-}
+/// Fewest flashes, labelled or not, that a person is met by: 4 s of them.
+pub(super) const EPOCHS_MIN: usize = 20;
 
 /// A person seen through a prior: the discriminant in both views, as one scorer, whose score is the log-odds of a target.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,8 +36,9 @@ pub struct Informed {
 }
 
 /// How a person's data are made comparable.
-struct Aligned {
-    /// `R^-1/2` and `R^1/2`, `[channel][channel]`.
+pub(super) struct Aligned {
+    /// `R`, `R^-1/2` and `R^1/2`, `[channel][channel]`.
+    channels: Vec<f64>,
     whitening: Vec<f64>,
     colouring: Vec<f64>,
     /// The tangent space around the person's mean.
@@ -89,68 +58,12 @@ struct View {
 }
 
 impl Prior {
-    /// Fits the prior on recordings of other people, each aligned by itself.
-    ///
-    /// # Errors
-    /// [`CalibrationError::TooFew`] without recordings, or with one that lacks a class; [`CalibrationError::OutOfRange`] beyond
-    /// [`PRIOR_CHANNELS_MAX`] channels; [`CalibrationError::Shape`] when they differ in channels or bins.
-    pub fn fit(recordings: &[Epochs]) -> Result<Self> {
-        let first = recordings.first().ok_or(CalibrationError::TooFew {
-            what: "recordings of other people",
-            found: 0,
-            needed: 1,
-        })?;
-        let (channels, bins) = (first.channels(), first.bins());
-        crate::error::in_range(
-            "channels of a prior",
-            channels as f64,
-            1.0,
-            PRIOR_CHANNELS_MAX as f64,
-        )?;
-        let share = 1.0 / recordings.len() as f64;
-        let mut prototype = vec![0.0; channels * bins];
-        for epochs in recordings {
-            same_size("channels of the recordings", channels, epochs.channels())?;
-            same_size("bins of the recordings", bins, epochs.bins())?;
-            let sd = deviations(epochs);
-            let targets = epochs.targets().max(1) as f64;
-            for row in (0..epochs.len()).filter(|&row| epochs.info()[row].target) {
-                for (k, (p, x)) in prototype.iter_mut().zip(epochs.row(row)).enumerate() {
-                    *p += share * x / sd[k / bins] / targets;
-                }
-            }
-        }
-        let mut time = Vec::new();
-        let mut tangent = Vec::new();
-        for epochs in recordings {
-            let aligned = Aligned::to(epochs, &prototype)?;
-            time.push(LdaModel::fit_structured(
-                &aligned.time(&epochs.paired()?)?,
-                &all(epochs),
-                Structure::BlockToeplitz,
-            )?);
-            tangent.push(LdaModel::fit(
-                &aligned.space.vectors(epochs, &all(epochs))?,
-            )?);
-        }
-        let flashes: usize = recordings.iter().map(Epochs::len).sum();
-        let targets: usize = recordings.iter().map(Epochs::targets).sum();
-        Ok(Self {
-            recordings: recordings.len(),
-            base_rate: targets as f64 / flashes as f64,
-            prototype,
-            time: ViewPrior::mean_of(&time),
-            tangent: ViewPrior::mean_of(&tangent),
-        })
-    }
-
     /// Meets a person: `labels[k]` is the truth of epoch `k` where it is known. The epochs' own labels are not looked at.
     ///
     /// # Errors
     /// [`CalibrationError::Shape`] for another montage or shape, [`CalibrationError::TooFew`] with fewer than 20 epochs or a bad channel,
     /// [`CalibrationError::Degenerate`] when a covariance is singular.
     pub fn meet(&self, epochs: &Epochs, labels: &[Option<bool>]) -> Result<Informed> {
-        const EPOCHS_MIN: usize = 20;
         same_size("labels", epochs.len(), labels.len())?;
         same_size(
             "features of the prior",
@@ -243,23 +156,8 @@ impl Prior {
     }
 }
 
-impl ViewPrior {
-    fn mean_of(models: &[LdaModel]) -> Self {
-        let share = 1.0 / models.len().max(1) as f64;
-        let width = models.first().map_or(0, |m| m.mean_difference.len());
-        Self {
-            difference: (0..width)
-                .map(|k| models.iter().map(|m| share * m.mean_difference[k]).sum())
-                .collect(),
-            covariance: Symmetric::from_fn(width, |i, j| {
-                models.iter().map(|m| share * m.covariance.get(i, j)).sum()
-            }),
-        }
-    }
-}
-
 impl Aligned {
-    fn to(epochs: &Epochs, prototype: &[f64]) -> Result<Self> {
+    pub(super) fn to(epochs: &Epochs, prototype: &[f64]) -> Result<Self> {
         let (n, bins) = (epochs.channels(), epochs.bins());
         let mut mean = vec![0.0; n * n];
         for row in 0..epochs.len() {
@@ -280,6 +178,7 @@ impl Aligned {
         Ok(Self {
             whitening: function_of(&mean, &mut eigen, |x| 1.0 / x.sqrt())?,
             colouring: function_of(&mean, &mut eigen, f64::sqrt)?,
+            channels: mean,
             space: TangentSpace::around(
                 Stack::Erp,
                 filters,
@@ -290,8 +189,25 @@ impl Aligned {
         })
     }
 
+    /// The covariance of the channels, scaled to a mean variance of 1.
+    pub(super) fn channels(&self) -> Symmetric {
+        let n = self.space.channels();
+        let variance = (0..n).map(|k| self.channels[k * n + k]).sum::<f64>() / n as f64;
+        Symmetric::from_fn(n, |i, j| self.channels[i * n + j] / variance)
+    }
+
+    /// Where the tangent space touches.
+    pub(super) fn reference(&self) -> Symmetric {
+        self.space.reference()
+    }
+
+    /// Tangent vectors of epochs.
+    pub(super) fn vectors(&self, epochs: &Epochs) -> Result<Epochs> {
+        self.space.vectors(epochs, &all(epochs))
+    }
+
     /// Epochs with whitened channels.
-    fn time(&self, paired: &Epochs) -> Result<Epochs> {
+    pub(super) fn time(&self, paired: &Epochs) -> Result<Epochs> {
         let mut out = Epochs::new(paired.channels(), paired.bins())?;
         for row in 0..paired.len() {
             let values = through(&self.whitening, paired.row(row), paired.bins());
@@ -426,12 +342,12 @@ impl View {
     }
 }
 
-fn all(epochs: &Epochs) -> Vec<usize> {
+pub(super) fn all(epochs: &Epochs) -> Vec<usize> {
     (0..epochs.len()).collect()
 }
 
 /// Standard deviation of each channel over all samples.
-fn deviations(epochs: &Epochs) -> Vec<f64> {
+pub(super) fn deviations(epochs: &Epochs) -> Vec<f64> {
     let bins = epochs.bins();
     let count = (epochs.len() * bins).max(1) as f64;
     let (mut sum, mut square) = (vec![0.0; epochs.channels()], vec![0.0; epochs.channels()]);

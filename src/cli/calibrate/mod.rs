@@ -1,0 +1,283 @@
+//! `razvilka calibrate`: from recordings to a profile and a report.
+
+mod channels;
+mod material;
+mod people;
+pub(super) mod prior;
+mod provenance;
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::Args as ClapArgs;
+use razvilka_calibration::report::{grade_eeg, grade_gaze, save_report};
+use razvilka_calibration::{
+    CalibrationError, CalibrationInput, EegInput, Fitted, GazePoint, Overwrite, Profile,
+    fit_session,
+};
+
+use super::exit::{Exit, Failure};
+use super::recorded::{Recorded, Streams, failure};
+use crate::config::{EpochSection, FilterSection, NOTCH_MIN_HZ, limit};
+use crate::gate::Limit;
+use material::{Material, Wanted};
+use provenance::provenance;
+
+/// File names in the output folder.
+pub const PROFILE_FILE: &str = "profile.json";
+/// File names in the output folder.
+pub const REPORT_FILE: &str = "report.html";
+/// Fit a calibration from recordings: DIR/profile.json and DIR/report.html.
+///
+/// The recordings need an EEG stream and markers {"event":"flash","target":0 or 1}; gaze points
+/// ({"event":"gaze_point","x_deg":..,"y_deg":..}) with a gaze stream are fitted as well.
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Args {
+    /// Recordings (XDF), in the order of time, all of one person and one montage.
+    #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
+    pub xdf: Vec<PathBuf>,
+    /// Recordings (XDF) of other people, labelled, of the same rate, or one file that `razvilka prior` made of such. What they
+    /// have in common is the start, which this person's flashes then move, also flashes without a label; with none labelled
+    /// it takes recordings of two people or more. A file is one person's; files of one person are known by a part of the
+    /// name such as sub-07, S07 or subject7, or say it: anna=FILE anna=FILE2.
+    #[arg(long, value_name = "[PERSON=]FILE", num_args = 1..)]
+    pub prior_from: Vec<PathBuf>,
+    /// Where to write profile.json and report.html; made if it is not there.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Replace files that are there already.
+    #[arg(long)]
+    pub force: bool,
+    /// Lower edge of the band-pass, Hz.
+    #[arg(long, value_name = "HZ", default_value_t = 0.5)]
+    pub low_hz: f64,
+    /// Upper edge of the band-pass, Hz.
+    #[arg(long, value_name = "HZ", default_value_t = 20.0)]
+    pub high_hz: f64,
+    /// Order of the Butterworth band-pass, 1 to 12.
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub order: u32,
+    /// Mains notch, from 20 Hz; 0 leaves it out.
+    #[arg(long, value_name = "HZ", default_value_t = 0.0)]
+    pub notch_hz: f64,
+    /// Length of an epoch after a flash, up to 2 s.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0.8)]
+    pub epoch_s: f64,
+    /// Channel that sees the blinks, which are then taken out of the others by regression; `none` leaves them in. Without
+    /// this option: a channel labelled VEOG or EOG, or, if the person was asked to blink, Fp1, Fpz, Fp2, AF7 or AF8.
+    #[arg(long, value_name = "LABEL")]
+    pub blink_channel: Option<String>,
+    /// Which streams are meant.
+    #[command(flatten)]
+    pub streams: Streams,
+}
+
+impl Args {
+    /// The numbers of the signal path, within the ranges that an experiment file has.
+    fn signal(&self) -> Result<(FilterSection, EpochSection), Failure> {
+        for (flag, key, value) in [
+            ("--low-hz", "filter.low_hz", self.low_hz),
+            ("--high-hz", "filter.high_hz", self.high_hz),
+            ("--order", "filter.order", f64::from(self.order)),
+            ("--notch-hz", "filter.notch_hz", self.notch_hz),
+            ("--epoch-s", "epoch.length_s", self.epoch_s),
+        ] {
+            if let Some(row) = limit(key) {
+                let mut limit = Limit { key: flag, ..*row };
+                if flag == "--notch-hz" && value != 0.0 {
+                    limit.min = NOTCH_MIN_HZ;
+                }
+                limit.check(value).map_err(|e| failure(Exit::Usage, e))?;
+            }
+        }
+        let filter = FilterSection {
+            low_hz: self.low_hz,
+            high_hz: self.high_hz,
+            order: self.order,
+            notch_hz: self.notch_hz,
+        };
+        let epoch = EpochSection {
+            length_s: self.epoch_s,
+        };
+        Ok((filter, epoch))
+    }
+}
+
+/// Fits and writes; says on `talk` what is being done and how it came out.
+///
+/// # Errors
+/// [`Exit::Usage`] for an option out of range or an output folder that cannot be used, [`Exit::Source`] for recordings
+/// that cannot.
+pub fn run(args: &Args, talk: &mut impl Write) -> Result<Profile, Failure> {
+    let profile_path = args.out.join(PROFILE_FILE);
+    let report_path = args.out.join(REPORT_FILE);
+    let overwrite = if args.force {
+        Overwrite::Replace
+    } else {
+        Overwrite::Refuse
+    };
+    prepare_folder(&args.out, [&profile_path, &report_path], overwrite)?;
+
+    let sources = provenance(&args.xdf)?;
+    let asked = prior::Asked::read(&args.prior_from, &sources)?;
+    let mut recordings = Vec::with_capacity(args.xdf.len());
+    for file in &args.xdf {
+        say(talk, format_args!("reading {}", file.display()));
+        recordings.push(Recorded::open(file, &args.streams)?);
+    }
+    let wanted = if asked.is_some() {
+        Wanted::All
+    } else {
+        Wanted::Labelled
+    };
+    let gaze = gaze_points(&recordings)?;
+    let mut eeg = Material::read(args, &recordings, wanted, talk)?;
+    match (&asked, &mut eeg) {
+        (Some(asked), Some(own)) => own.input.prior = Some(asked.others(args, own, talk)?),
+        (Some(_), None) => return Err(prior::nobody_to_meet()),
+        (None, None) if gaze.is_empty() => labels_are_missing(&recordings)?,
+        (None, _) => {}
+    }
+    let (eeg, blinks) = eeg.map(|own| (own.input, own.blinks)).unzip();
+    let blinks = blinks.flatten();
+    let input = CalibrationInput {
+        eeg,
+        gaze,
+        provenance: sources,
+    };
+    say(talk, format_args!("fitting"));
+    let mut fitted = fit_session(&input).map_err(|e| failure(Exit::Source, e))?;
+    if let Some(eeg) = &mut fitted.profile.eeg {
+        eeg.blinks = blinks;
+    }
+    say_verdict(talk, &fitted);
+    let unwritable = |e: CalibrationError| failure(Exit::Usage, e);
+    fitted
+        .profile
+        .save(&profile_path, overwrite)
+        .map_err(unwritable)?;
+    save_report(&fitted.profile, &fitted.report, &report_path, overwrite).map_err(unwritable)?;
+    say(
+        talk,
+        format_args!(
+            "wrote {} and {}",
+            profile_path.display(),
+            report_path.display()
+        ),
+    );
+    Ok(fitted.profile)
+}
+
+/// The labelled epochs of these recordings, as [`run`] would fit them; `None` when no recording has a flash with known truth.
+///
+/// # Errors
+/// As [`run`].
+pub fn labelled(args: &Args, talk: &mut impl Write) -> Result<Option<EegInput>, Failure> {
+    let recordings: Vec<Recorded> = args
+        .xdf
+        .iter()
+        .map(|file| Recorded::open(file, &args.streams))
+        .collect::<Result<_, _>>()?;
+    let material = Material::read(args, &recordings, Wanted::Labelled, talk)?;
+    Ok(material.map(|own| own.input))
+}
+
+/// Talk that nobody can hear any more (a closed pipe) is no reason to stop.
+fn say(talk: &mut impl Write, text: std::fmt::Arguments<'_>) {
+    let _ = writeln!(talk, "{text}");
+}
+
+/// Finds out before the work whether its result can be kept.
+fn prepare_folder(
+    folder: &Path,
+    files: [&PathBuf; 2],
+    overwrite: Overwrite,
+) -> Result<(), Failure> {
+    let failed = |e| failure(Exit::Usage, e);
+    let unwritable = |source| {
+        failed(CalibrationError::Unwritable {
+            path: folder.to_owned(),
+            source,
+        })
+    };
+    fs::create_dir_all(folder).map_err(unwritable)?;
+    for path in files {
+        if overwrite == Overwrite::Refuse && path.symlink_metadata().is_ok() {
+            return Err(failed(CalibrationError::Exists { path: path.clone() }));
+        }
+    }
+    let probe = folder.join(format!(".razvilka-{}.probe", std::process::id()));
+    File::create(&probe).map_err(unwritable)?;
+    fs::remove_file(&probe).map_err(unwritable)
+}
+
+fn gaze_points(recordings: &[Recorded]) -> Result<Vec<GazePoint>, Failure> {
+    let mut points = Vec::new();
+    for recorded in recordings {
+        points.extend(recorded.gaze_points()?);
+    }
+    Ok(points)
+}
+
+/// Refuses flashes of which none has a label, and says what would be enough.
+fn labels_are_missing(recordings: &[Recorded]) -> Result<(), Failure> {
+    let flashes: usize = recordings.iter().map(|r| r.flashes().len()).sum();
+    if flashes == 0 {
+        // That there is nothing at all is the fit's to say.
+        return Ok(());
+    }
+    Err(Failure::said(
+        Exit::Source,
+        format!(
+            "nothing to calibrate: {flashes} flashes, none of them with \"target\":0 or 1. Record with labels, or give labelled recordings \
+             of two other people or more with --prior-from"
+        ),
+    ))
+}
+
+fn say_verdict(talk: &mut impl Write, fitted: &Fitted) {
+    if let Some(eeg) = &fitted.profile.eeg {
+        let m = &eeg.metrics;
+        let from_others = eeg.prior.as_ref().filter(|prior| prior.judged_on_others);
+        let figures = format!(
+            "AUC {:.3} ({:.3} to {:.3}), calibration error {:.3}, reliability {:.2}",
+            m.auc.value, m.auc.ci_low, m.auc.ci_high, m.ece, eeg.reliability
+        );
+        if let Some(prior) = from_others {
+            say(
+                talk,
+                format_args!(
+                    "P300: {} is expected. {figures}: estimated from {} other people, each left out, not from this person. \
+                     Whether it holds for this person cannot be checked without labels; 10 targets with their labels would do",
+                    grade_eeg(m).word(),
+                    prior.people
+                ),
+            );
+        } else {
+            say(
+                talk,
+                format_args!(
+                    "P300: {}. {figures}, held out in {} folds",
+                    grade_eeg(m).word(),
+                    m.folds
+                ),
+            );
+        }
+        say(talk, format_args!("scorer: {}", eeg.selection.in_words()));
+    }
+    if let Some(gaze) = &fitted.profile.gaze {
+        let q = &gaze.quality;
+        say(
+            talk,
+            format_args!(
+                "gaze: {}. Error {}; precision {:.2} deg, {:.1} % lost, {} points used",
+                grade_gaze(q).word(),
+                gaze.accuracy_in_words(),
+                q.precision_sd_deg,
+                100.0 * q.data_loss,
+                q.points_used
+            ),
+        );
+    }
+}

@@ -1,0 +1,539 @@
+//! Other people's recordings, or the prior that was made of them, for this person's montage.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use razvilka_calibration::{
+    EegInput, Epochs, Montage, Others, PRIOR_CHANNELS_MAX, PRIOR_RECORDINGS_MAX, Prior, PriorFile,
+    Provenance, SourceFile,
+};
+use razvilka_dsp::eeg::EegSpec;
+
+use super::material::Material;
+use super::people::{grouping_in_words, people_of, person_and_file};
+use super::provenance::{provenance, source_file};
+use super::{Args, labelled, say};
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::recorded::failure;
+
+/// Fewest targets, and non-targets, of a recording that is to be part of a prior.
+const CLASS_MIN: usize = 10;
+
+/// What `--prior-from` names.
+pub(super) enum Asked {
+    /// Recordings of other people.
+    Recordings(Vec<Theirs>),
+    /// A prior made before.
+    Kept(Box<PriorFile>, SourceFile),
+}
+
+/// One recording of somebody else.
+pub(super) struct Theirs {
+    file: PathBuf,
+    person: usize,
+    source: SourceFile,
+}
+
+/// A labelled recording of somebody else, read.
+struct ReadIn {
+    name: String,
+    input: EegInput,
+}
+
+fn said(what: String) -> Failure {
+    Failure::said(Exit::Source, what)
+}
+
+/// A prior was asked for, but there are no flashes to meet the person by.
+pub(super) fn nobody_to_meet() -> Failure {
+    said(
+        "none of this person's recordings has a flash: a prior meets a person by 20 flashes or more, labelled or not. Record some, \
+         or leave out --prior-from"
+            .to_owned(),
+    )
+}
+
+impl Asked {
+    /// Looks at the files; `None` when none is named.
+    ///
+    /// # Errors
+    /// [`Exit::Usage`] for too many files or a prior beside others, [`Exit::Source`] for a file that cannot be read, or that is
+    /// this person's own.
+    pub(super) fn read(typed: &[PathBuf], own: &Provenance) -> Result<Option<Self>, Failure> {
+        if typed.is_empty() {
+            return Ok(None);
+        }
+        let files: Vec<(Option<String>, PathBuf)> =
+            typed.iter().map(|typed| person_and_file(typed)).collect();
+        if let Some((_, kept)) = files.iter().find(|(_, file)| is_prior(file)) {
+            if files.len() > 1 {
+                return Err(Failure::said(
+                    Exit::Usage,
+                    format!(
+                        "{} is a prior already, and is used alone. Make one of all recordings: razvilka prior FILES --out FILE",
+                        kept.display()
+                    ),
+                ));
+            }
+            let file = PriorFile::load(kept).map_err(|e| failure(Exit::Source, e))?;
+            for source in &file.provenance.sources {
+                refuse_own(source, own, "the prior was made of it, too")?;
+            }
+            return Ok(Some(Self::Kept(Box::new(file), source_file(kept)?)));
+        }
+        let theirs = theirs(&files)?;
+        for recording in &theirs {
+            refuse_own(&recording.source, own, "--prior-from names it, too")?;
+        }
+        Ok(Some(Self::Recordings(theirs)))
+    }
+
+    /// The prior for the channels that are good here and there.
+    ///
+    /// # Errors
+    /// [`Exit::Source`] when the recordings do not fit this person's.
+    pub(super) fn others(
+        &self,
+        args: &Args,
+        own: &Material,
+        talk: &mut impl Write,
+    ) -> Result<Others, Failure> {
+        let here = Here {
+            labels: &own.input.labels,
+            usable: own.input.epochs.used(),
+            whose: "this person's recording",
+            channels_min: own.input.path.quality.min_good,
+        };
+        let unlabelled = Some(own.unlabelled.clone()).filter(|epochs| !epochs.is_empty());
+        match self {
+            Self::Kept(kept, file) => {
+                check_rate(&kept.montage, own.input.path.rate.get(), &file.name)?;
+                check_path(&kept.path, &own.input.path, &file.name)?;
+                let all = vec![true; kept.montage.labels.len()];
+                let common = here.common(&[There {
+                    name: &file.name,
+                    labels: &kept.montage.labels,
+                    usable: &all,
+                }])?;
+                common.say(&here, talk);
+                // In the order of the prior's channels.
+                let mut places = Vec::new();
+                let kept_here: Vec<bool> = (0..kept.montage.labels.len())
+                    .map(|channel| {
+                        let pair = common.pairs(0).find(|(_, there)| *there == channel);
+                        places.extend(pair.map(|(here, _)| here));
+                        pair.is_some()
+                    })
+                    .collect();
+                let prior = kept.prior.of_channels(&kept_here);
+                say(
+                    talk,
+                    format_args!(
+                        "prior {}: of {} people, {} recordings",
+                        file.name, kept.prior.people, kept.prior.recordings
+                    ),
+                );
+                Ok(Others {
+                    prior: prior.map_err(|e| failure(Exit::Source, e))?,
+                    places,
+                    unlabelled,
+                    recordings: kept.provenance.sources.clone(),
+                    file: Some(file.clone()),
+                })
+            }
+            Self::Recordings(theirs) => {
+                let read = read_all(args, theirs, talk)?;
+                for one in &read {
+                    check_rate(&montage(&one.input), own.input.path.rate.get(), &one.name)?;
+                }
+                let common = here.common(&read.iter().map(ReadIn::there).collect::<Vec<_>>())?;
+                common.say(&here, talk);
+                Ok(Others {
+                    prior: fit(&read, theirs, &common)?,
+                    places: common.here,
+                    unlabelled,
+                    recordings: theirs.iter().map(|t| t.source.clone()).collect(),
+                    file: None,
+                })
+            }
+        }
+    }
+}
+
+/// Makes a prior of labelled recordings alone, of the channels that are good in all of them.
+///
+/// # Errors
+/// As [`Asked::read`] and [`Asked::others`].
+pub(in crate::cli) fn make(
+    args: &Args,
+    typed: &[PathBuf],
+    talk: &mut impl Write,
+) -> Result<PriorFile, Failure> {
+    let files: Vec<(Option<String>, PathBuf)> =
+        typed.iter().map(|typed| person_and_file(typed)).collect();
+    if let Some((_, kept)) = files.iter().find(|(_, file)| is_prior(file)) {
+        return Err(Failure::said(
+            Exit::Usage,
+            format!(
+                "{} is a prior already; a prior is made of recordings",
+                kept.display()
+            ),
+        ));
+    }
+    let theirs = theirs(&files)?;
+    let read = read_all(args, &theirs, talk)?;
+    let Some(first) = read.first() else {
+        return Err(Failure::said(
+            Exit::Usage,
+            "name the recordings that the prior is to be made of",
+        ));
+    };
+    for one in &read {
+        check_rate(&montage(&one.input), first.input.path.rate.get(), &one.name)?;
+    }
+    let here = Here {
+        labels: &first.input.labels,
+        usable: first.input.epochs.used(),
+        whose: &first.name,
+        channels_min: first.input.path.quality.min_good,
+    };
+    let common = here.common(&read.iter().map(ReadIn::there).collect::<Vec<_>>())?;
+    common.say(&here, talk);
+    let prior = fit(&read, &theirs, &common)?;
+    let paths: Vec<PathBuf> = theirs.iter().map(|t| t.file.clone()).collect();
+    Ok(PriorFile {
+        provenance: provenance(&paths)?,
+        montage: Montage {
+            labels: common
+                .here
+                .iter()
+                .map(|&place| first.input.labels[place].clone())
+                .collect(),
+            rate_hz: first.input.path.rate.get(),
+        },
+        path: narrowed(&first.input.path, common.here.len()),
+        prior,
+    })
+}
+
+/// The same path for fewer channels.
+fn narrowed(path: &EegSpec, channels: usize) -> EegSpec {
+    let mut narrowed = *path;
+    narrowed.channels = channels;
+    narrowed.quality.min_good = narrowed.quality.min_good.min(channels);
+    narrowed
+}
+
+fn fit(read: &[ReadIn], theirs: &[Theirs], common: &Common) -> Result<Prior, Failure> {
+    let epochs: Vec<Epochs> = read
+        .iter()
+        .zip(&common.there)
+        .map(|(one, places)| one.input.epochs.channels_at(places))
+        .collect::<Result<_, _>>()
+        .map_err(|e| failure(Exit::Source, e))?;
+    let people: Vec<usize> = theirs.iter().map(|t| t.person).collect();
+    Prior::of_people(&epochs, &people).map_err(|e| failure(Exit::Source, e))
+}
+
+fn theirs(files: &[(Option<String>, PathBuf)]) -> Result<Vec<Theirs>, Failure> {
+    if files.len() > PRIOR_RECORDINGS_MAX {
+        return Err(Failure::said(
+            Exit::Usage,
+            format!(
+                "{} recordings are named for the prior, {PRIOR_RECORDINGS_MAX} at most",
+                files.len()
+            ),
+        ));
+    }
+    let people = people_of(files);
+    let mut theirs: Vec<Theirs> = Vec::with_capacity(files.len());
+    for ((_, file), person) in files.iter().zip(people) {
+        let source = source_file(file)?;
+        if let Some(twice) = theirs.iter().find(|t| t.source.sha256 == source.sha256) {
+            return Err(said(format!(
+                "{} and {} are the same recording. Name each once: twice it would count twice, and judge itself",
+                twice.file.display(),
+                file.display()
+            )));
+        }
+        theirs.push(Theirs {
+            file: file.clone(),
+            person,
+            source,
+        });
+    }
+    Ok(theirs)
+}
+
+fn refuse_own(source: &SourceFile, own: &Provenance, why: &str) -> Result<(), Failure> {
+    match own.sources.iter().find(|own| own.sha256 == source.sha256) {
+        Some(own) => Err(said(format!(
+            "{} is this person's own recording, and {why}: what is judged on it would have been fitted on it. Leave it out of one of the two",
+            own.name
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// Whether this is a file that `razvilka prior` wrote, or at least no recording.
+fn is_prior(file: &Path) -> bool {
+    let mut first = [0; 1];
+    File::open(file)
+        .and_then(|mut opened| opened.read_exact(&mut first))
+        .is_ok()
+        && first == *b"{"
+}
+
+fn read_all(args: &Args, theirs: &[Theirs], talk: &mut impl Write) -> Result<Vec<ReadIn>, Failure> {
+    let mut read = Vec::with_capacity(theirs.len());
+    for recording in theirs {
+        say(
+            talk,
+            format_args!("reading {} for the prior", recording.file.display()),
+        );
+        // The channels are matched by their labels afterwards.
+        let mut of_file = Args {
+            xdf: vec![recording.file.clone()],
+            ..args.clone()
+        };
+        of_file.streams.channels.clear();
+        let Some(input) = labelled(&of_file, &mut io::sink()).map_err(|e| {
+            Failure::said(
+                e.exit,
+                format!("{} for the prior: {e}", recording.file.display()),
+            )
+        })?
+        else {
+            return Err(said(format!(
+                "{} has no flash with \"target\":0 or 1: a prior is made of labelled recordings. Leave it out",
+                recording.file.display()
+            )));
+        };
+        let targets = input.epochs.targets();
+        let others = input.epochs.len() - targets;
+        if targets.min(others) < CLASS_MIN {
+            return Err(said(format!(
+                "{} has {targets} targets and {others} non-targets that can be used: a prior takes {CLASS_MIN} of both from each recording. \
+                 Leave it out",
+                recording.file.display()
+            )));
+        }
+        read.push(ReadIn {
+            name: recording.source.name.clone(),
+            input,
+        });
+    }
+    let people: Vec<usize> = theirs.iter().map(|t| t.person).collect();
+    say(talk, format_args!("prior: {}", grouping_in_words(&people)));
+    Ok(read)
+}
+
+impl ReadIn {
+    fn there(&self) -> There<'_> {
+        There {
+            name: &self.name,
+            labels: &self.input.labels,
+            usable: self.input.epochs.used(),
+        }
+    }
+}
+
+fn montage(input: &EegInput) -> Montage {
+    Montage {
+        labels: input.labels.clone(),
+        rate_hz: input.path.rate.get(),
+    }
+}
+
+fn check_rate(theirs: &Montage, rate_hz: f64, name: &str) -> Result<(), Failure> {
+    let of_rate = |rate_hz| Montage {
+        labels: Vec::new(),
+        rate_hz,
+    };
+    of_rate(rate_hz)
+        .check(&of_rate(theirs.rate_hz))
+        .map_err(|_| {
+            said(format!(
+                "{name} is at {} Hz, this is at {rate_hz} Hz. A prior takes recordings of one rate: leave it out, or resample it",
+                theirs.rate_hz
+            ))
+        })
+}
+
+/// A kept prior's statistics are those of signals that went the same way.
+fn check_path(kept: &EegSpec, own: &EegSpec, name: &str) -> Result<(), Failure> {
+    if (kept.band, kept.notch, kept.reference, kept.epoch)
+        == (own.band, own.notch, own.reference, own.epoch)
+    {
+        return Ok(());
+    }
+    let in_words = |spec: &EegSpec| {
+        let band = spec.band.map_or_else(
+            || "no band-pass".to_owned(),
+            |b| {
+                format!(
+                    "{} to {} Hz of order {}",
+                    b.low.get(),
+                    b.high.get(),
+                    b.order
+                )
+            },
+        );
+        let notch = spec
+            .notch
+            .map_or_else(String::new, |n| format!(", notch {} Hz", n.centre.get()));
+        format!("{band}{notch}, epochs of {} s", spec.epoch.length.get())
+    };
+    Err(Failure::said(
+        Exit::Usage,
+        format!(
+            "{name} was made with {}, this calibration is with {}. Say the same options, or make the prior anew",
+            in_words(kept),
+            in_words(own)
+        ),
+    ))
+}
+
+/// The montage that the prior is for.
+struct Here<'a> {
+    labels: &'a [String],
+    usable: &'a [bool],
+    whose: &'a str,
+    channels_min: usize,
+}
+
+/// A recording's montage, or a kept prior's.
+struct There<'a> {
+    name: &'a str,
+    labels: &'a [String],
+    usable: &'a [bool],
+}
+
+/// Channels that are good everywhere.
+struct Common {
+    /// Their places here.
+    here: Vec<usize>,
+    /// Their places in each of the others.
+    there: Vec<Vec<usize>>,
+    /// Channels of this montage that are good here and not there, with the first recording that lacks each.
+    lacking: Vec<(usize, String)>,
+}
+
+impl Here<'_> {
+    fn common(&self, others: &[There<'_>]) -> Result<Common, Failure> {
+        let places: Vec<Vec<Option<usize>>> = others
+            .iter()
+            .map(|other| self.places_in(other))
+            .collect::<Result<_, _>>()?;
+        let mut common = Common {
+            here: Vec::new(),
+            there: vec![Vec::new(); others.len()],
+            lacking: Vec::new(),
+        };
+        for channel in (0..self.labels.len()).filter(|&c| self.usable[c]) {
+            let in_each = others.iter().zip(&places).map(|(other, places)| {
+                let place = places[channel].filter(|&place| other.usable[place]);
+                place.ok_or_else(|| other.name.to_owned())
+            });
+            match in_each.collect::<Result<Vec<usize>, String>>() {
+                Ok(found) => {
+                    common.here.push(channel);
+                    for (there, place) in common.there.iter_mut().zip(found) {
+                        there.push(place);
+                    }
+                }
+                Err(name) => common.lacking.push((channel, name)),
+            }
+        }
+        let found = common.here.len();
+        if found < self.channels_min {
+            return Err(said(format!(
+                "only {found} good channels are common to {} and the prior, {} are needed{}. Leave out the recordings that lack them, \
+                 or calibrate without a prior",
+                self.whose,
+                self.channels_min,
+                common.lacking_in_words(self)
+            )));
+        }
+        if found > PRIOR_CHANNELS_MAX {
+            return Err(Failure::said(
+                Exit::Usage,
+                format!(
+                    "a prior takes {PRIOR_CHANNELS_MAX} channels at most, {found} are good. Say which, e.g. --channels Fz,Cz,Pz,P3,P4,PO7,PO8,Oz"
+                ),
+            ));
+        }
+        Ok(common)
+    }
+
+    /// For each channel here its place there: by label where all have one, else by order.
+    fn places_in(&self, there: &There<'_>) -> Result<Vec<Option<usize>>, Failure> {
+        let named = |labels: &[String]| labels.iter().all(|label| !label.is_empty());
+        if named(self.labels) && named(there.labels) {
+            let place = |label: &String| {
+                let mut labels = there.labels.iter();
+                labels.position(|other| other.eq_ignore_ascii_case(label))
+            };
+            return Ok(self.labels.iter().map(place).collect());
+        }
+        if self.labels == there.labels {
+            return Ok((0..self.labels.len()).map(Some).collect());
+        }
+        Err(said(format!(
+            "{} has {} channels{}, {} has {}{}. Channels are matched by their labels, or by their order where neither names any: \
+             leave it out of the prior, or record with labels",
+            there.name,
+            there.labels.len(),
+            if named(there.labels) {
+                " with labels"
+            } else {
+                " without labels"
+            },
+            self.whose,
+            self.labels.len(),
+            if named(self.labels) {
+                " with labels"
+            } else {
+                " without labels"
+            },
+        )))
+    }
+
+    fn name(&self, channel: usize) -> String {
+        self.labels
+            .get(channel)
+            .filter(|label| !label.is_empty())
+            .cloned()
+            .unwrap_or_else(|| format!("channel {}", channel + 1))
+    }
+}
+
+impl Common {
+    /// Places here and in the other of that number.
+    fn pairs(&self, other: usize) -> impl Iterator<Item = (usize, usize)> {
+        let there = self.there.get(other).cloned().unwrap_or_default();
+        self.here.clone().into_iter().zip(there)
+    }
+
+    fn lacking_in_words(&self, here: &Here<'_>) -> String {
+        self.lacking
+            .iter()
+            .map(|(channel, name)| format!("; {} is bad or missing in {name}", here.name(*channel)))
+            .collect()
+    }
+
+    fn say(&self, here: &Here<'_>, talk: &mut impl Write) {
+        if self.here.len() < here.labels.len() {
+            say(
+                talk,
+                format_args!(
+                    "prior: on {} of {} channels, those that are good everywhere{}",
+                    self.here.len(),
+                    here.labels.len(),
+                    self.lacking_in_words(here)
+                ),
+            );
+        }
+    }
+}
