@@ -351,7 +351,7 @@ mod tests {
     use super::*;
     use crate::units::{Hertz, Seconds};
 
-    /// scikit-learn 1.7, `ledoit_wolf(np.c_[prototype, epoch])`: `np.log(np.linalg.det(C))`, and with `C[1, 1] += 0.7`.
+    /// scikit-learn 1.9.1, `ledoit_wolf(np.c_[prototype, epoch])`: `np.log(np.linalg.det(C))`, and with `C[1, 1] += 0.7`.
     #[test]
     fn what_is_not_seen_is_added_to_the_components_part_of_the_covariance_and_nothing_changes_nothing()
      {
