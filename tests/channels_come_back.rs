@@ -41,7 +41,8 @@ impl Drop for Simulated {
     }
 }
 
-/// EEG alone chooses, so that there is no other evidence to go on with.
+/// A session of the simulated laboratory. A fork in which a channel fails runs to its timeout; the next one masks it, so a
+/// fault has to last for longer than that. EEG alone chooses, so that there is no other evidence to go on with.
 fn session(folder: &Path, id: &str, forks: u32, faults: &[&str]) -> std::path::PathBuf {
     let config = folder.join(format!("{id}.toml"));
     let text = format!(
@@ -49,6 +50,7 @@ fn session(folder: &Path, id: &str, forks: u32, faults: &[&str]) -> std::path::P
          [network]\nmode = \"loopback\"\nsession_id = \"{id}\"\nresolve_s = 10.0\n\
          [session]\nforks = {forks}\nminutes_max = 6.0\n\
          [calibration]\nblocks = 6\nflashes_per_item = 4\n\
+         [gate]\ntimeout_s = 6.0\n\
          [ask]\nreading_base_s = 0.2\nreading_s_per_word = 0.02\n"
     );
     fs::write(&config, text).unwrap();
@@ -113,7 +115,7 @@ const P4: u64 = 4;
 #[test]
 fn a_channel_that_rails_is_masked_until_it_is_back_and_the_session_replays() {
     let folder = tempfile::tempdir().unwrap();
-    let out = session(folder.path(), "railed", 12, &["railed=Pz@fork2+8"]);
+    let out = session(folder.path(), "railed", 11, &["railed=Pz@fork2+14"]);
     let found = exchanges(&out);
     println!("{found:?}");
     let masked = found.iter().position(|(bad, _)| bad.contains(&PZ)).unwrap();
@@ -133,7 +135,11 @@ fn a_channel_that_rails_is_masked_until_it_is_back_and_the_session_replays() {
 fn a_bridge_and_a_loose_contact_are_masked_and_come_back_and_a_burst_of_mains_masks_nothing_for_good()
  {
     let folder = tempfile::tempdir().unwrap();
-    let faults = ["copy=Oz:PO7@fork2+8", "noisy=P4@fork5+6", "mains@fork9+2"];
+    let faults = [
+        "copy=Oz:PO7@fork2+14",
+        "noisy=P4@fork6+14",
+        "mains@fork10+2",
+    ];
     let out = session(folder.path(), "bridged", 14, &faults);
     let found = exchanges(&out);
     println!("{found:?}");

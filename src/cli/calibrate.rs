@@ -27,7 +27,7 @@ use super::recorded::{
     Flash, Passed, Recorded, ScoredEpoch, Streams, channel_name, failure, samples_in_words,
     signal_in_words, stamp_rule,
 };
-use crate::config::{EpochSection, FilterSection, NOTCH_MIN_HZ, limit};
+use crate::config::{EpochSection, FilterSection, NOTCH_MIN_HZ, QualitySection, limit};
 use crate::engine::lines;
 use crate::gate::Limit;
 use crate::recording::RecordedStream;
@@ -77,6 +77,9 @@ pub struct Args {
     /// this option: a channel labelled VEOG or EOG, or, if the person was asked to blink, Fp1, Fpz, Fp2, AF7 or AF8.
     #[arg(long, value_name = "LABEL")]
     pub blink_channel: Option<String>,
+    /// When a channel is bad; the defaults of `razvilka run --explain`, and for a live calibration the experiment file's.
+    #[arg(skip)]
+    pub quality: QualitySection,
     /// Which streams are meant.
     #[command(flatten)]
     pub streams: Streams,
@@ -263,8 +266,14 @@ fn prepare_folder(
 fn path_spec(args: &Args, stream: &RecordedStream) -> Result<EegSpec, Failure> {
     let rate = Hertz::new(stream.spec.rate_hz).map_err(|e| failure(Exit::Source, e))?;
     let (filter, epoch) = args.signal()?;
-    lines::eeg_spec(&filter, &epoch, rate.get(), stream.channels())
-        .map_err(|e| failure(Exit::Usage, e))
+    lines::eeg_spec(
+        &filter,
+        &epoch,
+        &args.quality,
+        rate.get(),
+        stream.channels(),
+    )
+    .map_err(|e| failure(Exit::Usage, e))
 }
 
 fn montage(stream: &RecordedStream) -> Montage {

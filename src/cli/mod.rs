@@ -21,3 +21,4 @@ pub mod signals;
 pub mod simulate;
 pub mod streams;
 pub mod told;
+mod unit;

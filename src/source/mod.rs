@@ -6,6 +6,7 @@ pub mod lsl;
 pub mod pins;
 pub mod replay;
 pub mod terminal;
+pub mod unit;
 
 use std::time::Duration;
 
