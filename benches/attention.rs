@@ -82,6 +82,7 @@ impl Answers {
             order: 2,
             notch_hz: 0.0,
             epoch_s: 0.8,
+            quality: Default::default(),
             streams: recorded::Streams::default(),
         };
         calibrate::run(&args, &mut std::io::sink())

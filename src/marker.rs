@@ -45,6 +45,15 @@ pub enum Event {
         /// Number of the point.
         point: u32,
     },
+    /// A block begins in which the person does one thing; it ends with `BlockEnd`.
+    Block {
+        /// What.
+        kind: BlockKind,
+    },
+    /// Blink once, now.
+    Blink,
+    /// The block is over.
+    BlockEnd,
     /// Attend to this item until the block ends.
     Cue {
         /// Number of the calibration block, from 0.
@@ -106,6 +115,14 @@ pub enum Event {
         /// Whether it is paused now.
         on: bool,
     },
+}
+
+/// What the person does in a block without flashes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BlockKind {
+    /// Blinks at each `Blink`: what the electrodes see of it is learnt from here.
+    Blink,
 }
 
 /// What a gaze point is for.

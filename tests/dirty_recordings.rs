@@ -162,6 +162,75 @@ fn three_railed_channels_are_left_out_whatever_the_rail_and_the_rest_scores_as_w
     assert!(sums[0] > sums[1] - 0.005 * 15.0, "{sums:?}");
 }
 
+/// What is done to a recording's EEG.
+type Spoil<'a> = &'a dyn Fn(&mut Eeg);
+
+#[test]
+fn channels_that_rail_after_the_calibration_cost_less_than_a_hundredth_against_a_new_fit() {
+    for person in ["S1", "S2", "S3"] {
+        let (Some(train), Some(test)) = (
+            shared(&format!("gtec5_{person}_train.xdf")),
+            shared(&format!("gtec5_{person}_test.xdf")),
+        ) else {
+            return;
+        };
+        let folder = Folder::new();
+        let good = folder.path("good.xdf");
+        dirty(&train, &good, dc);
+        for railed in [&[2][..], &[2, 6], &[1, 4, 5]] {
+            let rail = |eeg: &mut Eeg, from: usize| {
+                for row in eeg.rows.iter_mut().skip(from) {
+                    for channel in railed {
+                        row[*channel] = -187_500.02;
+                    }
+                }
+            };
+            let files = ["bad.xdf", "railed.xdf", "half.xdf", "back.xdf"].map(|n| folder.path(n));
+            let n = |eeg: &Eeg| eeg.rows.len();
+            let spoils: [(&Path, Spoil<'_>); 4] = [
+                (&train, &|eeg| rail(eeg, 0)),
+                (&test, &|eeg| rail(eeg, 0)),
+                (&test, &|eeg| rail(eeg, n(eeg) / 2)),
+                // Bad in the first half of the training: left out altogether, so nothing is to be masked later.
+                (&train, &|eeg| rail(eeg, n(eeg) / 2)),
+            ];
+            for ((from, spoil), to) in spoils.into_iter().zip(&files) {
+                dirty(from, to, |eeg| {
+                    dc(eeg);
+                    spoil(eeg);
+                });
+            }
+            let name = |what: &str| format!("{what}{railed:?}");
+            let (refit, ..) = judged(&folder, &name("refit"), &files[0], &files[1]);
+            let (masked, all, talk, used) = judged(&folder, &name("masked"), &good, &files[1]);
+            let (half, ..) = judged(&folder, &name("half"), &good, &files[2]);
+            let (later, .., used_later) = judged(&folder, &name("later"), &files[3], &files[1]);
+            println!(
+                "{person}, channels {railed:?} railed: refit {refit:.4}, masked {masked:.4}, masked from the middle on {half:.4}, \
+                 fitted with them for half of the time {later:.4}"
+            );
+            assert_eq!((used, all >= 478), (vec![true; 8], true), "{talk}");
+            assert_eq!(
+                used_later,
+                (0..8).map(|c| !railed.contains(&c)).collect::<Vec<_>>()
+            );
+            assert!(
+                masked > refit - 0.01,
+                "{person} {railed:?}: {masked} for {refit}"
+            );
+            assert!(
+                later > refit - 0.01,
+                "{person} {railed:?}: {later} for {refit}"
+            );
+            // Good in the first half, so it may only be better, but for chance.
+            assert!(
+                half > refit - 0.02,
+                "{person} {railed:?}: {half} for {refit}"
+            );
+        }
+    }
+}
+
 #[test]
 fn faults_in_one_part_cost_little() {
     let (Some(train), Some(test)) = (shared("gtec5_S1_train.xdf"), shared("gtec5_S1_test.xdf"))
@@ -171,8 +240,7 @@ fn faults_in_one_part_cost_little() {
     let folder = Folder::new();
     let path = |p: &Path| p.to_str().unwrap().to_owned();
     let (clean, ..) = judged(&folder, "clean", &path(&train), &path(&test));
-    type Spoil = fn(&mut Eeg);
-    let spoils: [(&str, Spoil); 6] = [
+    let spoils: [(&str, fn(&mut Eeg)); 8] = [
         ("a third railed, then back", |eeg| {
             let n = eeg.rows.len();
             for row in &mut eeg.rows[n / 3..2 * n / 3] {
@@ -183,6 +251,23 @@ fn faults_in_one_part_cost_little() {
             for (i, row) in eeg.rows.iter_mut().enumerate() {
                 if i % 2_500 < 30 {
                     row[i / 2_500 % 8] = f32::NAN;
+                }
+            }
+        }),
+        ("ten times as large for 6 s now and then", |eeg| {
+            let mean_uv = |c: usize| 60_000.0 + 3_400.0 * c as f32;
+            for (i, row) in eeg.rows.iter_mut().enumerate() {
+                let channel = i / 9_000 % 8;
+                if i % 9_000 > 7_500 {
+                    row[channel] = mean_uv(channel) + 10.0 * (row[channel] - mean_uv(channel));
+                }
+            }
+        }),
+        ("saturated now and then", |eeg| {
+            for (i, row) in eeg.rows.iter_mut().enumerate() {
+                if i % 5_000 < 400 {
+                    let swing = 3.0 * 187_500.0 * (i as f32 * 0.05).sin();
+                    row[3] = (row[3] + swing).clamp(-187_500.02, 187_500.02);
                 }
             }
         }),

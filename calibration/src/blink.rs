@@ -1,14 +1,30 @@
 //! Weights of the blink regression, from samples around blinks.
 
-use razvilka_dsp::blink::{BlinkRegression, WEIGHT_MAX, blink_in};
+use razvilka_dsp::blink::{BLINK_UV, BlinkRegression, WEIGHT_MAX, blink_in};
 use razvilka_dsp::mask::ChannelMask;
 
 use crate::error::Result;
 
 /// A reference beyond this magnitude sees a blink, uV.
-pub const BLINK_MIN_UV: f64 = 75.0;
+pub const BLINK_MIN_UV: f64 = BLINK_UV;
 /// Fewest blinks from which weights are taken.
 pub const BLINKS_MIN: usize = 5;
+
+/// Channels beside the eyes, made for it.
+const EYE_LABELS: [&str; 4] = ["VEOG", "EOG", "EOGV", "EOG1"];
+/// Channels of the head that see blinks, with brain in them too: taken only when the person was asked to blink.
+const FRONT_LABELS: [&str; 5] = ["FP1", "FPZ", "FP2", "AF7", "AF8"];
+
+/// The channel that sees blinks best, by its label: one beside the eyes or, when the person was `asked` to blink, one of the
+/// foremost of the head; `None` when there is neither.
+#[must_use]
+pub fn blink_reference(labels: &[String], asked: bool) -> Option<usize> {
+    let front = FRONT_LABELS.iter().filter(|_| asked);
+    EYE_LABELS.iter().chain(front).find_map(|name| {
+        let mut labels = labels.iter();
+        labels.position(|label| label.eq_ignore_ascii_case(name))
+    })
+}
 
 /// Least squares of every channel on the blink in the reference ([`blink_in`]), with a constant: `cov(channel, blink) / var(blink)`.
 #[derive(Debug, Clone)]

@@ -35,7 +35,7 @@ mod spd;
 mod tangent;
 mod xdawn;
 
-pub use blink::{BLINK_MIN_UV, BLINKS_MIN, BlinkFit};
+pub use blink::{BLINK_MIN_UV, BLINKS_MIN, BlinkFit, blink_reference};
 pub use choice::{Candidate, PriorAlone, Selection};
 pub use covariance::{Shrunk, Symmetric, ledoit_wolf};
 pub use crossval::{FOLDS, OutOfFold, contiguous_folds, out_of_fold};

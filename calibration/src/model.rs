@@ -325,8 +325,16 @@ impl<'a> Material<'a> {
     }
 }
 
+/// What is left of spatial filters when channels are masked.
+pub(crate) struct Masked {
+    /// `[component][channel]`, 0 at the masked channels.
+    pub(crate) filters: Vec<f64>,
+    /// `[component][component]`: covariance of what the filters no longer see.
+    pub(crate) unseen: Vec<f64>,
+}
+
 /// Filters for fewer channels: what the masked channels would have held is taken from the kept ones by regression,
-/// `E[x_bad | x_good] = S_bg S_gg^-1 x_good`.
+/// `E[x_bad | x_good] = S_bg S_gg^-1 x_good`; the rest, with the covariance `S_bb - S_bg S_gg^-1 S_gb`, is not seen.
 ///
 /// # Errors
 /// [`crate::CalibrationError::Degenerate`] when the kept channels' covariance is singular.
@@ -335,23 +343,45 @@ pub(crate) fn filters_without(
     covariance: &Symmetric,
     kept: &[usize],
     masked: &[usize],
-) -> Result<Vec<f64>> {
+) -> Result<Masked> {
     let channels = covariance.order();
+    let components = filters.len() / channels.max(1);
     let mut out = filters.to_vec();
+    let mut shares = Vec::with_capacity(masked.len());
     for &bad in masked {
         let right: Vec<f64> = (0..channels).map(|k| covariance.get(k, bad)).collect();
         let share = covariance.solve_sub_block(kept, &right, 1e-9)?;
-        for filter in out.chunks_exact_mut(channels) {
-            let weight = filter[bad];
+        for (filter, from) in out
+            .chunks_exact_mut(channels)
+            .zip(filters.chunks_exact(channels))
+        {
             for &good in kept {
-                filter[good] += weight * share[good];
+                filter[good] += from[bad] * share[good];
+            }
+            filter[bad] = 0.0;
+        }
+        shares.push(share);
+    }
+    let rest = |a: usize, b: usize| -> f64 {
+        let seen = |&good: &usize| shares[a][good] * covariance.get(good, masked[b]);
+        covariance.get(masked[a], masked[b]) - kept.iter().map(seen).sum::<f64>()
+    };
+    let mut unseen = vec![0.0; components * components];
+    for a in 0..masked.len() {
+        for b in 0..masked.len() {
+            // Symmetric but for rounding.
+            let of_pair = 0.5 * (rest(a, b) + rest(b, a));
+            for i in 0..components {
+                for j in 0..components {
+                    let weight =
+                        filters[i * channels + masked[a]] * filters[j * channels + masked[b]];
+                    unseen[i * components + j] += weight * of_pair;
+                }
             }
         }
     }
-    for filter in out.chunks_exact_mut(channels) {
-        for &bad in masked {
-            filter[bad] = 0.0;
-        }
-    }
-    Ok(out)
+    Ok(Masked {
+        filters: out,
+        unseen,
+    })
 }

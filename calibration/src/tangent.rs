@@ -10,6 +10,7 @@ use crate::epochs::{EpochInfo, Epochs};
 use crate::error::{Result, finite, same_size};
 use crate::lda::LdaModel;
 use crate::logistic::fit_logistic;
+use crate::model::Masked;
 use crate::spd::{congruence, degenerate, function_of, product, riemannian_mean};
 use crate::xdawn::{Xdawn, apply, centre, dense};
 
@@ -255,8 +256,17 @@ impl TangentModel {
         self.scorer_with(shape, &self.filters)
     }
 
-    /// The same with other filters, e.g. with what a bad channel held taken from the others.
-    pub(crate) fn scorer_with(&self, shape: EpochShape, filters: &[f64]) -> Result<TangentScorer> {
+    /// The same with channels masked.
+    pub(crate) fn scorer_without(
+        &self,
+        shape: EpochShape,
+        masked: &Masked,
+    ) -> Result<TangentScorer> {
+        let scorer = self.scorer_with(shape, &masked.filters)?;
+        Ok(scorer.with_unseen(&masked.unseen)?)
+    }
+
+    fn scorer_with(&self, shape: EpochShape, filters: &[f64]) -> Result<TangentScorer> {
         let n = self.reference.order();
         let mut eigen = Eigen::new(n);
         let whitening = function_of(&dense(&self.reference), &mut eigen, |x| 1.0 / x.sqrt())?;

@@ -298,6 +298,38 @@ fn with_one_channel_of_sixteen_masked_the_tangent_space_goes_on() {
 }
 
 #[test]
+fn with_up_to_seven_of_sixteen_channels_masked_the_tangent_space_helps_the_discriminant() {
+    let eeg = &*FUSED;
+    let fresh = CLEAR.epochs(97, 1200);
+    let labels = fresh.labels();
+    let of = |scores: &[f64]| auc(scores, &labels).unwrap().value;
+    let full = of(&scores(&mut eeg.scorer().unwrap(), &fresh));
+    for masked in [2, 4, 7] {
+        let kept = without(|channel| channel < masked);
+        let (mut scorer, density) = eeg.restrict(&kept).unwrap();
+        assert!(scorer.tangent().is_some());
+        assert!((0..CHANNELS).all(|channel| scorer.used().contains(channel) == kept[channel]));
+        let left = scores(&mut scorer, &fresh);
+        let lda = eeg.lda.restrict(&kept).unwrap();
+        let paired = fresh.paired().unwrap();
+        let alone: Vec<f64> = (0..paired.len())
+            .map(|row| {
+                let products = lda.weights.iter().zip(paired.row(row)).map(|(w, x)| w * x);
+                products.sum::<f64>() + lda.bias
+            })
+            .collect();
+        println!(
+            "{masked} masked: {} of {full}, the discriminant alone {}",
+            of(&left),
+            of(&alone)
+        );
+        assert!(of(&left) > of(&alone) - 0.005, "{masked} masked");
+        let error = ece(eeg, &density, &left, &labels);
+        assert!(error < 0.06, "{masked} masked: {error}");
+    }
+}
+
+#[test]
 fn with_half_of_the_channels_masked_the_discriminant_is_left_with_its_own_density() {
     let eeg = &*FUSED;
     let kept = without(|channel| channel % 2 == 0);

@@ -18,6 +18,9 @@ pub const WEIGHT_MAX: f64 = 10.0;
 /// Up to this magnitude a filtered reference may be brain and noise, uV.
 pub const QUIET_UV: f64 = 30.0;
 
+/// Beyond this magnitude a filtered reference sees a blink for sure, uV.
+pub const BLINK_UV: f64 = 75.0;
+
 /// The blink in a filtered sample of the reference, uV: what goes beyond [`QUIET_UV`], with its sign; continuous.
 #[must_use]
 pub fn blink_in(reference_uv: f64) -> f64 {

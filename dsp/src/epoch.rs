@@ -106,6 +106,19 @@ pub enum Rejection {
 }
 
 impl Rejection {
+    /// All reasons.
+    pub const ALL: [Self; 9] = [
+        Self::Gap,
+        Self::Restart,
+        Self::ClockJump,
+        Self::Unsettled,
+        Self::BadChannel,
+        Self::Montage,
+        Self::PeakToPeak,
+        Self::NotFinite,
+        Self::NoOnsetSample,
+    ];
+
     /// The reason in a few words.
     #[must_use]
     pub fn words(self) -> &'static str {

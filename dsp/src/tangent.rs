@@ -52,6 +52,8 @@ pub struct TangentScorer {
     whitening: Vec<f64>,
     transposed: Vec<f64>,
     gains: Vec<f64>,
+    /// `[n][n]`, added to every covariance; empty for nothing.
+    unseen: Vec<f64>,
     bias: f64,
     used: ChannelMask,
     covariance: Vec<f64>,
@@ -67,6 +69,7 @@ impl PartialEq for TangentScorer {
             && self.filters == other.filters
             && self.whitening == other.whitening
             && self.gains == other.gains
+            && self.unseen == other.unseen
             && self.bias == other.bias
             && self.prototypes().eq(other.prototypes())
     }
@@ -133,6 +136,7 @@ impl TangentScorer {
             whitening: parts.whitening.to_vec(),
             transposed,
             gains: parts.gains.to_vec(),
+            unseen: Vec::new(),
             bias: parts.bias,
             used,
             covariance: vec![0.0; order * order],
@@ -140,6 +144,26 @@ impl TangentScorer {
             eigen: Eigen::new(order),
             arch: Arch::new(),
         })
+    }
+
+    /// Adds `unseen`, `[component][component]`, to the components' part of every covariance: what channels that are masked
+    /// would have added to it, when filters take the rest of them from other channels. The sum is the covariance that is to
+    /// be expected of the whole epoch, given the channels that are left (the E-step of Dempster, Laird & Rubin, J. R.
+    /// Statist. Soc. B 39 (1977), for a normal distribution). Allocates.
+    ///
+    /// # Errors
+    /// [`DspError::Shape`] for another size, [`DspError::Parameter`] for a number that is not finite.
+    pub fn with_unseen(mut self, unseen: &[f64]) -> Result<Self, DspError> {
+        let (m, n) = (self.components, self.order);
+        shape("covariance of what is not seen", unseen.len(), m * m)?;
+        self.unseen = vec![0.0; n * n];
+        let rows = self.unseen.chunks_exact_mut(n).skip(n - m);
+        for (to, from) in rows.zip(unseen.chunks_exact(m)) {
+            for (x, value) in to.iter_mut().skip(n - m).zip(from) {
+                *x = parameter("covariance of what is not seen", *value, f64::MIN, f64::MAX)?;
+            }
+        }
+        Ok(self)
     }
 
     /// Shape of the epochs it scores.
@@ -217,6 +241,9 @@ impl WithSimd for Scoring<'_> {
         let s = self.scorer;
         stacked(s, self.projected);
         shrunk_covariance(&s.stack, s.order, &mut s.covariance);
+        for (x, unseen) in s.covariance.iter_mut().zip(&s.unseen) {
+            *x += unseen;
+        }
         product(&s.whitening, &s.covariance, &mut s.half, s.order);
         product(&s.half, &s.transposed, &mut s.covariance, s.order);
         if !s.eigen.decompose(&mut s.covariance) {
@@ -316,5 +343,41 @@ fn product(a: &[f64], b: &[f64], out: &mut [f64], n: usize) {
                 *sum += x * y;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::{Hertz, Seconds};
+
+    /// scikit-learn 1.9.1, `ledoit_wolf(np.c_[prototype, epoch])`: `np.log(np.linalg.det(C))`, and with `C[1, 1] += 0.7`.
+    #[test]
+    fn what_is_not_seen_is_added_to_the_components_part_of_the_covariance_and_nothing_changes_nothing()
+     {
+        let shape = EpochShape::new(
+            1,
+            Seconds::new(0.32).unwrap(),
+            Hertz::new(250.0).unwrap(),
+            Hertz::new(25.0).unwrap(),
+        )
+        .unwrap();
+        let parts = TangentParts {
+            filters: &[1.0],
+            prototypes: &[0.0, 1.0, 3.0, 2.0, -1.0, -2.0, -2.0, -1.0],
+            whitening: &[1.0, 0.0, 0.0, 1.0],
+            gains: &[1.0, 1.0],
+            bias: 0.0,
+        };
+        let epoch = [0.5, 1.0, 2.0, 4.0, -1.0, -3.0, 0.0, -1.5];
+        let new = || TangentScorer::new(shape, &parts).unwrap();
+        let plain = new().score(&epoch).unwrap();
+        let none = new().with_unseen(&[0.0]).unwrap().score(&epoch).unwrap();
+        let some = new().with_unseen(&[0.7]).unwrap().score(&epoch).unwrap();
+        assert!((plain - 2.162_718_519_726_549).abs() < 1e-12, "{plain}");
+        assert_eq!(plain, none);
+        assert!((some - 2.391_081_295_072_234).abs() < 1e-12, "{some}");
+        assert!(new().with_unseen(&[0.0; 4]).is_err());
+        assert!(new().with_unseen(&[f64::NAN]).is_err());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use razvilka_calibration::{BLINK_MIN_UV, BLINKS_MIN, BlinkFit};
+use razvilka_calibration::{BLINK_MIN_UV, BLINKS_MIN, BlinkFit, blink_reference};
 use razvilka_dsp::blink::BlinkRegression;
 use razvilka_dsp::eeg::EegSpec;
 
@@ -12,11 +12,6 @@ use crate::recording::RecordedStream;
 
 /// A blink is over this long after the reference was last beyond its limit, and began as long before, seconds.
 const AROUND_S: f64 = 0.25;
-/// Channels beside the eyes, made for it.
-const EYE_LABELS: [&str; 4] = ["VEOG", "EOG", "EOGV", "EOG1"];
-/// Channels of the head that see blinks, with brain in them too: taken only when the person was asked to blink.
-const FRONT_LABELS: [&str; 5] = ["FP1", "FPZ", "FP2", "AF7", "AF8"];
-
 /// The regression for a montage, from all recordings; `None` where there is no reference, nobody blinked, or none is wanted.
 ///
 /// # Errors
@@ -88,17 +83,7 @@ fn reference(
             let place = stream.spec.channel(label);
             place.map(Some).map_err(|e| failure(Exit::Usage, e))
         }
-        None => {
-            let mut usual = EYE_LABELS.to_vec();
-            if asked {
-                usual.extend(FRONT_LABELS);
-            }
-            let place = |name: &&str| {
-                let mut labels = stream.spec.labels.iter();
-                labels.position(|label| label.eq_ignore_ascii_case(name))
-            };
-            Ok(usual.iter().find_map(place))
-        }
+        None => Ok(blink_reference(&stream.spec.labels, asked)),
     }
 }
 

@@ -22,3 +22,4 @@ pub mod signals;
 pub mod simulate;
 pub mod streams;
 pub mod told;
+mod unit;

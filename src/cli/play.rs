@@ -513,6 +513,7 @@ fn calibrate_live(
         &mut |progress| {
             let (position, message) = match progress {
                 Progress::Point(n, of) => (n - 1, format!("gaze point {n} of {of}")),
+                Progress::Blink(n, of) => (steps, format!("blink when asked: {n} of {of}")),
                 Progress::Block(n, of) => (steps + n - 1, format!("flash block {n} of {of}")),
             };
             bar.set_position(u64::from(position));
@@ -540,6 +541,7 @@ fn calibrate_live(
         order: plan.filter.order,
         notch_hz: plan.filter.notch_hz,
         epoch_s: plan.epoch.length_s,
+        quality: plan.quality.clone(),
         streams: read_as(plan),
     };
     let mut talk = std::io::stderr();

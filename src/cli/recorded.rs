@@ -14,7 +14,9 @@ use razvilka_dsp::stamps::StampRule;
 use serde_json::Value;
 
 use super::exit::{Exit, Failure};
+use super::unit::microvolts;
 use crate::recording::{RecordedStream, Recording, Samples};
+use crate::session;
 
 /// Confidence of the tracker below which a gaze sample is invalid, where the stream has such a channel.
 const CONFIDENCE_MIN: f64 = 0.5;
@@ -94,6 +96,8 @@ pub struct Passed {
     pub bad: Vec<BadSeconds>,
     /// Seconds that were judged.
     pub seconds: u64,
+    /// What a person should know about the unit.
+    pub unit: Option<String>,
 }
 
 impl Passed {
@@ -162,35 +166,16 @@ pub fn stamp_rule(stream: &RecordedStream) -> StampRule {
 /// What the stamp guard and the filters had to do to a recording's samples; nothing where they took them as they came.
 #[must_use]
 pub fn samples_in_words(passed: &Passed) -> Option<String> {
-    let c = &passed.counts;
-    let s = &c.stamps;
-    let counted = [
-        ("missing", s.missing),
-        ("of them only late", s.taken_back),
-        ("interpolated", c.interpolated),
-        ("gaps that reject epochs", s.gaps_rejected),
-        ("restarts after a gap", s.gaps_restarted),
-        ("doubled", s.duplicates),
-        ("backward", s.backward),
-        ("late", s.late),
-        ("stamps that are no time", s.not_finite + s.far_future),
-        ("jumps of the clock", s.clock_jumps),
-        ("before the first whole block", s.unanchored),
-        ("values held, being no number", c.held_values),
-        ("flashes without a place", c.flashes_without_epoch),
-    ];
-    let found: Vec<String> = counted
-        .iter()
-        .filter(|(_, n)| *n > 0)
-        .map(|(what, n)| format!("{what} {n}"))
-        .collect();
-    (!found.is_empty()).then(|| format!("samples: {} used; {}", s.accepted, found.join(", ")))
+    let found = session::samples_in_words(&passed.counts);
+    let used = passed.counts.stamps.accepted;
+    (!found.is_empty()).then(|| format!("samples: {used} used; {}", found.join(", ")))
 }
 
 /// What the stamp guard and the channels' quality say of a recording, one line each; nothing where there is nothing to say.
 #[must_use]
 pub fn signal_in_words(stream: &RecordedStream, passed: &Passed) -> Vec<String> {
-    let mut lines: Vec<String> = samples_in_words(passed).into_iter().collect();
+    let mut lines: Vec<String> = passed.unit.iter().cloned().collect();
+    lines.extend(samples_in_words(passed));
     let rejected = passed.rejected();
     if !rejected.is_empty() {
         let reasons: Vec<String> = rejected
@@ -492,14 +477,13 @@ impl Recorded {
     ) -> Result<(), Failure> {
         let failed = |e: DspError| failure(Exit::Source, e);
         let stream = self.eeg()?;
+        let (scale, _) = microvolts(stream);
         let mut path = EegPath::prepare(spec).map_err(failed)?;
         let mut row = vec![0.0_f32; stream.channels()];
         for (index, &stamp_s) in stream.stamps.iter().enumerate() {
-            for (to, from) in row
-                .iter_mut()
-                .zip(stream.numbers(index).unwrap_or_default())
-            {
-                *to = *from as f32;
+            let numbers = stream.numbers(index).unwrap_or_default();
+            for ((to, from), scale) in row.iter_mut().zip(numbers).zip(&scale) {
+                *to = (*from * scale) as f32;
             }
             path.push(stamp_s, &row).map_err(failed)?;
             if path.is_settled() {
@@ -522,6 +506,7 @@ impl Recorded {
     ) -> Result<Passed, Failure> {
         let failed = |e: DspError| failure(Exit::Source, e);
         let stream = self.eeg()?;
+        let (scale, unit) = microvolts(stream);
         let mut path = EegPath::prepare(spec).map_err(failed)?;
         path.set_blinks(blinks.cloned()).map_err(failed)?;
         if let Some(used) = used {
@@ -563,12 +548,10 @@ impl Recorded {
                 let _ = path.flash_with(announced as u64, flash.onset_s, &mut keep);
                 announced += 1;
             }
-            for (to, from) in row
-                .iter_mut()
-                .zip(stream.numbers(index).unwrap_or_default())
-            {
+            let numbers = stream.numbers(index).unwrap_or_default();
+            for ((to, from), scale) in row.iter_mut().zip(numbers).zip(&scale) {
                 // The stream's own width, as amplifiers send it and as it comes live.
-                *to = *from as f32;
+                *to = (*from * scale) as f32;
             }
             path.push_with(stamp_s, &row, &mut keep).map_err(failed)?;
             while path.pop().is_some() {}
@@ -596,6 +579,7 @@ impl Recorded {
                 .map(|channel| path.quality().bad_seconds(channel))
                 .collect(),
             seconds: path.quality().verdicts(),
+            unit,
         })
     }
 }

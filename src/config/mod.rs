@@ -17,9 +17,10 @@ pub use limits::{explain, limits, own as limit};
 pub use sections::{
     AskSection, BudgetSection, CalibrationSection, ClocksDisagree, EegSection, EpochSection,
     FilterSection, GazeSection, GazeUnits, KeysSection, ModelSection, NetworkMode, NetworkSection,
-    RealtimeSection, ScreenSection, SessionSection, StateSection, StreamsSection, WriterSection,
+    QualitySection, RealtimeSection, ScreenSection, SessionSection, StateSection, StreamsSection,
+    WriterSection,
 };
-pub use signal::{NOTCH_MIN_HZ, check_filter};
+pub use signal::{NOTCH_MIN_HZ, check_filter, check_quality};
 
 use crate::choice::FlashSettings;
 use crate::choice::ProtocolSettings;
@@ -121,6 +122,9 @@ pub struct Plan {
     /// Epoch.
     #[serde(default)]
     pub epoch: EpochSection,
+    /// When a channel is bad.
+    #[serde(default)]
+    pub quality: QualitySection,
     /// Calibration.
     #[serde(default)]
     pub calibration: CalibrationSection,
@@ -210,6 +214,7 @@ impl Plan {
         let mut all = vec![
             ("network.resolve_s", self.network.resolve_s),
             ("streams.lost_wait_s", self.streams.lost_wait_s),
+            ("calibration.blink_s", self.calibration.blink_s),
             ("calibration.blocks", f64::from(self.calibration.blocks)),
             (
                 "calibration.flashes_per_item",
@@ -227,11 +232,12 @@ impl Plan {
         if let Some(gaze) = &self.gaze {
             all.push(("gaze.confidence_min", gaze.confidence_min));
         }
-        let sections: [&dyn Checked; 8] = [
+        let sections: [&dyn Checked; 9] = [
             &self.session,
             &self.screen,
             &self.filter,
             &self.epoch,
+            &self.quality,
             &self.writer,
             &self.ask,
             &self.state,
@@ -272,6 +278,7 @@ impl Plan {
         }
         let pinned_hz = self.eeg.as_ref().and_then(|eeg| eeg.pins.rate_hz);
         check_filter(&self.filter, pinned_hz).map_err(ConfigError::Contradiction)?;
+        check_quality(&self.quality, pinned_hz).map_err(ConfigError::Contradiction)?;
         self.check_reading().map_err(ConfigError::Contradiction)?;
         let writer = self.writer_settings();
         if let Err(error) = writer.check() {

@@ -88,6 +88,33 @@ section!(
     }
 );
 section!(
+    /// When a channel is bad; see `razvilka_dsp::quality`.
+    QualitySection, "quality" {
+        /// Length of a window, seconds.
+        window_s: f64 = "window_s",
+        /// At this magnitude a channel is railed, microvolts.
+        rail_uv: f64 = "rail_uv",
+        /// A span up to this is flat, microvolts.
+        flat_uv: f64 = "flat_uv",
+        /// A filtered value beyond this is a jump, microvolts; 0: not watched.
+        swing_uv: f64 = "swing_uv",
+        /// Largest deviation of the log-variance, robust standard deviations.
+        variance_z_max: f64 = "variance_z_max",
+        /// Mains that are watched, hertz; 0: not watched.
+        line_hz: f64 = "line_hz",
+        /// Largest ratio of mains to signal.
+        line_ratio_max: f64 = "line_ratio_max",
+        /// Least best correlation with another channel.
+        correlation_min: f64 = "correlation_min",
+        /// Correlation of a copy.
+        copy_min: f64 = "copy_min",
+        /// How long a channel stays bad after a jump, seconds.
+        settle_s: f64 = "settle_s",
+        /// Fewest good channels; 0: half of them, at most 4.
+        good_min: u32 = "good_min",
+    }
+);
+section!(
     /// How the model writes, and how it looks for forks.
     WriterSection, "writer" {
         /// Sampling temperature of banal tokens; 0 is greedy.
@@ -309,6 +336,8 @@ impl Default for StreamsSection {
 pub struct CalibrationSection {
     /// A profile written by `razvilka calibrate`; calibrates live when absent.
     pub profile: Option<PathBuf>,
+    /// How long the person blinks on cue, seconds; 0: not at all.
+    pub blink_s: f64,
     /// Cued blocks of flashes.
     pub blocks: u32,
     /// Flashes of each item in a block.
@@ -325,6 +354,7 @@ impl Default for CalibrationSection {
     fn default() -> Self {
         Self {
             profile: None,
+            blink_s: default_of("calibration.blink_s"),
             blocks: default_of("calibration.blocks") as u32,
             flashes_per_item: default_of("calibration.flashes_per_item") as u32,
             points: default_of("calibration.points") as u32,

@@ -8,7 +8,8 @@ use std::path::Path;
 
 use razvilka_calibration::{EegCalibration, Profile};
 
-use super::{ConfigError, EpochSection, FilterSection, Plan};
+use super::sections::Checked;
+use super::{ConfigError, EpochSection, FilterSection, Plan, QualitySection};
 
 /// Lowest notch that makes sense; mains are 50 or 60 Hz.
 pub const NOTCH_MIN_HZ: f64 = 20.0;
@@ -47,6 +48,50 @@ pub fn check_filter(filter: &FilterSection, rate_hz: Option<f64>) -> Result<(), 
         }
     }
     Ok(())
+}
+
+/// Whether the limits for bad channels make sense, by themselves and at this rate; what is wrong otherwise.
+///
+/// # Errors
+/// One sentence that names key, value and what is allowed.
+pub fn check_quality(quality: &QualitySection, rate_hz: Option<f64>) -> Result<(), String> {
+    let QualitySection {
+        swing_uv, line_hz, ..
+    } = *quality;
+    if swing_uv != 0.0 && swing_uv < 1.0 {
+        return Err(format!(
+            "quality.swing_uv = {swing_uv} must be 0 (not watched) or at least 1"
+        ));
+    }
+    if line_hz != 0.0 && line_hz < NOTCH_MIN_HZ {
+        return Err(format!(
+            "quality.line_hz = {line_hz} must be 0 (not watched) or at least {NOTCH_MIN_HZ}"
+        ));
+    }
+    match rate_hz {
+        Some(rate_hz) if line_hz >= rate_hz / 2.0 => Err(format!(
+            "quality.line_hz = {line_hz} must lie below half the stream's rate of {rate_hz} Hz"
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The limits for bad channels of a profile in the words of an experiment file.
+fn quality_of(eeg: &EegCalibration) -> QualitySection {
+    let q = &eeg.path.quality;
+    QualitySection {
+        window_s: q.window.get(),
+        rail_uv: q.rail.get(),
+        flat_uv: q.flat.get(),
+        swing_uv: q.swing.map_or(0.0, |swing| swing.get()),
+        variance_z_max: q.variance_z_max,
+        line_hz: q.line.map_or(0.0, |line| line.get()),
+        line_ratio_max: q.line_ratio_max,
+        correlation_min: q.correlation_min,
+        copy_min: q.copy_min,
+        settle_s: q.settle.get(),
+        good_min: u32::try_from(q.min_good).unwrap_or(u32::MAX),
+    }
 }
 
 /// The keys of the signal path that an experiment file states itself.
@@ -120,7 +165,14 @@ impl Plan {
             ("filter", "notch_hz", self.filter.notch_hz, filter.notch_hz),
             ("epoch", "length_s", self.epoch.length_s, epoch.length_s),
         ];
-        for (section, key, file, profile) in keys {
+        let quality = quality_of(eeg);
+        // 0 leaves the number of good channels to the montage, as it did when the profile was fitted.
+        let named = |full: &'static str| full.split_once('.').unwrap_or((full, ""));
+        let limits = self.quality.numbers().into_iter().zip(quality.numbers());
+        let limits = limits
+            .filter(|((full, file), _)| !(*full == "quality.good_min" && *file == 0.0))
+            .map(|((full, file), (_, profile))| (named(full).0, named(full).1, file, profile));
+        for (section, key, file, profile) in keys.into_iter().chain(limits) {
             let same = (file - profile).abs() <= SAME * profile.abs();
             if stated.has(section, key) && !same {
                 return Err(ConfigError::Contradiction(format!(
@@ -129,7 +181,7 @@ impl Plan {
                 )));
             }
         }
-        (self.filter, self.epoch) = (filter, epoch);
+        (self.filter, self.epoch, self.quality) = (filter, epoch, quality);
         Ok(())
     }
 }

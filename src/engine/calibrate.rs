@@ -1,4 +1,4 @@
-//! A live calibration: gaze points and cued blocks of flashes, recorded as XDF; the fit is that of `razvilka calibrate`.
+//! A live calibration: gaze points, blinks on cue where a channel sees them, and cued blocks of flashes, recorded as XDF; the fit is that of `razvilka calibrate`.
 //!
 //! Nothing is fitted here. The paradigm is run, streams and markers are recorded, and the recording goes through the very
 //! code that reads recordings of others, so a live calibration and one from files cannot differ.
@@ -9,13 +9,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::bounded;
+use razvilka_calibration::blink_reference;
 
 use super::EngineError;
+use super::lines::montage;
 use super::streams::Streams;
 use crate::choice::FlashSequence;
 use crate::config::Plan;
 use crate::gate::Lease;
-use crate::marker::{Event, GazePhase};
+use crate::marker::{BlockKind, Event, GazePhase};
 use crate::pipeline::inlet::{Ended, Inlet, RecordOnly};
 use crate::pipeline::presenter::{Ask, FlashRun, MarkerStream, Presenter};
 use crate::recording::{Capacity, OffsetTap, Recorder, RecordingSummary};
@@ -29,6 +31,8 @@ const CUE: Duration = Duration::from_millis(800);
 const AFTER: Duration = Duration::from_millis(150);
 /// Filters settle before the first block.
 const SETTLE: Duration = Duration::from_millis(1_000);
+/// From the start of the block of blinks to the first one, and from one to the next.
+const BLINK: Duration = Duration::from_millis(1_500);
 /// How long the disk may take at the end.
 const FINISH: Duration = Duration::from_secs(10);
 /// Flash sequences of calibration blocks are numbered from here, apart from those of forks.
@@ -51,6 +55,8 @@ pub struct Recorded {
 pub enum Progress {
     /// Gaze point number `.0` of `.1`.
     Point(u32, u32),
+    /// Blink number `.0` of `.1`.
+    Blink(u32, u32),
     /// Block number `.0` of `.1`.
     Block(u32, u32),
 }
@@ -73,6 +79,7 @@ pub fn record(
         priority: plan.realtime.priority,
         cpu: None,
     };
+    let sees_blinks = sees_blinks(plan, &streams)?;
     let mut offsets = Vec::new();
     let mut inlets = Vec::new();
     for (name, source) in [("eeg", streams.eeg), ("gaze", streams.gaze)] {
@@ -97,7 +104,8 @@ pub fn record(
         marker_offsets: &marker_offsets,
         stop,
     };
-    let finished = run.points(progress) && run.blocks(progress);
+    let finished =
+        run.points(progress) && (!sees_blinks || run.blinks(progress)) && run.blocks(progress);
     presenter.ask(Ask::RecordTo(None));
     let mut sources = Vec::new();
     for (name, inlet) in inlets {
@@ -132,6 +140,15 @@ pub fn record(
         summary,
         stopped: !finished,
     })
+}
+
+/// Whether a channel that is used sees blinks, so that it pays to ask for some.
+fn sees_blinks(plan: &Plan, streams: &Streams) -> Result<bool, EngineError> {
+    let (Some(section), Some(source)) = (&plan.eeg, &streams.eeg) else {
+        return Ok(false);
+    };
+    let (_, labels) = montage(section, source.spec())?;
+    Ok(blink_reference(&labels, true).is_some())
 }
 
 struct Run<'a> {
@@ -170,6 +187,28 @@ impl Run<'_> {
             }
             self.presenter.ask(Ask::Say(Event::GazePointEnd { point }));
         }
+        true
+    }
+
+    /// Blinks on cue, for `calibration.blink_s`; `false` when it was stopped.
+    fn blinks(&mut self, progress: &mut dyn FnMut(Progress)) -> bool {
+        let count = (self.plan.calibration.blink_s / BLINK.as_secs_f64()) as u32;
+        if count == 0 {
+            return true;
+        }
+        let kind = BlockKind::Blink;
+        self.presenter.ask(Ask::Say(Event::Block { kind }));
+        for blink in 0..count {
+            progress(Progress::Blink(blink + 1, count));
+            if !self.wait(BLINK) {
+                return false;
+            }
+            self.presenter.ask(Ask::Say(Event::Blink));
+        }
+        if !self.wait(BLINK) {
+            return false;
+        }
+        self.presenter.ask(Ask::Say(Event::BlockEnd));
         true
     }
 

@@ -6,6 +6,7 @@ use crate::config::BudgetSection;
 use crate::pipeline::clock::ClockCounts;
 use crate::pipeline::eeg::StepTimes;
 use crate::pipeline::trace::{StepReport, step_report};
+use crate::session::SignalSummary;
 
 /// Latency of a session.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -29,6 +30,19 @@ pub struct StreamLatency {
     pub counts: serde_json::Value,
     /// Flashes whose epoch could not be used.
     pub rejected: u64,
+}
+
+impl LatencyReport {
+    /// How the EEG was; `None` without EEG.
+    #[must_use]
+    pub fn signal(&self) -> Option<SignalSummary> {
+        let mut of_streams = self
+            .streams
+            .iter()
+            .map(|stream| stream.counts.get("signal"));
+        let counts = of_streams.find_map(|counts| counts)?;
+        serde_json::from_value(counts.clone()).ok()
+    }
 }
 
 impl StreamLatency {

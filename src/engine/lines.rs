@@ -6,16 +6,19 @@ use razvilka_calibration::{
 use razvilka_dsp::DspError;
 use razvilka_dsp::eeg::{BandSpec, EegSpec, NotchSpec};
 use razvilka_dsp::gaze_evidence::DwellModel;
+use razvilka_dsp::quality::QualitySpec;
 use razvilka_dsp::state::StateSpec;
-use razvilka_dsp::units::{Hertz, OutOfRange, Seconds};
+use razvilka_dsp::units::{Hertz, Microvolts, OutOfRange, Seconds};
 
 use crate::config::{
-    EegSection, EpochSection, FilterSection, GazeSection, GazeUnits, Plan, StateSection,
+    EegSection, EpochSection, FilterSection, GazeSection, GazeUnits, Plan, QualitySection,
+    StateSection,
 };
 use crate::gate::{GateSettings, SettingsError};
 use crate::pipeline::eeg::{EegLine, EegLineError};
 use crate::pipeline::gaze::{GazeLine, GazeReading};
 use crate::pipeline::state::StateLine;
+use crate::source::unit::microvolts_of;
 use crate::source::{SourceError, StreamSpec};
 use crate::view::layout::half_extent_deg;
 
@@ -99,6 +102,7 @@ pub fn montage(
 pub fn eeg_spec(
     filter: &FilterSection,
     epoch: &EpochSection,
+    quality: &QualitySection,
     rate_hz: f64,
     channels: usize,
 ) -> Result<EegSpec, LineError> {
@@ -115,6 +119,28 @@ pub fn eeg_spec(
         });
     }
     spec.epoch.length = Seconds::new(epoch.length_s)?;
+    spec.quality = QualitySpec {
+        window: Seconds::new(quality.window_s)?,
+        rail: Microvolts::new(quality.rail_uv)?,
+        flat: Microvolts::new(quality.flat_uv)?,
+        swing: match quality.swing_uv {
+            0.0 => None,
+            swing_uv => Some(Microvolts::new(swing_uv)?),
+        },
+        variance_z_max: quality.variance_z_max,
+        line: match quality.line_hz {
+            0.0 => None,
+            line_hz => Some(Hertz::new(line_hz)?),
+        },
+        line_ratio_max: quality.line_ratio_max,
+        correlation_min: quality.correlation_min,
+        copy_min: quality.copy_min,
+        settle: Seconds::new(quality.settle_s)?,
+        min_good: match quality.good_min {
+            0 => spec.quality.min_good,
+            good => good as usize,
+        },
+    };
     spec.check()?;
     Ok(spec)
 }
@@ -140,6 +166,7 @@ pub fn eeg_line(
     };
     let mut line = EegLine::prepare(calibration.path, select, spec.labels.len(), scorer, density)?;
     line.set_blinks(calibration.blinks.clone())?;
+    line.set_units(&microvolts_of(&spec.units, spec.labels.len()));
     Ok(line)
 }
 
@@ -176,7 +203,9 @@ pub fn state_line(
         spindle_factor: state.spindle_factor,
         spindle_least_s: state.spindle_min_s,
     };
-    Ok(StateLine::new(spec_of_state, select, spec.labels.len())?)
+    let mut line = StateLine::new(spec_of_state, select, spec.labels.len())?;
+    line.set_units(&microvolts_of(&spec.units, spec.labels.len()));
+    Ok(line)
 }
 
 /// How a gaze stream is read.

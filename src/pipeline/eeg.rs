@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use razvilka_dsp::DspError;
 use razvilka_dsp::blink::BlinkRegression;
 use razvilka_dsp::eeg::{EegPath, EegSpec, ScoredFlash};
-use razvilka_dsp::epoch::{EpochStatus, ScorerRefused};
+use razvilka_dsp::epoch::{EpochStatus, Rejection, ScorerRefused};
 use razvilka_dsp::mask::ChannelMask;
 use razvilka_dsp::quality::BadChannel;
 use razvilka_dsp::score::{EpochScorer, ScoreDensity};
@@ -34,7 +34,11 @@ pub struct EegLine {
     select: Vec<usize>,
     stream_channels: usize,
     picked: Vec<f32>,
+    /// Microvolts in one of each picked value.
+    scale: Vec<f64>,
     waiting: Option<(EpochScorer, ScoreDensity)>,
+    /// Flashes without evidence, by reason in the order of [`Rejection::ALL`]; behind them those announced too late.
+    rejected: [u64; Rejection::ALL.len() + 1],
 }
 
 /// How long a channel was bad, and why.
@@ -102,14 +106,16 @@ impl EegLine {
         let mut path = EegPath::prepare(spec)?;
         // A path that has opened no epoch holds no scorer back.
         let _ = path.set_scorer(scorer).map_err(Box::new)?;
-        let picked = vec![0.0; select.len()];
+        let (picked, scale) = (vec![0.0; select.len()], vec![1.0; select.len()]);
         Ok(Self {
             path,
             density,
             select,
             stream_channels,
             picked,
+            scale,
             waiting: None,
+            rejected: [0; Rejection::ALL.len() + 1],
         })
     }
 
@@ -119,6 +125,13 @@ impl EegLine {
     /// [`EegLineError::Path`] when they were fitted to another number of channels.
     pub fn set_blinks(&mut self, blinks: Option<BlinkRegression>) -> Result<(), EegLineError> {
         Ok(self.path.set_blinks(blinks)?)
+    }
+
+    /// Takes the stream's values as multiples of these, microvolts, one per channel of the stream; before the first sample.
+    pub fn set_units(&mut self, microvolts: &[f64]) {
+        for (scale, channel) in self.scale.iter_mut().zip(&self.select) {
+            *scale = microvolts.get(*channel).copied().unwrap_or(1.0);
+        }
     }
 
     /// The path inside.
@@ -180,7 +193,26 @@ impl EegLine {
 
     /// Announces a flash; its onset is on the EEG stream's clock. `false` when it cannot be scored.
     pub fn flash(&mut self, notice: &FlashNotice) -> bool {
-        self.path.flash(notice.id.0, notice.onset_s).is_ok()
+        let taken = self.path.flash(notice.id.0, notice.onset_s).is_ok();
+        self.reject(Rejection::ALL.len(), !taken);
+        taken
+    }
+
+    fn reject(&mut self, why: usize, is: bool) {
+        if let Some(n) = self.rejected.get_mut(why) {
+            *n += u64::from(is);
+        }
+    }
+
+    /// Flashes without evidence: why, and how many. Not real-time.
+    #[must_use]
+    pub fn rejected(&self) -> Vec<(&'static str, u64)> {
+        let words = Rejection::ALL.iter().map(|why| why.words());
+        words
+            .chain(["announced too late"])
+            .zip(self.rejected)
+            .filter(|(_, n)| *n > 0)
+            .collect()
     }
 
     /// Takes one sample of the whole stream. `false` when it has another number of channels.
@@ -188,8 +220,10 @@ impl EegLine {
         if sample.len() != self.stream_channels {
             return false;
         }
-        for (picked, channel) in self.picked.iter_mut().zip(&self.select) {
-            *picked = sample.get(*channel).copied().unwrap_or(f32::NAN);
+        let places = self.select.iter().zip(&self.scale);
+        for (picked, (channel, scale)) in self.picked.iter_mut().zip(places) {
+            let value = sample.get(*channel).copied().unwrap_or(f32::NAN);
+            *picked = (f64::from(value) * scale) as f32;
         }
         self.path.push(stamp_s, &self.picked).is_ok()
     }
@@ -211,6 +245,12 @@ impl EegLine {
             if evidence.is_some() {
                 return evidence;
             }
+            let why = match scored.status {
+                EpochStatus::Rejected(why) => why,
+                // Whole, but its score is none.
+                EpochStatus::Clean => Rejection::NotFinite,
+            };
+            self.reject(why as usize, true);
             *rejected += 1;
         }
     }

@@ -43,6 +43,8 @@ pub struct StateLine {
     select: Vec<usize>,
     stream_channels: usize,
     picked: Vec<f32>,
+    /// Microvolts in one of each picked value.
+    scale: Vec<f64>,
 }
 
 impl StateLine {
@@ -58,9 +60,17 @@ impl StateLine {
         Ok(Self {
             tracker: StateTracker::new(spec)?,
             picked: vec![0.0; select.len()],
+            scale: vec![1.0; select.len()],
             select,
             stream_channels: stream_channels.max(1),
         })
+    }
+
+    /// Takes the stream's values as multiples of these, microvolts, one per channel of the stream; before the first sample.
+    pub fn set_units(&mut self, microvolts: &[f64]) {
+        for (scale, channel) in self.scale.iter_mut().zip(&self.select) {
+            *scale = microvolts.get(*channel).copied().unwrap_or(1.0);
+        }
     }
 
     /// Channels of the stream.
@@ -74,8 +84,10 @@ impl StateLine {
         if sample.len() != self.stream_channels {
             return false;
         }
-        for (picked, channel) in self.picked.iter_mut().zip(&self.select) {
-            *picked = sample.get(*channel).copied().unwrap_or(f32::NAN);
+        let places = self.select.iter().zip(&self.scale);
+        for (picked, (channel, scale)) in self.picked.iter_mut().zip(places) {
+            let value = sample.get(*channel).copied().unwrap_or(f32::NAN);
+            *picked = (f64::from(value) * scale) as f32;
         }
         self.tracker.push(stamp_s, &self.picked).unwrap_or(false)
     }

@@ -49,7 +49,11 @@ impl Material {
     pub(super) fn read(folder: &Path, truth: Option<&Truth>) -> Result<Self, ReportError> {
         let (folder, manifest) = Folder::open(folder)?;
         let ledger = Ledger::open_read_only(&folder.file(SessionFile::Ledger))?;
-        let summary = Summary::of_ledger(&ledger, truth)?;
+        let latency = latency_of(&folder)?;
+        let summary = Summary {
+            signal: latency.as_ref().and_then(LatencyReport::signal),
+            ..Summary::of_ledger(&ledger, truth)?
+        };
         let forks = ledger
             .forks()?
             .into_iter()
@@ -69,7 +73,7 @@ impl Material {
             })
             .collect::<Result<_, ReportError>>()?;
         Ok(Self {
-            latency: latency_of(&folder)?,
+            latency,
             text: text_of(&folder)?,
             events: ledger.events()?,
             states: ledger.states()?,

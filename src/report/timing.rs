@@ -8,6 +8,7 @@ use super::plot::{Frame, Scale, at, points};
 use crate::engine::latency::LatencyReport;
 use crate::pipeline::clock::ClockCounts;
 use crate::pipeline::trace::{P99_N_MIN, P999_N_MIN, STEPS, StepReport};
+use crate::session::SignalSummary;
 
 /// A step with the name of what it was measured on.
 type Named<'a> = (String, &'a StepReport);
@@ -36,12 +37,50 @@ pub(super) fn section(material: &Material) -> Markup {
                             p { (super::figures::readable(&stream.stream)) ": " (clock_words(&clock)) }
                         }
                     }
+                    @if let Some(signal) = &material.summary.signal { (signals(signal)) }
                     @for stream in latency.streams.iter().filter(|stream| stream.rejected > 0) {
                         p { (super::figures::readable(&stream.stream)) ": " (super::figures::count(stream.rejected, "epoch")) " could not be used." }
                     }
                 }
             }
             (distributions(material))
+        }
+    }
+}
+
+/// What the signal path had to do to the EEG.
+fn signals(signal: &SignalSummary) -> Markup {
+    let join = |reasons: Vec<(&String, String)>| -> String {
+        let words = reasons.iter().map(|(why, n)| format!("{why} {n}"));
+        words.collect::<Vec<_>>().join(", ")
+    };
+    let rejected = signal.flashes_rejected.iter();
+    html! {
+        h3 { "Signal" }
+        p {
+            @match signal.samples_in_words() {
+                Some(words) => { "Samples: " (signal.samples.stamps.accepted) " used; " (words) "." },
+                None => { "All " (signal.samples.stamps.accepted) " samples were taken as they came." },
+            }
+        }
+        @if !signal.flashes_rejected.is_empty() {
+            p { "Flashes without evidence: " (join(rejected.map(|(why, n)| (why, n.to_string())).collect())) "." }
+        }
+        @if signal.bad_channels.is_empty() {
+            p { "No channel was bad in " (signal.seconds) " s." }
+        } @else {
+            table {
+                thead { tr { th { "channel" } th class="n" { "bad, s of " (signal.seconds) } th { "why, s" } } }
+                tbody {
+                    @for channel in &signal.bad_channels {
+                        tr {
+                            td { (super::figures::readable(&channel.channel)) }
+                            td class="n" { (channel.bad_s) }
+                            td { (join(channel.by_reason_s.iter().map(|(why, s)| (why, s.to_string())).collect())) }
+                        }
+                    }
+                }
+            }
         }
     }
 }

@@ -18,6 +18,7 @@ mod ledger;
 mod machine;
 mod manifest;
 mod replay;
+mod signal;
 mod summary;
 mod text;
 mod truth;
@@ -33,6 +34,7 @@ pub use ledger::{
 pub use machine::Machine;
 pub use manifest::{ConfigRecord, Manifest, ModelRecord, ReplayOf, StreamRecord, Versions};
 pub use replay::{ReplayError, Replayed, reopen_gate, replay_forks};
+pub use signal::{BadChannelSummary, SignalSummary, samples_in_words};
 pub use summary::{
     ArmScore, ArmScores, Counts, IndexSummary, Interval, MOVED, Speed, StateSummary, Summary,
     SummaryInput, wilson_interval, wolpaw_bits,

@@ -1,4 +1,5 @@
-//! `summary.json`: what a session came to. Computed from ledger rows alone, so it can be made again at any time.
+//! `summary.json`: what a session came to. Computed from ledger rows alone, so it can be made again at any time; but for the
+//! counts of the EEG's signal path, which are those of `latency.json`.
 
 use std::collections::BTreeMap;
 
@@ -6,6 +7,7 @@ use razvilka_dsp::state::Index;
 use serde::{Deserialize, Serialize};
 
 use super::ledger::{ChoiceRow, ForkRow, Ledger, LedgerError, StateRow};
+use super::signal::SignalSummary;
 use super::truth::Truth;
 use crate::choice::Why;
 use crate::fork::{Chooser, ForkId};
@@ -42,6 +44,9 @@ pub struct Summary {
     /// State of the person; `None` when it was not kept.
     #[serde(default)]
     pub state: Option<StateSummary>,
+    /// How the EEG was; `None` without EEG, or when the session left no counts. The ledger does not hold it.
+    #[serde(default)]
+    pub signal: Option<SignalSummary>,
 }
 
 /// State of the person over a session.
@@ -256,6 +261,7 @@ impl Summary {
                 .unwrap_or(0),
             speed: Speed::of(input, accuracy.as_ref()),
             state: StateSummary::of(input.states),
+            signal: None,
             accuracy,
         }
     }

@@ -24,6 +24,8 @@ pub(super) enum Happening {
     Presses(u64, Key),
     /// The lids close.
     Blinks,
+    /// The person was asked to blink and does.
+    BlinksOnCue,
     /// Attention goes.
     LapseBegins,
     /// Attention comes back.

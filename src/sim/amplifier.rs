@@ -10,7 +10,6 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::evoked::Activity;
-use super::faults::{gaps, nan_spans, stuck_at, within};
 use super::montage::{direction, electrode, topography};
 use super::noise::{Drift, Pink, Rhythm, gauss, log_normal, stream};
 use super::settings::SimSettings;
@@ -63,8 +62,6 @@ struct Channel {
     drift_towards: Drift,
     drift_uv: f64,
     pop_uv: f64,
-    stuck_at: Option<f32>,
-    nan_spans: Vec<(f64, f64)>,
 }
 
 /// A muscle burst that runs now.
@@ -94,7 +91,6 @@ pub(super) struct Amplifier {
     burst: Option<Burst>,
     muscle_low_pass: f64,
     pop_keep: f64,
-    gaps: Vec<(f64, f64)>,
 }
 
 impl Amplifier {
@@ -127,7 +123,6 @@ impl Amplifier {
             .map(|c| {
                 let raw: [f64; SOURCES] = std::array::from_fn(|k| sources[k][c]);
                 let norm = raw.iter().map(|w| w * w).sum::<f64>().sqrt().max(1e-9);
-                let label = &settings.channels[c];
                 Channel {
                     sources: raw.map(|w| w / norm * SHARED.sqrt() * cap.background_uv),
                     own: Pink::new(step_s, &mut rng),
@@ -145,8 +140,6 @@ impl Amplifier {
                     drift_towards: Drift::new(DRIFT_UV, DRIFT_TAU_S, step_s, &mut rng),
                     drift_uv: 0.0,
                     pop_uv: 0.0,
-                    stuck_at: stuck_at(&settings.faults, label),
-                    nan_spans: nan_spans(&settings.faults, label),
                 }
             })
             .collect();
@@ -170,14 +163,8 @@ impl Amplifier {
             burst: None,
             muscle_low_pass: 0.0,
             pop_keep: (-step_s / 0.6).exp(),
-            gaps: gaps(&settings.faults),
             rng,
         }
-    }
-
-    /// Whether the amplifier sends anything at this time; a gap is asked for in the settings.
-    pub(super) fn sends(&self, t_s: f64) -> bool {
-        !within(&self.gaps, t_s)
     }
 
     /// The next sample, one value per channel, microvolts.
@@ -230,11 +217,7 @@ impl Amplifier {
                 (channel.drift_towards.step(rng) - channel.drift_uv) * self.step_s / DRIFT_LAG_S;
             uv += channel.offset_uv + channel.drift_uv + channel.pop_uv;
             uv += self.cap.white_uv * gauss(rng);
-            *out = if within(&channel.nan_spans, acting.t_s) {
-                f32::NAN
-            } else {
-                channel.stuck_at.unwrap_or(uv as f32)
-            };
+            *out = uv as f32;
         }
     }
 

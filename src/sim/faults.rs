@@ -1,41 +1,407 @@
-//! Faults of an amplifier, as they act on its samples.
+//! Faults of an amplifier: what can be asked for, and how it acts on its samples.
 
-use super::settings::Fault;
+use std::str::FromStr;
+
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use super::noise::{gauss, stream};
+use super::settings::{SettingsError, SimSettings, within};
 
 /// Where a channel sits that is driven to the end of its range: 24 bits at gain 24 and 4.5 V, microvolts.
 const RAIL_UV: f32 = 187_500.0;
-pub(super) fn stuck_at(faults: &[Fault], label: &str) -> Option<f32> {
-    faults.iter().find_map(|fault| match fault {
-        Fault::Railed { channel } if channel == label => Some(RAIL_UV),
-        Fault::Flat { channel } if channel == label => Some(0.0),
-        _ => None,
-    })
+/// Standard deviation of what a loose contact adds, white, microvolts.
+const LOOSE_UV: f64 = 300.0;
+/// Amplitude of mains that a device nearby brings into all channels, microvolts.
+const MAINS_UV: f64 = 400.0;
+
+/// When a fault is there.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum When {
+    /// All the time.
+    #[default]
+    Always,
+    /// For a while.
+    At {
+        /// From when, seconds since the start.
+        at_s: f64,
+        /// How long, seconds.
+        for_s: f64,
+    },
+    /// For a while from the opening of a fork on.
+    AtFork {
+        /// Which fork, counted from 1 as they open.
+        fork: u32,
+        /// How long, seconds.
+        for_s: f64,
+    },
 }
 
-pub(super) fn nan_spans(faults: &[Fault], label: &str) -> Vec<(f64, f64)> {
-    faults
-        .iter()
-        .filter_map(|fault| match fault {
-            Fault::Nan {
-                channel,
-                at_s,
+impl When {
+    /// Reads `10+0.5` or `fork3+8`.
+    fn read(text: &str) -> Option<Self> {
+        let (at, length) = text.split_once('+')?;
+        let for_s = length.parse().ok()?;
+        Some(match at.strip_prefix("fork") {
+            Some(fork) => Self::AtFork {
+                fork: fork.parse().ok()?,
                 for_s,
-            } if channel == label => Some((*at_s, at_s + for_s)),
-            _ => None,
+            },
+            None => Self::At {
+                at_s: at.parse().ok()?,
+                for_s,
+            },
         })
-        .collect()
+    }
+
+    pub(super) fn check(self) -> Result<(), SettingsError> {
+        let for_s = match self {
+            Self::Always => return Ok(()),
+            Self::At { at_s, for_s } => {
+                within("fault start", "s", at_s, 0.0, 86_400.0)?;
+                for_s
+            }
+            Self::AtFork { fork, for_s } => {
+                within("fault's fork", "", f64::from(fork), 1.0, 10_000.0)?;
+                for_s
+            }
+        };
+        within("fault length", "s", for_s, 0.0, 86_400.0)
+    }
 }
 
-pub(super) fn gaps(faults: &[Fault]) -> Vec<(f64, f64)> {
-    faults
-        .iter()
-        .filter_map(|fault| match fault {
-            Fault::Gap { at_s, for_s } => Some((*at_s, at_s + for_s)),
-            _ => None,
-        })
-        .collect()
+/// Something that is wrong with the amplifier, on purpose.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Fault {
+    /// The channel sits at the end of the converter's range.
+    Railed {
+        /// Which electrode.
+        channel: String,
+        /// When.
+        #[serde(default)]
+        when: When,
+    },
+    /// The channel is not connected: it stands still.
+    Flat {
+        /// Which electrode.
+        channel: String,
+        /// When.
+        #[serde(default)]
+        when: When,
+    },
+    /// The channel is NaN.
+    Nan {
+        /// Which electrode.
+        channel: String,
+        /// When.
+        #[serde(default)]
+        when: When,
+    },
+    /// The electrode's contact is loose: white noise of 300 uV on top.
+    Noisy {
+        /// Which electrode.
+        channel: String,
+        /// When.
+        #[serde(default)]
+        when: When,
+    },
+    /// The channel shows what another one does: bridged, or doubled.
+    Copy {
+        /// Which electrode.
+        channel: String,
+        /// The other one.
+        of: String,
+        /// When.
+        #[serde(default)]
+        when: When,
+    },
+    /// Mains of 400 uV in all channels.
+    Mains {
+        /// When.
+        #[serde(default)]
+        when: When,
+    },
+    /// The amplifier sends nothing; its clock goes on.
+    Gap {
+        /// When.
+        when: When,
+    },
 }
 
-pub(super) fn within(spans: &[(f64, f64)], t_s: f64) -> bool {
-    spans.iter().any(|&(from, to)| (from..to).contains(&t_s))
+impl FromStr for Fault {
+    type Err = SettingsError;
+
+    /// Reads `railed=Pz`, `flat=Oz`, `noisy=Cz`, `nan=Cz` or `copy=Pz:Cz`, each with `@10+0.5` or `@fork3+8` behind it
+    /// for a while; `mains@30+2` or `gap@30+2`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parse = || -> Option<Self> {
+            let (what, when) = match text.split_once('@') {
+                Some((what, when)) => (what, When::read(when)?),
+                None => (text, When::Always),
+            };
+            let Some((what, channel)) = what.split_once('=') else {
+                return match what {
+                    "mains" => Some(Self::Mains { when }),
+                    "gap" if when != When::Always => Some(Self::Gap { when }),
+                    _ => None,
+                };
+            };
+            let label = channel.to_owned();
+            Some(match what {
+                "railed" => Self::Railed {
+                    channel: label,
+                    when,
+                },
+                "flat" => Self::Flat {
+                    channel: label,
+                    when,
+                },
+                "nan" => Self::Nan {
+                    channel: label,
+                    when,
+                },
+                "noisy" => Self::Noisy {
+                    channel: label,
+                    when,
+                },
+                "copy" => {
+                    let (channel, of) = channel.split_once(':')?;
+                    Self::Copy {
+                        channel: channel.to_owned(),
+                        of: of.to_owned(),
+                        when,
+                    }
+                }
+                _ => return None,
+            })
+        };
+        parse().ok_or_else(|| SettingsError::Fault {
+            text: text.to_owned(),
+        })
+    }
+}
+
+impl Fault {
+    /// The channels it names.
+    pub(super) fn channels(&self) -> Vec<&str> {
+        match self {
+            Self::Railed { channel, .. }
+            | Self::Flat { channel, .. }
+            | Self::Noisy { channel, .. }
+            | Self::Nan { channel, .. } => vec![channel],
+            Self::Copy { channel, of, .. } => vec![channel, of],
+            Self::Mains { .. } | Self::Gap { .. } => Vec::new(),
+        }
+    }
+
+    /// When it is there.
+    #[must_use]
+    pub fn when(&self) -> When {
+        match self {
+            Self::Railed { when, .. }
+            | Self::Flat { when, .. }
+            | Self::Nan { when, .. }
+            | Self::Noisy { when, .. }
+            | Self::Copy { when, .. }
+            | Self::Mains { when }
+            | Self::Gap { when } => *when,
+        }
+    }
+}
+
+/// What is done to one channel, or to all.
+#[derive(Debug, Clone, Copy)]
+enum Act {
+    Stuck(usize, f32),
+    Nan(usize),
+    Loose(usize),
+    Copy(usize, usize),
+    Mains,
+    Silence,
+}
+
+/// The faults asked for, and which of them are there.
+#[derive(Debug)]
+pub(super) struct Faults {
+    acts: Vec<(Act, When)>,
+    /// When each fork was seen that was opened, seconds since the start.
+    forks: Vec<f64>,
+    mains_hz: f64,
+    rng: ChaCha8Rng,
+}
+
+impl Faults {
+    /// From settings that have been checked.
+    pub(super) fn new(settings: &SimSettings) -> Self {
+        let place = |label: &String| settings.channels.iter().position(|c| c == label);
+        let act = |fault: &Fault| {
+            Some(match fault {
+                Fault::Railed { channel, .. } => Act::Stuck(place(channel)?, RAIL_UV),
+                Fault::Flat { channel, .. } => Act::Stuck(place(channel)?, 0.0),
+                Fault::Nan { channel, .. } => Act::Nan(place(channel)?),
+                Fault::Noisy { channel, .. } => Act::Loose(place(channel)?),
+                Fault::Copy { channel, of, .. } => Act::Copy(place(channel)?, place(of)?),
+                Fault::Mains { .. } => Act::Mains,
+                Fault::Gap { .. } => Act::Silence,
+            })
+        };
+        let faults = settings.faults.iter();
+        Self {
+            acts: faults
+                .filter_map(|fault| Some((act(fault)?, fault.when())))
+                .collect(),
+            forks: Vec::new(),
+            mains_hz: settings.mains_hz,
+            rng: stream(settings.seed, "faults"),
+        }
+    }
+
+    /// The person sees that a fork has opened.
+    pub(super) fn fork_opens(&mut self, t_s: f64) {
+        self.forks.push(t_s);
+    }
+
+    fn is_now(&self, when: When, t_s: f64) -> bool {
+        let (from_s, for_s) = match when {
+            When::Always => return true,
+            When::At { at_s, for_s } => (at_s, for_s),
+            When::AtFork { fork, for_s } => {
+                let opened = (fork as usize)
+                    .checked_sub(1)
+                    .and_then(|n| self.forks.get(n));
+                match opened {
+                    Some(opened_s) => (*opened_s, for_s),
+                    None => return false,
+                }
+            }
+        };
+        (from_s..from_s + for_s).contains(&t_s)
+    }
+
+    /// Whether the amplifier sends anything at this time.
+    pub(super) fn sends(&self, t_s: f64) -> bool {
+        let mut acts = self.acts.iter();
+        !acts.any(|(act, when)| matches!(act, Act::Silence) && self.is_now(*when, t_s))
+    }
+
+    /// Spoils one sample, one value per channel.
+    pub(super) fn act(&mut self, t_s: f64, sample: &mut [f32]) {
+        for k in 0..self.acts.len() {
+            let (act, when) = self.acts[k];
+            if !self.is_now(when, t_s) {
+                continue;
+            }
+            match act {
+                Act::Stuck(channel, value) => sample[channel] = value,
+                Act::Nan(channel) => sample[channel] = f32::NAN,
+                Act::Loose(channel) => {
+                    sample[channel] += (LOOSE_UV * gauss(&mut self.rng)) as f32;
+                }
+                Act::Copy(channel, of) => sample[channel] = sample[of],
+                Act::Mains => {
+                    let phase = std::f64::consts::TAU * self.mains_hz * t_s;
+                    let mains_uv = (MAINS_UV * phase.sin()) as f32;
+                    sample.iter_mut().for_each(|x| *x += mains_uv);
+                }
+                Act::Silence => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_read_as_documented() {
+        assert_eq!(
+            "nan=Cz@10+0.5".parse(),
+            Ok(Fault::Nan {
+                channel: "Cz".into(),
+                when: When::At {
+                    at_s: 10.0,
+                    for_s: 0.5
+                }
+            })
+        );
+        assert_eq!(
+            "gap@30+2".parse(),
+            Ok(Fault::Gap {
+                when: When::At {
+                    at_s: 30.0,
+                    for_s: 2.0
+                }
+            })
+        );
+        assert_eq!(
+            "railed=Pz".parse(),
+            Ok(Fault::Railed {
+                channel: "Pz".into(),
+                when: When::Always
+            })
+        );
+        assert_eq!(
+            "copy=Pz:Cz@fork3+8".parse(),
+            Ok(Fault::Copy {
+                channel: "Pz".into(),
+                of: "Cz".into(),
+                when: When::AtFork {
+                    fork: 3,
+                    for_s: 8.0
+                }
+            })
+        );
+        for text in [
+            "",
+            "railed",
+            "copy=Cz",
+            "gap",
+            "gap@5",
+            "nan=Cz@fork+1",
+            "loud=Pz",
+        ] {
+            assert!(text.parse::<Fault>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_fault_is_there_for_its_time_and_then_the_channel_is_what_it_was() {
+        let settings = SimSettings {
+            faults: [
+                "railed=Pz@1+1",
+                "copy=Cz:Oz@fork2+1",
+                "noisy=Fz@5+1",
+                "mains@7+1",
+            ]
+            .map(|fault| fault.parse().unwrap())
+            .to_vec(),
+            ..SimSettings::default()
+        };
+        settings.check().unwrap();
+        let place = |label: &str| settings.channels.iter().position(|c| c == label).unwrap();
+        let mut faults = Faults::new(&settings);
+        let clean: Vec<f32> = (1..=8).map(|x| x as f32).collect();
+        let mut at = |t_s: f64| {
+            let mut sample = clean.clone();
+            faults.act(t_s, &mut sample);
+            if t_s == 2.5 || t_s == 3.0 {
+                faults.fork_opens(t_s);
+            }
+            (0..8)
+                .filter(|c| sample[*c] != clean[*c])
+                .collect::<Vec<_>>()
+        };
+        assert!(at(0.5).is_empty());
+        assert_eq!(at(1.5), [place("Pz")]);
+        assert!(at(2.5).is_empty());
+        assert!(at(3.0).is_empty());
+        assert_eq!(at(3.5), [place("Cz")]);
+        assert!(at(4.5).is_empty());
+        assert_eq!(at(5.5), [place("Fz")]);
+        assert_eq!(at(7.503), (0..8).collect::<Vec<_>>());
+        assert!(at(8.5).is_empty());
+    }
 }

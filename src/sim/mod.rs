@@ -35,24 +35,26 @@ mod wish;
 
 use serde::{Deserialize, Serialize};
 
-use crate::marker::{Key, Marker};
+use crate::marker::{Event, Key, Marker};
 
 use agenda::{Agenda, Happening};
 use amplifier::{Acting, Amplifier};
 use evoked::{Evoked, RecordedGains};
 use eye::{Eye, Lids, Tracker};
+use faults::Faults;
 use person::{Person, Scene};
 use replayed::Replayed;
 use traits::Traits;
 
 pub use evoked::PERCEPTION_S;
+pub use faults::{Fault, When};
 pub use real::{
     REAL_CHANNELS_MAX, REAL_FLASHES_MIN, REAL_STRETCH_S_MIN, REAL_VALUES_MAX, RawEeg, RealEeg,
     RealEegError, RealFlash,
 };
 pub use runner::{Devices, Ears, RunError, RunReport, listen, run};
 pub use settings::{
-    Fault, MAX_CHANNELS, MAX_FAULTS, MAX_GOALS, Preset, Screen, SettingsError, SimSettings,
+    MAX_CHANNELS, MAX_FAULTS, MAX_GOALS, Preset, Screen, SettingsError, SimSettings,
 };
 pub use streams::{EEG_NAME, GAZE_NAME, KEYS_NAME, Streams};
 pub use wish::Reason;
@@ -144,6 +146,7 @@ pub struct Laboratory {
     lids: Lids,
     evoked: Evoked,
     person: Person,
+    faults: Faults,
     microvolts: Vec<f32>,
 }
 
@@ -213,6 +216,7 @@ impl Laboratory {
             lids: Lids::new(),
             evoked,
             person: Person::new(settings, traits.person, &mut agenda),
+            faults: Faults::new(settings),
             agenda,
             microvolts: vec![0.0; settings.channels.len()],
         })
@@ -281,6 +285,11 @@ impl Laboratory {
         let Some((t_s, what)) = self.agenda.take() else {
             return;
         };
+        if let Happening::Perceives(_, event) = &what
+            && matches!(**event, Event::ForkOpen { .. })
+        {
+            self.faults.fork_opens(t_s);
+        }
         let mut scene = Scene {
             start_s: self.start_s,
             agenda: &mut self.agenda,
@@ -294,7 +303,7 @@ impl Laboratory {
 
     fn sample_eeg(&mut self, t_s: f64, output: &mut impl FnMut(SimOutput<'_>)) {
         let activity = self.evoked.at(t_s);
-        let sends = match &mut self.head {
+        match &mut self.head {
             Head::Synthetic(amplifier) => {
                 let acting = Acting {
                     t_s,
@@ -304,14 +313,13 @@ impl Laboratory {
                     tiredness: self.person.tiredness(t_s),
                 };
                 amplifier.sample(&acting, &mut self.microvolts);
-                amplifier.sends(t_s)
             }
             Head::Recorded(replayed) => {
                 replayed.sample(t_s, &self.evoked, &mut self.microvolts);
-                replayed.sends(t_s)
             }
-        };
-        if sends {
+        }
+        self.faults.act(t_s, &mut self.microvolts);
+        if self.faults.sends(t_s) {
             output(SimOutput::Eeg {
                 stamp_s: self.start_s + t_s,
                 microvolts: &self.microvolts,

@@ -117,10 +117,11 @@ impl Person {
             Happening::Decides(turn) if turn == self.turn => self.decide(t_s, scene),
             Happening::Presses(turn, key) if turn == self.turn => press(t_s, key, scene),
             Happening::Blinks => {
-                let shut_s =
-                    log_normal(&mut self.rng, 0.055, 0.35) * (1.0 + 0.8 * self.tiredness.at(t_s));
-                let open_s = scene.lids.blink(t_s, shut_s.min(0.6));
+                let open_s = self.blink(t_s, scene);
                 self.plan_blink(open_s, scene.agenda);
+            }
+            Happening::BlinksOnCue => {
+                self.blink(t_s, scene);
             }
             Happening::LapseBegins => {
                 self.lapsing = true;
@@ -159,6 +160,12 @@ impl Person {
                 self.turn_to(t_s, hold([x_deg, y_deg], [0.12, 0.12]), scene);
             }
             Event::GazePointEnd { .. } => self.calibrating = false,
+            Event::Block { .. } => self.calibrating = true,
+            Event::BlockEnd => self.calibrating = false,
+            Event::Blink => {
+                let after_s = log_normal(&mut self.rng, 0.35, 0.25).min(1.0);
+                scene.agenda.enter(t_s + after_s, Happening::BlinksOnCue);
+            }
             Event::Cue { item, options, .. } => {
                 self.calibrating = true;
                 self.cued = Some(item);
@@ -320,6 +327,12 @@ impl Person {
             attention,
             tiredness: self.tiredness.at(t_s),
         });
+    }
+
+    /// Blinks; returns when the lids are open again.
+    fn blink(&mut self, t_s: f64, scene: &mut Scene<'_>) -> f64 {
+        let shut_s = log_normal(&mut self.rng, 0.055, 0.35) * (1.0 + 0.8 * self.tiredness.at(t_s));
+        scene.lids.blink(t_s, shut_s.min(0.6))
     }
 
     fn plan_blink(&mut self, after_s: f64, agenda: &mut Agenda) {

@@ -9,7 +9,6 @@ use std::f64::consts::FRAC_PI_2;
 use rand::RngExt;
 
 use super::evoked::Evoked;
-use super::faults::{gaps, nan_spans, stuck_at, within};
 use super::noise::stream;
 use super::real::{REAL_STRETCH_S_MIN, RealEeg};
 use super::settings::SimSettings;
@@ -47,9 +46,6 @@ pub(super) struct Replayed {
     offset: Vec<f64>,
     offset_keep: f64,
     evoked: Vec<f64>,
-    stuck_at: Vec<Option<f32>>,
-    nan_spans: Vec<Vec<(f64, f64)>>,
-    gaps: Vec<(f64, f64)>,
 }
 
 impl Replayed {
@@ -76,7 +72,6 @@ impl Replayed {
             skip -= room(stretch);
         }
         let channels = eeg.labels().len();
-        let labels = eeg.labels().iter();
         Self {
             at,
             fade: None,
@@ -84,21 +79,8 @@ impl Replayed {
             offset: vec![0.0; channels],
             offset_keep: (-1.0 / (SETTLES_S * eeg.rate_hz())).exp(),
             evoked: vec![0.0; channels],
-            stuck_at: labels
-                .clone()
-                .map(|label| stuck_at(&settings.faults, label))
-                .collect(),
-            nan_spans: labels
-                .map(|label| nan_spans(&settings.faults, label))
-                .collect(),
-            gaps: gaps(&settings.faults),
             eeg,
         }
-    }
-
-    /// Whether the amplifier sends anything at this time.
-    pub(super) fn sends(&self, t_s: f64) -> bool {
-        !within(&self.gaps, t_s)
     }
 
     /// The next sample, in the recording's own unit.
@@ -129,17 +111,7 @@ impl Replayed {
                         + rising * (value(row) - of(&fade.to_level))
                 }
             };
-            let whole = (background + of(&self.offset) + of(&self.evoked)) as f32;
-            let lost = self
-                .nan_spans
-                .get(channel)
-                .is_some_and(|spans| within(spans, t_s));
-            let stuck = self.stuck_at.get(channel).copied().flatten();
-            *out = if lost {
-                f32::NAN
-            } else {
-                stuck.unwrap_or(whole)
-            };
+            *out = (background + of(&self.offset) + of(&self.evoked)) as f32;
         }
         self.go_on();
     }

@@ -1,9 +1,8 @@
 //! What a simulated laboratory is made of, as asked for: seed, difficulty, devices, wishes and faults. Checked once.
 
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
 
+use super::faults::Fault;
 use super::montage;
 use super::real::RealEeg;
 
@@ -60,7 +59,7 @@ pub enum SettingsError {
     },
     /// A fault that cannot be read.
     #[error(
-        "'{text}' is no fault. Write railed=Pz, flat=Oz, nan=Cz@10+0.5 or gap@30+2 (start and length in seconds)"
+        "'{text}' is no fault. Write railed=Pz, flat=Oz, noisy=Cz, nan=Cz or copy=Pz:Cz, for a while: nan=Cz@10+0.5 (start and length in seconds) or railed=Pz@fork3+8 (8 s from the third fork on); mains@30+2 or gap@30+2"
     )]
     Fault {
         /// What was given.
@@ -77,7 +76,7 @@ fn spaced(unit: &str) -> String {
     }
 }
 
-fn within(
+pub(super) fn within(
     key: &'static str,
     unit: &'static str,
     got: f64,
@@ -153,90 +152,6 @@ impl Screen {
             deg((x - 0.5) * self.width_cm),
             deg((y - 0.5) * self.height_cm),
         )
-    }
-}
-
-/// Something that is wrong with the amplifier, on purpose.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Fault {
-    /// The channel sits at the end of the converter's range all the time.
-    Railed {
-        /// Which electrode.
-        channel: String,
-    },
-    /// The channel is not connected: it stands still.
-    Flat {
-        /// Which electrode.
-        channel: String,
-    },
-    /// The channel is NaN for a while.
-    Nan {
-        /// Which electrode.
-        channel: String,
-        /// From when, seconds since the start.
-        at_s: f64,
-        /// How long, seconds.
-        for_s: f64,
-    },
-    /// The amplifier sends nothing for a while; its clock goes on.
-    Gap {
-        /// From when, seconds since the start.
-        at_s: f64,
-        /// How long, seconds.
-        for_s: f64,
-    },
-}
-
-impl FromStr for Fault {
-    type Err = SettingsError;
-
-    /// Reads `railed=Pz`, `flat=Oz`, `nan=Cz@10+0.5` or `gap@30+2`.
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let span = |s: &str| -> Option<(f64, f64)> {
-            let (at, length) = s.split_once('+')?;
-            Some((at.parse().ok()?, length.parse().ok()?))
-        };
-        let parse = || -> Option<Self> {
-            if let Some(rest) = text.strip_prefix("gap@") {
-                let (at_s, for_s) = span(rest)?;
-                return Some(Self::Gap { at_s, for_s });
-            }
-            let (what, rest) = text.split_once('=')?;
-            match what {
-                "railed" => Some(Self::Railed {
-                    channel: rest.to_owned(),
-                }),
-                "flat" => Some(Self::Flat {
-                    channel: rest.to_owned(),
-                }),
-                "nan" => {
-                    let (channel, rest) = rest.split_once('@')?;
-                    let (at_s, for_s) = span(rest)?;
-                    Some(Self::Nan {
-                        channel: channel.to_owned(),
-                        at_s,
-                        for_s,
-                    })
-                }
-                _ => None,
-            }
-        };
-        parse().ok_or_else(|| SettingsError::Fault {
-            text: text.to_owned(),
-        })
-    }
-}
-
-impl Fault {
-    /// The channel it names, if any.
-    fn channel(&self) -> Option<&str> {
-        match self {
-            Self::Railed { channel } | Self::Flat { channel } | Self::Nan { channel, .. } => {
-                Some(channel)
-            }
-            Self::Gap { .. } => None,
-        }
     }
 }
 
@@ -398,10 +313,7 @@ impl SimSettings {
         )?;
         self.check_faults()?;
         for fault in &self.faults {
-            if let Fault::Nan { at_s, for_s, .. } | Fault::Gap { at_s, for_s } = *fault {
-                within("fault start", "s", at_s, 0.0, 86_400.0)?;
-                within("fault length", "s", for_s, 0.0, 86_400.0)?;
-            }
+            fault.when().check()?;
         }
         Ok(())
     }
@@ -424,7 +336,7 @@ impl SimSettings {
     }
 
     fn check_faults(&self) -> Result<(), SettingsError> {
-        for label in self.faults.iter().filter_map(Fault::channel) {
+        for label in self.faults.iter().flat_map(Fault::channels) {
             if !self.channels.iter().any(|channel| channel == label) {
                 return Err(SettingsError::NoSuchChannel {
                     label: label.to_owned(),
@@ -471,28 +383,6 @@ mod tests {
         assert!(refused(|s| s.faults.push("railed=Fp1".parse().unwrap())).contains("Fp1"));
         assert!(refused(|s| s.faults.push("gap@-1+2".parse().unwrap())).starts_with("fault start"));
         SimSettings::default().check().unwrap();
-    }
-
-    #[test]
-    fn faults_read_as_documented() {
-        assert_eq!(
-            "nan=Cz@10+0.5".parse(),
-            Ok(Fault::Nan {
-                channel: "Cz".into(),
-                at_s: 10.0,
-                for_s: 0.5
-            })
-        );
-        assert_eq!(
-            "gap@30+2".parse(),
-            Ok(Fault::Gap {
-                at_s: 30.0,
-                for_s: 2.0
-            })
-        );
-        for text in ["", "railed", "nan=Cz", "gap@5", "loud=Pz"] {
-            assert!(text.parse::<Fault>().is_err(), "{text}");
-        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod pins;
 pub mod replay;
 pub(crate) mod ring;
 pub mod terminal;
+pub mod unit;
 
 use std::time::Duration;
 

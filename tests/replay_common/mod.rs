@@ -288,6 +288,7 @@ fn calibrate(folder: &Path, plan: &Plan) -> (Laboratory, f64) {
         order: plan.filter.order,
         notch_hz: plan.filter.notch_hz,
         epoch_s: plan.epoch.length_s,
+        quality: plan.quality.clone(),
         streams: recorded::Streams::default(),
     };
     calibrate::run(&args, &mut std::io::sink()).unwrap();

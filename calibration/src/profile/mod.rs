@@ -19,8 +19,8 @@ use crate::metrics::Auc;
 use crate::model::{EegModel, filters_without, unpaired};
 use crate::prior::PriorUse;
 
-/// One used channel in so many may be masked with the scorer going on as a whole.
-const MASKED_SHARE: usize = 10;
+/// Fewer than one used channel in so many may be masked with the scorer going on as a whole.
+const MASKED_SHARE: usize = 2;
 /// Relative difference of two nominal rates that is still the same device.
 const RATE_TOLERANCE: f64 = 0.005;
 
@@ -192,9 +192,10 @@ impl EegCalibration {
     /// Scorer and densities for a montage where only the channels with `kept` set can be used, without the data of the
     /// calibration. Not real-time: a covariance of that many channels is factorised.
     ///
-    /// The LDA's part is solved anew from the sub-block of its covariance. With up to one used channel in
-    /// ten masked, a part in the tangent space goes on with what the masked channels would have held, regressed from the
-    /// others; with more, the LDA is left alone, with the densities of its own out-of-fold scores.
+    /// The LDA's part is solved anew from the sub-block of its covariance. With fewer than half of the used channels
+    /// masked, a part in the tangent space goes on with the covariance that is to be expected of the whole montage: what
+    /// the masked channels would have held is regressed from the others, and the covariance of the rest is added. With more,
+    /// the LDA is left alone, with the densities of its own out-of-fold scores.
     ///
     /// # Errors
     /// As [`LdaModel::restrict`].
@@ -212,9 +213,8 @@ impl EegCalibration {
         if masked.is_empty() {
             return Ok((self.scorer()?, self.density));
         }
-        let few = masked.len() * MASKED_SHARE <= good.len() + masked.len();
-        if let (
-            true,
+        let few = MASKED_SHARE * masked.len() < good.len() + masked.len();
+        let parts = match &self.model {
             EegModel::Fusion {
                 lda_weight,
                 tangent,
@@ -222,17 +222,18 @@ impl EegCalibration {
             | EegModel::Informed {
                 lda_weight,
                 tangent,
-            },
-        ) = (few, &self.model)
-        {
-            let filters =
-                filters_without(&tangent.filters, &self.channel_covariance, &good, &masked)?;
+            } => Some((*lda_weight, tangent)),
+            EegModel::XdawnTangent(tangent) | EegModel::ErpTangent(tangent) => Some((0.0, tangent)),
+            EegModel::Lda | EegModel::BlockToeplitzLda(_) | EegModel::XdawnLda(_) => None,
+        };
+        if let (true, Some((lda_weight, tangent))) = (few, parts) {
+            let left = filters_without(&tangent.filters, &self.channel_covariance, &good, &masked)?;
             let weights: Vec<f64> = unpaired(&restricted.weights, shape)
                 .iter()
                 .map(|w| w * lda_weight)
                 .collect();
             let linear = LinearScorer::new(shape, &weights, restricted.bias * lda_weight)?;
-            let scorer = EpochScorer::new(linear, Some(tangent.scorer_with(shape, &filters)?))?;
+            let scorer = EpochScorer::new(linear, Some(tangent.scorer_without(shape, &left)?))?;
             return Ok((
                 scorer,
                 restrict_density(&self.density, restricted.distance_ratio)?,

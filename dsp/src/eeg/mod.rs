@@ -18,7 +18,7 @@ pub use spec::{BandSpec, EegSpec, EpochSpec, NotchSpec, Reference};
 use serde::{Deserialize, Serialize};
 
 use self::history::History;
-use crate::blink::BlinkRegression;
+use crate::blink::{BLINK_UV, BlinkRegression};
 use crate::car::CommonAverage;
 use crate::epoch::{
     EpochBank, EpochShape, EpochStatus, FinishedEpoch, Rejection, SampleNote, ScorerRefused,
@@ -37,6 +37,9 @@ use crate::units::SampleIndex;
 pub const PENDING_MAX: usize = 256;
 /// Results that can wait to be taken.
 pub const RESULTS_MAX: usize = 1024;
+
+/// Two peaks of a reference this close are of one blink, seconds.
+pub const BLINK_APART_S: f64 = 0.3;
 
 /// The result for one flash.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -110,6 +113,9 @@ pub struct EegCounts {
     pub interpolated: u64,
     /// Values replaced because they were not finite.
     pub held_values: u64,
+    /// Blinks taken out: times at which the reference went beyond [`BLINK_UV`], those within [`BLINK_APART_S`] as one.
+    #[serde(default)]
+    pub blinks: u64,
     /// Flashes dropped when their samples came, because no epoch was free.
     pub flashes_without_epoch: u64,
     /// Results lost because nobody took them.
@@ -144,6 +150,9 @@ pub struct EegPath {
     since_start: u64,
     settle_samples: u64,
     start_samples: usize,
+    blink_samples: u64,
+    /// Samples until the next peak is another blink.
+    blinking: u64,
     counts: EegCounts,
 }
 
@@ -182,6 +191,8 @@ impl EegPath {
             since_start: 0,
             settle_samples: (spec.settle.get() * rate.get()).round() as u64,
             start_samples,
+            blink_samples: (BLINK_APART_S * rate.get()).round() as u64,
+            blinking: 0,
             counts: EegCounts::default(),
         })
     }
@@ -309,6 +320,7 @@ impl EegPath {
         self.previous.fill(0.0);
         self.last_s = None;
         self.since_start = 0;
+        self.blinking = 0;
     }
 
     /// The oldest result that was not taken yet.
@@ -543,8 +555,14 @@ impl EegPath {
         if let Some(blinks) = &self.blinks
             && !self.quality.bad().contains(blinks.reference())
         {
+            let seen = self.filtered.get(blinks.reference());
+            if seen.is_some_and(|x| x.abs() >= BLINK_UV) {
+                self.counts.blinks += u64::from(self.blinking == 0);
+                self.blinking = self.blink_samples;
+            }
             blinks.process(&mut self.filtered)?;
         }
+        self.blinking = self.blinking.saturating_sub(1);
         if let Some(car) = &self.reference {
             car.process(&mut self.filtered)?;
         }

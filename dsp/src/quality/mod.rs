@@ -31,19 +31,21 @@
 //! covariances singular.
 
 mod company;
+mod spec;
 mod tally;
+mod verdict;
 mod window;
 
 use std::f64::consts::PI;
 
-use serde::{Deserialize, Serialize};
-
 use self::company::Company;
+pub use self::spec::QualitySpec;
 use self::tally::{Limits, Tally};
+pub use self::verdict::{BadChannel, BadSeconds};
 use self::window::Bucket;
 use crate::error::{DspError, count, parameter, shape};
 use crate::mask::{ChannelMask, MAX_CHANNELS};
-use crate::units::{Hertz, Microvolts, Seconds};
+use crate::units::Hertz;
 
 /// Least spread of the channels' log-variances that is assumed when they are compared: with few channels the measured
 /// spread can be tiny by chance, and one lively channel would look like a fault.
@@ -62,146 +64,6 @@ const COMPANY_MEDIAN_MIN: f64 = 0.4;
 const STILL_S: f64 = 0.1;
 /// Values beyond this are no voltages, uV.
 const VOLTAGE_MAX_UV: f32 = 1e10;
-
-/// Limits of [`ChannelQuality`]; every field has a default.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct QualitySpec {
-    /// Length of a window, 0.1..=60 s. Default 2.
-    pub window: Seconds,
-    /// A channel is railed when more than 1 in 100 of its samples reach this magnitude. Default 400 000 uV, above the DC
-    /// of a healthy electrode. Rails that nobody told us of are found as well, see the module.
-    pub rail: Microvolts,
-    /// A channel is flat when its samples span no more than this within a window. Default 0.5 uV.
-    pub flat: Microvolts,
-    /// A filtered value beyond this is no EEG and no blink but a jump, 1..=1e9 uV; absent: not watched. Default 1000 uV.
-    pub swing: Option<Microvolts>,
-    /// Largest deviation of a channel's log-variance from the channels' median, in robust standard deviations (1.4826 MAD, at
-    /// least 0.7 log units). Default 6, some eight times the amplitude of the others; needs at least 4 channels that are neither railed nor flat.
-    pub variance_z_max: f64,
-    /// Mains frequency, 50 or 60 Hz; absent: line noise is not watched.
-    pub line: Option<Hertz>,
-    /// Largest ratio of line-noise power (before the notch) to the variance of the filtered channel. Default 400.
-    pub line_ratio_max: f64,
-    /// Least magnitude of a channel's best mean correlation, 0..=1; 0: not watched. Default 0.15.
-    pub correlation_min: f64,
-    /// Correlation from which on a channel without a rest of its own is a copy, 0.9..=1. Default 0.9995.
-    pub copy_min: f64,
-    /// How long a channel stays bad after a jump or a value that is not finite: the filters' settling time. Default 2 s.
-    pub settle: Seconds,
-    /// Fewest good channels with which the gate may open. Default 4.
-    pub min_good: usize,
-}
-
-impl Default for QualitySpec {
-    fn default() -> Self {
-        // All within range, so nothing falls back; `const` evaluation shows it at build time.
-        const TWO_S: Seconds = match Seconds::new(2.0) {
-            Ok(v) => v,
-            Err(_) => panic!("in range"),
-        };
-        const RAIL: Microvolts = match Microvolts::new(400_000.0) {
-            Ok(v) => v,
-            Err(_) => panic!("in range"),
-        };
-        const FLAT: Microvolts = match Microvolts::new(0.5) {
-            Ok(v) => v,
-            Err(_) => panic!("in range"),
-        };
-        const SWING: Microvolts = match Microvolts::new(1_000.0) {
-            Ok(v) => v,
-            Err(_) => panic!("in range"),
-        };
-        Self {
-            window: TWO_S,
-            rail: RAIL,
-            flat: FLAT,
-            swing: Some(SWING),
-            variance_z_max: 6.0,
-            line: None,
-            line_ratio_max: 400.0,
-            correlation_min: 0.15,
-            copy_min: 0.9995,
-            settle: TWO_S,
-            min_good: 4,
-        }
-    }
-}
-
-/// Why a channel is bad.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum BadChannel {
-    /// A value was not finite a short while ago.
-    NotFinite,
-    /// The signal jumped a short while ago, by more than EEG can.
-    Swing,
-    /// At the amplifier's limit, or clipped.
-    Railed,
-    /// No signal.
-    Flat,
-    /// Variance far from the other channels'.
-    Variance,
-    /// Mostly mains.
-    Line,
-    /// Goes with no other channel.
-    Uncorrelated,
-    /// The same as a channel before it.
-    Copy,
-}
-
-impl BadChannel {
-    /// All reasons, in the order of [`BadSeconds`].
-    pub const ALL: [Self; 8] = [
-        Self::NotFinite,
-        Self::Swing,
-        Self::Railed,
-        Self::Flat,
-        Self::Variance,
-        Self::Line,
-        Self::Uncorrelated,
-        Self::Copy,
-    ];
-
-    /// The reason in a word or two.
-    #[must_use]
-    pub fn words(self) -> &'static str {
-        match self {
-            Self::NotFinite => "not a number",
-            Self::Swing => "jumped",
-            Self::Railed => "railed",
-            Self::Flat => "flat",
-            Self::Variance => "variance",
-            Self::Line => "mains",
-            Self::Uncorrelated => "uncorrelated",
-            Self::Copy => "copy of another",
-        }
-    }
-}
-
-/// How often the verdict on a channel was bad, by reason in the order of [`BadChannel::ALL`]: one count a second.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct BadSeconds([u32; BadChannel::ALL.len()]);
-
-impl BadSeconds {
-    /// Verdicts with this reason.
-    #[must_use]
-    pub fn of(&self, why: BadChannel) -> u32 {
-        self.0.get(why as usize).copied().unwrap_or(0)
-    }
-
-    /// All bad verdicts.
-    #[must_use]
-    pub fn total(&self) -> u32 {
-        self.0.iter().sum()
-    }
-
-    fn note(&mut self, why: BadChannel) {
-        if let Some(n) = self.0.get_mut(why as usize) {
-            *n = n.saturating_add(1);
-        }
-    }
-}
 
 /// Watches all channels of a stream.
 #[derive(Debug, Clone)]

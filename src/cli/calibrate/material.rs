@@ -26,7 +26,13 @@ use crate::recording::RecordedStream;
 fn path_spec(args: &Args, stream: &RecordedStream) -> Result<EegSpec, Failure> {
     let rate = Hertz::new(stream.spec.rate_hz).map_err(|e| failure(Exit::Source, e))?;
     let (filter, epoch) = args.signal()?;
-    lines::eeg_spec(&filter, &epoch, rate.get(), stream.channels())
+    lines::eeg_spec(
+        &filter,
+        &epoch,
+        &args.quality,
+        rate.get(),
+        stream.channels(),
+    )
         .map_err(|e| failure(Exit::Usage, e))
 }
 

@@ -19,7 +19,7 @@ use razvilka_calibration::{
 
 use super::exit::{Exit, Failure};
 use super::recorded::{Recorded, Streams, failure};
-use crate::config::{EpochSection, FilterSection, NOTCH_MIN_HZ, limit};
+use crate::config::{EpochSection, FilterSection, NOTCH_MIN_HZ, QualitySection, limit};
 use crate::gate::Limit;
 use material::{Material, Wanted};
 use provenance::provenance;
@@ -68,6 +68,9 @@ pub struct Args {
     /// this option: a channel labelled VEOG or EOG, or, if the person was asked to blink, Fp1, Fpz, Fp2, AF7 or AF8.
     #[arg(long, value_name = "LABEL")]
     pub blink_channel: Option<String>,
+    /// When a channel is bad; the defaults of `razvilka run --explain`, and for a live calibration the experiment file's.
+    #[arg(skip)]
+    pub quality: QualitySection,
     /// Which streams are meant.
     #[command(flatten)]
     pub streams: Streams,

@@ -18,13 +18,14 @@ use crate::engine::latency::StreamLatency;
 use crate::engine::{EngineError, lines};
 use crate::pipeline::clock::disagree;
 use crate::pipeline::decision::{GateThread, Watched};
-use crate::pipeline::eeg::{EegPorts, EegStage, EegWatch};
+use crate::pipeline::eeg::{EegLine, EegPorts, EegStage, EegWatch};
 use crate::pipeline::gaze::{GazeStage, GazeWatch, Tiles};
 use crate::pipeline::inlet::Heartbeat;
 use crate::pipeline::presenter::FlashNotice;
 use crate::pipeline::state::{StateDrain, state_ring};
 use crate::recording::Recorder;
 use crate::rt::{Granted, Wish};
+use crate::session::{BadChannelSummary, SignalSummary};
 use crate::source::lsl::Network;
 use crate::source::{ClockOffset, SampleSource, StreamSpec};
 
@@ -324,7 +325,11 @@ impl Inputs {
     }
 
     /// Stops every thread; what each was granted, and the latency of each stream.
-    pub(super) fn finish(self, plan: &Plan) -> (Vec<Granted>, Vec<StreamLatency>) {
+    pub(super) fn finish(
+        self,
+        plan: &Plan,
+        labels: &[String],
+    ) -> (Vec<Granted>, Vec<StreamLatency>) {
         let (mut granted, mut streams) = (Vec::new(), Vec::new());
         if let Some(eeg) = self.eeg {
             let heartbeat = Arc::clone(&eeg.feed.heartbeat);
@@ -333,7 +338,7 @@ impl Inputs {
                 let (line, steps) = stage.into_parts();
                 let counts = serde_json::json!({
                     "path": line.path().counts(), "clock": heartbeat.clock().counts(),
-                    "bad_channels": line.bad_channels(),
+                    "bad_channels": line.bad_channels(), "signal": signal_of(&line, labels),
                 });
                 let rejected = eeg.watch.rejected();
                 streams.push(StreamLatency::new(
@@ -358,6 +363,38 @@ impl Inputs {
             }
         }
         (granted, streams)
+    }
+}
+
+/// What the path counted, with the labels of the channels used.
+fn signal_of(line: &EegLine, labels: &[String]) -> SignalSummary {
+    let name = |channel: usize| {
+        let label = labels.get(channel).filter(|label| !label.is_empty());
+        label
+            .cloned()
+            .unwrap_or_else(|| format!("channel {}", channel + 1))
+    };
+    SignalSummary {
+        seconds: line.path().quality().verdicts(),
+        samples: line.path().counts(),
+        flashes_rejected: line
+            .rejected()
+            .into_iter()
+            .map(|(why, n)| (why.to_owned(), n))
+            .collect(),
+        bad_channels: line
+            .bad_channels()
+            .into_iter()
+            .map(|time| BadChannelSummary {
+                channel: name(time.channel),
+                bad_s: time.bad_s,
+                by_reason_s: time
+                    .by_reason_s
+                    .iter()
+                    .map(|(why, seconds)| (why.words().to_owned(), *seconds))
+                    .collect(),
+            })
+            .collect(),
     }
 }
 

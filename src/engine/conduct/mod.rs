@@ -497,7 +497,9 @@ impl<'a> Conductor<'a> {
             .stop()
             .map(|(_, shown)| shown)
             .unwrap_or_default();
-        let (mut granted, streams) = self.inputs.finish(self.plan);
+        let eeg = self.profile.eeg.as_ref();
+        let labels = eeg.map_or(&[][..], |eeg| &eeg.labels);
+        let (mut granted, streams) = self.inputs.finish(self.plan, labels);
         if let Some(state) = self.state {
             state.stop();
         }

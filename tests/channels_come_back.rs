@@ -1,0 +1,158 @@
+//! Channels that fail in mid-session and come back: masked at the next fork, evidence goes on, the full scorer returns, and
+//! the session replays bit for bit. FAULTS 7.
+
+#![allow(clippy::unwrap_used)] // what cannot go on here should say so at once
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use razvilka::engine::replay::ReplayReport;
+use razvilka::session::{Entry, EventKind, Ledger};
+
+fn razvilka() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_razvilka"));
+    command.stdin(Stdio::null());
+    command
+}
+
+/// The simulated laboratory; killed when dropped.
+struct Simulated(Child);
+
+impl Simulated {
+    fn start(session: &str, faults: &[&str]) -> Self {
+        let mut command = razvilka();
+        command.args(["simulate", "--seed", "5", "--preset", "easy", "--pace", "2"]);
+        command.args(["--session-id", session]);
+        for fault in faults {
+            command.args(["--fault", fault]);
+        }
+        let simulated = command.stdout(Stdio::null()).stderr(Stdio::null());
+        Self(simulated.spawn().unwrap())
+    }
+}
+
+impl Drop for Simulated {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A session of the simulated laboratory. A fork in which a channel fails runs to its timeout; the next one masks it, so a
+/// fault has to last for longer than that. EEG alone chooses, so that there is no other evidence to go on with.
+fn session(folder: &Path, id: &str, forks: u32, faults: &[&str]) -> std::path::PathBuf {
+    let config = folder.join(format!("{id}.toml"));
+    let text = format!(
+        "[eeg]\npins = {{ source_id = \"razvilka-sim-eeg-5\" }}\n\
+         [network]\nmode = \"loopback\"\nsession_id = \"{id}\"\nresolve_s = 10.0\n\
+         [session]\nforks = {forks}\nminutes_max = 6.0\n\
+         [calibration]\nblocks = 6\nflashes_per_item = 4\n\
+         [gate]\ntimeout_s = 6.0\n\
+         [ask]\nreading_base_s = 0.2\nreading_s_per_word = 0.02\n"
+    );
+    fs::write(&config, text).unwrap();
+    let out = folder.join(id);
+    let _simulated = Simulated::start(id, faults);
+    let ran = razvilka()
+        .args(["run", "--config"])
+        .arg(&config)
+        .arg("--out")
+        .arg(&out)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert_eq!(ran.status.code(), Some(0), "{said}");
+    out
+}
+
+/// Numbers of the channels that were bad from each exchange on, and the pieces of P300 evidence until the next.
+fn exchanges(out: &Path) -> Vec<(BTreeSet<u64>, usize)> {
+    let ledger = Ledger::open_read_only(&out.join("ledger.sqlite")).unwrap();
+    ledger.verify().unwrap();
+    let mut found = vec![(BTreeSet::new(), 0)];
+    for entry in ledger.entries().unwrap() {
+        match entry {
+            Entry::Event(row) if row.kind == EventKind::Exchange => {
+                let detail: serde_json::Value = serde_json::from_str(&row.detail).unwrap();
+                println!("{detail}");
+                let bad = detail["bad_channels"].as_array().unwrap();
+                found.push((bad.iter().map(|c| c.as_u64().unwrap()).collect(), 0));
+            }
+            Entry::Evidence(row) if row.flash_seq.is_some() => {
+                found.last_mut().unwrap().1 += 1;
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+fn replays(folder: &Path, out: &Path) {
+    let again = folder.join("again");
+    let replayed = razvilka()
+        .arg("replay")
+        .arg(out)
+        .arg("--out")
+        .arg(&again)
+        .output()
+        .unwrap();
+    let words = String::from_utf8_lossy(&replayed.stderr);
+    assert_eq!(replayed.status.code(), Some(0), "{words}");
+    let report = fs::read(again.join("replay.json")).unwrap();
+    let report: ReplayReport = serde_json::from_slice(&report).unwrap();
+    assert!(report.is_identical(), "{report:?}");
+    assert!(report.evidence.compared > 0);
+}
+
+/// Channels of the simulated amplifier: Fz Cz P3 Pz P4 PO7 PO8 Oz.
+const PZ: u64 = 3;
+const OZ: u64 = 7;
+const P4: u64 = 4;
+
+#[test]
+fn a_channel_that_rails_is_masked_until_it_is_back_and_the_session_replays() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = session(folder.path(), "railed", 11, &["railed=Pz@fork2+14"]);
+    let found = exchanges(&out);
+    println!("{found:?}");
+    let masked = found.iter().position(|(bad, _)| bad.contains(&PZ)).unwrap();
+    assert!(
+        found[masked].1 > 0,
+        "no evidence with the channel masked: {found:?}"
+    );
+    let back = found
+        .iter()
+        .skip(masked)
+        .find(|(bad, _)| !bad.contains(&PZ));
+    assert!(back.is_some_and(|(_, evidence)| *evidence > 0), "{found:?}");
+    replays(folder.path(), &out);
+}
+
+#[test]
+fn a_bridge_and_a_loose_contact_are_masked_and_come_back_and_a_burst_of_mains_masks_nothing_for_good()
+ {
+    let folder = tempfile::tempdir().unwrap();
+    let faults = [
+        "copy=Oz:PO7@fork2+14",
+        "noisy=P4@fork6+14",
+        "mains@fork10+2",
+    ];
+    let out = session(folder.path(), "bridged", 14, &faults);
+    let found = exchanges(&out);
+    println!("{found:?}");
+    for channel in [OZ, P4] {
+        let masked = found.iter().position(|(bad, _)| bad.contains(&channel));
+        let after = found.iter().skip(masked.unwrap());
+        assert!(
+            after.clone().any(|(bad, _)| !bad.contains(&channel)),
+            "{found:?}"
+        );
+    }
+    // Half of the channels are never away, whatever happens to all of them for 2 s.
+    assert!(found.iter().all(|(bad, _)| bad.len() < 4), "{found:?}");
+    assert!(found.last().unwrap().0.is_empty(), "{found:?}");
+    replays(folder.path(), &out);
+}
