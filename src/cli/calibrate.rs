@@ -10,7 +10,7 @@ use razvilka_calibration::report::{grade_eeg, grade_gaze, save_report};
 use razvilka_calibration::{
     CalibrationError, CalibrationInput, ChannelSignal, EegInput, EpochInfo, Epochs, Fitted,
     GazePoint, LeftOut, Montage, Overwrite, Prior, Profile, Provenance, SignalQuality, SourceFile,
-    fit_session, may_be_fitted_on,
+    epochs_beside, fit_session, may_be_fitted_on,
 };
 use razvilka_dsp::blink::BlinkRegression;
 use razvilka_dsp::eeg::EegSpec;
@@ -126,7 +126,12 @@ pub fn run(args: &Args, talk: &mut impl Write) -> Result<Profile, Failure> {
     } else {
         Overwrite::Refuse
     };
-    prepare_folder(&args.out, [&profile_path, &report_path], overwrite)?;
+    let epochs_path = epochs_beside(&profile_path);
+    prepare_folder(
+        &args.out,
+        [&profile_path, &report_path, &epochs_path],
+        overwrite,
+    )?;
 
     let mut recordings = Vec::with_capacity(args.xdf.len());
     for file in &args.xdf {
@@ -151,6 +156,10 @@ pub fn run(args: &Args, talk: &mut impl Write) -> Result<Profile, Failure> {
     }
     say_verdict(talk, &fitted);
     let unwritable = |e: CalibrationError| failure(Exit::Usage, e);
+    if let (Some(eeg), Some(own)) = (&mut fitted.profile.eeg, &input.eeg) {
+        let kept = own.epochs.save(&epochs_path, overwrite);
+        eeg.epochs_sha256 = Some(kept.map_err(unwritable)?);
+    }
     fitted
         .profile
         .save(&profile_path, overwrite)
@@ -238,7 +247,7 @@ fn say(talk: &mut impl Write, text: std::fmt::Arguments<'_>) {
 /// Finds out before the work whether its result can be kept.
 fn prepare_folder(
     folder: &Path,
-    files: [&PathBuf; 2],
+    files: [&PathBuf; 3],
     overwrite: Overwrite,
 ) -> Result<(), Failure> {
     let failed = |e| failure(Exit::Usage, e);

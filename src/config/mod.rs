@@ -15,9 +15,10 @@ use sha2::{Digest, Sha256};
 
 pub use limits::{explain, limits, own as limit};
 pub use sections::{
-    AskSection, BudgetSection, CalibrationSection, ClocksDisagree, EegSection, EpochSection,
-    FilterSection, GazeSection, GazeUnits, KeysSection, ModelSection, NetworkMode, NetworkSection,
-    RealtimeSection, ScreenSection, SessionSection, StateSection, StreamsSection, WriterSection,
+    AdaptationSection, AskSection, BudgetSection, CalibrationSection, ClocksDisagree, EegSection,
+    EpochSection, FilterSection, GazeSection, GazeUnits, KeysSection, ModelSection, NetworkMode,
+    NetworkSection, RealtimeSection, ScreenSection, SessionSection, StateSection, StreamsSection,
+    WriterSection,
 };
 pub use signal::{NOTCH_MIN_HZ, check_filter};
 
@@ -145,6 +146,9 @@ pub struct Plan {
     /// State of the person.
     #[serde(default)]
     pub state: StateSection,
+    /// Learning from confirmed choices.
+    #[serde(default)]
+    pub adaptation: AdaptationSection,
     /// Latency budgets.
     #[serde(default)]
     pub budget: BudgetSection,
@@ -227,7 +231,7 @@ impl Plan {
         if let Some(gaze) = &self.gaze {
             all.push(("gaze.confidence_min", gaze.confidence_min));
         }
-        let sections: [&dyn Checked; 8] = [
+        let sections: [&dyn Checked; 9] = [
             &self.session,
             &self.screen,
             &self.filter,
@@ -235,6 +239,7 @@ impl Plan {
             &self.writer,
             &self.ask,
             &self.state,
+            &self.adaptation,
             &self.budget,
         ];
         for section in sections {
@@ -272,6 +277,16 @@ impl Plan {
         }
         let pinned_hz = self.eeg.as_ref().and_then(|eeg| eeg.pins.rate_hz);
         check_filter(&self.filter, pinned_hz).map_err(ConfigError::Contradiction)?;
+        let AdaptationSection {
+            memory_epochs_min: least,
+            memory_epochs_max: most,
+            ..
+        } = self.adaptation;
+        if least > most {
+            return contradiction(format!(
+                "adaptation.memory_epochs_min = {least} must not exceed adaptation.memory_epochs_max = {most}"
+            ));
+        }
         self.check_reading().map_err(ConfigError::Contradiction)?;
         let writer = self.writer_settings();
         if let Err(error) = writer.check() {

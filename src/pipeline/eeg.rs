@@ -19,6 +19,7 @@ use ringbuf::{HeapCons, HeapProd};
 use serde::Serialize;
 
 use super::decision::{Item, Lane, Made};
+use super::features::FeatureTap;
 use super::inlet::Stage;
 use super::presenter::{FlashId, FlashNotice};
 use super::state::StateTap;
@@ -35,6 +36,7 @@ pub struct EegLine {
     stream_channels: usize,
     picked: Vec<f32>,
     waiting: Option<(EpochScorer, ScoreDensity)>,
+    features: Option<FeatureTap>,
 }
 
 /// How long a channel was bad, and why.
@@ -110,7 +112,13 @@ impl EegLine {
             stream_channels,
             picked,
             waiting: None,
+            features: None,
         })
+    }
+
+    /// From now on the features of every clean epoch are also copied here.
+    pub fn tell_features(&mut self, tap: FeatureTap) {
+        self.features = Some(tap);
     }
 
     /// Takes blinks out as the profile says; before the first sample.
@@ -180,7 +188,13 @@ impl EegLine {
 
     /// Announces a flash; its onset is on the EEG stream's clock. `false` when it cannot be scored.
     pub fn flash(&mut self, notice: &FlashNotice) -> bool {
-        self.path.flash(notice.id.0, notice.onset_s).is_ok()
+        let Self { path, features, .. } = self;
+        let flashed = path.flash_with(notice.id.0, notice.onset_s, |epoch| {
+            if let Some(tap) = features {
+                tap.note(epoch);
+            }
+        });
+        flashed.is_ok()
     }
 
     /// Takes one sample of the whole stream. `false` when it has another number of channels.
@@ -191,7 +205,18 @@ impl EegLine {
         for (picked, channel) in self.picked.iter_mut().zip(&self.select) {
             *picked = sample.get(*channel).copied().unwrap_or(f32::NAN);
         }
-        self.path.push(stamp_s, &self.picked).is_ok()
+        let Self {
+            path,
+            picked,
+            features,
+            ..
+        } = self;
+        let pushed = path.push_with(stamp_s, picked, |epoch| {
+            if let Some(tap) = features {
+                tap.note(epoch);
+            }
+        });
+        pushed.is_ok()
     }
 
     /// The next flash that was scored and is clean; flashes that were rejected are counted and skipped.

@@ -178,6 +178,7 @@ const fn kind(kind: EventKind) -> &'static str {
         EventKind::Recording => "recording",
         EventKind::Fault => "fault",
         EventKind::Exchange => "exchange",
+        EventKind::Adaptation => "adaptation",
         EventKind::End => "end",
     }
 }

@@ -3,15 +3,16 @@
 //! The file is read twice, chunk by chunk: once for the markers, once for the samples, so that an hour of recording takes
 //! no more memory than its evidence.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::path::Path;
 
-use razvilka_calibration::{EegCalibration, Profile};
+use razvilka_calibration::{EegCalibration, Epochs, Profile};
 use razvilka_dsp::mask::ChannelMask;
 use razvilka_dsp::units::LslTime;
 
 use super::ReplayError;
 use crate::config::{AskSection, Plan};
+use crate::engine::adapting::{Adaptation, Adapting, RefitJob};
 use crate::engine::conduct::tiles_of;
 use crate::engine::lines;
 use crate::fork::ForkId;
@@ -19,6 +20,7 @@ use crate::gate::{Evidence, Source};
 use crate::marker::{Event, Marker};
 use crate::pipeline::decision::Made;
 use crate::pipeline::eeg::{EegLine, flash_evidence};
+use crate::pipeline::features::FeatureDrain;
 use crate::pipeline::gaze::{GazeLine, Tiles, gaze_evidence};
 use crate::pipeline::presenter::{FlashId, FlashNotice};
 use crate::recording::xdf::{Chunk, Reader, SampleChunk, StreamId, Values, XdfError};
@@ -41,6 +43,8 @@ pub(super) struct Known {
     pub(super) forks: BTreeMap<ForkId, (ForkRow, Vec<OptionRow>)>,
     /// From which fork on which channels were left out, in order.
     pub(super) exchanges: Vec<(ForkId, ChannelMask)>,
+    /// What the scorer learnt, in order.
+    pub(super) adaptations: Vec<Adaptation>,
     /// Streams that began anew, each after so many of its samples, in order.
     pub(super) restarts: Vec<(String, u64)>,
 }
@@ -49,6 +53,8 @@ pub(super) struct Known {
 #[derive(Debug, Default)]
 pub(super) struct Remade {
     items: HashMap<Key, (Evidence, Made)>,
+    /// What the scorer learnt now, by the fork at whose opening it did.
+    adaptations: BTreeMap<ForkId, Option<Adaptation>>,
     /// Stamp of the last sample of each stream, on the stream's own clock, seconds.
     eeg_end_s: Option<f64>,
     gaze_end_s: Option<f64>,
@@ -67,6 +73,11 @@ impl Remade {
     pub(super) fn get(&self, evidence: &Evidence) -> Option<&(Evidence, Made)> {
         self.items
             .get(&(evidence.fork, evidence.source, evidence.seq))
+    }
+
+    /// What the scorer learnt at the opening of this fork; `None` when the lines never came so far.
+    pub(super) fn adaptation(&self, fork: ForkId) -> Option<Option<&Adaptation>> {
+        self.adaptations.get(&fork).map(Option::as_ref)
     }
 
     /// Whether the recording ends before the samples that this item of `fork` rests on.
@@ -115,6 +126,7 @@ pub(super) fn remake(
     manifest: &Manifest,
     plan: &Plan,
     profile: &Profile,
+    epochs: Option<Epochs>,
     known: &Known,
 ) -> Result<Remade, ReplayError> {
     let mut remade = Remade::default();
@@ -141,9 +153,12 @@ pub(super) fn remake(
                 .as_ref()
                 .ok_or(lines::LineError::NoPart { part: EEG })?;
             let line = lines::eeg_line(section, calibration, spec, None)?;
+            let adapting = Adapting::new(calibration, &plan.adaptation, epochs)
+                .map_err(lines::LineError::from)?;
             Some(EegFeed::new(
                 line,
                 calibration,
+                adapting,
                 spec,
                 &survey.markers,
                 known,
@@ -189,7 +204,7 @@ pub(super) fn remake(
         match survey.streams.get(&stream).copied() {
             Some(EEG) => {
                 if let Some(feed) = &mut eeg {
-                    feed.block(&stamps, &values, &mut remade.items)?;
+                    feed.block(&stamps, &values, &mut remade)?;
                 }
                 remade.eeg_end_s = stamps.last().copied().or(remade.eeg_end_s);
             }
@@ -206,6 +221,9 @@ pub(super) fn remake(
             let (first, last) = span.unwrap_or((stamp, stamp));
             span = Some((first.min(stamp), last.max(stamp)));
         }
+    }
+    if let Some(feed) = &mut eeg {
+        feed.finish(&mut remade);
     }
     remade.seconds = span.map_or(0.0, |(first, last)| last - first);
     Ok(remade)
@@ -291,20 +309,26 @@ impl Survey {
 }
 
 /// What the EEG line is told before the sample with this stamp.
-enum EegOrder {
+enum EegOrder<'a> {
     /// Another scorer, for these channels.
     Exchange(ChannelMask),
+    /// What was confirmed is learnt, as this event says.
+    Learn(&'a Adaptation),
     /// A flash.
     Flash(FlashNotice),
 }
 
 struct EegFeed<'a> {
     line: EegLine,
-    calibration: &'a EegCalibration,
+    features: FeatureDrain,
+    adapting: Adapting,
+    refit: Option<RefitJob>,
+    /// Flashes that something is learnt from.
+    lessons: HashSet<(ForkId, u32)>,
     channels: usize,
     used_channels: usize,
     /// With the stamp of the flash that each comes with, on the stream's clock.
-    orders: VecDeque<(f64, EegOrder)>,
+    orders: VecDeque<(f64, EegOrder<'a>)>,
     restarts: Restarts,
     rejected: u64,
     known: &'a Known,
@@ -312,14 +336,26 @@ struct EegFeed<'a> {
 
 impl<'a> EegFeed<'a> {
     fn new(
-        line: EegLine,
-        calibration: &'a EegCalibration,
+        mut line: EegLine,
+        calibration: &EegCalibration,
+        adapting: Adapting,
         spec: &StreamSpec,
         markers: &[(f64, Marker)],
         known: &'a Known,
     ) -> Self {
+        let features = lines::features_of(calibration, &mut line);
+        let lessons = known.adaptations.iter().flat_map(|step| &step.lessons);
+        let lessons = lessons
+            .flat_map(|lesson| {
+                let answered = &lesson.answered;
+                answered
+                    .flashes
+                    .iter()
+                    .map(|number| (answered.fork, *number))
+            })
+            .collect();
         let mut orders = VecDeque::new();
-        let mut exchanges = known.exchanges.iter().peekable();
+        let mut changes = changes_of(known).into_iter().peekable();
         for (stamp, marker) in markers {
             let Event::Flash {
                 item,
@@ -335,8 +371,8 @@ impl<'a> EegFeed<'a> {
             };
             let Some(clock) = row.eeg_clock else { continue };
             let onset_s = stamp - clock.offset_s;
-            while let Some((_, bad)) = exchanges.next_if(|(from, _)| *from <= fork) {
-                orders.push_back((onset_s, EegOrder::Exchange(*bad)));
+            while let Some((_, change)) = changes.next_if(|(from, _)| *from <= fork) {
+                orders.push_back((onset_s, change));
             }
             // As the presenter packs them: the last bits of both.
             let id = FlashId::new(fork, marker.seq as u32, item as u8);
@@ -348,10 +384,15 @@ impl<'a> EegFeed<'a> {
             };
             orders.push_back((onset_s, EegOrder::Flash(notice)));
         }
+        // Of forks that were opened and saw no flash: learnt all the same.
+        orders.extend(changes.map(|(_, change)| (f64::INFINITY, change)));
         let used_channels = line.path().spec().channels;
         Self {
             line,
-            calibration,
+            features,
+            adapting,
+            refit: None,
+            lessons,
             channels: spec.labels.len().max(1),
             used_channels,
             orders,
@@ -373,7 +414,7 @@ impl<'a> EegFeed<'a> {
         &mut self,
         stamps: &[f64],
         values: &[f32],
-        items: &mut HashMap<Key, (Evidence, Made)>,
+        remade: &mut Remade,
     ) -> Result<(), ReplayError> {
         for (stamp, sample) in stamps.iter().zip(values.chunks_exact(self.channels)) {
             if self.restarts.begins_anew() {
@@ -383,23 +424,22 @@ impl<'a> EegFeed<'a> {
             while let Some((_, order)) = self.orders.pop_front_if(|(onset_s, _)| *onset_s <= *stamp)
             {
                 match order {
-                    EegOrder::Exchange(bad) => {
-                        let kept: Vec<bool> = (0..self.used_channels)
-                            .map(|channel| !bad.contains(channel))
-                            .collect();
-                        let scorer = self
-                            .calibration
-                            .restrict(&kept)
-                            .map_err(lines::LineError::from)?;
-                        let _ = self.line.set_scorer(scorer);
+                    EegOrder::Exchange(bad) => self.exchange(&bad)?,
+                    EegOrder::Learn(recorded) => {
+                        self.learn(recorded, remade);
+                        if recorded.exchanged {
+                            self.exchange(&recorded.bad_channels)?;
+                        }
                     }
                     // One that is refused gives no evidence, here as there.
                     EegOrder::Flash(notice) => {
                         let _ = self.line.flash(&notice);
+                        self.hear();
                     }
                 }
             }
             self.line.sample(*stamp, sample);
+            self.hear();
             while let Some(found) = self.line.next(&mut self.rejected) {
                 let Some((row, _)) = self.known.forks.get(&found.id.fork()) else {
                     continue;
@@ -409,11 +449,84 @@ impl<'a> EegFeed<'a> {
                     continue;
                 };
                 let evidence = flash_evidence(&found, row.lease, at);
-                items.insert(key_of(&evidence), (evidence, found.made()));
+                remade
+                    .items
+                    .insert(key_of(&evidence), (evidence, found.made()));
             }
         }
         Ok(())
     }
+
+    /// The scorer of the present calibration without these channels takes over.
+    fn exchange(&mut self, bad: &ChannelMask) -> Result<(), ReplayError> {
+        let kept: Vec<bool> = (0..self.used_channels)
+            .map(|channel| !bad.contains(channel))
+            .collect();
+        let scorer = self
+            .adapting
+            .calibration()
+            .restrict(&kept)
+            .map_err(lines::LineError::from)?;
+        let _ = self.line.set_scorer(scorer);
+        Ok(())
+    }
+
+    /// Keeps what will be learnt from.
+    fn hear(&mut self) {
+        while let Some(epoch) = self.features.take() {
+            if self.lessons.contains(&(epoch.id.fork(), epoch.id.number())) {
+                self.adapting.hear(epoch);
+            }
+        }
+    }
+
+    /// Learns again what was learnt, in the same order.
+    fn learn(&mut self, recorded: &Adaptation, remade: &mut Remade) {
+        let lessons = recorded.lessons.iter();
+        let confirmed: Vec<_> = lessons.map(|lesson| lesson.answered.clone()).collect();
+        let done = recorded.refit.as_ref().and(self.refit.take());
+        let done = done.map(RefitJob::run);
+        let bad = recorded.bad_channels;
+        let mut step = self.adapting.step(recorded.fork, bad, &confirmed, done);
+        if recorded.refit_begun {
+            self.refit = self.adapting.refit_due();
+        }
+        if let Some(step) = &mut step {
+            step.exchanged = recorded.exchanged;
+            step.refit_begun = recorded.refit_begun && self.refit.is_some();
+            // Epochs that were not there cannot be told from those that were never asked for.
+            for (again, lesson) in step.lessons.iter_mut().zip(&recorded.lessons) {
+                again.missed += lesson.missed;
+            }
+        }
+        remade.adaptations.insert(recorded.fork, step);
+    }
+
+    /// What was learnt after the last sample.
+    fn finish(&mut self, remade: &mut Remade) {
+        for (_, order) in std::mem::take(&mut self.orders) {
+            if let EegOrder::Learn(recorded) = order {
+                self.learn(recorded, remade);
+            }
+        }
+    }
+}
+
+/// Exchanges and lessons in the order of their forks; where both came at one opening, the lesson brought the scorer.
+fn changes_of(known: &Known) -> Vec<(ForkId, EegOrder<'_>)> {
+    let learnt = |fork: ForkId| {
+        let at = |step: &&Adaptation| step.fork == fork && step.exchanged;
+        known.adaptations.iter().find(at).is_some()
+    };
+    let exchanges = known.exchanges.iter().filter(|(fork, _)| !learnt(*fork));
+    let steps = known.adaptations.iter();
+    let mut changes: Vec<_> = steps
+        .map(|step| (step.fork, EegOrder::Learn(step)))
+        .chain(exchanges.map(|(fork, bad)| (*fork, EegOrder::Exchange(*bad))))
+        .collect();
+    // A stable order: of one fork, the lesson comes first.
+    changes.sort_by_key(|(fork, _)| *fork);
+    changes
 }
 
 struct GazeFeed {
