@@ -98,11 +98,11 @@ fn main() -> Result<()> {
         people.push((read(&data, person, "train")?, read(&data, person, "test")?));
     }
     println!(
-        "| own flashes | way | AUC {} | mean | ECE {} | mean | change | refits used |",
+        "| own flashes | way | AUC {} | mean | ECE {} | mean | change | refits used | slowest lesson |",
         PEOPLE.join(", "),
         PEOPLE.join(", ")
     );
-    println!("|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|");
     for letters in 1..=options.letters.min(3) {
         let mut fitted = Vec::new();
         for (train, test) in &people {
@@ -134,8 +134,9 @@ fn main() -> Result<()> {
                 .iter()
                 .map(|o| format!("{}/{} ({:.1} s)", o.refits_used, o.refits, o.refit_s))
                 .collect();
+            let slowest = found.iter().fold(0.0, |most: f64, o| most.max(o.learn_ms));
             println!(
-                "| {} s | {} | {} | {} | {} | {} |",
+                "| {} s | {} | {} | {} | {} | {} | {slowest:.2} ms |",
                 42 * letters,
                 way.name,
                 say(|o| o.auc),
@@ -155,6 +156,7 @@ struct Outcome {
     refits: usize,
     refits_used: usize,
     refit_s: f64,
+    learn_ms: f64,
 }
 
 /// A stretch of flashes as the session's own.
@@ -182,7 +184,7 @@ fn follow(
     let mut confirmed: Vec<Flash> = Vec::new();
     let (mut scores, mut p, mut labels) = (Vec::new(), Vec::new(), Vec::new());
     let (mut change, mut refits, mut refits_used, mut refit_s) = (0.0, 0, 0, 0.0);
-    let mut forks = 0;
+    let (mut forks, mut learn_ms) = (0, 0.0);
     for (part, epochs) in [rest, test].into_iter().enumerate() {
         let rows: Vec<usize> = (0..epochs.len()).collect();
         for rows in rows.chunks(FORK) {
@@ -223,7 +225,9 @@ fn follow(
                 }
             }
             if way.adapts {
+                let begun = Instant::now();
                 change = learn(&mut adaptive, &flashes)?;
+                learn_ms = f64::max(learn_ms, begun.elapsed().as_secs_f64() * 1e3);
             }
             confirmed.extend(flashes);
             forks += 1;
@@ -255,6 +259,7 @@ fn follow(
         refits,
         refits_used,
         refit_s,
+        learn_ms,
     })
 }
 

@@ -96,6 +96,53 @@ impl Adaptation {
         self.lessons.iter().any(|lesson| lesson.taken)
             || self.refit.as_ref().is_some_and(|refit| refit.taken)
     }
+
+    /// What was learnt, for people.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        let mut said = Vec::new();
+        for lesson in &self.lessons {
+            let Lesson {
+                answered,
+                missed,
+                used,
+                refused,
+                taken,
+            } = lesson;
+            let left_out = match missed + refused {
+                0 => String::new(),
+                some => format!(", {some} left out"),
+            };
+            let moved = if *taken { "" } else { ", nothing moved" };
+            let fork = answered.fork.0;
+            said.push(format!("{used} flashes of fork {fork}{left_out}{moved}"));
+        }
+        if let Some(refit) = &self.refit {
+            let Refitted {
+                epochs,
+                loss_before,
+                loss_after,
+                ..
+            } = refit;
+            said.push(match (&refit.failed, refit.taken) {
+                (Some(why), _) => format!("a fit anew came to nothing: {why}"),
+                (None, true) => format!(
+                    "a fit anew on {epochs} epochs took over (log loss {loss_before:.3} before, {loss_after:.3} after)"
+                ),
+                (None, false) => format!(
+                    "a fit anew on {epochs} epochs was not taken (log loss {loss_before:.3} before, {loss_after:.3} after)"
+                ),
+            });
+        }
+        let stands = if self.stands {
+            ", and stand still: the bound is reached"
+        } else {
+            ""
+        };
+        let change = self.change;
+        said.push(format!("weights turned by {change:.3}{stands}"));
+        said.join("; ")
+    }
 }
 
 /// A fit anew, to be done off everybody's way.
