@@ -233,11 +233,11 @@ fn what_the_events_tell_is_enough_to_reach_the_same_bits_with_a_fit_anew_that_ca
 
     let mut again = adapting(3);
     let mut job = None;
-    (0..12).for_each(|fork| {
-        flashes(fork)
-            .into_iter()
-            .for_each(|epoch| again.hear(epoch))
-    });
+    for fork in 0..12 {
+        for epoch in flashes(fork) {
+            again.hear(epoch);
+        }
+    }
     for event in &events {
         let recorded: Adaptation = serde_json::from_str(event).unwrap();
         let confirmed: Vec<Answered> = recorded
