@@ -245,7 +245,8 @@ fn what_the_events_tell_is_enough_to_reach_the_same_bits_with_a_fit_anew_that_ca
             .iter()
             .map(|l| l.answered.clone())
             .collect();
-        let done = recorded.refit.as_ref().and(job.take()).map(RefitJob::run);
+        let ready = recorded.refit.as_ref().and_then(|_| job.take());
+        let done = ready.map(RefitJob::run);
         let mut step = again
             .step(recorded.fork, recorded.bad_channels, &confirmed, done)
             .unwrap();

@@ -335,7 +335,7 @@ struct Day {
     bad: ChannelMask,
     /// Whether a channel was left out already.
     left_out: bool,
-    refit: Option<RefitJob>,
+    refit: Option<(ForkId, RefitJob)>,
     /// Whether what was done unasked was followed.
     followed: bool,
     /// Calls and undos that were followed.
@@ -467,7 +467,9 @@ impl Day {
         }
         self.adapting.forget_the_oldest();
         let confirmed = self.adapting.confirmed();
-        let done = self.refit.take().map(RefitJob::run);
+        // A fit anew takes as long as two forks.
+        let ready = self.refit.take_if(|(begun, _)| begun.0 + 2 <= id.0);
+        let done = ready.map(|(_, job)| job.run());
         let learnt = self.adapting.step(id, self.bad, &confirmed, done);
         let moved = learnt.as_ref().is_some_and(Adaptation::moved);
         if changed || moved {
@@ -483,8 +485,10 @@ impl Day {
         }
         if let Some(mut learnt) = learnt {
             learnt.exchanged = moved;
-            self.refit = self.adapting.refit_due();
-            learnt.refit_begun = self.refit.is_some();
+            if let Some(job) = self.adapting.refit_due() {
+                self.refit = Some((id, job));
+                learnt.refit_begun = true;
+            }
             let detail = serde_json::to_value(&learnt).unwrap();
             self.event(EventKind::Adaptation, None, detail);
         }
