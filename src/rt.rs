@@ -285,6 +285,13 @@ fn flush_denormals() -> bool {
     false
 }
 
+/// Puts the calling thread behind everybody else's ordinary work, for what may take as long as it takes. Where the system
+/// refuses, it goes on as it is.
+pub fn yield_to_everybody() {
+    // SAFETY: plain numbers, no memory; on Linux 0 names the calling thread alone.
+    let _ = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 19) };
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

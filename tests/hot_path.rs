@@ -23,6 +23,7 @@ use razvilka::pipeline::decision::{
     ChoiceCell, GateThread, Item, Made, Opening, Order, Record, Watched,
 };
 use razvilka::pipeline::eeg::{EegPorts, EegStage, EegWatch};
+use razvilka::pipeline::features::{FeatureDrain, feature_ring};
 use razvilka::pipeline::gaze::{GazeStage, GazeWatch, Tiles};
 use razvilka::pipeline::inlet::{Heartbeat, Inlet, Stage};
 use razvilka::pipeline::presenter::{FlashId, FlashNotice};
@@ -32,6 +33,7 @@ use razvilka::recording::{Capacity, Recorder};
 use razvilka::rt::{self, Wish};
 use razvilka::source::{ClockOffset, Format, SampleSource, SourceError, StreamSpec};
 use razvilka_dsp::gaze_evidence::Tile;
+use razvilka_dsp::mask::ChannelMask;
 use razvilka_dsp::score::{EpochScorer, ScoreDensity};
 use ringbuf::traits::{Consumer, Producer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
@@ -118,6 +120,7 @@ struct Bench {
     notices: HeapProd<FlashNotice>,
     scorers: HeapProd<(EpochScorer, ScoreDensity)>,
     retired: HeapCons<EpochScorer>,
+    features: FeatureDrain,
     tiles: HeapProd<Tiles>,
     records: Vec<Record>,
     segment: u32,
@@ -146,7 +149,11 @@ impl Bench {
             retired: retired_in,
             lane: gate.eeg.take().unwrap(),
         };
-        let line = paths::eeg_line(CHANNELS, EEG_HZ).unwrap();
+        let mut line = paths::eeg_line(CHANNELS, EEG_HZ).unwrap();
+        // Nobody empties this ring before the end: it fills, and the epochs after that are dropped.
+        let width = line.path().epoch_shape().features();
+        let (tap, features) = feature_ring(width, ChannelMask::all(CHANNELS));
+        line.tell_features(tap);
         let mut eeg = EegStage::new(line, ports, Arc::new(EegWatch::default()), 0.0);
         // Nobody empties this ring: it fills, and the blocks after that are dropped from it.
         let (state, _) = state_ring(EEG_HZ, CHANNELS);
@@ -164,6 +171,7 @@ impl Bench {
             notices,
             scorers,
             retired,
+            features,
             tiles,
             records: Vec::new(),
             segment: 0,
@@ -335,6 +343,10 @@ fn samples_flashes_scorers_tiles_and_commits_allocate_and_free_nothing() {
         .filter(|record| matches!(record.made, Some(Made::Flash { .. })))
         .count();
     assert!(flashes > 0, "EEG had its say, too");
+    assert!(
+        bench.features.take().is_some(),
+        "epochs were there to be learnt from"
+    );
     assert_eq!(bench.gate.dropped(), 0);
     assert_eq!(in_hot, 0, "allocator calls inside rt::hot");
     let _ = bench.gate.stop();

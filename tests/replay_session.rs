@@ -56,6 +56,8 @@ fn an_untouched_session_comes_out_again_bit_for_bit() {
             .any(|entry| matches!(entry, Entry::Event(row) if row.detail.contains(what)))
     };
     assert!(has("\"call\"") && has("\"undo\"") && has("\"bad_channels\""));
+    // Steps were taken, and a fit anew was judged.
+    assert!(has("\"taken\":true") && has("\"loss_after\""));
     for source in [Source::Gaze, Source::P300] {
         assert!(all.iter().any(|entry| matches!(entry, Entry::Evidence(row)
             if matches!(row.input, razvilka::gate::GateInput::Evidence { evidence, .. }
@@ -80,6 +82,29 @@ fn an_untouched_session_comes_out_again_bit_for_bit() {
     let written: ReplayReport =
         serde_json::from_slice(&std::fs::read(out.path().join(REPORT)).unwrap()).unwrap();
     assert_eq!(written, report);
+}
+
+#[test]
+fn a_fit_anew_that_cannot_be_made_again_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let session = copy(dir.path());
+    std::fs::remove_file(session.join("calibration/epochs.bin")).unwrap();
+    let report = replay(&session, &dir.path().join("out")).unwrap();
+    let difference = report.first_difference.clone().unwrap();
+    assert!(
+        difference.what.contains("what the scorer learnt"),
+        "{difference}"
+    );
+    assert!(!report.is_identical());
+}
+
+#[test]
+fn epochs_of_another_calibration_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let session = copy(dir.path());
+    std::fs::write(session.join("calibration/epochs.bin"), "others").unwrap();
+    let refused = replay(&session, &dir.path().join("out")).unwrap_err();
+    assert!(refused.to_string().contains("epochs.bin"), "{refused}");
 }
 
 #[test]

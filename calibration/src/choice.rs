@@ -147,7 +147,6 @@ pub(crate) fn choose(
     let epochs = material.whole;
     enough_of_both(epochs)?;
     let labels = epochs.labels();
-    let folds = contiguous_folds(epochs, FOLDS);
     let used = epochs.used().iter().filter(|used| **used).count();
     let prior_alone = prior
         .map(|prior| prior_alone(prior, material, &labels))
@@ -158,19 +157,45 @@ pub(crate) fn choose(
         .filter(|kind| *kind != ScorerKind::ErpTangent || used <= ERP_CHANNELS_MAX)
         .chain(prior.map(|_| ScorerKind::Informed))
         .collect();
+    let mut chosen = choose_among(&kinds, material, prior, purge_s)?;
+    chosen.selection.prior_alone = prior_alone;
+    Ok(chosen)
+}
+
+/// As [`choose`], among these kinds, of which the first is the fusion unless there is only one.
+pub(crate) fn choose_among(
+    kinds: &[ScorerKind],
+    material: &Material<'_>,
+    prior: Option<&Others>,
+    purge_s: f64,
+) -> Result<Chosen> {
+    let epochs = material.whole;
+    enough_of_both(epochs)?;
+    let labels = epochs.labels();
+    let folds = contiguous_folds(epochs, FOLDS);
+    let fuses = kinds.contains(&ScorerKind::Fusion);
+    let mut lda_scores = vec![0.0; epochs.len()];
     let mut informed_lda = vec![0.0; epochs.len()];
     let mut scores = vec![vec![0.0; epochs.len()]; kinds.len()];
     let mut members = vec![[0.0; MEMBERS]; epochs.len()];
     for fold in &folds {
         let rows = training_rows(epochs, fold, purge_s);
-        let weights = inner_weights(material, &rows, purge_s)?;
+        let weights = fuses
+            .then(|| inner_weights(material, &rows, purge_s))
+            .transpose()?;
         let parts = Members::fit(material, &rows)?;
         let held = parts.scores(material, fold)?;
+        for (&row, m) in fold.iter().zip(&held) {
+            lda_scores[row] = m[0];
+        }
         for (kind, out) in kinds.iter().zip(&mut scores) {
             let of_fold = match kind {
                 ScorerKind::Lda => held.iter().map(|m| m[0]).collect(),
                 ScorerKind::XdawnTangent => held.iter().map(|m| m[1]).collect(),
-                ScorerKind::Fusion => held.iter().map(|m| weights.fuse(m)).collect(),
+                ScorerKind::Fusion => held
+                    .iter()
+                    .map(|m| weights.map_or(0.0, |weights| weights.fuse(m)))
+                    .collect(),
                 ScorerKind::Informed => {
                     let met = meet(prior, material, &rows)?;
                     for &row in fold {
@@ -189,12 +214,16 @@ pub(crate) fn choose(
         }
     }
     let all: Vec<usize> = (0..folds.len()).collect();
-    let candidates = compare(&kinds, &scores, &labels, &folds, &all)?;
+    let candidates = compare(kinds, &scores, &labels, &folds, &all)?;
+    let pick = |candidates: &[Candidate]| match kinds {
+        [only] => *only,
+        _ => pick(candidates),
+    };
     let picked = pick(&candidates);
     let mut agreeing_folds = 0;
     for fold in 0..folds.len() {
         let others: Vec<usize> = all.iter().copied().filter(|f| *f != fold).collect();
-        let again = compare(&kinds, &scores, &labels, &folds, &others)?;
+        let again = compare(kinds, &scores, &labels, &folds, &others)?;
         agreeing_folds += usize::from(pick(&again) == picked);
     }
     let rows: Vec<usize> = (0..epochs.len()).collect();
@@ -233,14 +262,17 @@ pub(crate) fn choose(
                 ..taken(picked)
             }
         } else {
-            taken(ScorerKind::Lda)
+            OutOfFold {
+                scores: lda_scores,
+                ..taken(picked)
+            }
         },
         selection: Selection {
             candidates,
             picked,
             agreeing_folds,
             folds: folds.len(),
-            prior_alone,
+            prior_alone: None,
         },
         fitted,
     })

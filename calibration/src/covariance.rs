@@ -50,6 +50,39 @@ impl Symmetric {
         self.upper[row * self.order - row * (row + 1) / 2 + column]
     }
 
+    /// `a' * self * b`.
+    ///
+    /// # Panics
+    /// When either is shorter than the order, like a slice.
+    #[must_use]
+    pub fn quadratic(&self, a: &[f64], b: &[f64]) -> f64 {
+        let mut sum = 0.0;
+        let mut entries = self.upper.iter();
+        for row in 0..self.order {
+            for (column, entry) in (row..self.order).zip(entries.by_ref()) {
+                sum += if row == column {
+                    entry * a[row] * b[row]
+                } else {
+                    entry * (a[row] * b[column] + a[column] * b[row])
+                };
+            }
+        }
+        sum
+    }
+
+    /// `keep * self + weight * ((1 - shrinkage) * x x' + shrinkage * diag(x x'))`: a step of rank one whose entries off the
+    /// diagonal are shrunk.
+    pub(crate) fn rank_one(&mut self, keep: f64, weight: f64, x: &[f64], shrinkage: f64) {
+        let off = weight * (1.0 - shrinkage);
+        let mut entries = self.upper.iter_mut();
+        for (row, &a) in x.iter().enumerate().take(self.order) {
+            for (column, entry) in (row..self.order).zip(entries.by_ref()) {
+                let share = if column == row { weight } else { off };
+                *entry = keep * *entry + share * a * x[column];
+            }
+        }
+    }
+
     /// Checks that the triangle has as many entries as the order says, all finite.
     ///
     /// # Errors

@@ -87,6 +87,17 @@ pub enum CalibrationError {
         /// What was found instead.
         reason: String,
     },
+    /// The file beside a profile does not hold the epochs that it was fitted on.
+    #[error(
+        "{} does not hold the epochs of the profile beside it: {reason}. Take it away, and the scorer is not fitted anew in a \
+         session, or calibrate again", path.display()
+    )]
+    Epochs {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// The file was written by a later version of this program.
     #[error(
         "{what} {} has format {found}, this program reads up to {supported}. Update the program \

@@ -165,6 +165,31 @@ impl LdaModel {
         })
     }
 
+    /// The discriminant of the same channels with other class means and another covariance, shrunk already.
+    ///
+    /// # Errors
+    /// [`CalibrationError::Degenerate`] when the covariance is singular.
+    pub(crate) fn moved(
+        &self,
+        target: &[f64],
+        other: &[f64],
+        covariance: Symmetric,
+    ) -> Result<Self> {
+        let pairs = || target.iter().zip(other);
+        let mut model = Self {
+            used: self.used.clone(),
+            bins: self.bins,
+            mean_difference: pairs().map(|(t, o)| t - o).collect(),
+            midpoint: pairs().map(|(t, o)| (t + o) / 2.0).collect(),
+            covariance,
+            shrinkage: self.shrinkage,
+            weights: Vec::new(),
+            bias: 0.0,
+        };
+        (model.weights, model.bias) = model.solve(&model.used)?;
+        Ok(model)
+    }
+
     /// Checks sizes and numbers, e.g. after reading from a file.
     ///
     /// # Errors

@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+mod adapt;
 mod blink;
 mod choice;
 mod covariance;
@@ -25,6 +26,7 @@ mod metrics;
 mod model;
 mod prior;
 mod profile;
+mod refit;
 pub mod report;
 mod resample;
 mod scalp;
@@ -35,6 +37,7 @@ mod spd;
 mod tangent;
 mod xdawn;
 
+pub use adapt::{AdaptRule, Adaptive, ConfirmedEpoch, Learnt};
 pub use blink::{BLINK_MIN_UV, BLINKS_MIN, BlinkFit, blink_reference};
 pub use choice::{Candidate, PriorAlone, Selection};
 pub use covariance::{Shrunk, Symmetric, ledoit_wolf};
@@ -62,8 +65,10 @@ pub use prior::{
     Prior, PriorFile, PriorUse, ViewPrior,
 };
 pub use profile::{
-    EegCalibration, EegMetrics, FORMAT, KIND, Montage, Profile, Provenance, SourceFile,
+    EPOCHS_FILE, EegCalibration, EegMetrics, FORMAT, KIND, Montage, Profile, Provenance,
+    SourceFile, epochs_beside,
 };
+pub use refit::{Refit, refit, worth_taking};
 pub use resample::{
     AccuracyPoint, FORK_ITEMS, FORK_OPTIONS, FORKS, FORKS_RESAMPLED, REPORT_SEED, RESAMPLES,
     ROUNDS_MAX, RocBand, accuracy_by_rounds, roc_band,

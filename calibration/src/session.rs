@@ -5,7 +5,7 @@ use razvilka_dsp::epoch::{EpochShape, EpochStatus, Rejection};
 use razvilka_dsp::mask::ChannelMask;
 
 use crate::choice::choose;
-use crate::crossval::enough_of_both;
+use crate::crossval::{OutOfFold, enough_of_both};
 use crate::density::{fit_score_density, posterior};
 use crate::epochs::Epochs;
 use crate::error::{CalibrationError, Result, same_size};
@@ -196,34 +196,13 @@ fn fit_eeg(input: &EegInput) -> Result<(EegCalibration, EegReport)> {
     let held_out = chosen.held_out;
     let base_rate = epochs.targets() as f64 / epochs.len() as f64;
     let llrs = held_out_llrs(&held_out, &labels)?;
-    let mut metrics = EegMetrics {
-        epochs: epochs.len(),
-        targets: epochs.targets(),
-        runs: epochs.info().chunk_by(|a, b| a.run == b.run).count(),
-        folds: held_out.folds,
-        auc: auc(&held_out.scores, &labels)?,
-        ece: 0.0,
-        brier: 0.0,
-        log_loss: 0.0,
-        base_log_loss: log_loss(&vec![base_rate; labels.len()], &labels)?,
-    };
-    // Scores that cannot be told from chance must not move the gate, however the densities came out.
-    let reliability = if metrics.above_chance() {
-        fit_reliability(&llrs, &labels, base_rate)?
-    } else {
-        0.0
-    };
-    let p_target: Vec<f64> = llrs
-        .iter()
-        .map(|&llr| posterior(llr, base_rate, reliability))
-        .collect();
-    metrics.ece = expected_calibration_error(&reliability_diagram(&p_target, &labels)?);
-    metrics.brier = brier(&p_target, &labels)?;
-    metrics.log_loss = log_loss(&p_target, &labels)?;
+    let (metrics, reliability) = metrics_of(epochs, &held_out, &llrs, None)?;
+    let p_target = p_targets(&llrs, base_rate, reliability);
     let calibration = EegCalibration {
         labels: input.labels.clone(),
         path: input.path,
         blinks: None,
+        epochs_sha256: None,
         lda: chosen.fitted.lda,
         lda_density: fit_score_density(&chosen.lda_held_out.scores, &labels)?,
         model: chosen.fitted.model,
@@ -248,6 +227,46 @@ fn fit_eeg(input: &EegInput) -> Result<(EegCalibration, EegReport)> {
         signal: input.signal.clone(),
     };
     Ok((calibration, report))
+}
+
+/// How well held-out scores and their log-likelihood ratios do, and how far these may be trusted: as far as `reliability` says,
+/// or as far as they have earned it.
+pub(crate) fn metrics_of(
+    epochs: &Epochs,
+    held_out: &OutOfFold,
+    llrs: &[f64],
+    reliability: Option<f64>,
+) -> Result<(EegMetrics, f64)> {
+    let labels = epochs.labels();
+    let base_rate = epochs.targets() as f64 / epochs.len() as f64;
+    let mut metrics = EegMetrics {
+        epochs: epochs.len(),
+        targets: epochs.targets(),
+        runs: epochs.info().chunk_by(|a, b| a.run == b.run).count(),
+        folds: held_out.folds,
+        auc: auc(&held_out.scores, &labels)?,
+        ece: 0.0,
+        brier: 0.0,
+        log_loss: 0.0,
+        base_log_loss: log_loss(&vec![base_rate; labels.len()], &labels)?,
+    };
+    let reliability = match reliability {
+        Some(given) => given,
+        // Scores that cannot be told from chance must not move the gate, however the densities came out.
+        None if metrics.above_chance() => fit_reliability(llrs, &labels, base_rate)?,
+        None => 0.0,
+    };
+    let p_target = p_targets(llrs, base_rate, reliability);
+    metrics.ece = expected_calibration_error(&reliability_diagram(&p_target, &labels)?);
+    metrics.brier = brier(&p_target, &labels)?;
+    metrics.log_loss = log_loss(&p_target, &labels)?;
+    Ok((metrics, reliability))
+}
+
+fn p_targets(llrs: &[f64], base_rate: f64, reliability: f64) -> Vec<f64> {
+    llrs.iter()
+        .map(|&llr| posterior(llr, base_rate, reliability))
+        .collect()
 }
 
 impl Erp {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use razvilka_calibration::Profile;
+use razvilka_calibration::{Profile, epochs_beside};
 
 use super::calibrate;
 use super::exit::{Exit, Failure};
@@ -212,10 +212,17 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
         None => lines::profile_of_keys(),
     };
     write_manifest(&folder, &manifest)?;
+    let kept = folder
+        .path()
+        .join(CALIBRATION)
+        .join(calibrate::PROFILE_FILE);
+    let epochs = lines::epochs_of(&plan.adaptation, &profile, &kept)
+        .map_err(|error| Failure::new(Exit::Usage, error))?;
 
     let setting = Setting {
         plan: &plan,
         profile: &profile,
+        epochs,
         network,
         streams,
         markers,
@@ -457,6 +464,11 @@ fn keep_profile(from: &Path, to: &Path) -> Result<(), Failure> {
     let copy = || -> std::io::Result<()> {
         if let Some(folder) = to.parent() {
             std::fs::create_dir_all(folder)?;
+        }
+        // Epochs that the profile was fitted on; older profiles have none.
+        let epochs = epochs_beside(from);
+        if epochs.is_file() {
+            std::fs::copy(epochs, epochs_beside(to))?;
         }
         std::fs::copy(from, to).map(|_| ())
     };

@@ -15,10 +15,10 @@ use sha2::{Digest, Sha256};
 
 pub use limits::{explain, limits, own as limit};
 pub use sections::{
-    AskSection, BudgetSection, CalibrationSection, ClocksDisagree, EegSection, EpochSection,
-    FilterSection, GazeSection, GazeUnits, KeysSection, ModelSection, NetworkMode, NetworkSection,
-    QualitySection, RealtimeSection, ScreenSection, SessionSection, StateSection, StreamsSection,
-    WriterSection,
+    AdaptationSection, AskSection, BudgetSection, CalibrationSection, ClocksDisagree, EegSection,
+    EpochSection, FilterSection, GazeSection, GazeUnits, KeysSection, ModelSection, NetworkMode,
+    NetworkSection, QualitySection, RealtimeSection, ScreenSection, SessionSection, StateSection,
+    StreamsSection, WriterSection,
 };
 pub use signal::{NOTCH_MIN_HZ, check_filter, check_quality};
 
@@ -149,6 +149,9 @@ pub struct Plan {
     /// State of the person.
     #[serde(default)]
     pub state: StateSection,
+    /// Learning from confirmed choices.
+    #[serde(default)]
+    pub adaptation: AdaptationSection,
     /// Latency budgets.
     #[serde(default)]
     pub budget: BudgetSection,
@@ -241,6 +244,7 @@ impl Plan {
             &self.writer,
             &self.ask,
             &self.state,
+            &self.adaptation,
             &self.budget,
         ];
         for section in sections {
@@ -279,6 +283,16 @@ impl Plan {
         let pinned_hz = self.eeg.as_ref().and_then(|eeg| eeg.pins.rate_hz);
         check_filter(&self.filter, pinned_hz).map_err(ConfigError::Contradiction)?;
         check_quality(&self.quality, pinned_hz).map_err(ConfigError::Contradiction)?;
+        let AdaptationSection {
+            memory_epochs_min: least,
+            memory_epochs_max: most,
+            ..
+        } = self.adaptation;
+        if least > most {
+            return contradiction(format!(
+                "adaptation.memory_epochs_min = {least} must not exceed adaptation.memory_epochs_max = {most}"
+            ));
+        }
         self.check_reading().map_err(ConfigError::Contradiction)?;
         let writer = self.writer_settings();
         if let Err(error) = writer.check() {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use razvilka_calibration::AdaptRule;
 use serde::{Deserialize, Serialize};
 
 use super::limits;
@@ -434,6 +435,80 @@ impl Checked for StateSection {
             ("state.spindle_min_s", self.spindle_min_s),
             ("state.p300_half_life_forks", self.p300_half_life_forks),
         ]
+    }
+}
+
+/// Learning from confirmed choices while the session runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdaptationSection {
+    /// Whether anything is learnt; without it the scorer stays as calibrated.
+    pub on: bool,
+    /// A new epoch weighs at most as much as one of this many.
+    pub memory_epochs_min: f64,
+    /// A new epoch weighs at least as much as one of this many.
+    pub memory_epochs_max: f64,
+    /// Epochs taken from one fork, at most.
+    pub epochs_per_fork_max: u32,
+    /// An epoch further from the mean of its class is refused, root mean square in standard deviations.
+    pub distance_sds_max: f64,
+    /// How far the weights may turn in all: 1 minus the correlation with the calibrated ones.
+    pub change_max: f64,
+    /// The scorer is fitted anew after so many confirmed forks; 0: never.
+    pub refit_every_forks: u32,
+    /// Epochs of confirmed choices that a fit anew looks at, at most; the latest.
+    pub refit_epochs_max: u32,
+}
+
+impl Default for AdaptationSection {
+    fn default() -> Self {
+        Self {
+            on: true,
+            memory_epochs_min: default_of("adaptation.memory_epochs_min"),
+            memory_epochs_max: default_of("adaptation.memory_epochs_max"),
+            epochs_per_fork_max: default_of("adaptation.epochs_per_fork_max") as u32,
+            distance_sds_max: default_of("adaptation.distance_sds_max"),
+            change_max: default_of("adaptation.change_max"),
+            refit_every_forks: default_of("adaptation.refit_every_forks") as u32,
+            refit_epochs_max: default_of("adaptation.refit_epochs_max") as u32,
+        }
+    }
+}
+
+impl Checked for AdaptationSection {
+    fn numbers(&self) -> Vec<(&'static str, f64)> {
+        vec![
+            ("adaptation.memory_epochs_min", self.memory_epochs_min),
+            ("adaptation.memory_epochs_max", self.memory_epochs_max),
+            (
+                "adaptation.epochs_per_fork_max",
+                f64::from(self.epochs_per_fork_max),
+            ),
+            ("adaptation.distance_sds_max", self.distance_sds_max),
+            ("adaptation.change_max", self.change_max),
+            (
+                "adaptation.refit_every_forks",
+                f64::from(self.refit_every_forks),
+            ),
+            (
+                "adaptation.refit_epochs_max",
+                f64::from(self.refit_epochs_max),
+            ),
+        ]
+    }
+}
+
+impl AdaptationSection {
+    /// The bounds of each step.
+    #[must_use]
+    pub fn rule(&self) -> AdaptRule {
+        AdaptRule {
+            memory_epochs_min: self.memory_epochs_min.min(self.memory_epochs_max),
+            memory_epochs_max: self.memory_epochs_max,
+            epochs_per_fork_max: self.epochs_per_fork_max as usize,
+            distance_sds_max: self.distance_sds_max,
+            change_max: self.change_max,
+        }
     }
 }
 

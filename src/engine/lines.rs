@@ -1,7 +1,10 @@
 //! From plan, profile and a stream's description to the signal paths; the same live and in replay.
 
+use std::path::Path;
+
 use razvilka_calibration::{
-    CalibrationError, EegCalibration, GazeCalibration, Montage, Profile, Provenance,
+    CalibrationError, EegCalibration, Epochs, GazeCalibration, Montage, Profile, Provenance,
+    epochs_beside,
 };
 use razvilka_dsp::DspError;
 use razvilka_dsp::eeg::{BandSpec, EegSpec, NotchSpec};
@@ -11,11 +14,12 @@ use razvilka_dsp::state::StateSpec;
 use razvilka_dsp::units::{Hertz, Microvolts, OutOfRange, Seconds};
 
 use crate::config::{
-    EegSection, EpochSection, FilterSection, GazeSection, GazeUnits, Plan, QualitySection,
-    StateSection,
+    AdaptationSection, EegSection, EpochSection, FilterSection, GazeSection, GazeUnits, Plan,
+    QualitySection, StateSection,
 };
 use crate::gate::{GateSettings, SettingsError};
 use crate::pipeline::eeg::{EegLine, EegLineError};
+use crate::pipeline::features::{FeatureDrain, feature_ring};
 use crate::pipeline::gaze::{GazeLine, GazeReading};
 use crate::pipeline::state::StateLine;
 use crate::source::unit::microvolts_of;
@@ -168,6 +172,38 @@ pub fn eeg_line(
     line.set_blinks(calibration.blinks.clone())?;
     line.set_units(&microvolts_of(&spec.units, spec.labels.len()));
     Ok(line)
+}
+
+/// Lets a line tell the features of its clean epochs, but of those in which a channel was bad that the calibration uses.
+#[must_use]
+pub fn features_of(calibration: &EegCalibration, line: &mut EegLine) -> FeatureDrain {
+    let used = calibration.lda.used.iter().enumerate();
+    let used = used.filter(|(_, used)| **used).map(|(k, _)| k).collect();
+    let (tap, drain) = feature_ring(line.path().epoch_shape().features(), used);
+    line.tell_features(tap);
+    drain
+}
+
+/// The epochs that a profile was fitted on, from the file beside it; `None` where none were kept, or nothing is fitted anew.
+///
+/// # Errors
+/// [`CalibrationError::Epochs`] when the file is not the one that the profile names, or cannot be read.
+pub fn epochs_of(
+    adaptation: &AdaptationSection,
+    profile: &Profile,
+    path: &Path,
+) -> Result<Option<Epochs>, CalibrationError> {
+    let beside = epochs_beside(path);
+    let named = profile
+        .eeg
+        .as_ref()
+        .and_then(|eeg| eeg.epochs_sha256.as_ref());
+    match named {
+        Some(sha256) if adaptation.on && adaptation.refit_every_forks > 0 && beside.is_file() => {
+            Epochs::load(&beside, sha256).map(Some)
+        }
+        _ => Ok(None),
+    }
 }
 
 /// The state of the person from a stream: its parietal and occipital electrodes, by their names in the 10-10 system, where

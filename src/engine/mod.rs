@@ -1,5 +1,6 @@
 //! The engine's control plane: it conducts calibration and session, and replays what was recorded.
 
+pub mod adapting;
 pub mod calibrate;
 pub mod certify;
 pub mod conduct;

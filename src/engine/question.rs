@@ -38,8 +38,8 @@ pub struct Question {
     steps: u64,
     flashes: u32,
     looks: u32,
-    /// Item and score of each flash that the gate was given.
-    scores: Vec<(u32, f64)>,
+    /// Item, number and score of each flash that the gate was given.
+    scores: Vec<(u32, u32, f64)>,
 }
 
 /// How the gate ended.
@@ -118,12 +118,12 @@ impl Question {
         let (item, raw_score, onset_sample) = match record.made {
             Some(Made::Flash {
                 item,
+                number,
                 onset_sample,
                 score,
-                ..
             }) => {
                 self.flashes += 1;
-                self.scores.push((item, score));
+                self.scores.push((item, number, score));
                 (i32::try_from(item).ok(), Some(score), Some(onset_sample))
             }
             Some(Made::Gaze { .. }) => {
@@ -181,10 +181,16 @@ impl Question {
     pub fn attended(&self, standardise: impl Fn(f64) -> f64) -> Option<AttendedFork> {
         let chosen = self.committed_option()?;
         let mut fork = AttendedFork::default();
-        for (item, score) in &self.scores {
+        for (item, _, score) in &self.scores {
             fork.add(*item as usize == chosen, standardise(*score));
         }
         Some(fork)
+    }
+
+    /// Numbers of the flashes that the gate was given.
+    #[must_use]
+    pub fn flashes_heard(&self) -> Vec<u32> {
+        self.scores.iter().map(|(_, number, _)| *number).collect()
     }
 
     /// The ledger's row for how it ended. `mono_of` gives the monotonic moment of a stamp on our clock.

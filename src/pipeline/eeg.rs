@@ -19,6 +19,7 @@ use ringbuf::{HeapCons, HeapProd};
 use serde::Serialize;
 
 use super::decision::{Item, Lane, Made};
+use super::features::FeatureTap;
 use super::inlet::Stage;
 use super::presenter::{FlashId, FlashNotice};
 use super::state::StateTap;
@@ -39,6 +40,7 @@ pub struct EegLine {
     waiting: Option<(EpochScorer, ScoreDensity)>,
     /// Flashes without evidence, by reason in the order of [`Rejection::ALL`]; behind them those announced too late.
     rejected: [u64; Rejection::ALL.len() + 1],
+    features: Option<FeatureTap>,
 }
 
 /// How long a channel was bad, and why.
@@ -116,7 +118,13 @@ impl EegLine {
             scale,
             waiting: None,
             rejected: [0; Rejection::ALL.len() + 1],
+            features: None,
         })
+    }
+
+    /// From now on the features of every clean epoch are also copied here.
+    pub fn tell_features(&mut self, tap: FeatureTap) {
+        self.features = Some(tap);
     }
 
     /// Takes blinks out as the profile says; before the first sample.
@@ -193,9 +201,14 @@ impl EegLine {
 
     /// Announces a flash; its onset is on the EEG stream's clock. `false` when it cannot be scored.
     pub fn flash(&mut self, notice: &FlashNotice) -> bool {
-        let taken = self.path.flash(notice.id.0, notice.onset_s).is_ok();
-        self.reject(Rejection::ALL.len(), !taken);
-        taken
+        let Self { path, features, .. } = self;
+        let flashed = path.flash_with(notice.id.0, notice.onset_s, |epoch| {
+            if let Some(tap) = features {
+                tap.note(epoch);
+            }
+        });
+        self.reject(Rejection::ALL.len(), flashed.is_err());
+        flashed.is_ok()
     }
 
     fn reject(&mut self, why: usize, is: bool) {
@@ -225,7 +238,18 @@ impl EegLine {
             let value = sample.get(*channel).copied().unwrap_or(f32::NAN);
             *picked = (f64::from(value) * scale) as f32;
         }
-        self.path.push(stamp_s, &self.picked).is_ok()
+        let Self {
+            path,
+            picked,
+            features,
+            ..
+        } = self;
+        let pushed = path.push_with(stamp_s, picked, |epoch| {
+            if let Some(tap) = features {
+                tap.note(epoch);
+            }
+        });
+        pushed.is_ok()
     }
 
     /// The next flash that was scored and is clean; flashes that were rejected are counted and skipped.

@@ -7,6 +7,7 @@
 //! | [`decision`] | the gate | real-time |
 //! | [`scribe`] | the decoder | control, woken by the gate |
 //! | [`presenter`] | flashes and markers | control |
+//! | [`features`], from the EEG thread to the control plane: epochs to learn from | | |
 //! | [`state`] | state of the person | control |
 //!
 //! Rings between them are bounded and lock-free; a full one drops the newest and counts it.
@@ -14,6 +15,7 @@
 pub mod clock;
 pub mod decision;
 pub mod eeg;
+pub mod features;
 pub mod gaze;
 pub mod inlet;
 pub mod presenter;

@@ -5,7 +5,8 @@ use maud::{Markup, html};
 use super::figures::{NONE, readable};
 use super::material::Material;
 use super::verdict::reruns;
-use crate::session::{EventKind, StreamRecord};
+use crate::engine::adapting::Adaptation;
+use crate::session::{EventKind, EventRow, StreamRecord};
 
 pub(super) fn section(material: &Material) -> Markup {
     let manifest = &material.manifest;
@@ -157,7 +158,7 @@ fn events(material: &Material) -> Markup {
                             td class="n" { @if let Some(start) = start { (format!("{:.1}", event.at.since(start))) } }
                             td { (kind(event.kind)) }
                             td class="n" { @if let Some(fork) = event.fork { (fork.0) } }
-                            td class="detail" { (readable(&event.detail)) }
+                            td class="detail" { (readable(&detail(event))) }
                         }
                     }
                 }
@@ -165,6 +166,14 @@ fn events(material: &Material) -> Markup {
             p class="aside" { "Seconds since the first fork." }
         }
     }
+}
+
+/// The event's own words; a step of learning is told in fewer.
+fn detail(event: &EventRow) -> String {
+    let learnt = (event.kind == EventKind::Adaptation)
+        .then(|| serde_json::from_str::<Adaptation>(&event.detail).ok())
+        .flatten();
+    learnt.map_or_else(|| event.detail.clone(), |step| step.in_words())
 }
 
 const fn kind(kind: EventKind) -> &'static str {
@@ -178,6 +187,7 @@ const fn kind(kind: EventKind) -> &'static str {
         EventKind::Recording => "recording",
         EventKind::Fault => "fault",
         EventKind::Exchange => "exchange",
+        EventKind::Adaptation => "adaptation",
         EventKind::End => "end",
     }
 }

@@ -14,6 +14,7 @@ use razvilka::choice::{Ask, Decision, FlashSequence, Presence, Protocol, Step};
 use razvilka::cli::{calibrate, recorded};
 use razvilka::config::{EegSection, GazeSection, GazeUnits, Plan, ScreenSection};
 use razvilka::decode::{self, Cancel, Model, Writer as Decoder};
+use razvilka::engine::adapting::{Adaptation, Adapting, Answered, RefitJob};
 use razvilka::engine::conduct::{capped_prior, model_digest, option_rows, tiles_of, why_of};
 use razvilka::engine::lines;
 use razvilka::engine::question::{Done, Question};
@@ -23,6 +24,7 @@ use razvilka::gate::{Gate, GateInput, GateSettings, Lease};
 use razvilka::marker::{Event, GazePhase, Marker, OptionKind};
 use razvilka::pipeline::decision::{Made, Record};
 use razvilka::pipeline::eeg::{EegLine, flash_evidence};
+use razvilka::pipeline::features::FeatureDrain;
 use razvilka::pipeline::gaze::{GazeLine, gaze_evidence};
 use razvilka::pipeline::presenter::{FlashId, FlashNotice};
 use razvilka::pipeline::scribe::{BETWEEN_TEXTS, Texts};
@@ -120,6 +122,7 @@ pub(crate) fn plan() -> Plan {
     plan.model.prompt = "Once".into();
     plan.calibration.blocks = 7;
     plan.ask.reading_s_per_word = 0.11;
+    plan.adaptation.refit_every_forks = 2;
     plan.check().unwrap();
     plan
 }
@@ -328,8 +331,12 @@ struct Day {
     position: usize,
     tokens_written: u64,
     undoable: usize,
+    adapting: Adapting,
+    features: FeatureDrain,
+    bad: ChannelMask,
     /// Whether a channel was left out already.
     left_out: bool,
+    refit: Option<(ForkId, RefitJob)>,
     /// Whether what was done unasked was followed.
     followed: bool,
     /// Calls and undos that were followed.
@@ -438,10 +445,13 @@ impl Day {
         let step = match decision {
             Decision::LetModel(reason) => Protocol::not_asked(reason),
             Decision::Ask(_) => {
-                if id.0 >= 2 && !self.left_out {
+                let left_out = id.0 == 2 && !self.left_out;
+                if left_out || id.0 == 4 {
+                    // A channel goes bad, and is good again.
+                    self.bad.set(1, left_out);
                     self.left_out = true;
-                    self.leave_out_a_channel(id);
                 }
+                self.renew_scorer(id, left_out || id.0 == 4);
                 let verdict = self.until_decided(&mut question);
                 self.protocol
                     .follow(&verdict, &question.kinds, attempt)
@@ -451,17 +461,38 @@ impl Day {
         self.follow(question, step)
     }
 
-    /// The scorer of the other channels takes over, as when a channel has gone bad.
-    fn leave_out_a_channel(&mut self, id: ForkId) {
-        let calibration = self.profile.eeg.as_ref().unwrap();
-        let mut bad = ChannelMask::default();
-        bad.insert(1);
-        let kept: Vec<bool> = (0..calibration.path.channels)
-            .map(|channel| !bad.contains(channel))
-            .collect();
-        self.eeg.set_scorer(calibration.restrict(&kept).unwrap());
-        let detail = serde_json::json!({ "bad_channels": bad, "fork": id });
-        self.event(EventKind::Exchange, None, detail);
+    /// As the conductor does at the opening of a fork: what was confirmed is learnt, and bad channels are left out.
+    fn renew_scorer(&mut self, id: ForkId, changed: bool) {
+        while let Some(epoch) = self.features.take() {
+            self.adapting.hear(epoch);
+        }
+        self.adapting.forget_the_oldest();
+        let confirmed = self.adapting.confirmed();
+        // A fit anew takes as long as two forks.
+        let ready = self.refit.take_if(|(begun, _)| begun.0 + 2 <= id.0);
+        let done = ready.map(|(_, job)| job.run());
+        let learnt = self.adapting.step(id, self.bad, &confirmed, done);
+        let moved = learnt.as_ref().is_some_and(Adaptation::moved);
+        if changed || moved {
+            let kept: Vec<bool> = (0..self.profile.eeg.as_ref().unwrap().path.channels)
+                .map(|channel| !self.bad.contains(channel))
+                .collect();
+            let scorer = self.adapting.calibration().restrict(&kept).unwrap();
+            self.eeg.set_scorer(scorer);
+        }
+        if changed {
+            let detail = serde_json::json!({ "bad_channels": self.bad, "fork": id });
+            self.event(EventKind::Exchange, None, detail);
+        }
+        if let Some(mut learnt) = learnt {
+            learnt.exchanged = moved;
+            if let Some(job) = self.adapting.refit_due() {
+                self.refit = Some((id, job));
+                learnt.refit_begun = true;
+            }
+            let detail = serde_json::to_value(&learnt).unwrap();
+            self.event(EventKind::Adaptation, None, detail);
+        }
     }
 
     fn until_decided(&mut self, question: &mut Question) -> razvilka::gate::Verdict {
@@ -598,6 +629,11 @@ impl Day {
                 text = self.decoder.commit(fork.id, option).unwrap().text;
                 (item, chooser) = (Some(option), Some(Chooser::Human));
                 self.undoable += 1;
+                self.adapting.answered(Answered {
+                    fork: question.id,
+                    chosen: option as u32,
+                    flashes: question.flashes_heard(),
+                });
             }
             Step::ModelChooses { .. } => go_on = true,
             Step::OfferOther { .. } => match self.decoder.other(fork.id).unwrap() {
@@ -611,6 +647,7 @@ impl Day {
             Step::TakeBack { .. } => match self.decoder.undo().unwrap() {
                 Some(undone) => {
                     self.undoable = self.undoable.saturating_sub(1);
+                    self.adapting.taken_back();
                     item = question
                         .kinds
                         .iter()
@@ -658,6 +695,7 @@ impl Day {
                 }
                 let fork = self.decoder.call(words_back).unwrap()?;
                 self.followed = true;
+                self.adapting.taken_back();
                 self.position = self.decoder.position();
                 let call = serde_json::json!({
                     "words_back": words_back, "text": self.number, "position": self.position,
@@ -676,6 +714,7 @@ impl Day {
                 }
                 let undone = self.decoder.undo().unwrap()?;
                 self.followed = true;
+                self.adapting.taken_back();
                 self.count();
                 self.undoable = self.undoable.saturating_sub(1);
                 let detail = serde_json::json!({ "undo": { "position": self.position } });
@@ -726,14 +765,22 @@ pub(crate) fn live(path: &Path) {
         flash: plan.flash,
         protocol: plan.protocol,
     };
+    let calibration = profile.eeg.as_ref().unwrap();
+    let epochs = lines::epochs_of(&plan.adaptation, &profile, &profile_path).unwrap();
+    assert!(epochs.is_some());
+    let mut line = lines::eeg_line(eeg, calibration, &specs.eeg, None).unwrap();
     let mut day = Day {
+        features: lines::features_of(calibration, &mut line),
+        adapting: Adapting::new(calibration, &plan.adaptation, epochs).unwrap(),
+        bad: ChannelMask::default(),
+        refit: None,
         world: World::new(
             laboratory,
             now_s,
             &folder.file(SessionFile::Recording),
             10_000,
         ),
-        eeg: lines::eeg_line(eeg, profile.eeg.as_ref().unwrap(), &specs.eeg, None).unwrap(),
+        eeg: line,
         gaze: lines::gaze_line(gaze, &plan, profile.gaze.as_ref(), &specs.gaze).unwrap(),
         gate_settings: lines::gate_settings(&plan, &profile).unwrap(),
         ledger: LedgerWriter::create(&folder.file(SessionFile::Ledger), &session).unwrap(),
@@ -833,6 +880,7 @@ pub(crate) fn copy(to: &Path) -> PathBuf {
         "ledger.sqlite",
         "text.txt",
         PROFILE,
+        "calibration/epochs.bin",
     ];
     for file in files {
         std::fs::copy(lived().join(file), path.join(file)).unwrap();

@@ -70,6 +70,7 @@ pub(crate) fn fit_unlabelled(
         labels: input.labels.clone(),
         path: input.path,
         blinks: None,
+        epochs_sha256: None,
         lda: met.lda,
         lda_density: expected.lda_density,
         model: met.model,

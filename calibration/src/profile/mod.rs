@@ -1,7 +1,9 @@
 //! The calibration profile: everything the engine needs to know of one person on one montage.
 
+mod epochs;
 mod file;
 
+pub use epochs::{EPOCHS_FILE, epochs_beside};
 pub use file::{FORMAT, KIND};
 
 use razvilka_dsp::blink::BlinkRegression;
@@ -148,6 +150,9 @@ pub struct EegCalibration {
     /// How blinks are taken out of the filtered samples; absent: they are not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blinks: Option<BlinkRegression>,
+    /// SHA-256 of the file beside the profile with the epochs that it was fitted on; absent: they were not kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epochs_sha256: Option<String>,
     /// The shrinkage LDA, part of some scorers and the one that is left when many channels are bad.
     pub lda: LdaModel,
     /// From the LDA's own score to log-likelihood ratio.

@@ -33,7 +33,7 @@ fn path_spec(args: &Args, stream: &RecordedStream) -> Result<EegSpec, Failure> {
         rate.get(),
         stream.channels(),
     )
-        .map_err(|e| failure(Exit::Usage, e))
+    .map_err(|e| failure(Exit::Usage, e))
 }
 
 fn montage(stream: &RecordedStream) -> Montage {

@@ -14,7 +14,7 @@ use clap::Args as ClapArgs;
 use razvilka_calibration::report::{grade_eeg, grade_gaze, save_report};
 use razvilka_calibration::{
     CalibrationError, CalibrationInput, EegInput, Fitted, GazePoint, Overwrite, Profile,
-    fit_session,
+    epochs_beside, fit_session,
 };
 
 use super::exit::{Exit, Failure};

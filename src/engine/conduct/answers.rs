@@ -55,6 +55,7 @@ impl Conductor<'_> {
                 position,
                 text,
             } => {
+                self.unlearn();
                 self.withdraw();
                 self.position = position;
                 self.replace(&text);
@@ -96,6 +97,7 @@ impl Conductor<'_> {
             // An undo asked for by key while no fork was open, or none that the decoder knew of.
             self.count(position);
             if replaced {
+                self.unlearn();
                 self.withdraw();
                 self.replace(&text);
                 let detail = serde_json::json!({ "undo": { "position": position } });
@@ -117,6 +119,11 @@ impl Conductor<'_> {
                 Chooser::Human,
             ),
         };
+        match how {
+            Taken::Branch(_) => self.answered_with(&question, item),
+            Taken::Undone => self.unlearn(),
+            Taken::ModelBranch(_) => {}
+        }
         self.show_answer(&question, item, chooser, &step);
         let shown = if replaced {
             self.replace(&text)

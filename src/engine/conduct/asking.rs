@@ -19,7 +19,7 @@ use crate::pipeline::decision::{Opening, Order};
 use crate::pipeline::presenter::{self, FlashRun};
 use crate::pipeline::scribe;
 use crate::rt;
-use crate::session::{EventKind, ForkRow};
+use crate::session::ForkRow;
 use crate::source::ClockOffset;
 use crate::view::layout;
 
@@ -143,7 +143,7 @@ impl Conductor<'_> {
         eeg_clock: Option<ClockOffset>,
         gaze_clock: Option<ClockOffset>,
     ) {
-        self.swap_scorer(question.id);
+        self.renew_scorer(question.id);
         let heard = self.inputs.heard();
         let mut kinds = [OptionKind::Item; MAX_OPTIONS];
         let mut prior = [0.0; MAX_OPTIONS];
@@ -224,46 +224,5 @@ impl Conductor<'_> {
         let shown = self.view.asked(question.id.0, &question.tiles);
         self.seen(shown);
         self.question = Some(question);
-    }
-
-    /// A channel has gone bad or good since the last fork: the scorer of the remaining ones takes over.
-    fn swap_scorer(&mut self, fork: ForkId) {
-        let (Some(eeg), Some(calibration)) = (&mut self.inputs.eeg, &self.profile.eeg) else {
-            return;
-        };
-        let bad = eeg.watch.bad();
-        if bad == eeg.bad {
-            return;
-        }
-        let kept: Vec<bool> = (0..eeg.used_channels)
-            .map(|channel| !bad.contains(channel))
-            .collect();
-        let names: Vec<_> = bad
-            .iter()
-            .filter_map(|channel| calibration.labels.get(channel).map(String::as_str))
-            .collect();
-        let words = if names.is_empty() {
-            "all channels are good again".to_owned()
-        } else {
-            format!("bad channels: {}", names.join(", "))
-        };
-        match calibration.restrict(&kept) {
-            Ok(scorer) => {
-                eeg.density = scorer.1;
-                // Eight may be under way; a full ring means that the thread has ended, which the heartbeat shows.
-                let _ = eeg.scorers.try_push(scorer);
-                eeg.bad = bad;
-                let detail = serde_json::json!({ "bad_channels": bad, "fork": fork });
-                self.event(EventKind::Exchange, detail.to_string());
-                self.note(&words);
-            }
-            Err(error) => {
-                // The scorer stays; epochs that need the bad channels are rejected one by one.
-                eeg.bad = bad;
-                let words = format!("{words}; no scorer can do without them: {error}");
-                self.event(EventKind::Fault, words.clone());
-                self.note(&words);
-            }
-        }
     }
 }

@@ -19,6 +19,7 @@ use crate::engine::{EngineError, lines};
 use crate::pipeline::clock::disagree;
 use crate::pipeline::decision::{GateThread, Watched};
 use crate::pipeline::eeg::{EegLine, EegPorts, EegStage, EegWatch};
+use crate::pipeline::features::FeatureDrain;
 use crate::pipeline::gaze::{GazeStage, GazeWatch, Tiles};
 use crate::pipeline::inlet::Heartbeat;
 use crate::pipeline::presenter::FlashNotice;
@@ -55,6 +56,10 @@ pub(super) struct Eeg {
     /// The channels without which the scorer in use works.
     pub(super) bad: ChannelMask,
     pub(super) used_channels: usize,
+    /// Where features come out to be learnt from.
+    pub(super) features: Option<FeatureDrain>,
+    /// When the latest scorer was sent.
+    pub(super) swapped_at: Option<Instant>,
     /// Densities of the scorer in use.
     pub(super) density: ScoreDensity,
     /// What the stream says of itself.
@@ -119,7 +124,11 @@ impl Inputs {
                     .eeg
                     .as_ref()
                     .ok_or(lines::LineError::NoPart { part: "eeg" })?;
-                let line = lines::eeg_line(section, calibration, source.spec(), None)?;
+                let mut line = lines::eeg_line(section, calibration, source.spec(), None)?;
+                let features = plan
+                    .adaptation
+                    .on
+                    .then(|| lines::features_of(calibration, &mut line));
                 let (notice_in, notice_out) = HeapRb::new(256).split();
                 notices = Some(notice_in);
                 let (scorers, scorers_out) = HeapRb::new(8).split();
@@ -153,6 +162,8 @@ impl Inputs {
                     scorers,
                     retired,
                     bad: ChannelMask::default(),
+                    features,
+                    swapped_at: None,
                     used_channels,
                     poor_since: None,
                 })
@@ -336,9 +347,11 @@ impl Inputs {
             if let Some((stage, had)) = eeg.feed.stop() {
                 granted.push(had);
                 let (line, steps) = stage.into_parts();
+                let dropped = eeg.features.as_ref().map_or(0, FeatureDrain::dropped);
                 let counts = serde_json::json!({
                     "path": line.path().counts(), "clock": heartbeat.clock().counts(),
                     "bad_channels": line.bad_channels(), "signal": signal_of(&line, labels),
+                    "epochs_not_learnt_from": dropped,
                 });
                 let rejected = eeg.watch.rejected();
                 streams.push(StreamLatency::new(

@@ -10,6 +10,7 @@
 //! | `keys` | key presses |
 //! | `asking` | from a fork to an open gate |
 //! | `answers` | from the gate's record to the row that says how a fork ended |
+//! | `learning` | what the scorer learns from confirmed choices, and its exchange |
 //! | `saying` | text, notes, events, faults |
 //! | `state` | state of the person: beside every fork |
 //! | `rows` | what rows and orders are made from, shared with the replay |
@@ -19,6 +20,7 @@ mod asking;
 mod feed;
 mod inputs;
 mod keys;
+mod learning;
 mod rows;
 mod saying;
 mod state;
@@ -31,12 +33,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{never, select};
-use razvilka_calibration::Profile;
+use razvilka_calibration::{Epochs, Profile};
 use razvilka_dsp::units::MonoTime;
 
 use self::feed::Change;
 use self::inputs::{Inputs, SETTLE};
 use self::keys::KeysEnds;
+use self::learning::Learning;
 use self::state::StateEnds;
 use super::EngineError;
 use super::desk::{Desk, Entry};
@@ -76,6 +79,8 @@ pub struct Setting<'a> {
     pub plan: &'a Plan,
     /// The person's calibration.
     pub profile: &'a Profile,
+    /// Epochs that its EEG part was fitted on, where they are at hand; without them it is never fitted anew.
+    pub epochs: Option<Epochs>,
     /// Where a lost stream is looked for.
     pub network: Network,
     /// The open streams.
@@ -148,6 +153,7 @@ struct Conductor<'a> {
     inputs: Inputs,
     keys: Option<KeysEnds>,
     state: Option<StateEnds>,
+    learning: Option<Learning>,
     marker_offsets: OffsetTap,
     model_sha256: String,
     protocol: Protocol,
@@ -253,6 +259,8 @@ impl<'a> Conductor<'a> {
             .map(|state| StateEnds::start(state, plan, eeg, &mut inputs, &recorder))
             .transpose()?;
 
+        let learning = Learning::begin(plan, profile, setting.epochs, &inputs)?;
+
         let mut markers = setting.markers;
         let (marker_tap, marker_offsets) = recorder.add_markers(&setting.marker_spec)?;
         markers.record_to(Some(marker_tap));
@@ -279,6 +287,7 @@ impl<'a> Conductor<'a> {
             inputs,
             keys,
             state,
+            learning,
             marker_offsets,
             model_sha256,
             protocol: Protocol::new(plan.protocol),
@@ -377,6 +386,7 @@ impl<'a> Conductor<'a> {
         if let Some(state) = &self.state {
             state.offsets.push(ours);
         }
+        self.hear_epochs();
         for change in self.inputs.look_after() {
             self.changed(change);
         }

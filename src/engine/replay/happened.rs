@@ -3,6 +3,7 @@
 use razvilka_dsp::mask::ChannelMask;
 use serde::Deserialize;
 
+use crate::engine::adapting::Adaptation;
 use crate::fork::ForkId;
 use crate::session::{EventKind, EventRow};
 
@@ -18,6 +19,8 @@ pub(super) enum Happened {
         fork: ForkId,
         bad_channels: ChannelMask,
     },
+    /// The scorer learnt from confirmed choices.
+    Adaptation(Box<Adaptation>),
     /// A stream that was lost went on, after so many samples.
     Restarted { stream: String, samples: u64 },
     /// The session ended with the decoder here.
@@ -69,6 +72,9 @@ impl Happened {
             EventKind::Exchange => serde_json::from_str(detail)
                 .ok()
                 .map(|Exchange { fork, bad_channels }| Self::Exchange { fork, bad_channels }),
+            EventKind::Adaptation => serde_json::from_str(detail)
+                .ok()
+                .map(|adaptation| Self::Adaptation(Box::new(adaptation))),
             EventKind::End => serde_json::from_str(detail)
                 .ok()
                 .map(|Place { text, position }| Self::End { text, position }),

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | P300 and gaze evidence | raw samples, flash and fork markers, profile, the clock offsets frozen for each fork |
 //! | verdicts, posteriors, arms | that evidence, in the recorded order and at the recorded times |
+//! | what the scorer learnt | the epochs of the choices that the ledger names, in its order |
 //! | forks, options, priors, the text | model, settings, seed, and the choices that follow from those verdicts |
 //! | whether to ask, what follows | protocol, from counts of tokens |
 //!
@@ -15,6 +16,7 @@
 //! agree in every bit of every row.
 
 mod difference;
+mod eeg;
 mod error;
 mod happened;
 mod recorded;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use razvilka_calibration::Profile;
+use razvilka_calibration::{Profile, epochs_beside};
 
 use super::error::ReplayError;
 use super::happened::Happened;
@@ -158,11 +158,15 @@ impl RecordedSession {
                 });
             }
         }
+        let profile_path = self.folder.path().join(PROFILE);
+        let epochs = lines::epochs_of(&self.plan.adaptation, &self.profile, &profile_path)
+            .map_err(lines::LineError::from)?;
         let remade = signals::remake(
             &self.folder.file(SessionFile::Recording),
             &self.manifest,
             &self.plan,
             &self.profile,
+            epochs,
             &known,
         )?;
         let mut incomplete = self.manifest.recording_incomplete.clone();
@@ -280,6 +284,7 @@ impl RecordedSession {
                     Some(Happened::Exchange { fork, bad_channels }) => {
                         known.exchanges.push((fork, bad_channels));
                     }
+                    Some(Happened::Adaptation(adaptation)) => known.adaptations.push(*adaptation),
                     Some(Happened::Restarted { stream, samples }) => {
                         known.restarts.push((stream, samples));
                     }
@@ -316,6 +321,10 @@ impl RecordedSession {
                 .parent()
                 .map_or(Ok(()), std::fs::create_dir_all)
                 .and_then(|()| std::fs::copy(&profile, &kept).map(|_| ()));
+            let epochs = epochs_beside(&profile);
+            if copied.is_ok() && epochs.is_file() {
+                copied = std::fs::copy(epochs, epochs_beside(&kept)).map(|_| ());
+            }
         }
         copied
             .and_then(|()| {

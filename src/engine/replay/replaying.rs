@@ -8,6 +8,7 @@ use super::signals::{Known, Remade};
 use super::story::{Astray, Story};
 use crate::choice::{Ask, Decision, Presence, Protocol, Step};
 use crate::config::Plan;
+use crate::engine::adapting::Adaptation;
 use crate::engine::conduct::{capped_prior, option_rows, why_of};
 use crate::engine::question::{Done, Question};
 use crate::fork::{Branch, Fork, ForkId, options_of};
@@ -354,6 +355,10 @@ impl Replaying<'_> {
         let Some(happened) = Happened::of(row) else {
             return;
         };
+        if let Happened::Adaptation(recorded) = &happened {
+            self.learnt(recorded);
+            return;
+        }
         let Some(story) = self.story.as_mut() else {
             return;
         };
@@ -367,13 +372,34 @@ impl Replaying<'_> {
                 self.end = Some((text, position));
                 return;
             }
-            Happened::Exchange { .. } | Happened::Restarted { .. } => return,
+            Happened::Adaptation(_) | Happened::Exchange { .. } | Happened::Restarted { .. } => {
+                return;
+            }
         };
         // What is offered now is another fork than the one that was asked before.
         self.attempt = 0;
         if let Err(astray) = followed {
             self.astray(row.fork, expected, astray);
         }
+    }
+
+    /// The scorer learnt from confirmed choices: from the same epochs to the same bits?
+    fn learnt(&mut self, recorded: &Adaptation) {
+        let Some(remade) = self.remade.adaptation(recorded.fork) else {
+            return;
+        };
+        if remade == Some(recorded) || !self.whole {
+            return;
+        }
+        let words = |of: &Adaptation| serde_json::to_string(of).unwrap_or_default();
+        let got = remade.map_or_else(|| "nothing".into(), words);
+        self.differs(
+            Some(recorded.fork),
+            None,
+            "what the scorer learnt",
+            words(recorded),
+            got,
+        );
     }
 
     /// Brings the text to its end. Gives it, and whether it is the recorded one.

@@ -6,34 +6,34 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::Path;
 
-use razvilka_calibration::{EegCalibration, Profile};
+use razvilka_calibration::{Epochs, Profile};
 use razvilka_dsp::mask::ChannelMask;
 use razvilka_dsp::units::LslTime;
 
 use super::ReplayError;
+use super::eeg::EegFeed;
 use crate::config::{AskSection, Plan};
+use crate::engine::adapting::{Adaptation, Adapting};
 use crate::engine::conduct::tiles_of;
 use crate::engine::lines;
 use crate::fork::ForkId;
 use crate::gate::{Evidence, Source};
 use crate::marker::{Event, Marker};
 use crate::pipeline::decision::Made;
-use crate::pipeline::eeg::{EegLine, flash_evidence};
 use crate::pipeline::gaze::{GazeLine, Tiles, gaze_evidence};
-use crate::pipeline::presenter::{FlashId, FlashNotice};
 use crate::recording::xdf::{Chunk, Reader, SampleChunk, StreamId, Values, XdfError};
 use crate::session::{ForkRow, Manifest, OptionRow};
 use crate::source::StreamSpec;
 
 /// Role of the EEG stream in a manifest.
-const EEG: &str = "eeg";
+pub(super) const EEG: &str = "eeg";
 /// Role of the gaze stream.
 const GAZE: &str = "gaze";
 /// Role of our own marker stream.
 const MARKERS: &str = "markers";
 
 /// What an item of evidence is known by.
-type Key = (ForkId, Source, u64);
+pub(super) type Key = (ForkId, Source, u64);
 
 /// What the ledger says that the lines must know: the forks with their options, and the scorers exchanged.
 #[derive(Debug, Default)]
@@ -41,6 +41,8 @@ pub(super) struct Known {
     pub(super) forks: BTreeMap<ForkId, (ForkRow, Vec<OptionRow>)>,
     /// From which fork on which channels were left out, in order.
     pub(super) exchanges: Vec<(ForkId, ChannelMask)>,
+    /// What the scorer learnt, in order.
+    pub(super) adaptations: Vec<Adaptation>,
     /// Streams that began anew, each after so many of its samples, in order.
     pub(super) restarts: Vec<(String, u64)>,
 }
@@ -48,7 +50,9 @@ pub(super) struct Known {
 /// All evidence of a recording.
 #[derive(Debug, Default)]
 pub(super) struct Remade {
-    items: HashMap<Key, (Evidence, Made)>,
+    pub(super) items: HashMap<Key, (Evidence, Made)>,
+    /// What the scorer learnt now, by the fork at whose opening it did.
+    pub(super) adaptations: BTreeMap<ForkId, Option<Adaptation>>,
     /// Stamp of the last sample of each stream, on the stream's own clock, seconds.
     eeg_end_s: Option<f64>,
     gaze_end_s: Option<f64>,
@@ -69,6 +73,11 @@ impl Remade {
             .get(&(evidence.fork, evidence.source, evidence.seq))
     }
 
+    /// What the scorer learnt at the opening of this fork; `None` when the lines never came so far.
+    pub(super) fn adaptation(&self, fork: ForkId) -> Option<Option<&Adaptation>> {
+        self.adaptations.get(&fork).map(Option::as_ref)
+    }
+
     /// Whether the recording ends before the samples that this item of `fork` rests on.
     pub(super) fn ends_before(&self, evidence: &Evidence, fork: &ForkRow) -> bool {
         let (end_s, clock) = match evidence.source {
@@ -82,13 +91,13 @@ impl Remade {
 }
 
 /// Where a stream began anew: the line is restarted before the sample with this number.
-struct Restarts {
+pub(super) struct Restarts {
     before: VecDeque<u64>,
     samples: u64,
 }
 
 impl Restarts {
-    fn of(known: &Known, stream: &str) -> Self {
+    pub(super) fn of(known: &Known, stream: &str) -> Self {
         let of_stream = known.restarts.iter().filter(|(name, _)| name == stream);
         Self {
             before: of_stream.map(|(_, samples)| *samples).collect(),
@@ -97,7 +106,7 @@ impl Restarts {
     }
 
     /// Counts a sample; `true` when the stream begins anew with it.
-    fn begins_anew(&mut self) -> bool {
+    pub(super) fn begins_anew(&mut self) -> bool {
         let sample = self.samples;
         self.samples += 1;
         self.before
@@ -115,6 +124,7 @@ pub(super) fn remake(
     manifest: &Manifest,
     plan: &Plan,
     profile: &Profile,
+    epochs: Option<Epochs>,
     known: &Known,
 ) -> Result<Remade, ReplayError> {
     let mut remade = Remade::default();
@@ -141,9 +151,12 @@ pub(super) fn remake(
                 .as_ref()
                 .ok_or(lines::LineError::NoPart { part: EEG })?;
             let line = lines::eeg_line(section, calibration, spec, None)?;
+            let adapting = Adapting::new(calibration, &plan.adaptation, epochs)
+                .map_err(lines::LineError::from)?;
             Some(EegFeed::new(
                 line,
                 calibration,
+                adapting,
                 spec,
                 &survey.markers,
                 known,
@@ -189,7 +202,7 @@ pub(super) fn remake(
         match survey.streams.get(&stream).copied() {
             Some(EEG) => {
                 if let Some(feed) = &mut eeg {
-                    feed.block(&stamps, &values, &mut remade.items)?;
+                    feed.block(&stamps, &values, &mut remade)?;
                 }
                 remade.eeg_end_s = stamps.last().copied().or(remade.eeg_end_s);
             }
@@ -206,6 +219,9 @@ pub(super) fn remake(
             let (first, last) = span.unwrap_or((stamp, stamp));
             span = Some((first.min(stamp), last.max(stamp)));
         }
+    }
+    if let Some(feed) = &mut eeg {
+        feed.finish(&mut remade);
     }
     remade.seconds = span.map_or(0.0, |(first, last)| last - first);
     Ok(remade)
@@ -290,132 +306,6 @@ impl Survey {
     }
 }
 
-/// What the EEG line is told before the sample with this stamp.
-enum EegOrder {
-    /// Another scorer, for these channels.
-    Exchange(ChannelMask),
-    /// A flash.
-    Flash(FlashNotice),
-}
-
-struct EegFeed<'a> {
-    line: EegLine,
-    calibration: &'a EegCalibration,
-    channels: usize,
-    used_channels: usize,
-    /// With the stamp of the flash that each comes with, on the stream's clock.
-    orders: VecDeque<(f64, EegOrder)>,
-    restarts: Restarts,
-    rejected: u64,
-    known: &'a Known,
-}
-
-impl<'a> EegFeed<'a> {
-    fn new(
-        line: EegLine,
-        calibration: &'a EegCalibration,
-        spec: &StreamSpec,
-        markers: &[(f64, Marker)],
-        known: &'a Known,
-    ) -> Self {
-        let mut orders = VecDeque::new();
-        let mut exchanges = known.exchanges.iter().peekable();
-        for (stamp, marker) in markers {
-            let Event::Flash {
-                item,
-                fork: Some(fork),
-                ..
-            } = marker.body
-            else {
-                continue;
-            };
-            let fork = ForkId(fork);
-            let Some((row, _)) = known.forks.get(&fork) else {
-                continue;
-            };
-            let Some(clock) = row.eeg_clock else { continue };
-            let onset_s = stamp - clock.offset_s;
-            while let Some((_, bad)) = exchanges.next_if(|(from, _)| *from <= fork) {
-                orders.push_back((onset_s, EegOrder::Exchange(*bad)));
-            }
-            // As the presenter packs them: the last bits of both.
-            let id = FlashId::new(fork, marker.seq as u32, item as u8);
-            let notice = FlashNotice {
-                id,
-                onset_s,
-                offset_s: clock.offset_s,
-                lease: row.lease,
-            };
-            orders.push_back((onset_s, EegOrder::Flash(notice)));
-        }
-        let used_channels = line.path().spec().channels;
-        Self {
-            line,
-            calibration,
-            channels: spec.labels.len().max(1),
-            used_channels,
-            orders,
-            restarts: Restarts::of(known, EEG),
-            rejected: 0,
-            known,
-        }
-    }
-
-    fn flashes(&self) -> u64 {
-        let flashes = self
-            .orders
-            .iter()
-            .filter(|(_, order)| matches!(order, EegOrder::Flash(_)));
-        flashes.count() as u64
-    }
-
-    fn block(
-        &mut self,
-        stamps: &[f64],
-        values: &[f32],
-        items: &mut HashMap<Key, (Evidence, Made)>,
-    ) -> Result<(), ReplayError> {
-        for (stamp, sample) in stamps.iter().zip(values.chunks_exact(self.channels)) {
-            if self.restarts.begins_anew() {
-                self.line.restart();
-            }
-            let _ = self.line.offer_waiting();
-            while let Some((_, order)) = self.orders.pop_front_if(|(onset_s, _)| *onset_s <= *stamp)
-            {
-                match order {
-                    EegOrder::Exchange(bad) => {
-                        let kept: Vec<bool> = (0..self.used_channels)
-                            .map(|channel| !bad.contains(channel))
-                            .collect();
-                        let scorer = self
-                            .calibration
-                            .restrict(&kept)
-                            .map_err(lines::LineError::from)?;
-                        let _ = self.line.set_scorer(scorer);
-                    }
-                    // One that is refused gives no evidence, here as there.
-                    EegOrder::Flash(notice) => {
-                        let _ = self.line.flash(&notice);
-                    }
-                }
-            }
-            self.line.sample(*stamp, sample);
-            while let Some(found) = self.line.next(&mut self.rejected) {
-                let Some((row, _)) = self.known.forks.get(&found.id.fork()) else {
-                    continue;
-                };
-                let offset_s = row.eeg_clock.map_or(0.0, |clock| clock.offset_s);
-                let Ok(at) = LslTime::new(found.scored.last_s + offset_s) else {
-                    continue;
-                };
-                let evidence = flash_evidence(&found, row.lease, at);
-                items.insert(key_of(&evidence), (evidence, found.made()));
-            }
-        }
-        Ok(())
-    }
-}
-
 struct GazeFeed {
     line: GazeLine,
     channels: usize,
@@ -493,6 +383,6 @@ impl GazeFeed {
     }
 }
 
-fn key_of(evidence: &Evidence) -> Key {
+pub(super) fn key_of(evidence: &Evidence) -> Key {
     (evidence.fork, evidence.source, evidence.seq)
 }

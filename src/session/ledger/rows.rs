@@ -201,6 +201,8 @@ pub enum EventKind {
     Fault,
     /// Settings, a classifier or an adapter were exchanged.
     Exchange,
+    /// The EEG scorer learnt from confirmed choices.
+    Adaptation,
     /// The session ended by itself.
     End,
 }

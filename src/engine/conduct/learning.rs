@@ -1,0 +1,225 @@
+//! Learning from confirmed choices while the session runs: the scorer moves at the opening of a fork, and a fit anew is made on a
+//! thread of its own and taken over at a later opening.
+
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::{Receiver, TryRecvError, bounded};
+use razvilka_calibration::{EegCalibration, Epochs, Profile};
+use ringbuf::traits::Producer;
+
+use super::Conductor;
+use super::inputs::Inputs;
+use crate::config::Plan;
+use crate::engine::EngineError;
+use crate::engine::adapting::{Adaptation, Adapting, Answered, RefitDone, RefitJob};
+use crate::engine::lines::LineError;
+use crate::engine::question::Question;
+use crate::fork::ForkId;
+use crate::marker::OptionKind;
+use crate::rt;
+use crate::session::EventKind;
+
+/// Beyond the length of an epoch: how long the EEG thread needs at most to be through with the scorer before the one in use.
+const SCORER_REST: Duration = Duration::from_millis(500);
+
+/// What learning needs beside the streams.
+pub(super) struct Learning {
+    adapting: Adapting,
+    /// Epochs that the scorer before the one in use may still score end within this.
+    rest: Duration,
+    refit: Option<Receiver<RefitDone>>,
+}
+
+impl Learning {
+    /// Nothing where there is nothing to learn from, or nothing shall be learnt.
+    pub(super) fn begin(
+        plan: &Plan,
+        profile: &Profile,
+        epochs: Option<Epochs>,
+        inputs: &Inputs,
+    ) -> Result<Option<Self>, EngineError> {
+        let (Some(calibration), Some(_), true) = (&profile.eeg, &inputs.eeg, plan.adaptation.on)
+        else {
+            return Ok(None);
+        };
+        let epoch = &calibration.path.epoch;
+        let length_s = epoch.start.get() + epoch.length.get();
+        Ok(Some(Self {
+            adapting: Adapting::new(calibration, &plan.adaptation, epochs)
+                .map_err(LineError::from)?,
+            rest: Duration::from_secs_f64(length_s.max(0.0)) + SCORER_REST,
+            refit: None,
+        }))
+    }
+
+    /// A fit anew that is ready.
+    fn refitted(&mut self) -> Option<RefitDone> {
+        match self.refit.as_ref()?.try_recv() {
+            Ok(done) => {
+                self.refit = None;
+                Some(done)
+            }
+            Err(TryRecvError::Empty) => None,
+            // It panicked: nothing is fitted anew any more, as none counts as ended.
+            Err(TryRecvError::Disconnected) => {
+                self.refit = None;
+                None
+            }
+        }
+    }
+
+    /// Begins a fit anew if one is due. Nobody waits for it: at the end of the session it ends with the program.
+    fn begin_refit(&mut self) -> bool {
+        let Some(job) = self.adapting.refit_due() else {
+            return false;
+        };
+        let (tell, done) = bounded(1);
+        let work = move |job: RefitJob| {
+            rt::yield_to_everybody();
+            let _ = tell.send(job.run());
+        };
+        let begun = std::thread::Builder::new()
+            .name("refit".into())
+            .spawn(move || work(job))
+            .is_ok();
+        self.refit = begun.then_some(done);
+        begun
+    }
+}
+
+impl Conductor<'_> {
+    /// The calibration as it is now.
+    pub(super) fn calibration(&self) -> Option<&EegCalibration> {
+        match &self.learning {
+            Some(learning) => Some(learning.adapting.calibration()),
+            None => self.profile.eeg.as_ref(),
+        }
+    }
+
+    /// Takes what the EEG thread has copied.
+    pub(super) fn hear_epochs(&mut self) {
+        let (Some(learning), Some(eeg)) = (&mut self.learning, &mut self.inputs.eeg) else {
+            return;
+        };
+        if let Some(features) = &mut eeg.features {
+            while let Some(epoch) = features.take() {
+                learning.adapting.hear(epoch);
+            }
+        }
+        learning.adapting.forget_the_oldest();
+    }
+
+    /// The person chose a branch: the choice before it stands.
+    pub(super) fn answered_with(&mut self, question: &Question, item: Option<usize>) {
+        let Some(learning) = &mut self.learning else {
+            return;
+        };
+        let chosen = item.filter(|item| {
+            question.committed_option() == Some(*item)
+                && question.kinds.get(*item) == Some(&OptionKind::Branch)
+        });
+        if let Some(chosen) = chosen.and_then(|item| u32::try_from(item).ok()) {
+            learning.adapting.answered(Answered {
+                fork: question.id,
+                chosen,
+                flashes: question.flashes_heard(),
+            });
+        }
+    }
+
+    /// A choice was taken back, or the text went on from elsewhere.
+    pub(super) fn unlearn(&mut self) {
+        if let Some(learning) = &mut self.learning {
+            learning.adapting.taken_back();
+        }
+    }
+
+    /// Before a fork opens: what was confirmed is learnt, a fit anew that is ready is taken over, and bad channels are left out of
+    /// what comes of it. One new scorer at most goes to the EEG thread.
+    pub(super) fn renew_scorer(&mut self, fork: ForkId) {
+        self.hear_epochs();
+        let learnt = self.learn(fork);
+        let moved = learnt.as_ref().is_some_and(Adaptation::moved);
+        let Some(bad) = self.inputs.eeg.as_ref().map(|eeg| eeg.watch.bad()) else {
+            return;
+        };
+        let exchanged = self.swap_scorer(fork, bad, moved);
+        let Some(mut learnt) = learnt else { return };
+        learnt.bad_channels = bad;
+        learnt.exchanged = exchanged && moved;
+        learnt.refit_begun = self.learning.as_mut().is_some_and(Learning::begin_refit);
+        let detail = serde_json::to_string(&learnt).unwrap_or_default();
+        self.event(EventKind::Adaptation, detail);
+    }
+
+    fn learn(&mut self, fork: ForkId) -> Option<Adaptation> {
+        let (learning, eeg) = (self.learning.as_mut()?, self.inputs.eeg.as_ref()?);
+        let busy = eeg
+            .swapped_at
+            .is_some_and(|swapped| swapped.elapsed() < learning.rest);
+        if busy {
+            // It waits for the next fork: the EEG thread holds two scorers, no more.
+            return None;
+        }
+        let done = learning.refitted();
+        let confirmed = learning.adapting.confirmed();
+        learning.adapting.step(fork, eeg.bad, &confirmed, done)
+    }
+
+    /// Gives the EEG thread the scorer of the present calibration without these channels, when either has changed. Whether
+    /// it was given.
+    fn swap_scorer(
+        &mut self,
+        fork: ForkId,
+        bad: razvilka_dsp::mask::ChannelMask,
+        moved: bool,
+    ) -> bool {
+        let (Some(eeg), Some(calibration)) = (&self.inputs.eeg, self.calibration()) else {
+            return false;
+        };
+        let changed = bad != eeg.bad;
+        if !(changed || moved) {
+            return false;
+        }
+        let kept: Vec<bool> = (0..eeg.used_channels)
+            .map(|channel| !bad.contains(channel))
+            .collect();
+        let names: Vec<_> = bad
+            .iter()
+            .filter_map(|channel| calibration.labels.get(channel).map(String::as_str))
+            .collect();
+        let words = if names.is_empty() {
+            "all channels are good again".to_owned()
+        } else {
+            format!("bad channels: {}", names.join(", "))
+        };
+        let restricted = calibration.restrict(&kept);
+        let Some(eeg) = &mut self.inputs.eeg else {
+            return false;
+        };
+        eeg.bad = bad;
+        match restricted {
+            Ok(scorer) => {
+                eeg.density = scorer.1;
+                eeg.swapped_at = Some(Instant::now());
+                // Eight may be under way; a full ring means that the thread has ended, which the heartbeat shows.
+                let _ = eeg.scorers.try_push(scorer);
+                if changed {
+                    let detail = serde_json::json!({ "bad_channels": bad, "fork": fork });
+                    self.event(EventKind::Exchange, detail.to_string());
+                    self.note(&words);
+                }
+                true
+            }
+            Err(error) => {
+                // The scorer stays; epochs that need the bad channels are rejected one by one.
+                if changed {
+                    let words = format!("{words}; no scorer can do without them: {error}");
+                    self.event(EventKind::Fault, words.clone());
+                    self.note(&words);
+                }
+                false
+            }
+        }
+    }
+}

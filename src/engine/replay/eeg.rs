@@ -1,0 +1,239 @@
+//! P300 evidence made again: flashes, exchanges and lessons come to the EEG line before the samples that they came before.
+
+use std::collections::{HashSet, VecDeque};
+
+use razvilka_calibration::EegCalibration;
+use razvilka_dsp::mask::ChannelMask;
+use razvilka_dsp::units::LslTime;
+
+use super::ReplayError;
+use super::signals::{EEG, Known, Remade, Restarts, key_of};
+use crate::engine::adapting::{Adaptation, Adapting, RefitJob};
+use crate::engine::lines;
+use crate::fork::ForkId;
+use crate::marker::{Event, Marker};
+use crate::pipeline::eeg::{EegLine, flash_evidence};
+use crate::pipeline::features::FeatureDrain;
+use crate::pipeline::presenter::{FlashId, FlashNotice};
+use crate::source::StreamSpec;
+
+/// What the EEG line is told before the sample with this stamp.
+enum EegOrder<'a> {
+    /// Another scorer, for these channels.
+    Exchange(ChannelMask),
+    /// What was confirmed is learnt, as this event says.
+    Learn(&'a Adaptation),
+    /// A flash.
+    Flash(FlashNotice),
+}
+
+pub(super) struct EegFeed<'a> {
+    line: EegLine,
+    features: FeatureDrain,
+    adapting: Adapting,
+    refit: Option<RefitJob>,
+    /// Flashes that something is learnt from.
+    lessons: HashSet<(ForkId, u32)>,
+    channels: usize,
+    used_channels: usize,
+    /// With the stamp of the flash that each comes with, on the stream's clock.
+    orders: VecDeque<(f64, EegOrder<'a>)>,
+    restarts: Restarts,
+    rejected: u64,
+    known: &'a Known,
+}
+
+impl<'a> EegFeed<'a> {
+    pub(super) fn new(
+        mut line: EegLine,
+        calibration: &EegCalibration,
+        adapting: Adapting,
+        spec: &StreamSpec,
+        markers: &[(f64, Marker)],
+        known: &'a Known,
+    ) -> Self {
+        let features = lines::features_of(calibration, &mut line);
+        let lessons = known.adaptations.iter().flat_map(|step| &step.lessons);
+        let lessons = lessons
+            .flat_map(|lesson| {
+                let answered = &lesson.answered;
+                answered
+                    .flashes
+                    .iter()
+                    .map(|number| (answered.fork, *number))
+            })
+            .collect();
+        let mut orders = VecDeque::new();
+        let mut changes = changes_of(known).into_iter().peekable();
+        for (stamp, marker) in markers {
+            let Event::Flash {
+                item,
+                fork: Some(fork),
+                ..
+            } = marker.body
+            else {
+                continue;
+            };
+            let fork = ForkId(fork);
+            let Some((row, _)) = known.forks.get(&fork) else {
+                continue;
+            };
+            let Some(clock) = row.eeg_clock else { continue };
+            let onset_s = stamp - clock.offset_s;
+            while let Some((_, change)) = changes.next_if(|(from, _)| *from <= fork) {
+                orders.push_back((onset_s, change));
+            }
+            // As the presenter packs them: the last bits of both.
+            let id = FlashId::new(fork, marker.seq as u32, item as u8);
+            let notice = FlashNotice {
+                id,
+                onset_s,
+                offset_s: clock.offset_s,
+                lease: row.lease,
+            };
+            orders.push_back((onset_s, EegOrder::Flash(notice)));
+        }
+        // Of forks that were opened and saw no flash: learnt all the same.
+        orders.extend(changes.map(|(_, change)| (f64::INFINITY, change)));
+        let used_channels = line.path().spec().channels;
+        Self {
+            line,
+            features,
+            adapting,
+            refit: None,
+            lessons,
+            channels: spec.labels.len().max(1),
+            used_channels,
+            orders,
+            restarts: Restarts::of(known, EEG),
+            rejected: 0,
+            known,
+        }
+    }
+
+    pub(super) fn flashes(&self) -> u64 {
+        let flashes = self
+            .orders
+            .iter()
+            .filter(|(_, order)| matches!(order, EegOrder::Flash(_)));
+        flashes.count() as u64
+    }
+
+    pub(super) fn block(
+        &mut self,
+        stamps: &[f64],
+        values: &[f32],
+        remade: &mut Remade,
+    ) -> Result<(), ReplayError> {
+        for (stamp, sample) in stamps.iter().zip(values.chunks_exact(self.channels)) {
+            if self.restarts.begins_anew() {
+                self.line.restart();
+            }
+            let _ = self.line.offer_waiting();
+            while let Some((_, order)) = self.orders.pop_front_if(|(onset_s, _)| *onset_s <= *stamp)
+            {
+                match order {
+                    EegOrder::Exchange(bad) => self.exchange(&bad)?,
+                    EegOrder::Learn(recorded) => {
+                        self.learn(recorded, remade);
+                        if recorded.exchanged {
+                            self.exchange(&recorded.bad_channels)?;
+                        }
+                    }
+                    // One that is refused gives no evidence, here as there.
+                    EegOrder::Flash(notice) => {
+                        let _ = self.line.flash(&notice);
+                        self.hear();
+                    }
+                }
+            }
+            self.line.sample(*stamp, sample);
+            self.hear();
+            while let Some(found) = self.line.next(&mut self.rejected) {
+                let Some((row, _)) = self.known.forks.get(&found.id.fork()) else {
+                    continue;
+                };
+                let offset_s = row.eeg_clock.map_or(0.0, |clock| clock.offset_s);
+                let Ok(at) = LslTime::new(found.scored.last_s + offset_s) else {
+                    continue;
+                };
+                let evidence = flash_evidence(&found, row.lease, at);
+                remade
+                    .items
+                    .insert(key_of(&evidence), (evidence, found.made()));
+            }
+        }
+        Ok(())
+    }
+
+    /// The scorer of the present calibration without these channels takes over.
+    fn exchange(&mut self, bad: &ChannelMask) -> Result<(), ReplayError> {
+        let kept: Vec<bool> = (0..self.used_channels)
+            .map(|channel| !bad.contains(channel))
+            .collect();
+        let scorer = self
+            .adapting
+            .calibration()
+            .restrict(&kept)
+            .map_err(lines::LineError::from)?;
+        let _ = self.line.set_scorer(scorer);
+        Ok(())
+    }
+
+    /// Keeps what will be learnt from.
+    fn hear(&mut self) {
+        while let Some(epoch) = self.features.take() {
+            if self.lessons.contains(&(epoch.id.fork(), epoch.id.number())) {
+                self.adapting.hear(epoch);
+            }
+        }
+    }
+
+    /// Learns again what was learnt, in the same order.
+    fn learn(&mut self, recorded: &Adaptation, remade: &mut Remade) {
+        let lessons = recorded.lessons.iter();
+        let confirmed: Vec<_> = lessons.map(|lesson| lesson.answered.clone()).collect();
+        let ready = recorded.refit.as_ref().and_then(|_| self.refit.take());
+        let done = ready.map(RefitJob::run);
+        let bad = recorded.bad_channels;
+        let mut step = self.adapting.step(recorded.fork, bad, &confirmed, done);
+        if recorded.refit_begun {
+            self.refit = self.adapting.refit_due();
+        }
+        if let Some(step) = &mut step {
+            step.exchanged = recorded.exchanged;
+            step.refit_begun = recorded.refit_begun && self.refit.is_some();
+            // Epochs that were not there cannot be told from those that were never asked for.
+            for (again, lesson) in step.lessons.iter_mut().zip(&recorded.lessons) {
+                again.missed += lesson.missed;
+            }
+        }
+        remade.adaptations.insert(recorded.fork, step);
+    }
+
+    /// What was learnt after the last sample.
+    pub(super) fn finish(&mut self, remade: &mut Remade) {
+        for (_, order) in std::mem::take(&mut self.orders) {
+            if let EegOrder::Learn(recorded) = order {
+                self.learn(recorded, remade);
+            }
+        }
+    }
+}
+
+/// Exchanges and lessons in the order of their forks; where both came at one opening, the lesson brought the scorer.
+fn changes_of(known: &Known) -> Vec<(ForkId, EegOrder<'_>)> {
+    let learnt = |fork: ForkId| {
+        let at = |step: &&Adaptation| step.fork == fork && step.exchanged;
+        known.adaptations.iter().find(at).is_some()
+    };
+    let exchanges = known.exchanges.iter().filter(|(fork, _)| !learnt(*fork));
+    let steps = known.adaptations.iter();
+    let mut changes: Vec<_> = steps
+        .map(|step| (step.fork, EegOrder::Learn(step)))
+        .chain(exchanges.map(|(fork, bad)| (*fork, EegOrder::Exchange(*bad))))
+        .collect();
+    // A stable order: of one fork, the lesson comes first.
+    changes.sort_by_key(|(fork, _)| *fork);
+    changes
+}
