@@ -16,10 +16,14 @@ use razvilka::gate::{Evidence, Gate, GateSettings, Lease};
 use razvilka::marker::OptionKind::{Branch, GoOn, Other};
 use razvilka::pipeline::gaze::Tiles;
 use razvilka::pipeline::presenter::{FlashId, FlashNotice};
+use razvilka::pipeline::state::{StateLine, state_ring};
 use razvilka_dsp::gaze_evidence::Tile;
-use razvilka_dsp::units::LslTime;
+use razvilka_dsp::mask::ChannelMask;
+use razvilka_dsp::quality::QualitySpec;
+use razvilka_dsp::stamps::StampRule;
+use razvilka_dsp::state::StateSpec;
+use razvilka_dsp::units::{Hertz, LslTime, Seconds};
 
-const CHANNELS: usize = 64;
 const EEG_HZ: f64 = 1_000.0;
 const GAZE_HZ: f64 = 500.0;
 const LEASE: Lease = Lease { epoch: 1 };
@@ -28,11 +32,11 @@ fn main() {
     divan::main();
 }
 
-/// 64 channels at 1 kHz through filter, quality, epochs and score, with a flash every 175 ms; per sample.
-#[divan::bench(args = [1, 32])]
-fn eeg_line(bencher: Bencher<'_, '_>, block: usize) {
-    let mut line = paths::eeg_line(CHANNELS, EEG_HZ).unwrap();
-    let noise: Vec<f32> = (0..CHANNELS * 1_021)
+/// 1 kHz through filter, quality, epochs and score, with a flash every 175 ms; per sample.
+#[divan::bench(args = [(64, 1), (64, 32), (256, 1)])]
+fn eeg_line(bencher: Bencher<'_, '_>, (channels, block): (usize, usize)) {
+    let mut line = paths::eeg_line(channels, EEG_HZ).unwrap();
+    let noise: Vec<f32> = (0..channels * 1_021)
         .map(|k| (k as f32 * 0.37).sin() * 10.0)
         .collect();
     let (mut at, mut rejected) = (0_usize, 0);
@@ -48,14 +52,52 @@ fn eeg_line(bencher: Bencher<'_, '_>, block: usize) {
                     lease: LEASE,
                 });
             }
-            let row = at % 1_021 * CHANNELS;
-            line.sample(stamp_s, &noise[row..row + CHANNELS]);
+            let row = at % 1_021 * channels;
+            line.sample(stamp_s, &noise[row..row + channels]);
             while let Some(found) = line.next(&mut rejected) {
                 divan::black_box(found);
             }
             at += 1;
         }
     });
+}
+
+/// One sample copied for the thread that tracks the state of the person: all that it costs the EEG thread. The ring is emptied
+/// outside the measurement.
+#[divan::bench(args = [64, 256])]
+fn state_tap(bencher: Bencher<'_, '_>, channels: usize) {
+    const RATE_HZ: f64 = 2_000.0;
+    let seconds = |value| Seconds::new(value).unwrap();
+    // Whoever takes the samples out looks at one channel: it is not what is measured.
+    let spec = StateSpec {
+        rate: Hertz::new(RATE_HZ).unwrap(),
+        channels: 1,
+        stamps: StampRule::PerSample,
+        quality: QualitySpec {
+            min_good: 1,
+            ..QualitySpec::default()
+        },
+        preferred: ChannelMask::NONE,
+        window: seconds(4.0),
+        baseline: seconds(120.0),
+        recent: seconds(60.0),
+        artefact_uv: 150.0,
+        spindle_factor: 2.0,
+        spindle_least_s: 0.5,
+    };
+    let mut line = StateLine::new(spec, vec![0], channels).unwrap();
+    let (mut tap, mut drain) = state_ring(RATE_HZ, channels);
+    let (sample, mut at) = (vec![1.0_f32; channels], 0_u64);
+    bencher
+        .counter(ItemsCount::new(1_usize))
+        .with_inputs(|| {
+            at += 1;
+            if at.is_multiple_of(1_000) {
+                drain.drain(&mut line);
+            }
+            at as f64 / RATE_HZ
+        })
+        .bench_local_values(|stamp_s| tap.push(&[stamp_s], divan::black_box(&sample)));
 }
 
 /// Gaze at 500 Hz through event detection to words about three tiles; per sample.

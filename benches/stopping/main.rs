@@ -202,6 +202,9 @@ fn variants(gate: &GateConfig) -> Vec<(&'static str, GateConfig)> {
         change("gate, threshold 0.8", |c| c.commit_threshold = 0.8),
         change("gate, threshold 0.95", |c| c.commit_threshold = 0.95),
         change("gate, reliability 1", |c| c.p300.reliability = 1.0),
+        // What three seconds of reading leave of the timeout, which counts from the opening.
+        change("gate, timeout 9 s", |c| c.timeout_s = 9.0),
+        change("gate, timeout 13 s", |c| c.timeout_s = 13.0),
         change("gate, timeout 16 s", |c| c.timeout_s = 16.0),
         change("gate, timeout 20 s", |c| c.timeout_s = 20.0),
         change("gate, timeout 20 s, threshold 0.95", |c| {

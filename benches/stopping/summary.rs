@@ -1,9 +1,9 @@
 //! Fixed against dynamic at equal accuracy: how long one fork takes.
 //!
 //! A fixed schedule never declines and a gate does, so "equal" has two readings: as many forks right, and no more of them
-//! wrong. Both are printed. Intervals: the runs of each recording are drawn with replacement, whole, and forks are drawn from
-//! them anew; 2.5th to 97.5th percentile of the mean over people. They know how much another recording of the same people
-//! would differ, not how other people would.
+//! wrong. Both are printed. Intervals: stretches of consecutive flashes of each recording are drawn with replacement, whole, and
+//! forks are drawn from them anew; 2.5th to 97.5th percentile of the mean over people. They know how much another recording of
+//! the same people on the same day would differ, not how other people would.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -13,7 +13,9 @@ use crate::answers::{Answer, Person};
 use crate::forks::{self, Attention, Question};
 use crate::tally::Figures;
 
-const RESAMPLES: u64 = 60;
+const RESAMPLES: u64 = 100;
+/// Flashes of a stretch: some eight seconds, three rounds of the recordings' speller.
+const STRETCH: usize = 48;
 /// Forks of each person in a resample.
 const FORKS: u64 = 300;
 
@@ -136,12 +138,13 @@ fn intervals(
     })
 }
 
-/// The same person with as many runs, drawn with replacement.
+/// The same person with as many stretches of its recording, drawn with replacement.
 fn redrawn(person: &Person, random: &mut ChaCha8Rng) -> Person {
-    let runs: Vec<&[Answer]> = person.answers.chunk_by(|a, b| a.run == b.run).collect();
-    let answers = runs
+    let runs = person.answers.chunk_by(|a, b| a.run == b.run);
+    let stretches: Vec<&[Answer]> = runs.flat_map(|run| run.chunks(STRETCH)).collect();
+    let answers = stretches
         .iter()
-        .flat_map(|_| runs[random.random_range(0..runs.len())])
+        .flat_map(|_| stretches[random.random_range(0..stretches.len())])
         .copied()
         .collect();
     Person {

@@ -396,16 +396,15 @@ mod tests {
         let stamps: Vec<f64> = (0..300).map(f64::from).collect();
         let data: Vec<f32> = (0..600).map(|n| n as f32).collect();
         tap.push(&stamps, &data);
-        assert_eq!(drain.stamps.occupied_len(), DRAIN_SAMPLES);
+        assert_eq!(drain.0.waiting(), DRAIN_SAMPLES);
         tap.restart();
-        assert_eq!(drain.stamps.occupied_len(), DRAIN_SAMPLES);
+        assert_eq!(drain.0.waiting(), DRAIN_SAMPLES);
         let mut values = [0.0; 4];
-        drain.data.pop_slice(&mut values);
-        drain.stamps.pop_slice(&mut [0.0; 2]);
+        assert_eq!(drain.0.pull(&mut [0.0; 2], &mut values), 2);
         assert_eq!(values, [0.0, 1.0, 2.0, 3.0]);
         tap.restart();
         let mut last = [0.0; DRAIN_SAMPLES - 1];
-        drain.stamps.pop_slice(&mut last);
+        drain.0.pull(&mut last, &mut [0.0; 2 * DRAIN_SAMPLES]);
         assert_eq!(last[DRAIN_SAMPLES - 2], RESTART);
     }
 }
