@@ -10,12 +10,12 @@ use razvilka_calibration::{
 };
 use razvilka_dsp::eeg::EegSpec;
 
-use super::material::Material;
+use super::material::{Material, Wanted};
 use super::people::{grouping_in_words, people_of, person_and_file};
 use super::provenance::{provenance, source_file};
-use super::{Args, labelled, say};
+use super::{Args, say};
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::recorded::failure;
+use crate::cli::recorded::{Recorded, failure};
 
 /// Fewest targets, and non-targets, of a recording that is to be part of a prior.
 const CLASS_MIN: usize = 10;
@@ -108,7 +108,7 @@ impl Asked {
         let unlabelled = Some(own.unlabelled.clone()).filter(|epochs| !epochs.is_empty());
         match self {
             Self::Kept(kept, file) => {
-                check_rate(&kept.montage, own.input.path.rate.get(), &file.name)?;
+                check_rate(kept.montage.rate_hz, own.input.path.rate.get(), &file.name)?;
                 check_path(&kept.path, &own.input.path, &file.name)?;
                 let all = vec![true; kept.montage.labels.len()];
                 let common = here.common(&[There {
@@ -143,10 +143,7 @@ impl Asked {
                 })
             }
             Self::Recordings(theirs) => {
-                let read = read_all(args, theirs, talk)?;
-                for one in &read {
-                    check_rate(&montage(&one.input), own.input.path.rate.get(), &one.name)?;
-                }
+                let read = read_all(args, theirs, Some(own.input.path.rate.get()), talk)?;
                 let common = here.common(&read.iter().map(ReadIn::there).collect::<Vec<_>>())?;
                 common.say(&here, talk);
                 Ok(Others {
@@ -182,16 +179,13 @@ pub(in crate::cli) fn make(
         ));
     }
     let theirs = theirs(&files)?;
-    let read = read_all(args, &theirs, talk)?;
+    let read = read_all(args, &theirs, None, talk)?;
     let Some(first) = read.first() else {
         return Err(Failure::said(
             Exit::Usage,
             "name the recordings that the prior is to be made of",
         ));
     };
-    for one in &read {
-        check_rate(&montage(&one.input), first.input.path.rate.get(), &one.name)?;
-    }
     let here = Here {
         labels: &first.input.labels,
         usable: first.input.epochs.used(),
@@ -285,48 +279,61 @@ fn is_prior(file: &Path) -> bool {
         && first == *b"{"
 }
 
-fn read_all(args: &Args, theirs: &[Theirs], talk: &mut impl Write) -> Result<Vec<ReadIn>, Failure> {
+/// Reads the recordings; all must be of this rate, or of the first one's where none is given.
+fn read_all(
+    args: &Args,
+    theirs: &[Theirs],
+    mut rate_hz: Option<f64>,
+    talk: &mut impl Write,
+) -> Result<Vec<ReadIn>, Failure> {
     let mut read = Vec::with_capacity(theirs.len());
     for recording in theirs {
         say(
             talk,
             format_args!("reading {} for the prior", recording.file.display()),
         );
-        // The channels are matched by their labels afterwards.
-        let mut of_file = Args {
-            xdf: vec![recording.file.clone()],
-            ..args.clone()
-        };
-        of_file.streams.channels.clear();
-        let Some(input) = labelled(&of_file, &mut io::sink()).map_err(|e| {
-            Failure::said(
-                e.exit,
-                format!("{} for the prior: {e}", recording.file.display()),
-            )
-        })?
-        else {
-            return Err(said(format!(
-                "{} has no flash with \"target\":0 or 1: a prior is made of labelled recordings. Leave it out",
-                recording.file.display()
-            )));
-        };
-        let targets = input.epochs.targets();
-        let others = input.epochs.len() - targets;
-        if targets.min(others) < CLASS_MIN {
-            return Err(said(format!(
-                "{} has {targets} targets and {others} non-targets that can be used: a prior takes {CLASS_MIN} of both from each recording. \
-                 Leave it out",
-                recording.file.display()
-            )));
-        }
-        read.push(ReadIn {
-            name: recording.source.name.clone(),
-            input,
-        });
+        let one = read_one(args, recording, rate_hz)?;
+        rate_hz = rate_hz.or(Some(one.input.path.rate.get()));
+        read.push(one);
     }
     let people: Vec<usize> = theirs.iter().map(|t| t.person).collect();
     say(talk, format_args!("prior: {}", grouping_in_words(&people)));
     Ok(read)
+}
+
+fn read_one(args: &Args, theirs: &Theirs, rate_hz: Option<f64>) -> Result<ReadIn, Failure> {
+    let file = theirs.file.display();
+    // The channels are matched by their labels afterwards.
+    let mut of_file = args.clone();
+    of_file.streams.channels.clear();
+    let recorded = Recorded::open(&theirs.file, &of_file.streams)?;
+    let flashes = recorded.flashes();
+    if flashes.iter().all(|flash| flash.target.is_none()) {
+        return Err(said(format!(
+            "{file} has {} flashes, none of them with \"target\":0 or 1: a prior is made of labelled recordings. Leave it out",
+            flashes.len()
+        )));
+    }
+    let theirs_hz = recorded.eeg()?.spec.rate_hz;
+    check_rate(theirs_hz, rate_hz.unwrap_or(theirs_hz), &theirs.source.name)?;
+    let material = Material::read(&of_file, &[recorded], Wanted::Labelled, &mut io::sink())
+        .map_err(|e| Failure::said(e.exit, format!("{file} for the prior: {e}")))?;
+    let input = match material {
+        Some(material) => material.input,
+        None => return Err(said(format!("{file} has no flash with a label"))),
+    };
+    let targets = input.epochs.targets();
+    let others = input.epochs.len() - targets;
+    if targets.min(others) < CLASS_MIN {
+        return Err(said(format!(
+            "{file} has {targets} targets and {others} non-targets that can be used: a prior takes {CLASS_MIN} of both from each \
+             recording. Leave it out"
+        )));
+    }
+    Ok(ReadIn {
+        name: theirs.source.name.clone(),
+        input,
+    })
 }
 
 impl ReadIn {
@@ -339,26 +346,16 @@ impl ReadIn {
     }
 }
 
-fn montage(input: &EegInput) -> Montage {
-    Montage {
-        labels: input.labels.clone(),
-        rate_hz: input.path.rate.get(),
-    }
-}
-
-fn check_rate(theirs: &Montage, rate_hz: f64, name: &str) -> Result<(), Failure> {
+fn check_rate(theirs_hz: f64, rate_hz: f64, name: &str) -> Result<(), Failure> {
     let of_rate = |rate_hz| Montage {
         labels: Vec::new(),
         rate_hz,
     };
-    of_rate(rate_hz)
-        .check(&of_rate(theirs.rate_hz))
-        .map_err(|_| {
-            said(format!(
-                "{name} is at {} Hz, this is at {rate_hz} Hz. A prior takes recordings of one rate: leave it out, or resample it",
-                theirs.rate_hz
-            ))
-        })
+    of_rate(rate_hz).check(&of_rate(theirs_hz)).map_err(|_| {
+        said(format!(
+            "{name} is at {theirs_hz} Hz, the others are at {rate_hz} Hz. A prior takes recordings of one rate: leave it out, or resample it"
+        ))
+    })
 }
 
 /// A kept prior's statistics are those of signals that went the same way.
