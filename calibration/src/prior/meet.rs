@@ -89,6 +89,18 @@ impl Prior {
     /// [`CalibrationError::Shape`] for another montage or shape, [`CalibrationError::TooFew`] with fewer than 20 epochs or a bad channel,
     /// [`CalibrationError::Degenerate`] when a covariance is singular.
     pub fn meet(&self, epochs: &Epochs, labels: &[Option<bool>]) -> Result<Informed> {
+        self.meet_in(ROUNDS, epochs, labels)
+    }
+
+    /// The prior as it is, aligned to this person but not moved by their flashes.
+    ///
+    /// # Errors
+    /// As [`Prior::meet`].
+    pub(super) fn aligned(&self, epochs: &Epochs) -> Result<Informed> {
+        self.meet_in(0, epochs, &vec![None; epochs.len()])
+    }
+
+    fn meet_in(&self, rounds: usize, epochs: &Epochs, labels: &[Option<bool>]) -> Result<Informed> {
         same_size("labels", epochs.len(), labels.len())?;
         same_size(
             "features of the prior",
@@ -117,7 +129,7 @@ impl Prior {
         let mut time = View::new(&aligned.time(&paired)?, &self.time, shape)?;
         let vectors = aligned.space.vectors(epochs, &all(epochs))?;
         let mut tangent = View::new(&vectors, &self.tangent, None)?;
-        let both_scale = self.learn(&mut time, &mut tangent, labels)?;
+        let both_scale = self.learn(rounds, &mut time, &mut tangent, labels)?;
 
         let (slope, constant) = log_odds_line(self.base_rate);
         let lda = aligned.discriminant(&time, paired.bins())?;
@@ -140,7 +152,13 @@ impl Prior {
     }
 
     /// Expectation maximisation over both views; returns the scale of the sum of their scores.
-    fn learn(&self, time: &mut View, tangent: &mut View, labels: &[Option<bool>]) -> Result<f64> {
+    fn learn(
+        &self,
+        rounds: usize,
+        time: &mut View,
+        tangent: &mut View,
+        labels: &[Option<bool>],
+    ) -> Result<f64> {
         let known = |k: usize| labels[k].map(|target| f64::from(u8::from(target)));
         let whole = labels.iter().all(Option::is_some);
         let mut shares: Vec<f64> = (0..labels.len()).map(|k| known(k).unwrap_or(0.0)).collect();
@@ -154,7 +172,7 @@ impl Prior {
             tangent.learn(&self.tangent, &shares, &weights)?;
         }
         let ones = vec![1.0; labels.len()];
-        for _ in 0..if whole { 1 } else { ROUNDS } {
+        for _ in 0..if whole { rounds.min(1) } else { rounds } {
             let (a, b) = (time.scores(), tangent.scores());
             let sums: Vec<f64> = a.iter().zip(&b).map(|(x, y)| x + y).collect();
             let scale = root_mean_square(&sums).max(1e-12);

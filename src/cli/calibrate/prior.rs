@@ -5,11 +5,12 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use razvilka_calibration::{
-    EegInput, Epochs, Montage, Others, PRIOR_CHANNELS_MAX, PRIOR_RECORDINGS_MAX, Prior, PriorFile,
-    Provenance, SourceFile,
+    EegInput, Epochs, Montage, Others, PRIOR_RECORDINGS_MAX, Prior, PriorFile, Provenance,
+    SourceFile,
 };
 use razvilka_dsp::eeg::EegSpec;
 
+use super::common::{Common, Here, There};
 use super::material::{Material, Wanted};
 use super::people::{grouping_in_words, people_of, person_and_file};
 use super::provenance::{provenance, source_file};
@@ -390,147 +391,4 @@ fn check_path(kept: &EegSpec, own: &EegSpec, name: &str) -> Result<(), Failure> 
             in_words(own)
         ),
     ))
-}
-
-/// The montage that the prior is for.
-struct Here<'a> {
-    labels: &'a [String],
-    usable: &'a [bool],
-    whose: &'a str,
-    channels_min: usize,
-}
-
-/// A recording's montage, or a kept prior's.
-struct There<'a> {
-    name: &'a str,
-    labels: &'a [String],
-    usable: &'a [bool],
-}
-
-/// Channels that are good everywhere.
-struct Common {
-    /// Their places here.
-    here: Vec<usize>,
-    /// Their places in each of the others.
-    there: Vec<Vec<usize>>,
-    /// Channels of this montage that are good here and not there, with the first recording that lacks each.
-    lacking: Vec<(usize, String)>,
-}
-
-impl Here<'_> {
-    fn common(&self, others: &[There<'_>]) -> Result<Common, Failure> {
-        let places: Vec<Vec<Option<usize>>> = others
-            .iter()
-            .map(|other| self.places_in(other))
-            .collect::<Result<_, _>>()?;
-        let mut common = Common {
-            here: Vec::new(),
-            there: vec![Vec::new(); others.len()],
-            lacking: Vec::new(),
-        };
-        for channel in (0..self.labels.len()).filter(|&c| self.usable[c]) {
-            let in_each = others.iter().zip(&places).map(|(other, places)| {
-                let place = places[channel].filter(|&place| other.usable[place]);
-                place.ok_or_else(|| other.name.to_owned())
-            });
-            match in_each.collect::<Result<Vec<usize>, String>>() {
-                Ok(found) => {
-                    common.here.push(channel);
-                    for (there, place) in common.there.iter_mut().zip(found) {
-                        there.push(place);
-                    }
-                }
-                Err(name) => common.lacking.push((channel, name)),
-            }
-        }
-        let found = common.here.len();
-        if found < self.channels_min {
-            return Err(said(format!(
-                "only {found} good channels are common to {} and the prior, {} are needed{}. Leave out the recordings that lack them, \
-                 or calibrate without a prior",
-                self.whose,
-                self.channels_min,
-                common.lacking_in_words(self)
-            )));
-        }
-        if found > PRIOR_CHANNELS_MAX {
-            return Err(Failure::said(
-                Exit::Usage,
-                format!(
-                    "a prior takes {PRIOR_CHANNELS_MAX} channels at most, {found} are good. Say which, e.g. --channels Fz,Cz,Pz,P3,P4,PO7,PO8,Oz"
-                ),
-            ));
-        }
-        Ok(common)
-    }
-
-    /// For each channel here its place there: by label where all have one, else by order.
-    fn places_in(&self, there: &There<'_>) -> Result<Vec<Option<usize>>, Failure> {
-        let named = |labels: &[String]| labels.iter().all(|label| !label.is_empty());
-        if named(self.labels) && named(there.labels) {
-            let place = |label: &String| {
-                let mut labels = there.labels.iter();
-                labels.position(|other| other.eq_ignore_ascii_case(label))
-            };
-            return Ok(self.labels.iter().map(place).collect());
-        }
-        if self.labels == there.labels {
-            return Ok((0..self.labels.len()).map(Some).collect());
-        }
-        Err(said(format!(
-            "{} has {} channels{}, {} has {}{}. Channels are matched by their labels, or by their order where neither names any: \
-             leave it out of the prior, or record with labels",
-            there.name,
-            there.labels.len(),
-            if named(there.labels) {
-                " with labels"
-            } else {
-                " without labels"
-            },
-            self.whose,
-            self.labels.len(),
-            if named(self.labels) {
-                " with labels"
-            } else {
-                " without labels"
-            },
-        )))
-    }
-
-    fn name(&self, channel: usize) -> String {
-        self.labels
-            .get(channel)
-            .filter(|label| !label.is_empty())
-            .cloned()
-            .unwrap_or_else(|| format!("channel {}", channel + 1))
-    }
-}
-
-impl Common {
-    /// Places here and in the other of that number.
-    fn pairs(&self, other: usize) -> impl Iterator<Item = (usize, usize)> {
-        let there = self.there.get(other).cloned().unwrap_or_default();
-        self.here.clone().into_iter().zip(there)
-    }
-
-    fn lacking_in_words(&self, here: &Here<'_>) -> String {
-        self.lacking
-            .iter()
-            .map(|(channel, name)| format!("; {} is bad or missing in {name}", here.name(*channel)))
-            .collect()
-    }
-
-    fn say(&self, here: &Here<'_>, talk: &mut impl Write) {
-        if self.here.len() < here.labels.len() {
-            say(
-                talk,
-                format_args!(
-                    "prior: on {} of {} channels, those that are good everywhere{}",
-                    self.here.len(),
-                    here.labels.len(),
-                    self.lacking_in_words(here)
-                ),
-            );
-        }
-    }
 }
