@@ -21,6 +21,10 @@ const WEIGHT_PENALTY: f64 = 0.03;
 /// LDA, regression and discriminant in the tangent space.
 const MEMBERS: usize = 3;
 
+/// Least AUC of a prior that has learned nothing yet of this person, for it to be compared with the others. Directions at random reach 0.55:
+/// what tells a response well is many features wide.
+const PRIOR_AUC_MIN: f64 = 0.6;
+
 /// How one scorer did out of fold.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -41,9 +45,9 @@ pub struct Candidate {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PriorAlone {
-    /// On all labelled flashes; they were met as if they had no label.
+    /// On all labelled flashes, by the others' response as it is: aligned, but moved by no flash.
     pub auc: Auc,
-    /// Whether that can be told from chance. If not, the prior was left out of the comparison.
+    /// Whether that is at least 0.6 and two standard errors above chance. If not, the prior was left out of the comparison.
     pub tells: bool,
 }
 
@@ -78,10 +82,10 @@ impl Selection {
             let left_out = if alone.tells {
                 ""
             } else {
-                ", which cannot be told from chance: it does not fit this person and was left out"
+                ", which is too near chance: it does not fit this person and was left out"
             };
             format!(
-                "; the prior, before it was shown a label, had AUC {:.3} (standard error {:.3}) on this person's flashes{left_out}",
+                "; the prior as it came, aligned only, had AUC {:.3} (standard error {:.3}) on this person's flashes{left_out}",
                 alone.auc.value, alone.auc.standard_error
             )
         });
@@ -278,15 +282,15 @@ pub(crate) fn choose_among(
     })
 }
 
-/// The prior's scores of this person's flashes, met without their labels: one that cannot tell them, being of noise or of another
+/// The prior's scores of this person's flashes before it learned from any: one that cannot tell them, being of noise or of another
 /// montage, can only disturb what their labels say.
 fn prior_alone(prior: &Others, material: &Material<'_>, labels: &[bool]) -> Result<PriorAlone> {
-    let met = prior.meet_unlabelled(material.whole)?;
+    let met = prior.aligned(material.whole)?;
     let rows: Vec<usize> = (0..labels.len()).collect();
     let auc = auc(&material.scores(&met.lda, &met.model, &rows)?, labels)?;
     Ok(PriorAlone {
         auc,
-        tells: auc.above_chance(),
+        tells: auc.value >= PRIOR_AUC_MIN && auc.value - 2.0 * auc.standard_error > 0.5,
     })
 }
 

@@ -115,6 +115,18 @@ fn golden_section<T>(mut low: f64, mut high: f64, cost: impl Fn(f64) -> (f64, T)
 /// # Errors
 /// As [`fit_student_t`]; [`CalibrationError::Shape`] when the lengths differ.
 pub fn fit_score_density(scores: &[f64], labels: &[bool]) -> Result<ScoreDensity> {
+    fit_density_towards(scores, labels, None)
+}
+
+/// The same, with location and scale of both densities moved towards those of `(target, non-target)` by a share 0..=1.
+///
+/// # Errors
+/// As [`fit_score_density`].
+pub(crate) fn fit_density_towards(
+    scores: &[f64],
+    labels: &[bool],
+    towards: Option<((StudentT, StudentT), f64)>,
+) -> Result<ScoreDensity> {
     crate::error::same_size("labels", scores.len(), labels.len())?;
     let of = |target: bool| -> Vec<f64> {
         let pairs = scores.iter().zip(labels);
@@ -125,7 +137,16 @@ pub fn fit_score_density(scores: &[f64], labels: &[bool]) -> Result<ScoreDensity
     };
     let (targets, others) = (of(true), of(false));
     let (for_target, against) = (supported_nats(others.len()), supported_nats(targets.len()));
-    let (target, nontarget) = (fit_student_t(&targets)?, fit_student_t(&others)?);
+    let (mut target, mut nontarget) = (fit_student_t(&targets)?, fit_student_t(&others)?);
+    if let Some(((typical_target, typical_other), share)) = towards {
+        let moved = |from: StudentT, to: StudentT| StudentT {
+            location: from.location + share * (to.location - from.location),
+            scale: from.scale + share * (to.scale - from.scale),
+            dof: from.dof,
+        };
+        target = moved(target, typical_target);
+        nontarget = moved(nontarget, typical_other);
+    }
     let lowest = scores.iter().copied().fold(f64::INFINITY, f64::min);
     let highest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let trusted = trusted_range(target, nontarget, (lowest, highest), (-against, for_target));

@@ -1,5 +1,7 @@
 //! How far a source's log-likelihood ratios may be trusted: the reliability that the gate raises its evidence to.
 
+use razvilka_dsp::score::ScoreDensity;
+
 use crate::crossval::OutOfFold;
 use crate::density::{fit_score_density, posterior};
 use crate::error::{Result, same_size};
@@ -49,6 +51,18 @@ pub(crate) fn root_of_rising(slope: impl Fn(f64) -> f64) -> f64 {
 /// # Errors
 /// As [`fit_score_density`].
 pub fn held_out_llrs(scores: &OutOfFold, labels: &[bool]) -> Result<Vec<f64>> {
+    held_out_llrs_by(scores, labels, fit_score_density)
+}
+
+/// The same with densities fitted by `fit`.
+///
+/// # Errors
+/// As `fit`.
+pub(crate) fn held_out_llrs_by(
+    scores: &OutOfFold,
+    labels: &[bool],
+    fit: impl Fn(&[f64], &[bool]) -> Result<ScoreDensity>,
+) -> Result<Vec<f64>> {
     same_size("labels", scores.scores.len(), labels.len())?;
     let mut llrs = vec![0.0; labels.len()];
     for fold in 0..scores.folds {
@@ -59,7 +73,7 @@ pub fn held_out_llrs(scores: &OutOfFold, labels: &[bool]) -> Result<Vec<f64>> {
                 other_labels.push(label);
             }
         }
-        let density = fit_score_density(&other_scores, &other_labels)?;
+        let density = fit(&other_scores, &other_labels)?;
         for (index, llr) in llrs.iter_mut().enumerate() {
             if scores.fold[index] == fold {
                 // A score that is not finite was refused by the fit already.

@@ -3,8 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
 use razvilka_calibration::{
-    CalibrationError, CalibrationInput, EegInput, EpochInfo, Epochs, Informed, Prior, Provenance,
-    ScorerKind, auc, fit_session,
+    CalibrationError, CalibrationInput, EegCalibration, EegInput, EpochInfo, Epochs, Fitted,
+    Informed, Others, Prior, Provenance, ScorerKind, auc, expected_calibration_error, fit_session,
+    reliability_diagram,
 };
 use razvilka_dsp::eeg::EegSpec;
 use razvilka_dsp::units::Hertz;
@@ -128,12 +129,12 @@ fn labels_that_are_not_given_are_not_looked_at() {
     );
 }
 
-fn calibrated(prior: Option<Prior>) -> razvilka_calibration::EegCalibration {
-    let input = CalibrationInput {
+fn fitted(epochs: Epochs, prior: Option<Others>) -> Result<Fitted, CalibrationError> {
+    fit_session(&CalibrationInput {
         eeg: Some(EegInput {
             labels: vec![String::new(); CHANNELS],
             path: path(),
-            epochs: person(31, 0, 120, RESPONSE_UV),
+            epochs,
             prior,
             signal: None,
             rejected: 0,
@@ -144,20 +145,49 @@ fn calibrated(prior: Option<Prior>) -> razvilka_calibration::EegCalibration {
             software: "test".into(),
             sources: Vec::new(),
         },
-    };
-    fit_session(&input).unwrap().profile.eeg.unwrap()
+    })
+}
+
+fn calibrated(prior: Option<Prior>) -> EegCalibration {
+    let prior = prior.map(Others::of_same_montage);
+    let fitted = fitted(person(31, 0, 120, RESPONSE_UV), prior).unwrap();
+    fitted.profile.eeg.unwrap()
+}
+
+/// A prior that was asked what to expect of it.
+fn judged(heads: &[u64], response_uv: f64) -> Prior {
+    let recordings: Vec<Epochs> = heads
+        .iter()
+        .map(|&head| person(head, 0, 360, response_uv))
+        .collect();
+    let people: Vec<usize> = (0..heads.len()).collect();
+    Prior::of_people(&recordings, &people).unwrap()
+}
+
+/// No labelled epoch, and so many without.
+fn unlabelled(prior: Prior, own: &Epochs) -> (Epochs, Option<Others>) {
+    let mut others = Others::of_same_montage(prior);
+    others.unlabelled = Some(own.clone());
+    (own.subset(&[]).unwrap(), Some(others))
+}
+
+/// AUC and calibration error on flashes of another session.
+fn on_fresh(eeg: &EegCalibration, fresh: &Epochs) -> (f64, f64) {
+    let mut scorer = eeg.scorer().unwrap();
+    let scores: Vec<f64> = (0..fresh.len())
+        .map(|row| scorer.score(fresh.row(row)).unwrap())
+        .collect();
+    let p: Vec<f64> = scores.iter().map(|&score| eeg.p_target(score)).collect();
+    let diagram = reliability_diagram(&p, &fresh.labels()).unwrap();
+    (
+        auc(&scores, &fresh.labels()).unwrap().value,
+        expected_calibration_error(&diagram),
+    )
 }
 
 #[test]
 fn with_few_flashes_the_prior_is_taken_and_the_profile_reads_fresh_flashes_better() {
     let fresh = person(31, 1, 900, RESPONSE_UV);
-    let area = |eeg: &razvilka_calibration::EegCalibration| {
-        let mut scorer = eeg.scorer().unwrap();
-        let scores: Vec<f64> = (0..fresh.len())
-            .map(|row| scorer.score(fresh.row(row)).unwrap())
-            .collect();
-        auc(&scores, &fresh.labels()).unwrap().value
-    };
     let informed = calibrated(Some(others(RESPONSE_UV)));
     assert_eq!(
         informed.selection.picked,
@@ -165,7 +195,7 @@ fn with_few_flashes_the_prior_is_taken_and_the_profile_reads_fresh_flashes_bette
         "{:?}",
         informed.selection
     );
-    assert!(area(&informed) > area(&calibrated(None)));
+    assert!(on_fresh(&informed, &fresh).0 > on_fresh(&calibrated(None), &fresh).0);
     let masked = informed
         .restrict(&[true, false, true, true, true, true])
         .unwrap();
@@ -186,4 +216,214 @@ fn a_person_with_another_montage_or_too_few_flashes_is_refused() {
         Err(CalibrationError::Shape { .. })
     ));
     assert!(Prior::fit(&[]).is_err());
+}
+
+#[test]
+fn without_a_label_the_profile_is_judged_on_people_left_out_and_says_so() {
+    let own = person(51, 0, 240, RESPONSE_UV);
+    let (none, others) = unlabelled(judged(&[1, 2, 3, 4], RESPONSE_UV), &own);
+    let fitted = fitted(none, others).unwrap();
+    let eeg = fitted.profile.eeg.as_ref().unwrap();
+    let used = eeg.prior.as_ref().unwrap();
+    assert!(used.judged_on_others && used.unlabelled == 240 && used.people == 4);
+    let (low, high) = used.auc_range.unwrap();
+    assert!(low <= eeg.metrics.auc.value && eeg.metrics.auc.value <= high);
+    assert!(eeg.selection.in_words().contains("not known"));
+    let (area, ece) = on_fresh(eeg, &person(51, 1, 900, RESPONSE_UV));
+    assert!(
+        area > 0.65 && (area - eeg.metrics.auc.value).abs() < 0.1,
+        "{area} where {} was expected",
+        eeg.metrics.auc.value
+    );
+    // The typical person that few people lean on answers better than these.
+    assert!(ece < 0.08, "{ece}");
+    let page = razvilka_calibration::report::render(&fitted.profile, &fitted.report).unwrap();
+    for words in [
+        "P300, expected",
+        "Estimated from 4 other people",
+        "All figures here are of other people",
+        "No average responses",
+    ] {
+        assert!(page.contains(words), "{words}");
+    }
+}
+
+#[test]
+fn without_a_label_one_other_person_is_not_enough_and_with_labels_it_is() {
+    let own = person(51, 0, 240, RESPONSE_UV);
+    let (none, others) = unlabelled(judged(&[1], RESPONSE_UV), &own);
+    let refused = fitted(none, others.clone()).unwrap_err();
+    assert!(matches!(refused, CalibrationError::OnePerson));
+    assert!(refused.to_string().contains("two people or more"));
+    assert!(fitted(own, others).is_ok());
+}
+
+#[test]
+fn too_few_flashes_to_meet_somebody_by_are_refused() {
+    let own = person(51, 0, 19, RESPONSE_UV);
+    let (none, others) = unlabelled(judged(&[1, 2], RESPONSE_UV), &own);
+    let refused = fitted(none, others).unwrap_err();
+    assert!(
+        matches!(
+            refused,
+            CalibrationError::TooFew {
+                found: 19,
+                needed: 20,
+                ..
+            }
+        ),
+        "{refused}"
+    );
+}
+
+#[test]
+fn people_of_noise_give_no_evidence_without_labels_and_no_harm_with_them() {
+    let own = person(61, 0, 360, RESPONSE_UV);
+    let fresh = person(61, 1, 900, RESPONSE_UV);
+    let noise = judged(&[1, 2, 3], 0.0);
+    let (none, others) = unlabelled(noise, &own);
+    let blind = fitted(none, others.clone()).unwrap().profile.eeg.unwrap();
+    assert_eq!(blind.reliability, 0.0);
+    assert!((blind.p_target(3.0) - blind.base_rate).abs() < 1e-12);
+
+    let with = fitted(own.clone(), others).unwrap().profile.eeg.unwrap();
+    let without = fitted(own, None).unwrap().profile.eeg.unwrap();
+    let alone = with.selection.prior_alone.unwrap();
+    assert!(!alone.tells && alone.auc.value < 0.65, "{alone:?}");
+    assert!(with.selection.in_words().contains("was left out"));
+    assert_ne!(with.selection.picked, ScorerKind::Informed);
+    assert_eq!(
+        on_fresh(&with, &fresh),
+        on_fresh(&without, &fresh),
+        "as if there were none"
+    );
+}
+
+#[test]
+fn unlabelled_flashes_beside_labelled_ones_move_the_prior_further() {
+    let prior = judged(&[1, 2, 3], RESPONSE_UV);
+    let (mut few, mut more) = (0.0, 0.0);
+    for head in 71..=74 {
+        let own = person(head, 0, 720, RESPONSE_UV);
+        let fresh = person(head, 1, 900, RESPONSE_UV);
+        let labelled = own.subset(&(0..90).collect::<Vec<_>>()).unwrap();
+        let rest = own.subset(&(90..720).collect::<Vec<_>>()).unwrap();
+        let mut others = Others::of_same_montage(prior.clone());
+        let alone = fitted(labelled.clone(), Some(others.clone())).unwrap();
+        others.unlabelled = Some(rest);
+        let both = fitted(labelled, Some(others)).unwrap().profile.eeg.unwrap();
+        assert_eq!(both.prior.as_ref().unwrap().unlabelled, 630);
+        assert!(!both.prior.as_ref().unwrap().judged_on_others);
+        few += on_fresh(alone.profile.eeg.as_ref().unwrap(), &fresh).0 / 4.0;
+        more += on_fresh(&both, &fresh).0 / 4.0;
+    }
+    assert!(more > few, "{more} against {few}");
+}
+
+/// The epochs with one channel at a constant that an amplifier's rail gives after the filter, and not used.
+fn railed(epochs: &Epochs, channel: usize) -> Epochs {
+    let used = (0..epochs.channels()).map(|c| c != channel).collect();
+    let mut out = Epochs::with_used(used, epochs.bins()).unwrap();
+    for row in 0..epochs.len() {
+        let mut values = epochs.row(row).to_vec();
+        values[channel * epochs.bins()..(channel + 1) * epochs.bins()].fill(0.0);
+        out.push(epochs.info()[row], &values).unwrap();
+    }
+    out
+}
+
+#[test]
+fn a_prior_goes_on_without_a_channel_much_as_one_that_never_had_it() {
+    let heads = [1, 2, 3];
+    let kept = [true, false, true, true, true, true];
+    let places: Vec<usize> = (0..CHANNELS).filter(|&c| kept[c]).collect();
+    let recordings: Vec<Epochs> = heads
+        .iter()
+        .map(|&head| {
+            person(head, 0, 360, RESPONSE_UV)
+                .channels_at(&places)
+                .unwrap()
+        })
+        .collect();
+    let never_had = Prior::of_people(&recordings, &[0, 1, 2]).unwrap();
+    let cut = judged(&heads, RESPONSE_UV).of_channels(&kept).unwrap();
+    cut.validate().unwrap();
+    let (mut one, mut other) = (0.0, 0.0);
+    for head in 81..=84 {
+        let own = railed(&person(head, 0, 240, RESPONSE_UV), 1);
+        let fresh = railed(&person(head, 1, 900, RESPONSE_UV), 1);
+        let area = |prior: &Prior| {
+            let mut others = Others::of_same_montage(prior.clone());
+            others.places.clone_from(&places);
+            others.unlabelled = Some(own.clone());
+            let eeg = fitted(own.subset(&[]).unwrap(), Some(others)).unwrap();
+            let eeg = eeg.profile.eeg.unwrap();
+            assert_eq!(eeg.lda.used, kept);
+            on_fresh(&eeg, &fresh).0
+        };
+        one += area(&never_had) / 4.0;
+        other += area(&cut) / 4.0;
+    }
+    assert!(one > 0.7 && (one - other).abs() < 0.02, "{one} and {other}");
+}
+
+#[test]
+fn a_prior_of_fewer_channels_than_the_person_has_is_used_on_those_it_has() {
+    let own = person(91, 0, 240, RESPONSE_UV);
+    let places = vec![4, 0, 2, 3];
+    let recordings: Vec<Epochs> = [1, 2]
+        .iter()
+        .map(|&head| {
+            person(head, 0, 360, RESPONSE_UV)
+                .channels_at(&places)
+                .unwrap()
+        })
+        .collect();
+    let mut others = Others::of_same_montage(Prior::of_people(&recordings, &[0, 1]).unwrap());
+    others.places = places;
+    others.unlabelled = Some(own.clone());
+    let eeg = fitted(own.subset(&[]).unwrap(), Some(others.clone())).unwrap();
+    let eeg = eeg.profile.eeg.unwrap();
+    assert_eq!(eeg.lda.used, [true, false, true, true, true, false]);
+    let area = on_fresh(&eeg, &person(91, 1, 900, RESPONSE_UV)).0;
+    assert!(area > 0.6, "{area}");
+    // A channel that is not good here cannot stand for the prior's.
+    let bad = railed(&own, 0);
+    others.unlabelled = Some(bad.clone());
+    assert!(matches!(
+        fitted(bad.subset(&[]).unwrap(), Some(others)),
+        Err(CalibrationError::Degenerate { .. })
+    ));
+}
+
+#[test]
+fn every_person_counts_the_same_however_many_recordings_there_are_of_them() {
+    let (a, b) = (
+        person(1, 0, 240, RESPONSE_UV),
+        person(2, 0, 240, RESPONSE_UV),
+    );
+    let once = Prior::of_people(&[a.clone(), b.clone()], &[7, 3]).unwrap();
+    let thrice = Prior::of_people(&[a.clone(), b, a.clone(), a], &[7, 3, 7, 7]).unwrap();
+    assert_eq!((once.people, thrice.people, thrice.recordings), (2, 2, 4));
+    for (x, y) in once.time.difference.iter().zip(&thrice.time.difference) {
+        assert!((x - y).abs() < 1e-9, "{x} {y}");
+    }
+}
+
+#[test]
+fn recordings_of_one_class_are_no_prior() {
+    let all = person(1, 0, 240, RESPONSE_UV);
+    let others: Vec<usize> = (0..240).filter(|&row| !all.info()[row].target).collect();
+    let refused = Prior::of_people(&[all.subset(&others).unwrap()], &[0]).unwrap_err();
+    assert!(
+        matches!(
+            refused,
+            CalibrationError::TooFew {
+                found: 0,
+                needed: 10,
+                ..
+            }
+        ),
+        "{refused}"
+    );
 }

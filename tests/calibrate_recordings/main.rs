@@ -4,6 +4,7 @@
 
 mod made;
 mod path;
+mod prior;
 
 use std::fs;
 use std::path::{Path, PathBuf};

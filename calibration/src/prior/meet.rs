@@ -1,10 +1,11 @@
 //! A prior meets a person: alignment, the person's share in the class statistics, and one scorer out of both views.
 
 use razvilka_dsp::eigen::Eigen;
+use razvilka_dsp::score::StudentT;
 
 use super::{Prior, ViewPrior};
 use crate::covariance::Symmetric;
-use crate::density::logistic;
+use crate::density::{DOF_RANGE, logistic};
 use crate::epochs::{EpochInfo, Epochs};
 use crate::error::{CalibrationError, Result, same_size};
 use crate::lda::{LdaModel, block_toeplitz, shrunk_covariance};
@@ -57,6 +58,30 @@ struct View {
     scale: f64,
 }
 
+/// Scores of targets and of non-targets of the person that is assumed where labels are missing, at this share of targets: the score is
+/// the log-odds of such a person.
+pub(super) fn typical_scores(base_rate: f64) -> (StudentT, StudentT) {
+    let (slope, constant) = log_odds_line(base_rate);
+    let deviation = slope * (SEPARATION / slope).sqrt();
+    let at = |score: f64| StudentT {
+        location: constant + slope * score,
+        scale: deviation,
+        dof: DOF_RANGE.1,
+    };
+    (
+        at((1.0 - base_rate) * SEPARATION),
+        at(-base_rate * SEPARATION),
+    )
+}
+
+/// Slope and constant of the log-odds of a target, for a score of mean 0 and standard deviation 1 over all flashes.
+fn log_odds_line(rate: f64) -> (f64, f64) {
+    let variance = (1.0 - rate * (1.0 - rate) * SEPARATION * SEPARATION).max(0.2);
+    let slope = SEPARATION / variance;
+    let constant = (rate / (1.0 - rate)).ln() + slope * (rate * SEPARATION - SEPARATION / 2.0);
+    (slope, constant)
+}
+
 impl Prior {
     /// Meets a person: `labels[k]` is the truth of epoch `k` where it is known. The epochs' own labels are not looked at.
     ///
@@ -64,6 +89,18 @@ impl Prior {
     /// [`CalibrationError::Shape`] for another montage or shape, [`CalibrationError::TooFew`] with fewer than 20 epochs or a bad channel,
     /// [`CalibrationError::Degenerate`] when a covariance is singular.
     pub fn meet(&self, epochs: &Epochs, labels: &[Option<bool>]) -> Result<Informed> {
+        self.meet_in(ROUNDS, epochs, labels)
+    }
+
+    /// The prior as it is, aligned to this person but not moved by their flashes.
+    ///
+    /// # Errors
+    /// As [`Prior::meet`].
+    pub(super) fn aligned(&self, epochs: &Epochs) -> Result<Informed> {
+        self.meet_in(0, epochs, &vec![None; epochs.len()])
+    }
+
+    fn meet_in(&self, rounds: usize, epochs: &Epochs, labels: &[Option<bool>]) -> Result<Informed> {
         same_size("labels", epochs.len(), labels.len())?;
         same_size(
             "features of the prior",
@@ -92,12 +129,9 @@ impl Prior {
         let mut time = View::new(&aligned.time(&paired)?, &self.time, shape)?;
         let vectors = aligned.space.vectors(epochs, &all(epochs))?;
         let mut tangent = View::new(&vectors, &self.tangent, None)?;
-        let both_scale = self.learn(&mut time, &mut tangent, labels)?;
+        let both_scale = self.learn(rounds, &mut time, &mut tangent, labels)?;
 
-        let rate = self.base_rate;
-        let variance = (1.0 - rate * (1.0 - rate) * SEPARATION * SEPARATION).max(0.2);
-        let slope = SEPARATION / variance;
-        let constant = (rate / (1.0 - rate)).ln() + slope * (rate * SEPARATION - SEPARATION / 2.0);
+        let (slope, constant) = log_odds_line(self.base_rate);
         let lda = aligned.discriminant(&time, paired.bins())?;
         let in_tangent = slope / (tangent.scale * both_scale);
         let weights: Vec<f64> = tangent.weights.iter().map(|w| w * in_tangent).collect();
@@ -118,7 +152,13 @@ impl Prior {
     }
 
     /// Expectation maximisation over both views; returns the scale of the sum of their scores.
-    fn learn(&self, time: &mut View, tangent: &mut View, labels: &[Option<bool>]) -> Result<f64> {
+    fn learn(
+        &self,
+        rounds: usize,
+        time: &mut View,
+        tangent: &mut View,
+        labels: &[Option<bool>],
+    ) -> Result<f64> {
         let known = |k: usize| labels[k].map(|target| f64::from(u8::from(target)));
         let whole = labels.iter().all(Option::is_some);
         let mut shares: Vec<f64> = (0..labels.len()).map(|k| known(k).unwrap_or(0.0)).collect();
@@ -132,12 +172,13 @@ impl Prior {
             tangent.learn(&self.tangent, &shares, &weights)?;
         }
         let ones = vec![1.0; labels.len()];
-        for _ in 0..if whole { 1 } else { ROUNDS } {
+        for _ in 0..if whole { rounds.min(1) } else { rounds } {
             let (a, b) = (time.scores(), tangent.scores());
             let sums: Vec<f64> = a.iter().zip(&b).map(|(x, y)| x + y).collect();
             let scale = root_mean_square(&sums).max(1e-12);
+            let (slope, constant) = log_odds_line(self.base_rate);
             for (k, share) in shares.iter_mut().enumerate() {
-                *share = known(k).unwrap_or_else(|| logistic(self.log_odds(sums[k] / scale)));
+                *share = known(k).unwrap_or_else(|| logistic(constant + slope * sums[k] / scale));
             }
             time.learn(&self.time, &shares, &ones)?;
             tangent.learn(&self.tangent, &shares, &ones)?;
@@ -145,14 +186,6 @@ impl Prior {
         let (a, b) = (time.scores(), tangent.scores());
         let sums: Vec<f64> = a.iter().zip(&b).map(|(x, y)| x + y).collect();
         Ok(root_mean_square(&sums).max(1e-12))
-    }
-
-    /// Log-odds of a target for a score of mean 0 and standard deviation 1 over all flashes.
-    fn log_odds(&self, score: f64) -> f64 {
-        let rate = self.base_rate;
-        let variance = (1.0 - rate * (1.0 - rate) * SEPARATION * SEPARATION).max(0.2);
-        (rate / (1.0 - rate)).ln()
-            + SEPARATION / variance * (score + rate * SEPARATION - SEPARATION / 2.0)
     }
 }
 

@@ -92,27 +92,34 @@ impl Others {
 
     /// Meets this person by these epochs, whose labels are known, and all that are not labelled.
     pub(crate) fn meet(&self, labelled: &Epochs) -> Result<Informed> {
-        let truths: Vec<Option<bool>> = labelled.labels().into_iter().map(Some).collect();
-        self.meet_knowing(labelled, truths)
+        let (own, labels) = self.all_of(labelled)?;
+        let met = self.prior.meet(&own, &labels)?;
+        Ok(self.over_montage(met, labelled.channels()))
     }
 
-    /// The same without looking at a label.
-    pub(crate) fn meet_unlabelled(&self, epochs: &Epochs) -> Result<Informed> {
-        self.meet_knowing(epochs, vec![None; epochs.len()])
+    /// The prior as it is, aligned to this person; no label is looked at, and nothing learned from any flash.
+    pub(crate) fn aligned(&self, labelled: &Epochs) -> Result<Informed> {
+        let (own, _) = self.all_of(labelled)?;
+        let aligned = self.prior.aligned(&own)?;
+        Ok(self.over_montage(aligned, labelled.channels()))
     }
 
-    fn meet_knowing(&self, epochs: &Epochs, mut truths: Vec<Option<bool>>) -> Result<Informed> {
-        let mut own = epochs.channels_at(&self.places)?;
+    /// The labelled and the unlabelled epochs on the prior's channels, with the labels there are.
+    fn all_of(&self, labelled: &Epochs) -> Result<(Epochs, Vec<Option<bool>>)> {
+        let mut labels: Vec<Option<bool>> = labelled.labels().into_iter().map(Some).collect();
+        let mut own = labelled.channels_at(&self.places)?;
         if let Some(unlabelled) = &self.unlabelled {
             let more = unlabelled.channels_at(&self.places)?;
             for row in 0..more.len() {
                 own.push(more.info()[row], more.row(row))?;
             }
-            truths.resize(own.len(), None);
         }
-        let met = self.prior.meet(&own, &truths)?;
-        let montage = epochs.channels();
-        Ok(Informed {
+        labels.resize(own.len(), None);
+        Ok((own, labels))
+    }
+
+    fn over_montage(&self, met: Informed, montage: usize) -> Informed {
+        Informed {
             lda: self.lda_over(&met.lda, montage),
             model: match met.model {
                 EegModel::Informed {
@@ -124,7 +131,7 @@ impl Others {
                 },
                 other => other,
             },
-        })
+        }
     }
 
     /// The discriminant in the person's montage; channels that the prior does not have are not used.

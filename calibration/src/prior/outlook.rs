@@ -2,13 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::meet::EPOCHS_MIN;
+use super::meet::{EPOCHS_MIN, typical_scores};
 use super::{Prior, count_people};
 use crate::crossval::OutOfFold;
-use crate::density::{fit_score_density, restrict_density};
+use crate::density::{fit_density_towards, fit_score_density, restrict_density};
 use crate::epochs::Epochs;
 use crate::error::{CalibrationError, Result, finite, in_range, same_size};
-use crate::evidence::{fit_reliability, held_out_llrs};
+use crate::evidence::{fit_reliability, held_out_llrs_by};
 use crate::metrics::{Auc, auc};
 use razvilka_dsp::DspError;
 use razvilka_dsp::epoch::EpochShape;
@@ -17,6 +17,10 @@ use razvilka_dsp::units::{Hertz, Seconds};
 
 /// Most groups in which people are left out: beyond it, several at a time.
 const GROUPS_MAX: usize = 12;
+/// People that the typical one counts for, when densities and reliability are estimated from few; found on three people.
+const TYPICAL_PEOPLE: f64 = 4.0;
+/// Area under the curve, people left out, up to which the typical person counts for nothing, and from which for all of it.
+const TYPICAL_AUC: (f64, f64) = (0.6, 0.7);
 /// Most flashes whose scores are kept.
 pub(super) const SCORES_MAX: usize = 1 << 20;
 
@@ -158,8 +162,10 @@ impl Outlook {
 
     /// Densities, reliability and accuracy to be expected of somebody new.
     ///
-    /// The densities are those of all people's flashes. How far they hold for the next person shows when those of the others are
-    /// held against each person's flashes.
+    /// The densities are those of all people's flashes, and how far they hold for the next person shows when those of the others are
+    /// held against each person's flashes. Few people left out one by one were met by priors of still fewer, and told worse
+    /// than somebody new will be by all of them: so the typical person for whom the score is the log-odds counts for
+    /// [`TYPICAL_PEOPLE`] more, with a reliability of 1, if the prior tells people at all ([`TYPICAL_AUC`]).
     ///
     /// # Errors
     /// As [`fit_score_density`] and [`auc`].
@@ -169,8 +175,19 @@ impl Outlook {
             fold: self.person.clone(),
             folds: self.people(),
         };
-        let llrs = held_out_llrs(&held_out, &self.targets)?;
         let auc = self.auc()?;
+        let typical = {
+            let (none, whole) = TYPICAL_AUC;
+            TYPICAL_PEOPLE * ((auc.value - none) / (whole - none)).clamp(0.0, 1.0)
+        };
+        let towards = |people: f64| {
+            let share = typical / (typical + people);
+            Some((typical_scores(base_rate), share))
+        };
+        let people = self.people() as f64;
+        let llrs = held_out_llrs_by(&held_out, &self.targets, |scores, targets| {
+            fit_density_towards(scores, targets, towards(people - 1.0))
+        })?;
         let mut reliabilities = Vec::new();
         for person in 0..self.people() {
             let labels = self.of_person(person, &self.targets);
@@ -181,13 +198,12 @@ impl Outlook {
             )?);
         }
         let reliability = if auc.above_chance() {
-            lower_mean(&reliabilities)
+            (people * lower_mean(&reliabilities) + typical) / (people + typical)
         } else {
             0.0
         };
         let left = self.distance_left;
-        let restricted = |scores: &[f64]| -> Result<ScoreDensity> {
-            let density = fit_score_density(scores, &self.targets)?;
+        let restricted = |density: ScoreDensity| -> Result<ScoreDensity> {
             if left < 1.0 {
                 restrict_density(&density, left)
             } else {
@@ -195,8 +211,12 @@ impl Outlook {
             }
         };
         Ok(Expected {
-            density: restricted(&self.scores)?,
-            lda_density: restricted(&self.block_scores)?,
+            density: restricted(fit_density_towards(
+                &self.scores,
+                &self.targets,
+                towards(people),
+            )?)?,
+            lda_density: restricted(fit_score_density(&self.block_scores, &self.targets)?)?,
             llrs,
             reliability,
             auc,

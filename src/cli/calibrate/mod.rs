@@ -1,6 +1,7 @@
 //! `razvilka calibrate`: from recordings to a profile and a report.
 
 mod channels;
+mod common;
 mod material;
 mod people;
 pub(super) mod prior;
@@ -251,7 +252,7 @@ fn say_verdict(talk: &mut impl Write, fitted: &Fitted) {
             say(
                 talk,
                 format_args!(
-                    "P300: {} is expected. {figures}: estimated from {} other people, each left out, not from this person. \
+                    "P300: expected to be {}. {figures}: estimated from {} other people, each left out, not from this person. \
                      Whether it holds for this person cannot be checked without labels; 10 targets with their labels would do",
                     grade_eeg(m).word(),
                     prior.people

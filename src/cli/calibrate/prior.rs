@@ -5,17 +5,18 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use razvilka_calibration::{
-    EegInput, Epochs, Montage, Others, PRIOR_CHANNELS_MAX, PRIOR_RECORDINGS_MAX, Prior, PriorFile,
-    Provenance, SourceFile,
+    EegInput, Epochs, Montage, Others, PRIOR_RECORDINGS_MAX, Prior, PriorFile, Provenance,
+    SourceFile,
 };
 use razvilka_dsp::eeg::EegSpec;
 
-use super::material::Material;
+use super::common::{Common, Here, There};
+use super::material::{Material, Wanted};
 use super::people::{grouping_in_words, people_of, person_and_file};
 use super::provenance::{provenance, source_file};
-use super::{Args, labelled, say};
+use super::{Args, say};
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::recorded::failure;
+use crate::cli::recorded::{Recorded, failure};
 
 /// Fewest targets, and non-targets, of a recording that is to be part of a prior.
 const CLASS_MIN: usize = 10;
@@ -108,7 +109,7 @@ impl Asked {
         let unlabelled = Some(own.unlabelled.clone()).filter(|epochs| !epochs.is_empty());
         match self {
             Self::Kept(kept, file) => {
-                check_rate(&kept.montage, own.input.path.rate.get(), &file.name)?;
+                check_rate(kept.montage.rate_hz, own.input.path.rate.get(), &file.name)?;
                 check_path(&kept.path, &own.input.path, &file.name)?;
                 let all = vec![true; kept.montage.labels.len()];
                 let common = here.common(&[There {
@@ -143,10 +144,7 @@ impl Asked {
                 })
             }
             Self::Recordings(theirs) => {
-                let read = read_all(args, theirs, talk)?;
-                for one in &read {
-                    check_rate(&montage(&one.input), own.input.path.rate.get(), &one.name)?;
-                }
+                let read = read_all(args, theirs, Some(own.input.path.rate.get()), talk)?;
                 let common = here.common(&read.iter().map(ReadIn::there).collect::<Vec<_>>())?;
                 common.say(&here, talk);
                 Ok(Others {
@@ -182,16 +180,13 @@ pub(in crate::cli) fn make(
         ));
     }
     let theirs = theirs(&files)?;
-    let read = read_all(args, &theirs, talk)?;
+    let read = read_all(args, &theirs, None, talk)?;
     let Some(first) = read.first() else {
         return Err(Failure::said(
             Exit::Usage,
             "name the recordings that the prior is to be made of",
         ));
     };
-    for one in &read {
-        check_rate(&montage(&one.input), first.input.path.rate.get(), &one.name)?;
-    }
     let here = Here {
         labels: &first.input.labels,
         usable: first.input.epochs.used(),
@@ -285,48 +280,61 @@ fn is_prior(file: &Path) -> bool {
         && first == *b"{"
 }
 
-fn read_all(args: &Args, theirs: &[Theirs], talk: &mut impl Write) -> Result<Vec<ReadIn>, Failure> {
+/// Reads the recordings; all must be of this rate, or of the first one's where none is given.
+fn read_all(
+    args: &Args,
+    theirs: &[Theirs],
+    mut rate_hz: Option<f64>,
+    talk: &mut impl Write,
+) -> Result<Vec<ReadIn>, Failure> {
     let mut read = Vec::with_capacity(theirs.len());
     for recording in theirs {
         say(
             talk,
             format_args!("reading {} for the prior", recording.file.display()),
         );
-        // The channels are matched by their labels afterwards.
-        let mut of_file = Args {
-            xdf: vec![recording.file.clone()],
-            ..args.clone()
-        };
-        of_file.streams.channels.clear();
-        let Some(input) = labelled(&of_file, &mut io::sink()).map_err(|e| {
-            Failure::said(
-                e.exit,
-                format!("{} for the prior: {e}", recording.file.display()),
-            )
-        })?
-        else {
-            return Err(said(format!(
-                "{} has no flash with \"target\":0 or 1: a prior is made of labelled recordings. Leave it out",
-                recording.file.display()
-            )));
-        };
-        let targets = input.epochs.targets();
-        let others = input.epochs.len() - targets;
-        if targets.min(others) < CLASS_MIN {
-            return Err(said(format!(
-                "{} has {targets} targets and {others} non-targets that can be used: a prior takes {CLASS_MIN} of both from each recording. \
-                 Leave it out",
-                recording.file.display()
-            )));
-        }
-        read.push(ReadIn {
-            name: recording.source.name.clone(),
-            input,
-        });
+        let one = read_one(args, recording, rate_hz)?;
+        rate_hz = rate_hz.or(Some(one.input.path.rate.get()));
+        read.push(one);
     }
     let people: Vec<usize> = theirs.iter().map(|t| t.person).collect();
     say(talk, format_args!("prior: {}", grouping_in_words(&people)));
     Ok(read)
+}
+
+fn read_one(args: &Args, theirs: &Theirs, rate_hz: Option<f64>) -> Result<ReadIn, Failure> {
+    let file = theirs.file.display();
+    // The channels are matched by their labels afterwards.
+    let mut of_file = args.clone();
+    of_file.streams.channels.clear();
+    let recorded = Recorded::open(&theirs.file, &of_file.streams)?;
+    let flashes = recorded.flashes();
+    if flashes.iter().all(|flash| flash.target.is_none()) {
+        return Err(said(format!(
+            "{file} has {} flashes, none of them with \"target\":0 or 1: a prior is made of labelled recordings. Leave it out",
+            flashes.len()
+        )));
+    }
+    let theirs_hz = recorded.eeg()?.spec.rate_hz;
+    check_rate(theirs_hz, rate_hz.unwrap_or(theirs_hz), &theirs.source.name)?;
+    let material = Material::read(&of_file, &[recorded], Wanted::Labelled, &mut io::sink())
+        .map_err(|e| Failure::said(e.exit, format!("{file} for the prior: {e}")))?;
+    let input = match material {
+        Some(material) => material.input,
+        None => return Err(said(format!("{file} has no flash with a label"))),
+    };
+    let targets = input.epochs.targets();
+    let others = input.epochs.len() - targets;
+    if targets.min(others) < CLASS_MIN {
+        return Err(said(format!(
+            "{file} has {targets} targets and {others} non-targets that can be used: a prior takes {CLASS_MIN} of both from each \
+             recording. Leave it out"
+        )));
+    }
+    Ok(ReadIn {
+        name: theirs.source.name.clone(),
+        input,
+    })
 }
 
 impl ReadIn {
@@ -339,26 +347,16 @@ impl ReadIn {
     }
 }
 
-fn montage(input: &EegInput) -> Montage {
-    Montage {
-        labels: input.labels.clone(),
-        rate_hz: input.path.rate.get(),
-    }
-}
-
-fn check_rate(theirs: &Montage, rate_hz: f64, name: &str) -> Result<(), Failure> {
+fn check_rate(theirs_hz: f64, rate_hz: f64, name: &str) -> Result<(), Failure> {
     let of_rate = |rate_hz| Montage {
         labels: Vec::new(),
         rate_hz,
     };
-    of_rate(rate_hz)
-        .check(&of_rate(theirs.rate_hz))
-        .map_err(|_| {
-            said(format!(
-                "{name} is at {} Hz, this is at {rate_hz} Hz. A prior takes recordings of one rate: leave it out, or resample it",
-                theirs.rate_hz
-            ))
-        })
+    of_rate(rate_hz).check(&of_rate(theirs_hz)).map_err(|_| {
+        said(format!(
+            "{name} is at {theirs_hz} Hz, the others are at {rate_hz} Hz. A prior takes recordings of one rate: leave it out, or resample it"
+        ))
+    })
 }
 
 /// A kept prior's statistics are those of signals that went the same way.
@@ -393,147 +391,4 @@ fn check_path(kept: &EegSpec, own: &EegSpec, name: &str) -> Result<(), Failure> 
             in_words(own)
         ),
     ))
-}
-
-/// The montage that the prior is for.
-struct Here<'a> {
-    labels: &'a [String],
-    usable: &'a [bool],
-    whose: &'a str,
-    channels_min: usize,
-}
-
-/// A recording's montage, or a kept prior's.
-struct There<'a> {
-    name: &'a str,
-    labels: &'a [String],
-    usable: &'a [bool],
-}
-
-/// Channels that are good everywhere.
-struct Common {
-    /// Their places here.
-    here: Vec<usize>,
-    /// Their places in each of the others.
-    there: Vec<Vec<usize>>,
-    /// Channels of this montage that are good here and not there, with the first recording that lacks each.
-    lacking: Vec<(usize, String)>,
-}
-
-impl Here<'_> {
-    fn common(&self, others: &[There<'_>]) -> Result<Common, Failure> {
-        let places: Vec<Vec<Option<usize>>> = others
-            .iter()
-            .map(|other| self.places_in(other))
-            .collect::<Result<_, _>>()?;
-        let mut common = Common {
-            here: Vec::new(),
-            there: vec![Vec::new(); others.len()],
-            lacking: Vec::new(),
-        };
-        for channel in (0..self.labels.len()).filter(|&c| self.usable[c]) {
-            let in_each = others.iter().zip(&places).map(|(other, places)| {
-                let place = places[channel].filter(|&place| other.usable[place]);
-                place.ok_or_else(|| other.name.to_owned())
-            });
-            match in_each.collect::<Result<Vec<usize>, String>>() {
-                Ok(found) => {
-                    common.here.push(channel);
-                    for (there, place) in common.there.iter_mut().zip(found) {
-                        there.push(place);
-                    }
-                }
-                Err(name) => common.lacking.push((channel, name)),
-            }
-        }
-        let found = common.here.len();
-        if found < self.channels_min {
-            return Err(said(format!(
-                "only {found} good channels are common to {} and the prior, {} are needed{}. Leave out the recordings that lack them, \
-                 or calibrate without a prior",
-                self.whose,
-                self.channels_min,
-                common.lacking_in_words(self)
-            )));
-        }
-        if found > PRIOR_CHANNELS_MAX {
-            return Err(Failure::said(
-                Exit::Usage,
-                format!(
-                    "a prior takes {PRIOR_CHANNELS_MAX} channels at most, {found} are good. Say which, e.g. --channels Fz,Cz,Pz,P3,P4,PO7,PO8,Oz"
-                ),
-            ));
-        }
-        Ok(common)
-    }
-
-    /// For each channel here its place there: by label where all have one, else by order.
-    fn places_in(&self, there: &There<'_>) -> Result<Vec<Option<usize>>, Failure> {
-        let named = |labels: &[String]| labels.iter().all(|label| !label.is_empty());
-        if named(self.labels) && named(there.labels) {
-            let place = |label: &String| {
-                let mut labels = there.labels.iter();
-                labels.position(|other| other.eq_ignore_ascii_case(label))
-            };
-            return Ok(self.labels.iter().map(place).collect());
-        }
-        if self.labels == there.labels {
-            return Ok((0..self.labels.len()).map(Some).collect());
-        }
-        Err(said(format!(
-            "{} has {} channels{}, {} has {}{}. Channels are matched by their labels, or by their order where neither names any: \
-             leave it out of the prior, or record with labels",
-            there.name,
-            there.labels.len(),
-            if named(there.labels) {
-                " with labels"
-            } else {
-                " without labels"
-            },
-            self.whose,
-            self.labels.len(),
-            if named(self.labels) {
-                " with labels"
-            } else {
-                " without labels"
-            },
-        )))
-    }
-
-    fn name(&self, channel: usize) -> String {
-        self.labels
-            .get(channel)
-            .filter(|label| !label.is_empty())
-            .cloned()
-            .unwrap_or_else(|| format!("channel {}", channel + 1))
-    }
-}
-
-impl Common {
-    /// Places here and in the other of that number.
-    fn pairs(&self, other: usize) -> impl Iterator<Item = (usize, usize)> {
-        let there = self.there.get(other).cloned().unwrap_or_default();
-        self.here.clone().into_iter().zip(there)
-    }
-
-    fn lacking_in_words(&self, here: &Here<'_>) -> String {
-        self.lacking
-            .iter()
-            .map(|(channel, name)| format!("; {} is bad or missing in {name}", here.name(*channel)))
-            .collect()
-    }
-
-    fn say(&self, here: &Here<'_>, talk: &mut impl Write) {
-        if self.here.len() < here.labels.len() {
-            say(
-                talk,
-                format_args!(
-                    "prior: on {} of {} channels, those that are good everywhere{}",
-                    self.here.len(),
-                    here.labels.len(),
-                    self.lacking_in_words(here)
-                ),
-            );
-        }
-    }
 }
