@@ -92,9 +92,20 @@ fn three_rails(eeg: &mut Eeg, rail_uv: f32) {
 
 /// AUC of `score p300` on the flashes it scored, how many those are, and what was said at calibration.
 fn judged(folder: &Folder, name: &str, train: &str, test: &str) -> (f64, usize, String, Vec<bool>) {
-    let out = folder.path(name);
-    let (profile, talk) = calibrate(&["--xdf", train, "--out", &out]).unwrap();
-    let profile_file = format!("{out}/profile.json");
+    let (talk, used) = fitted(folder, name, train);
+    let (value, scored) = scored(folder, name, test);
+    (value, scored, talk, used)
+}
+
+/// What was said at calibration, and which channels it uses.
+fn fitted(folder: &Folder, name: &str, train: &str) -> (String, Vec<bool>) {
+    let (profile, talk) = calibrate(&["--xdf", train, "--out", &folder.path(name)]).unwrap();
+    (talk, profile.eeg.unwrap().lda.used)
+}
+
+/// AUC of the flashes that a calibration of this name scored, and how many those are.
+fn scored(folder: &Folder, name: &str, test: &str) -> (f64, usize) {
+    let profile_file = format!("{}/profile.json", folder.path(name));
     let csv = score(&["p300", "--calibration", &profile_file, "--xdf", test]).unwrap();
     let columns = columns(&csv, HEADER);
     let flashes = Recorded::open(Path::new(test), &Streams::default())
@@ -108,8 +119,7 @@ fn judged(folder: &Folder, name: &str, train: &str, test: &str) -> (f64, usize, 
         })
         .collect();
     assert!(columns.iter().flatten().all(|x| x.is_finite()));
-    let value = auc(&columns[1], &truth).unwrap().value;
-    (value, truth.len(), talk, profile.eeg.unwrap().lda.used)
+    (auc(&columns[1], &truth).unwrap().value, truth.len())
 }
 
 const KEPT: [bool; 8] = [true, false, true, true, false, false, true, true];
@@ -177,6 +187,8 @@ fn channels_that_rail_after_the_calibration_cost_less_than_a_hundredth_against_a
         let folder = Folder::new();
         let good = folder.path("good.xdf");
         dirty(&train, &good, dc);
+        let (talk, used) = fitted(&folder, "good", &good);
+        assert_eq!(used, vec![true; 8], "{talk}");
         for railed in [&[2][..], &[2, 6], &[1, 4, 5]] {
             let rail = |eeg: &mut Eeg, from: usize| {
                 for row in eeg.rows.iter_mut().skip(from) {
@@ -185,14 +197,13 @@ fn channels_that_rail_after_the_calibration_cost_less_than_a_hundredth_against_a
                     }
                 }
             };
-            let files = ["bad.xdf", "railed.xdf", "half.xdf", "back.xdf"].map(|n| folder.path(n));
-            let n = |eeg: &Eeg| eeg.rows.len();
-            let spoils: [(&Path, Spoil<'_>); 4] = [
-                (&train, &|eeg| rail(eeg, 0)),
+            let half = |eeg: &Eeg| eeg.rows.len() / 2;
+            let files = ["bad.xdf", "railed.xdf", "half.xdf"].map(|n| folder.path(n));
+            // Railed for half of the training is as good as never there.
+            let spoils: [(&Path, Spoil<'_>); 3] = [
+                (&train, &|eeg| rail(eeg, half(eeg))),
                 (&test, &|eeg| rail(eeg, 0)),
-                (&test, &|eeg| rail(eeg, n(eeg) / 2)),
-                // Bad in the first half of the training: left out altogether, so nothing is to be masked later.
-                (&train, &|eeg| rail(eeg, n(eeg) / 2)),
+                (&test, &|eeg| rail(eeg, half(eeg))),
             ];
             for ((from, spoil), to) in spoils.into_iter().zip(&files) {
                 dirty(from, to, |eeg| {
@@ -200,32 +211,25 @@ fn channels_that_rail_after_the_calibration_cost_less_than_a_hundredth_against_a
                     spoil(eeg);
                 });
             }
-            let name = |what: &str| format!("{what}{railed:?}");
-            let (refit, ..) = judged(&folder, &name("refit"), &files[0], &files[1]);
-            let (masked, all, talk, used) = judged(&folder, &name("masked"), &good, &files[1]);
-            let (half, ..) = judged(&folder, &name("half"), &good, &files[2]);
-            let (later, .., used_later) = judged(&folder, &name("later"), &files[3], &files[1]);
+            let (talk, used) = fitted(&folder, &format!("without{railed:?}"), &files[0]);
+            let others: Vec<bool> = (0..8).map(|channel| !railed.contains(&channel)).collect();
+            assert_eq!(used, others, "{talk}");
+            let (refit, all) = scored(&folder, &format!("without{railed:?}"), &files[1]);
+            let (masked, of_masked) = scored(&folder, "good", &files[1]);
+            let (later, of_later) = scored(&folder, "good", &files[2]);
             println!(
-                "{person}, channels {railed:?} railed: refit {refit:.4}, masked {masked:.4}, masked from the middle on {half:.4}, \
-                 fitted with them for half of the time {later:.4}"
+                "{person}, channels {railed:?} railed: fitted without them {refit:.4}, masked {masked:.4}, masked from the \
+                 middle on {later:.4}"
             );
-            assert_eq!((used, all >= 478), (vec![true; 8], true), "{talk}");
-            assert_eq!(
-                used_later,
-                (0..8).map(|c| !railed.contains(&c)).collect::<Vec<_>>()
-            );
+            assert!(all >= 478 && of_masked == all && of_later == all);
             assert!(
                 masked > refit - 0.01,
                 "{person} {railed:?}: {masked} for {refit}"
             );
-            assert!(
-                later > refit - 0.01,
-                "{person} {railed:?}: {later} for {refit}"
-            );
             // Good in the first half, so it may only be better, but for chance.
             assert!(
-                half > refit - 0.02,
-                "{person} {railed:?}: {half} for {refit}"
+                later > refit - 0.02,
+                "{person} {railed:?}: {later} for {refit}"
             );
         }
     }
@@ -311,6 +315,143 @@ fn faults_in_one_part_cost_little() {
             assert!(value > clean - 0.03, "{what} in {part}: {value}, {talk}");
             assert!(scored >= 350, "{what}: {scored}");
         }
+    }
+}
+
+/// Writes a recording again: its EEG, if any, with this rate, and its markers after `change`.
+fn rewritten(from: &str, to: &str, rate_hz: Option<f64>, change: impl Fn(&str) -> String) {
+    let recording = Recording::open(Path::new(from)).unwrap();
+    let mut writer = Writer::create(Path::new(to)).unwrap();
+    for stream in &recording.streams {
+        if stream.spec.kind != "EEG" {
+            let id = writer.add_stream(&stream.spec).unwrap();
+            let (at, texts): (Vec<f64>, Vec<String>) =
+                stream.markers().map(|(t, text)| (t, change(text))).unzip();
+            writer.texts(id, &at, &texts).unwrap();
+        } else if let Some(rate_hz) = rate_hz {
+            let mut spec = stream.spec.clone();
+            (spec.rate_hz, spec.xml) = (rate_hz, String::new());
+            let id = writer.add_stream(&spec).unwrap();
+            let rows = (0..stream.len()).flat_map(|i| stream.numbers(i).unwrap());
+            let data: Vec<f32> = rows.map(|x| *x as f32).collect();
+            writer.floats(id, &stream.stamps, &data).unwrap();
+        }
+    }
+    writer.finish().unwrap();
+}
+
+#[test]
+fn what_cannot_be_fitted_or_scored_says_why_and_what_would_be_enough() {
+    let folder = Folder::new();
+    let plain = folder.recording("plain.xdf", made::PLAIN);
+    let few = folder.recording(
+        "few.xdf",
+        made::Made {
+            flashes: 12,
+            ..made::PLAIN
+        },
+    );
+    let files = ["one.xdf", "markers.xdf", "dead.xdf", "rate.xdf"].map(|name| folder.path(name));
+    let [one, markers, dead, rate] = &files;
+    let same = |text: &str| text.to_owned();
+    rewritten(&plain, one, Some(250.0), |text| {
+        text.replace("\"target\": 1", "\"target\": 0")
+    });
+    rewritten(&plain, markers, None, same);
+    rewritten(&plain, rate, Some(256.0), same);
+    dirty(Path::new(&plain), dead, |eeg| {
+        eeg.rows.iter_mut().for_each(|row| row.fill(-187_500.02));
+    });
+    for (file, words) in [
+        (&few, vec!["given, at least", "needed"]),
+        (one, vec!["target", "0 given, at least"]),
+        (markers, vec!["there is no EEG stream with samples"]),
+        (
+            dead,
+            vec!["0 of 4 channels are good", "2 are needed", "Fz, Cz, Pz, Oz"],
+        ),
+    ] {
+        let out = folder.path("refused");
+        let failure = calibrate(&["--xdf", file, "--out", &out]).unwrap_err();
+        println!("{failure}");
+        for word in words {
+            assert!(failure.message.contains(word), "{word}: {failure}");
+        }
+        assert_eq!(
+            std::fs::read_dir(&out).unwrap().count(),
+            0,
+            "something was written"
+        );
+    }
+    let out = folder.path("out");
+    calibrate(&["--xdf", &plain, "--out", &out]).unwrap();
+    let profile = format!("{out}/profile.json");
+    let failure = score(&["p300", "--calibration", &profile, "--xdf", rate]).unwrap_err();
+    println!("{failure}");
+    assert!(
+        failure.message.contains("250") && failure.message.contains("256"),
+        "{failure}"
+    );
+}
+
+/// A recording whose numbers are volts, said or not.
+#[test]
+fn volts_are_taken_as_such_where_they_are_declared_and_the_person_is_warned_where_they_are_not() {
+    let folder = Folder::new();
+    let plain = folder.recording("plain.xdf", made::PLAIN);
+    let mut scores = Vec::new();
+    let recording = Recording::open(Path::new(&plain)).unwrap();
+    for (unit, factor, words) in [
+        ("", 1.0, None),
+        ("microvolts", 1.0, None),
+        ("volts", 1e-6, Some("the EEG is in volts; taken as such")),
+        (
+            "",
+            1e-6,
+            Some("warning: the EEG declares no unit, but its numbers can only be volts"),
+        ),
+        (
+            "uV",
+            1e-6,
+            Some("warning: the EEG declares uV, but its numbers can only be volts"),
+        ),
+    ] {
+        let file = folder.path("unit.xdf");
+        let _ = std::fs::remove_file(&file);
+        let mut writer = Writer::create(Path::new(&file)).unwrap();
+        let is_eeg = |s: &&RecordedStream| s.spec.kind == "EEG";
+        let eeg = recording.streams.iter().find(is_eeg).unwrap();
+        let marks = recording.streams.iter().find(|s| !is_eeg(s)).unwrap();
+        let mut spec = eeg.spec.clone();
+        spec.units = vec![unit.to_owned(); spec.labels.len()];
+        spec.xml = String::new();
+        let a = writer.add_stream(&spec).unwrap();
+        let b = writer.add_stream(&marks.spec).unwrap();
+        let data: Vec<f32> = (0..eeg.len())
+            .flat_map(|i| {
+                eeg.numbers(i)
+                    .unwrap()
+                    .iter()
+                    .map(move |x| (x * factor) as f32)
+            })
+            .collect();
+        writer.floats(a, &eeg.stamps, &data).unwrap();
+        let (at, texts): (Vec<f64>, Vec<String>) = marks
+            .markers()
+            .map(|(t, text)| (t, text.to_owned()))
+            .unzip();
+        writer.texts(b, &at, &texts).unwrap();
+        writer.finish().unwrap();
+        let (value, scored, talk, _) = judged(&folder, &format!("{unit}{factor}"), &file, &file);
+        match words {
+            Some(words) => assert!(talk.contains(words), "{talk}"),
+            None => assert!(!talk.contains("volts"), "{talk}"),
+        }
+        scores.push((value, scored));
+    }
+    for (value, scored) in &scores {
+        assert!((value - scores[0].0).abs() < 0.002, "{scores:?}");
+        assert_eq!(*scored, scores[0].1);
     }
 }
 
