@@ -245,7 +245,8 @@ fn faults_in_one_part_cost_little() {
     let folder = Folder::new();
     let path = |p: &Path| p.to_str().unwrap().to_owned();
     let (clean, ..) = judged(&folder, "clean", &path(&train), &path(&test));
-    let spoils: [(&str, fn(&mut Eeg)); 8] = [
+    type InPart = fn(&mut Eeg);
+    let spoils: [(&str, InPart); 8] = [
         ("a third railed, then back", |eeg| {
             let n = eeg.rows.len();
             for row in &mut eeg.rows[n / 3..2 * n / 3] {
