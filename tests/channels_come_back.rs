@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use razvilka::engine::replay::ReplayReport;
-use razvilka::session::{Entry, EventKind, Ledger};
+use razvilka::session::{Entry, EventKind, Ledger, Summary};
 
 fn razvilka() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_razvilka"));
@@ -128,6 +128,20 @@ fn a_channel_that_rails_is_masked_until_it_is_back_and_the_session_replays() {
         .skip(masked)
         .find(|(bad, _)| !bad.contains(&PZ));
     assert!(back.is_some_and(|(_, evidence)| *evidence > 0), "{found:?}");
+    let summary = fs::read_to_string(out.join("summary.json")).unwrap();
+    let summary: Summary = serde_json::from_str(&summary).unwrap();
+    let signal = summary.signal.unwrap();
+    let pz = signal.bad_channels.iter().find(|bad| bad.channel == "Pz");
+    assert!(
+        pz.is_some_and(|bad| bad.by_reason_s["railed"] >= 5 && bad.bad_s >= 5),
+        "{signal:?}"
+    );
+    assert!(signal.flashes_rejected["bad channel"] > 0, "{signal:?}");
+    let page = fs::read_to_string(out.join("report.html")).unwrap();
+    assert!(
+        page.contains("<td>Pz</td>") && page.contains("railed"),
+        "no table of bad channels"
+    );
     replays(folder.path(), &out);
 }
 

@@ -230,6 +230,26 @@ mod tests {
     }
 
     #[test]
+    fn limits_of_quality_that_cannot_be_are_refused() {
+        for (text, words) in [
+            ("swing_uv = 0.5", "quality.swing_uv = 0.5 must be 0"),
+            ("line_hz = 5.0", "quality.line_hz = 5 must be 0"),
+            (
+                "line_hz = 125.0",
+                "quality.line_hz = 125 must lie below half",
+            ),
+            ("copy_min = 0.5", "quality.copy_min is 0.5"),
+            (
+                "window_s = 0.0",
+                "quality.window_s is 0 s: set it within 0.1..=60",
+            ),
+        ] {
+            let said = refused(&format!("[quality]\n{text}\n"));
+            assert!(said.contains(words), "{said}");
+        }
+    }
+
+    #[test]
     fn reading_that_lasts_until_the_fork_times_out_is_refused() {
         let said = refused("[ask]\nreading_base_s = 10.0\n[gate]\ntimeout_s = 9.0\n");
         assert!(

@@ -3,9 +3,10 @@
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
-#[path = "calibrate_recordings/made.rs"]
+#[path = "../calibrate_recordings/made.rs"]
 #[allow(dead_code, reason = "shared with another test")]
 mod made;
+mod refused;
 
 use std::path::{Path, PathBuf};
 
@@ -92,9 +93,20 @@ fn three_rails(eeg: &mut Eeg, rail_uv: f32) {
 
 /// AUC of `score p300` on the flashes it scored, how many those are, and what was said at calibration.
 fn judged(folder: &Folder, name: &str, train: &str, test: &str) -> (f64, usize, String, Vec<bool>) {
-    let out = folder.path(name);
-    let (profile, talk) = calibrate(&["--xdf", train, "--out", &out]).unwrap();
-    let profile_file = format!("{out}/profile.json");
+    let (talk, used) = fitted(folder, name, train);
+    let (value, scored) = scored(folder, name, test);
+    (value, scored, talk, used)
+}
+
+/// What was said at calibration, and which channels it uses.
+fn fitted(folder: &Folder, name: &str, train: &str) -> (String, Vec<bool>) {
+    let (profile, talk) = calibrate(&["--xdf", train, "--out", &folder.path(name)]).unwrap();
+    (talk, profile.eeg.unwrap().lda.used)
+}
+
+/// AUC of the flashes that a calibration of this name scored, and how many those are.
+fn scored(folder: &Folder, name: &str, test: &str) -> (f64, usize) {
+    let profile_file = format!("{}/profile.json", folder.path(name));
     let csv = score(&["p300", "--calibration", &profile_file, "--xdf", test]).unwrap();
     let columns = columns(&csv, HEADER);
     let flashes = Recorded::open(Path::new(test), &Streams::default())
@@ -108,8 +120,7 @@ fn judged(folder: &Folder, name: &str, train: &str, test: &str) -> (f64, usize, 
         })
         .collect();
     assert!(columns.iter().flatten().all(|x| x.is_finite()));
-    let value = auc(&columns[1], &truth).unwrap().value;
-    (value, truth.len(), talk, profile.eeg.unwrap().lda.used)
+    (auc(&columns[1], &truth).unwrap().value, truth.len())
 }
 
 const KEPT: [bool; 8] = [true, false, true, true, false, false, true, true];
@@ -177,6 +188,8 @@ fn channels_that_rail_after_the_calibration_cost_less_than_a_hundredth_against_a
         let folder = Folder::new();
         let good = folder.path("good.xdf");
         dirty(&train, &good, dc);
+        let (talk, used) = fitted(&folder, "good", &good);
+        assert_eq!(used, vec![true; 8], "{talk}");
         for railed in [&[2][..], &[2, 6], &[1, 4, 5]] {
             let rail = |eeg: &mut Eeg, from: usize| {
                 for row in eeg.rows.iter_mut().skip(from) {
@@ -185,14 +198,13 @@ fn channels_that_rail_after_the_calibration_cost_less_than_a_hundredth_against_a
                     }
                 }
             };
-            let files = ["bad.xdf", "railed.xdf", "half.xdf", "back.xdf"].map(|n| folder.path(n));
-            let n = |eeg: &Eeg| eeg.rows.len();
-            let spoils: [(&Path, Spoil<'_>); 4] = [
-                (&train, &|eeg| rail(eeg, 0)),
+            let half = |eeg: &Eeg| eeg.rows.len() / 2;
+            let files = ["bad.xdf", "railed.xdf", "half.xdf"].map(|n| folder.path(n));
+            // Railed for half of the training is as good as never there.
+            let spoils: [(&Path, Spoil<'_>); 3] = [
+                (&train, &|eeg| rail(eeg, half(eeg))),
                 (&test, &|eeg| rail(eeg, 0)),
-                (&test, &|eeg| rail(eeg, n(eeg) / 2)),
-                // Bad in the first half of the training: left out altogether, so nothing is to be masked later.
-                (&train, &|eeg| rail(eeg, n(eeg) / 2)),
+                (&test, &|eeg| rail(eeg, half(eeg))),
             ];
             for ((from, spoil), to) in spoils.into_iter().zip(&files) {
                 dirty(from, to, |eeg| {
@@ -200,32 +212,25 @@ fn channels_that_rail_after_the_calibration_cost_less_than_a_hundredth_against_a
                     spoil(eeg);
                 });
             }
-            let name = |what: &str| format!("{what}{railed:?}");
-            let (refit, ..) = judged(&folder, &name("refit"), &files[0], &files[1]);
-            let (masked, all, talk, used) = judged(&folder, &name("masked"), &good, &files[1]);
-            let (half, ..) = judged(&folder, &name("half"), &good, &files[2]);
-            let (later, .., used_later) = judged(&folder, &name("later"), &files[3], &files[1]);
+            let (talk, used) = fitted(&folder, &format!("without{railed:?}"), &files[0]);
+            let others: Vec<bool> = (0..8).map(|channel| !railed.contains(&channel)).collect();
+            assert_eq!(used, others, "{talk}");
+            let (refit, all) = scored(&folder, &format!("without{railed:?}"), &files[1]);
+            let (masked, of_masked) = scored(&folder, "good", &files[1]);
+            let (later, of_later) = scored(&folder, "good", &files[2]);
             println!(
-                "{person}, channels {railed:?} railed: refit {refit:.4}, masked {masked:.4}, masked from the middle on {half:.4}, \
-                 fitted with them for half of the time {later:.4}"
+                "{person}, channels {railed:?} railed: fitted without them {refit:.4}, masked {masked:.4}, masked from the \
+                 middle on {later:.4}"
             );
-            assert_eq!((used, all >= 478), (vec![true; 8], true), "{talk}");
-            assert_eq!(
-                used_later,
-                (0..8).map(|c| !railed.contains(&c)).collect::<Vec<_>>()
-            );
+            assert!(all >= 478 && of_masked == all && of_later == all);
             assert!(
                 masked > refit - 0.01,
                 "{person} {railed:?}: {masked} for {refit}"
             );
-            assert!(
-                later > refit - 0.01,
-                "{person} {railed:?}: {later} for {refit}"
-            );
             // Good in the first half, so it may only be better, but for chance.
             assert!(
-                half > refit - 0.02,
-                "{person} {railed:?}: {half} for {refit}"
+                later > refit - 0.02,
+                "{person} {railed:?}: {later} for {refit}"
             );
         }
     }
@@ -240,7 +245,8 @@ fn faults_in_one_part_cost_little() {
     let folder = Folder::new();
     let path = |p: &Path| p.to_str().unwrap().to_owned();
     let (clean, ..) = judged(&folder, "clean", &path(&train), &path(&test));
-    let spoils: [(&str, fn(&mut Eeg)); 8] = [
+    type InPart = fn(&mut Eeg);
+    let spoils: [(&str, InPart); 8] = [
         ("a third railed, then back", |eeg| {
             let n = eeg.rows.len();
             for row in &mut eeg.rows[n / 3..2 * n / 3] {
