@@ -1,10 +1,11 @@
-//! Learning from confirmed choices while the session runs: the scorer moves at the opening of a fork, and a fit anew is made on a
-//! thread of its own and taken over at a later opening.
+//! Learning from confirmed choices while the session runs: steps and fits anew are made on threads of their own, and taken over
+//! at the opening of a fork.
 
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, TryRecvError, bounded};
 use razvilka_calibration::{EegCalibration, Epochs, Profile};
+use razvilka_dsp::mask::ChannelMask;
 use ringbuf::traits::Producer;
 
 use super::Conductor;
@@ -16,6 +17,7 @@ use crate::engine::lines::LineError;
 use crate::engine::question::Question;
 use crate::fork::ForkId;
 use crate::marker::OptionKind;
+use crate::pipeline::features::HeardEpoch;
 use crate::rt;
 use crate::session::EventKind;
 
@@ -24,10 +26,30 @@ const SCORER_REST: Duration = Duration::from_millis(500);
 
 /// What learning needs beside the streams.
 pub(super) struct Learning {
-    adapting: Adapting,
+    held: Held,
+    /// The calibration as of the latest step that was taken over.
+    now: EegCalibration,
+    /// What came while a step was under way, in order.
+    later: Vec<Later>,
     /// Epochs that the scorer before the one in use may still score end within this.
     rest: Duration,
     refit: Option<Receiver<RefitDone>>,
+}
+
+/// Who has what learns. A step solves for the weights, which for a large cap takes a second: a thread of its own does it
+/// while the text goes on, and the next opening takes over what is ready.
+enum Held {
+    Here(Box<Adapting>),
+    Away(Receiver<(Box<Adapting>, Option<Adaptation>)>),
+    /// The thread could not be started, or panicked: nothing is learnt any more.
+    Gone,
+}
+
+/// What learning is told.
+enum Later {
+    Epoch(HeardEpoch),
+    Answered(Answered),
+    TakenBack,
 }
 
 impl Learning {
@@ -42,14 +64,29 @@ impl Learning {
         else {
             return Ok(None);
         };
+        let adapting = Adapting::new(calibration, &plan.adaptation, epochs);
         let epoch = &calibration.path.epoch;
         let length_s = epoch.start.get() + epoch.length.get();
         Ok(Some(Self {
-            adapting: Adapting::new(calibration, &plan.adaptation, epochs)
-                .map_err(LineError::from)?,
+            held: Held::Here(Box::new(adapting.map_err(LineError::from)?)),
+            now: calibration.clone(),
+            later: Vec::new(),
             rest: Duration::from_secs_f64(length_s.max(0.0)) + SCORER_REST,
             refit: None,
         }))
+    }
+
+    fn tell(&mut self, what: Later) {
+        match (&mut self.held, what) {
+            (Held::Here(adapting), Later::Epoch(epoch)) => {
+                adapting.hear(epoch);
+                adapting.forget_the_oldest();
+            }
+            (Held::Here(adapting), Later::Answered(answered)) => adapting.answered(answered),
+            (Held::Here(adapting), Later::TakenBack) => adapting.taken_back(),
+            (Held::Away(_), what) => self.later.push(what),
+            (Held::Gone, _) => {}
+        }
     }
 
     /// A fit anew that is ready.
@@ -68,9 +105,61 @@ impl Learning {
         }
     }
 
+    /// Begins a step if there is something to learn from, or a fit anew to be judged.
+    fn begin_step(&mut self) {
+        let Held::Here(adapting) = &mut self.held else {
+            return;
+        };
+        let confirmed = adapting.confirmed();
+        let done = self.refitted();
+        if confirmed.is_empty() && done.is_none() {
+            return;
+        }
+        let Held::Here(mut adapting) = std::mem::replace(&mut self.held, Held::Gone) else {
+            return;
+        };
+        let (tell, back) = bounded(1);
+        let work = move || {
+            // Fork and channels are those of the opening that takes it over.
+            let step = adapting.step(ForkId(0), ChannelMask::NONE, &confirmed, done);
+            let _ = tell.send((adapting, step));
+        };
+        let begun = std::thread::Builder::new()
+            .name("lesson".into())
+            .spawn(work);
+        if begun.is_ok() {
+            self.held = Held::Away(back);
+        }
+    }
+
+    /// A step that is done.
+    fn come_back(&mut self) -> Option<Adaptation> {
+        let Held::Away(back) = &self.held else {
+            return None;
+        };
+        match back.try_recv() {
+            Ok((adapting, step)) => {
+                self.now = adapting.calibration().clone();
+                self.held = Held::Here(adapting);
+                for what in std::mem::take(&mut self.later) {
+                    self.tell(what);
+                }
+                step
+            }
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => {
+                self.held = Held::Gone;
+                None
+            }
+        }
+    }
+
     /// Begins a fit anew if one is due. Nobody waits for it: at the end of the session it ends with the program.
     fn begin_refit(&mut self) -> bool {
-        let Some(job) = self.adapting.refit_due() else {
+        let Held::Here(adapting) = &mut self.held else {
+            return false;
+        };
+        let Some(job) = adapting.refit_due() else {
             return false;
         };
         let (tell, done) = bounded(1);
@@ -91,7 +180,7 @@ impl Conductor<'_> {
     /// The calibration as it is now.
     pub(super) fn calibration(&self) -> Option<&EegCalibration> {
         match &self.learning {
-            Some(learning) => Some(learning.adapting.calibration()),
+            Some(learning) => Some(&learning.now),
             None => self.profile.eeg.as_ref(),
         }
     }
@@ -103,14 +192,14 @@ impl Conductor<'_> {
         };
         if let Some(features) = &mut eeg.features {
             while let Some(epoch) = features.take() {
-                learning.adapting.hear(epoch);
+                learning.tell(Later::Epoch(epoch));
             }
         }
-        learning.adapting.forget_the_oldest();
     }
 
     /// The person chose a branch: the choice before it stands.
     pub(super) fn answered_with(&mut self, question: &Question, item: Option<usize>) {
+        self.hear_epochs();
         let Some(learning) = &mut self.learning else {
             return;
         };
@@ -119,22 +208,23 @@ impl Conductor<'_> {
                 && question.kinds.get(*item) == Some(&OptionKind::Branch)
         });
         if let Some(chosen) = chosen.and_then(|item| u32::try_from(item).ok()) {
-            learning.adapting.answered(Answered {
+            learning.tell(Later::Answered(Answered {
                 fork: question.id,
                 chosen,
                 flashes: question.flashes_heard(),
-            });
+            }));
+            learning.begin_step();
         }
     }
 
     /// A choice was taken back, or the text went on from elsewhere.
     pub(super) fn unlearn(&mut self) {
         if let Some(learning) = &mut self.learning {
-            learning.adapting.taken_back();
+            learning.tell(Later::TakenBack);
         }
     }
 
-    /// Before a fork opens: what was confirmed is learnt, a fit anew that is ready is taken over, and bad channels are left out of
+    /// Before a fork opens: what was learnt from confirmed choices is taken over, a fit anew among it, and bad channels are left out of
     /// what comes of it. One new scorer at most goes to the EEG thread.
     pub(super) fn renew_scorer(&mut self, fork: ForkId) {
         self.hear_epochs();
@@ -147,7 +237,10 @@ impl Conductor<'_> {
         let Some(mut learnt) = learnt else { return };
         learnt.bad_channels = bad;
         learnt.exchanged = exchanged && moved;
-        learnt.refit_begun = self.learning.as_mut().is_some_and(Learning::begin_refit);
+        if let Some(learning) = &mut self.learning {
+            learnt.refit_begun = learning.begin_refit();
+            learning.begin_step();
+        }
         let detail = serde_json::to_string(&learnt).unwrap_or_default();
         self.event(EventKind::Adaptation, detail);
     }
@@ -161,19 +254,14 @@ impl Conductor<'_> {
             // It waits for the next fork: the EEG thread holds two scorers, no more.
             return None;
         }
-        let done = learning.refitted();
-        let confirmed = learning.adapting.confirmed();
-        learning.adapting.step(fork, eeg.bad, &confirmed, done)
+        let mut step = learning.come_back()?;
+        step.fork = fork;
+        Some(step)
     }
 
     /// Gives the EEG thread the scorer of the present calibration without these channels, when either has changed. Whether
     /// it was given.
-    fn swap_scorer(
-        &mut self,
-        fork: ForkId,
-        bad: razvilka_dsp::mask::ChannelMask,
-        moved: bool,
-    ) -> bool {
+    fn swap_scorer(&mut self, fork: ForkId, bad: ChannelMask, moved: bool) -> bool {
         let (Some(eeg), Some(calibration)) = (&self.inputs.eeg, self.calibration()) else {
             return false;
         };
