@@ -77,7 +77,7 @@ fn state_tap(bencher: Bencher<'_, '_>, channels: usize) {
             min_good: 1,
             ..QualitySpec::default()
         },
-        preferred: ChannelMask::NONE,
+        ratio_channels: ChannelMask::NONE,
         window: seconds(4.0),
         baseline: seconds(120.0),
         recent: seconds(60.0),

@@ -9,6 +9,7 @@ use razvilka_calibration::{CalibrationError, Overwrite};
 use super::calibrate::{self, prior::make};
 use super::exit::{Exit, Failure};
 use super::recorded::{Streams, failure};
+use crate::config::QualitySection;
 
 /// Make a prior of other people's labelled recordings, for `razvilka calibrate --prior-from FILE`.
 ///
@@ -72,6 +73,7 @@ pub fn run(args: &Args, talk: &mut impl Write) -> Result<(), Failure> {
         notch_hz: args.notch_hz,
         epoch_s: args.epoch_s,
         blink_channel: None,
+        quality: QualitySection::default(),
         streams: args.streams.clone(),
     };
     let file = make(&as_calibrated, &args.files, talk)?;

@@ -235,7 +235,7 @@ impl Plan {
         if let Some(gaze) = &self.gaze {
             all.push(("gaze.confidence_min", gaze.confidence_min));
         }
-        let sections: [&dyn Checked; 9] = [
+        let sections: [&dyn Checked; 10] = [
             &self.session,
             &self.screen,
             &self.filter,

@@ -121,7 +121,12 @@ pub fn run(args: &Args, talk: &mut impl Write) -> Result<Profile, Failure> {
     } else {
         Overwrite::Refuse
     };
-    prepare_folder(&args.out, [&profile_path, &report_path], overwrite)?;
+    let epochs_path = epochs_beside(&profile_path);
+    prepare_folder(
+        &args.out,
+        [&profile_path, &report_path, &epochs_path],
+        overwrite,
+    )?;
 
     let sources = provenance(&args.xdf)?;
     let asked = prior::Asked::read(&args.prior_from, &sources)?;
@@ -157,6 +162,15 @@ pub fn run(args: &Args, talk: &mut impl Write) -> Result<Profile, Failure> {
     }
     say_verdict(talk, &fitted);
     let unwritable = |e: CalibrationError| failure(Exit::Usage, e);
+    if let (Some(eeg), Some(own)) = (&mut fitted.profile.eeg, &input.eeg)
+        && eeg
+            .prior
+            .as_ref()
+            .is_none_or(|prior| !prior.judged_on_others)
+    {
+        let kept = own.epochs.save(&epochs_path, overwrite);
+        eeg.epochs_sha256 = Some(kept.map_err(unwritable)?);
+    }
     fitted
         .profile
         .save(&profile_path, overwrite)
@@ -195,7 +209,7 @@ fn say(talk: &mut impl Write, text: std::fmt::Arguments<'_>) {
 /// Finds out before the work whether its result can be kept.
 fn prepare_folder(
     folder: &Path,
-    files: [&PathBuf; 2],
+    files: [&PathBuf; 3],
     overwrite: Overwrite,
 ) -> Result<(), Failure> {
     let failed = |e| failure(Exit::Usage, e);
