@@ -64,7 +64,8 @@ fn three(own: Made) -> Three {
 }
 
 fn area(folder: &Folder, out: &str, test: Made) -> f64 {
-    let test_file = folder.recording("later.xdf", test);
+    let name = Path::new(out).file_name().unwrap().to_string_lossy();
+    let test_file = folder.recording(&format!("later-{name}.xdf"), test);
     let profile = format!("{out}/profile.json");
     let csv = score(&["p300", "--calibration", &profile, "--xdf", &test_file]).unwrap();
     let columns = columns(&csv, HEADER);
