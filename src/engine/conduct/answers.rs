@@ -119,11 +119,6 @@ impl Conductor<'_> {
                 Chooser::Human,
             ),
         };
-        match how {
-            Taken::Branch(_) => self.answered_with(&question, item),
-            Taken::Undone => self.unlearn(),
-            Taken::ModelBranch(_) => {}
-        }
         self.show_answer(&question, item, chooser, &step);
         let shown = if replaced {
             self.replace(&text)
@@ -131,6 +126,12 @@ impl Conductor<'_> {
             self.write(&text)
         };
         trace.mark(Place::Shown, shown.as_nanos());
+        // The person has the text.
+        match how {
+            Taken::Branch(_) => self.answered_with(&question, item),
+            Taken::Undone => self.unlearn(),
+            Taken::ModelBranch(_) => {}
+        }
         if question.committed_option().is_some() {
             self.book.note(&trace);
             self.answered += 1;
