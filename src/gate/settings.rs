@@ -52,7 +52,7 @@ const TIMEOUT_S: Limit = Limit {
     unit: "s",
     min: 0.5,
     max: 600.0,
-    default: 12.0,
+    default: 16.0,
     about: "time until an open fork is declined",
 };
 const EVIDENCE_ITEMS_MIN: Limit = Limit {
