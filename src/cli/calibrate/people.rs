@@ -56,7 +56,7 @@ pub(super) fn grouping_in_words(people: &[usize]) -> String {
 /// The part of a file's name that names a person: `sub-NAME`, or S, P, VP, sub, subj, subject, participant or person with a number.
 fn person_in(file: &Path) -> Option<String> {
     let name = file.file_stem()?.to_string_lossy().to_ascii_lowercase();
-    let parts = || name.split(|c: char| c == '_' || c == '.' || c == ' ');
+    let parts = || name.split(['_', '.', ' ']);
     if let Some(bids) =
         parts().find(|part| part.strip_prefix("sub-").is_some_and(|n| !n.is_empty()))
     {
