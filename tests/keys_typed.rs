@@ -31,12 +31,31 @@ struct InTerminal {
     person: File,
     /// The other side, kept open so that the mode can be asked for when the program has ended.
     terminal: OwnedFd,
+    /// Its mode before the program was there.
+    before: Mode,
     shown: Receiver<Vec<u8>>,
     seen: String,
 }
 
 /// Everything of a terminal's mode that can be compared.
 type Mode = (u32, u32, u32, u32, [u8; libc::NCCS]);
+
+/// The mode of the terminal behind this descriptor.
+fn mode_of(terminal: &OwnedFd) -> Mode {
+    // SAFETY: termios is plain numbers, and tcgetattr writes into the one it is given.
+    let mode = unsafe {
+        let mut mode: libc::termios = std::mem::zeroed();
+        assert_eq!(libc::tcgetattr(terminal.as_raw_fd(), &raw mut mode), 0);
+        mode
+    };
+    (
+        mode.c_iflag,
+        mode.c_oflag,
+        mode.c_cflag,
+        mode.c_lflag,
+        mode.c_cc,
+    )
+}
 
 impl InTerminal {
     fn start(config: &Path, out: &Path) -> Self {
@@ -55,6 +74,7 @@ impl InTerminal {
         // SAFETY: fresh descriptors that nobody else owns.
         let (person, terminal) =
             unsafe { (File::from_raw_fd(person), OwnedFd::from_raw_fd(terminal)) };
+        let before = mode_of(&terminal);
         let side = || terminal.try_clone().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_razvilka"));
         command
@@ -89,25 +109,14 @@ impl InTerminal {
             child,
             person,
             terminal,
+            before,
             shown,
             seen: String::new(),
         }
     }
 
     fn mode(&self) -> Mode {
-        // SAFETY: termios is plain numbers, and tcgetattr writes into the one it is given.
-        let mode = unsafe {
-            let mut mode: libc::termios = std::mem::zeroed();
-            assert_eq!(libc::tcgetattr(self.terminal.as_raw_fd(), &raw mut mode), 0);
-            mode
-        };
-        (
-            mode.c_iflag,
-            mode.c_oflag,
-            mode.c_cflag,
-            mode.c_lflag,
-            mode.c_cc,
-        )
+        mode_of(&self.terminal)
     }
 
     /// Types, as late as a person would: the program must have come to wait for it.
@@ -193,7 +202,7 @@ fn a_typed_digit_is_taken_as_the_persons_choice_and_q_ends_the_session_in_order(
     let parent = tempfile::tempdir().unwrap();
     let out = parent.path().join("session");
     let mut run = InTerminal::start(&experiment(parent.path()), &out);
-    let before = run.mode();
+    let before = run.before;
     run.shows("q ends the session");
     assert_ne!(run.mode(), before, "keys come one by one");
     run.hits("?");
@@ -268,7 +277,7 @@ fn ctrl_c_ends_the_session_in_order_and_the_terminal_is_as_it_was() {
     let parent = tempfile::tempdir().unwrap();
     let out = parent.path().join("session");
     let mut run = InTerminal::start(&experiment(parent.path()), &out);
-    let before = run.mode();
+    let before = run.before;
     run.shows("fork 0 ");
     run.hits("\x03");
     let status = run.ends();
@@ -284,7 +293,7 @@ fn a_program_that_is_ended_by_force_leaves_the_terminal_as_it_was() {
         let parent = tempfile::tempdir().unwrap();
         let out = parent.path().join("session");
         let mut run = InTerminal::start(&experiment(parent.path()), &out);
-        let before = run.mode();
+        let before = run.before;
         run.shows("fork 0 ");
         assert_ne!(run.mode(), before);
         let pid = i32::try_from(run.child.id()).unwrap();
@@ -304,7 +313,7 @@ fn a_session_that_cannot_begin_leaves_the_terminal_as_it_was() {
     let gone = "[eeg]\npins = { source_id = \"nobody-has-this\" }\n";
     std::fs::write(&file, format!("{words}{gone}")).unwrap();
     let mut run = InTerminal::start(&file, &out);
-    let before = run.mode();
+    let before = run.before;
     let status = run.ends();
     assert_eq!(status.code(), Some(3), "{}", run.seen);
     assert_eq!(run.mode(), before);
