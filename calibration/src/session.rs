@@ -210,6 +210,7 @@ fn fit_eeg(input: &EegInput) -> Result<(EegCalibration, EegReport)> {
         selection: chosen.selection,
         density: fit_score_density(&held_out.scores, &labels)?,
         reliability,
+        lda_reliability: Some(reliability_of(&chosen.lda_held_out, &labels, base_rate)?),
         base_rate,
         metrics,
         prior: input.prior.as_ref().map(|others| others.used(false)),
@@ -261,6 +262,15 @@ pub(crate) fn metrics_of(
     metrics.brier = brier(&p_target, &labels)?;
     metrics.log_loss = log_loss(&p_target, &labels)?;
     Ok((metrics, reliability))
+}
+
+/// How far held-out scores may be trusted by themselves.
+pub(crate) fn reliability_of(held_out: &OutOfFold, labels: &[bool], base_rate: f64) -> Result<f64> {
+    if auc(&held_out.scores, labels)?.above_chance() {
+        fit_reliability(&held_out_llrs(held_out, labels)?, labels, base_rate)
+    } else {
+        Ok(0.0)
+    }
 }
 
 fn p_targets(llrs: &[f64], base_rate: f64, reliability: f64) -> Vec<f64> {

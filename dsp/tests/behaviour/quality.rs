@@ -112,6 +112,24 @@ fn a_value_that_is_no_number_is_held_and_its_channel_bad_for_the_settling_time()
 }
 
 #[test]
+fn good_channels_that_nobody_looks_at_are_no_montage() {
+    let mut q = quality();
+    let mut all = q.clone();
+    q.set_counted([0].into_iter().collect());
+    for q in [&mut q, &mut all] {
+        assert!(q.montage_ok());
+        q.sanitise(&[f32::NAN, 1.0], &mut [0.0; 2]).unwrap();
+    }
+    assert!(q.bad().contains(0) && !q.bad().contains(1));
+    assert!(!q.montage_ok());
+    assert!(all.montage_ok(), "one of two is enough there");
+    q.reset();
+    assert!(q.montage_ok());
+    q.sanitise(&[f32::NAN, 1.0], &mut [0.0; 2]).unwrap();
+    assert!(!q.montage_ok(), "what counts stays through a reset");
+}
+
+#[test]
 fn too_few_good_channels_are_no_montage() {
     let mut q = quality();
     watch(&mut q, 2.0, 0, |_, _| 0.0);
