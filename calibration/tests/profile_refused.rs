@@ -40,7 +40,7 @@ static FITTED: LazyLock<Profile> = LazyLock::new(|| {
         let features: Vec<f64> = (0..CHANNELS * bins)
             .map(|i| {
                 let bump = (-0.5 * (((i % bins) as f64 - 20.0) / 4.0).powi(2)).exp();
-                4.0 * gauss() + if target { 5.0 * bump } else { 0.0 }
+                4.0 * gauss() + if target { 1.5 * bump } else { 0.0 }
             })
             .collect();
         epochs.push(info, &features).unwrap();
