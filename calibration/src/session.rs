@@ -8,7 +8,7 @@ use crate::choice::choose;
 use crate::crossval::{OutOfFold, enough_of_both};
 use crate::density::{fit_score_density, posterior};
 use crate::epochs::Epochs;
-use crate::error::{CalibrationError, Result, same_size};
+use crate::error::{CalibrationError, Result, in_range, same_size};
 use crate::evidence::{fit_reliability, held_out_llrs};
 use crate::gaze::{FitRule, GazePoint, fit_gaze};
 use crate::learning::{LearningPoint, learning_curve, seconds};
@@ -175,6 +175,12 @@ fn fit_eeg(input: &EegInput) -> Result<(EegCalibration, EegReport)> {
         epochs.channels(),
     )?;
     same_size("bins per epoch", shape.bins(), epochs.bins())?;
+    in_range(
+        "bins of an epoch (its length times the rate, or 64 Hz; make it longer)",
+        epochs.bins() as f64,
+        2.0,
+        f64::from(u32::MAX),
+    )?;
     if let Some(signal) = &input.signal {
         same_size(
             "channels of the signal's quality",
@@ -189,6 +195,20 @@ fn fit_eeg(input: &EegInput) -> Result<(EegCalibration, EegReport)> {
             return fit_unlabelled(input, others, shape);
         }
     }
+    enough_of_both(epochs)?;
+    fit_labelled(input, shape).map_err(|error| match error {
+        // The session has enough; what is left of it without a fold has not.
+        CalibrationError::TooFew { .. } => CalibrationError::OnePart {
+            targets: epochs.targets(),
+            others: epochs.len() - epochs.targets(),
+        },
+        other => other,
+    })
+}
+
+/// With enough epochs of both classes.
+fn fit_labelled(input: &EegInput, shape: EpochShape) -> Result<(EegCalibration, EegReport)> {
+    let epochs = &input.epochs;
     let labels = epochs.labels();
     let material = Material::new(epochs, shape)?;
     let epoch_s = input.path.epoch.length.get();

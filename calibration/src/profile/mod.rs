@@ -94,7 +94,8 @@ impl std::fmt::Display for Montage {
     /// `8 channels (Fz, Cz, …) at 250 Hz`; long lists and long labels are cut.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         const SHOWN: usize = 16;
-        write!(f, "{} channels (", self.labels.len())?;
+        let plural = if self.labels.len() == 1 { "" } else { "s" };
+        write!(f, "{} channel{plural} (", self.labels.len())?;
         for (index, label) in self.labels.iter().take(SHOWN).enumerate() {
             let label: String = label.chars().take(24).filter(|c| !c.is_control()).collect();
             let comma = if index == 0 { "" } else { ", " };
