@@ -176,18 +176,7 @@ fn trusted_range(
         return None;
     }
     let llr = |score: f64| target.ln_density(score) - nontarget.ln_density(score);
-    // Between the locations the ratio rises: one density grows while the other falls. Its zero, if it has one there, is
-    // where evidence begins; else the location nearer to it.
-    let (mut low, mut high) = (nontarget.location, target.location);
-    for _ in 0..60 {
-        let middle = 0.5 * (low + high);
-        if llr(middle) < 0.0 {
-            low = middle;
-        } else {
-            high = middle;
-        }
-    }
-    let start = 0.5 * (low + high);
+    let start = start_of_evidence(target, nontarget);
     let walk = |end: f64, bound: f64| -> f64 {
         let step = (end - start) / STEPS as f64;
         let mut edge = start;
@@ -212,6 +201,21 @@ fn trusted_range(
         walk(seen.0.min(start), supported.0),
         walk(seen.1.max(start), supported.1),
     ))
+}
+
+/// Between the locations the ratio rises: one density grows while the other falls. Its zero, if it has one there, is where
+/// evidence begins; else the location nearer to it.
+fn start_of_evidence(target: StudentT, nontarget: StudentT) -> f64 {
+    let (mut low, mut high) = (nontarget.location, target.location);
+    for _ in 0..60 {
+        let middle = 0.5 * (low + high);
+        if target.ln_density(middle) < nontarget.ln_density(middle) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    0.5 * (low + high)
 }
 
 /// Derivative of the logarithm of a density.
@@ -239,6 +243,12 @@ pub fn restrict_density(full: &ScoreDensity, distance_ratio: f64) -> Result<Scor
     let (target, nontarget) = (shrink(full.target()), shrink(full.nontarget()));
     // The edges keep their distance, in scales, from the class they are far out in, and the evidence they stand for.
     let (low, high) = full.trusted();
+    let plain = ScoreDensity::new(
+        full.target(),
+        full.nontarget(),
+        (low, high),
+        full.clip_nats(),
+    )?;
     let moved = |edge: f64, from: StudentT, to: StudentT| {
         to.location + (edge - from.location) / from.scale * to.scale
     };
@@ -247,17 +257,37 @@ pub fn restrict_density(full: &ScoreDensity, distance_ratio: f64) -> Result<Scor
         moved(high, full.target(), target),
     );
     let supported = (
-        full.llr(low).unwrap_or(0.0).min(0.0),
-        full.llr(high).unwrap_or(0.0).max(0.0),
+        plain.llr(low).unwrap_or(0.0).min(0.0),
+        plain.llr(high).unwrap_or(0.0).max(0.0),
     );
     let middle = 0.5 * (target.location + nontarget.location);
     let trusted = trusted_range(target, nontarget, seen, supported).unwrap_or((middle, middle));
-    Ok(ScoreDensity::new(
-        target,
-        nontarget,
-        trusted,
-        full.clip_nats(),
-    )?)
+    Ok(
+        ScoreDensity::new(target, nontarget, trusted, full.clip_nats())?
+            .discounted(full.trust())?,
+    )
+}
+
+/// A score with densities `from` on the scale of scores with densities `to`: where it speaks neither for nor against, it lies
+/// where theirs do, and near there it speaks as strongly. A straight line, so that no two scores fall together. Where either
+/// says nothing, it is the score that says nothing.
+#[must_use]
+pub fn on_scale_of(score: f64, from: &ScoreDensity, to: &ScoreDensity) -> f64 {
+    let (Some((zero, rise)), Some((to_zero, to_rise))) = (neutral(from), neutral(to)) else {
+        return 0.5 * (to.target().location + to.nontarget().location);
+    };
+    to_zero + (score - zero) * rise / to_rise
+}
+
+/// The score between the locations that says nothing, and how fast the ratio rises there; `None` when it does not.
+fn neutral(density: &ScoreDensity) -> Option<(f64, f64)> {
+    let (target, nontarget) = (density.target(), density.nontarget());
+    if density.clip_nats() == 0.0 || target.location <= nontarget.location {
+        return None;
+    }
+    let score = start_of_evidence(target, nontarget);
+    let rise = slope(target, score) - slope(nontarget, score);
+    (rise > 0.0 && rise.is_finite()).then_some((score, rise))
 }
 
 /// `ln(n / 3)`, at least 0.
@@ -370,6 +400,31 @@ mod tests {
         for llr in [-4.0, 0.0, 4.0] {
             assert!((posterior(llr, 0.2, 0.0) - 0.2).abs() < 1e-15);
         }
+    }
+
+    #[test]
+    fn a_score_on_another_scale_speaks_as_it_did_and_keeps_its_order() {
+        let t = |location, scale| StudentT {
+            location,
+            scale,
+            dof: 8.0,
+        };
+        let density = |target, nontarget, clip| {
+            ScoreDensity::new(target, nontarget, (-50.0, 50.0), clip).unwrap()
+        };
+        let from = density(t(9.0, 3.0), t(0.0, 3.0), 3.0);
+        let to = density(t(1.0, 0.5), t(-0.5, 0.5), 3.0);
+        let scores = [-6.0, 2.0, 4.5, 5.0, 7.0, 30.0];
+        let there = scores.map(|score| on_scale_of(score, &from, &to));
+        assert!(there.windows(2).all(|pair| pair[0] < pair[1]), "{there:?}");
+        for (score, there) in scores.into_iter().zip(there) {
+            // The same shapes: equal everywhere.
+            let (a, b) = (from.llr(score).unwrap(), to.llr(there).unwrap());
+            assert!((a - b).abs() < 1e-9, "{score}: {a} {b}");
+        }
+        let mute = density(t(1.0, 1.0), t(-1.0, 1.0), 0.0);
+        assert_eq!(on_scale_of(1e300, &mute, &to), 0.25);
+        assert_eq!(on_scale_of(3.0, &to, &mute), 0.0);
     }
 
     #[test]

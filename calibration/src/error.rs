@@ -26,6 +26,17 @@ pub enum CalibrationError {
         /// How many are needed.
         needed: usize,
     },
+    /// Both classes are there, but one is missing where some parts of the session are left out.
+    #[error(
+        "the {targets} targets or the {others} non-targets lie in one part of the session: without that part none is left to fit \
+         on, so that nothing can be judged. Cue targets from the beginning to the end, in ten blocks or more"
+    )]
+    OnePart {
+        /// Target epochs of the whole session.
+        targets: usize,
+        /// Non-target epochs of the whole session.
+        others: usize,
+    },
     /// Neither EEG epochs nor gaze points were given.
     #[error(
         "nothing to calibrate: no labelled flash and no gaze point. The recording needs markers \

@@ -4,12 +4,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::covariance::{Shrunk, Symmetric, ledoit_wolf};
 use crate::epochs::Epochs;
-use crate::error::{CalibrationError, Result, finite, same_size};
+use crate::error::{CalibrationError, Result, finite, in_range, same_size};
 
 /// Diagonal load relative to the mean variance: keeps the solve defined when a feature is constant.
 const RIDGE: f64 = 1e-9;
 /// Added to each feature's standard deviation, so that a constant feature does not divide by zero.
 const SD_FLOOR: f64 = 1e-12;
+/// No weight, mean or constant of a classifier of microvolts is larger.
+pub(crate) const VALUE_MAX: f64 = 1e12;
+/// How far, relative to its largest terms, the product of covariance and weights may lie from the mean difference. The load on
+/// the diagonal leaves 1e-9 of the mean variance.
+const WEIGHTS_TOLERANCE: f64 = 1e-6;
 /// Fewest epochs of a class from which its mean is taken.
 const MIN_PER_CLASS: usize = 2;
 
@@ -190,12 +195,16 @@ impl LdaModel {
         Ok(model)
     }
 
-    /// Checks sizes and numbers, e.g. after reading from a file.
+    /// Checks sizes and numbers, e.g. after reading from a file; also that the weights are those of the covariance.
     ///
     /// # Errors
-    /// [`CalibrationError::Shape`] or [`CalibrationError::NotFinite`].
+    /// [`CalibrationError::Shape`], [`CalibrationError::NotFinite`], [`CalibrationError::OutOfRange`] or
+    /// [`CalibrationError::Degenerate`].
     pub fn validate(&self) -> Result<()> {
         let width = self.used.len().saturating_mul(self.bins);
+        if width == 0 || !self.used.contains(&true) {
+            return Err(unfit("no channel or no bin is used"));
+        }
         for (what, values) in [
             ("mean difference", &self.mean_difference),
             ("midpoint", &self.midpoint),
@@ -203,10 +212,58 @@ impl LdaModel {
         ] {
             same_size(what, width, values.len())?;
             finite(what, values)?;
+            for (channel, of_channel) in self.used.iter().zip(values.chunks_exact(self.bins)) {
+                for value in of_channel {
+                    in_range(what, *value, -VALUE_MAX, VALUE_MAX)?;
+                }
+                if !channel && of_channel.iter().any(|value| *value != 0.0) {
+                    return Err(unfit("a channel that is not used has a weight"));
+                }
+            }
         }
         same_size("covariance order", width, self.covariance.order())?;
         self.covariance.validate()?;
-        finite("bias and shrinkage", &[self.bias, self.shrinkage])
+        in_range("bias", self.bias, -VALUE_MAX, VALUE_MAX)?;
+        in_range("shrinkage", self.shrinkage, 0.0, 1.0)?;
+        self.check_weights()
+    }
+
+    /// Whether weights and covariance belong together: `covariance * weights` is the mean difference, to what rounding and the
+    /// load on the diagonal leave of it. Needs no factorisation, and bounds the backward error, whatever the condition.
+    fn check_weights(&self) -> Result<()> {
+        let width = self.weights.len();
+        // The stored triangle, row by row.
+        let (mut product, mut size) = (vec![0.0; width], vec![0.0; width]);
+        let mut entries = self.covariance.upper().iter();
+        for row in 0..width {
+            for (column, &entry) in (row..width).zip(entries.by_ref()) {
+                if row == column && self.used[row / self.bins] && entry <= 0.0 {
+                    return Err(unfit("a feature that is used has no variance"));
+                }
+                let mut add = |to: usize, from: usize| {
+                    let term = entry * self.weights[from];
+                    product[to] += term;
+                    size[to] += term.abs();
+                };
+                add(row, column);
+                if row != column {
+                    add(column, row);
+                }
+            }
+        }
+        let greatest = size
+            .iter()
+            .zip(&self.mean_difference)
+            .map(|(size, difference)| size + difference.abs())
+            .fold(0.0, f64::max);
+        let pairs = product.iter().zip(&self.mean_difference);
+        let furthest = pairs.map(|(p, d)| (p - d).abs()).fold(0.0, f64::max);
+        // Also false where a sum was no number.
+        if furthest <= WEIGHTS_TOLERANCE * greatest {
+            Ok(())
+        } else {
+            Err(unfit("its weights are not those of its covariance"))
+        }
     }
 
     fn solve(&self, kept: &[bool]) -> Result<(Vec<f64>, f64)> {
@@ -216,6 +273,13 @@ impl LdaModel {
             .solve_sub_block(&features, &self.mean_difference, RIDGE)?;
         let bias = -dot(&weights, &self.midpoint);
         Ok((weights, bias))
+    }
+}
+
+fn unfit(reason: &'static str) -> CalibrationError {
+    CalibrationError::Degenerate {
+        what: "the classifier",
+        reason,
     }
 }
 

@@ -43,7 +43,7 @@ pub use choice::{Candidate, PriorAlone, Selection};
 pub use covariance::{Shrunk, Symmetric, ledoit_wolf};
 pub use crossval::{FOLDS, OutOfFold, contiguous_folds, out_of_fold};
 pub use density::{
-    DOF_RANGE, fit_score_density, fit_student_t, logistic, posterior, restrict_density,
+    DOF_RANGE, fit_score_density, fit_student_t, logistic, on_scale_of, posterior, restrict_density,
 };
 pub use epochs::{EpochInfo, Epochs, FEATURES_MAX};
 pub use error::{CalibrationError, Result};

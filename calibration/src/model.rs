@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::covariance::Symmetric;
 use crate::epochs::Epochs;
-use crate::error::{Result, finite, same_size};
-use crate::lda::{LdaModel, Structure};
+use crate::error::{Result, finite, in_range, same_size};
+use crate::lda::{LdaModel, Structure, VALUE_MAX};
 use crate::tangent::{Stack, TangentModel, TangentSpace};
 use crate::xdawn::{Xdawn, apply};
 
@@ -172,12 +172,21 @@ impl EegModel {
             }
             Self::XdawnLda(model) => {
                 let filters = model.lda.used.len();
+                in_range(
+                    "spatial filters",
+                    filters as f64,
+                    1.0,
+                    shape.channels() as f64,
+                )?;
                 same_size(
                     "spatial filters",
                     filters * shape.channels(),
                     model.filters.len(),
                 )?;
                 finite("spatial filters", &model.filters)?;
+                for weight in &model.filters {
+                    in_range("spatial filters", *weight, -VALUE_MAX, VALUE_MAX)?;
+                }
                 same_size("bins of the classifier", shape.bins() / 2, model.lda.bins)?;
                 model.lda.validate()
             }
@@ -193,7 +202,7 @@ impl EegModel {
                 lda_weight,
                 tangent,
             } => {
-                finite("weight of the LDA", &[*lda_weight])?;
+                in_range("weight of the LDA", *lda_weight, -VALUE_MAX, VALUE_MAX)?;
                 same_size("bins of the classifier", shape.bins(), tangent.bins)?;
                 tangent.validate(shape.channels())
             }
@@ -254,12 +263,13 @@ impl XdawnLda {
     pub fn weights(&self, channels: usize) -> Vec<f64> {
         let bins = self.lda.bins;
         let mut out = vec![0.0; channels * bins];
+        // A profile with no bins is refused; chunks of none would panic all the same.
         for (filter, row) in self
             .filters
-            .chunks_exact(channels)
-            .zip(self.lda.weights.chunks_exact(bins))
+            .chunks_exact(channels.max(1))
+            .zip(self.lda.weights.chunks_exact(bins.max(1)))
         {
-            for (to, weight) in out.chunks_exact_mut(bins).zip(filter) {
+            for (to, weight) in out.chunks_exact_mut(bins.max(1)).zip(filter) {
                 to.iter_mut().zip(row).for_each(|(w, x)| *w += weight * x);
             }
         }

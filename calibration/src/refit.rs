@@ -67,6 +67,12 @@ pub fn refit(calibration: &EegCalibration, epochs: &Epochs) -> Result<Refit> {
             density: fit_score_density(&chosen.held_out.scores, &labels)?,
             base_rate,
             metrics,
+            // One that a prior began goes on as a fusion.
+            selection: if kind == calibration.model.kind() {
+                calibration.selection.clone()
+            } else {
+                chosen.selection
+            },
             ..calibration.clone()
         },
         llrs,

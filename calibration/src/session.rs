@@ -8,7 +8,7 @@ use crate::choice::choose;
 use crate::crossval::{OutOfFold, enough_of_both};
 use crate::density::{fit_score_density, posterior};
 use crate::epochs::Epochs;
-use crate::error::{CalibrationError, Result, same_size};
+use crate::error::{CalibrationError, Result, in_range, same_size};
 use crate::evidence::{fit_reliability, held_out_llrs};
 use crate::gaze::{FitRule, GazePoint, fit_gaze};
 use crate::learning::{LearningPoint, learning_curve, seconds};
@@ -175,6 +175,12 @@ fn fit_eeg(input: &EegInput) -> Result<(EegCalibration, EegReport)> {
         epochs.channels(),
     )?;
     same_size("bins per epoch", shape.bins(), epochs.bins())?;
+    in_range(
+        "bins of an epoch (its length times the rate, or 64 Hz; make it longer)",
+        epochs.bins() as f64,
+        2.0,
+        f64::from(u32::MAX),
+    )?;
     if let Some(signal) = &input.signal {
         same_size(
             "channels of the signal's quality",
@@ -189,6 +195,20 @@ fn fit_eeg(input: &EegInput) -> Result<(EegCalibration, EegReport)> {
             return fit_unlabelled(input, others, shape);
         }
     }
+    enough_of_both(epochs)?;
+    fit_labelled(input, shape).map_err(|error| match error {
+        // The session has enough; what is left of it without a fold has not.
+        CalibrationError::TooFew { .. } => CalibrationError::OnePart {
+            targets: epochs.targets(),
+            others: epochs.len() - epochs.targets(),
+        },
+        other => other,
+    })
+}
+
+/// With enough epochs of both classes.
+fn fit_labelled(input: &EegInput, shape: EpochShape) -> Result<(EegCalibration, EegReport)> {
+    let epochs = &input.epochs;
     let labels = epochs.labels();
     let material = Material::new(epochs, shape)?;
     let epoch_s = input.path.epoch.length.get();
@@ -210,6 +230,7 @@ fn fit_eeg(input: &EegInput) -> Result<(EegCalibration, EegReport)> {
         selection: chosen.selection,
         density: fit_score_density(&held_out.scores, &labels)?,
         reliability,
+        lda_reliability: Some(reliability_of(&chosen.lda_held_out, &labels, base_rate)?),
         base_rate,
         metrics,
         prior: input.prior.as_ref().map(|others| others.used(false)),
@@ -261,6 +282,15 @@ pub(crate) fn metrics_of(
     metrics.brier = brier(&p_target, &labels)?;
     metrics.log_loss = log_loss(&p_target, &labels)?;
     Ok((metrics, reliability))
+}
+
+/// How far held-out scores may be trusted by themselves.
+pub(crate) fn reliability_of(held_out: &OutOfFold, labels: &[bool], base_rate: f64) -> Result<f64> {
+    if auc(&held_out.scores, labels)?.above_chance() {
+        fit_reliability(&held_out_llrs(held_out, labels)?, labels, base_rate)
+    } else {
+        Ok(0.0)
+    }
 }
 
 fn p_targets(llrs: &[f64], base_rate: f64, reliability: f64) -> Vec<f64> {

@@ -2,13 +2,13 @@
 
 use razvilka_dsp::eigen::Eigen;
 use razvilka_dsp::epoch::EpochShape;
-use razvilka_dsp::tangent::{TangentParts, TangentScorer};
+use razvilka_dsp::tangent::{MAX_COMPONENTS, MAX_ORDER, TangentParts, TangentScorer};
 use serde::{Deserialize, Serialize};
 
 use crate::covariance::{Symmetric, ledoit_wolf};
-use crate::epochs::{EpochInfo, Epochs};
-use crate::error::{Result, finite, same_size};
-use crate::lda::LdaModel;
+use crate::epochs::Epochs;
+use crate::error::{Result, in_range, same_size};
+use crate::lda::{LdaModel, VALUE_MAX};
 use crate::logistic::fit_logistic;
 use crate::model::Masked;
 use crate::spd::{congruence, degenerate, function_of, product, riemannian_mean};
@@ -194,12 +194,7 @@ impl TangentSpace {
                     }
                 })
                 .collect();
-            out.push(
-                EpochInfo {
-                    ..epochs.info()[row]
-                },
-                &vector,
-            )?;
+            out.push(epochs.info()[row], &vector)?;
         }
         Ok(out)
     }
@@ -328,25 +323,44 @@ impl TangentModel {
     /// Checks sizes and numbers, e.g. after reading from a file.
     ///
     /// # Errors
-    /// [`crate::CalibrationError::Shape`] or [`crate::CalibrationError::NotFinite`].
+    /// [`crate::CalibrationError::Shape`], [`crate::CalibrationError::OutOfRange`] or [`crate::CalibrationError::NotFinite`].
     pub fn validate(&self, channels: usize) -> Result<()> {
+        // Sizes first: a decomposition costs the cube of the order.
         let n = self.reference.order();
+        in_range(
+            "order of the tangent space",
+            n as f64,
+            1.0,
+            MAX_ORDER as f64,
+        )?;
         same_size("order of the tangent-space form", n, self.form.order())?;
         let fixed = self.prototypes.len() / self.bins.max(1);
         same_size("prototypes", fixed * self.bins, self.prototypes.len())?;
+        let components = n.saturating_sub(fixed);
+        in_range(
+            "components of the tangent space",
+            components as f64,
+            1.0,
+            MAX_COMPONENTS as f64,
+        )?;
         same_size(
             "spatial filters",
-            n.saturating_sub(fixed) * channels,
+            components.saturating_mul(channels),
             self.filters.len(),
         )?;
         self.reference.validate()?;
         self.form.validate()?;
         for (what, values) in [
-            ("spatial filters", &self.filters),
+            ("spatial filters", self.filters.as_slice()),
             ("prototypes", &self.prototypes),
+            ("reference of the tangent space", self.reference.upper()),
+            ("form in the tangent space", self.form.upper()),
+            ("bias", &[self.bias]),
         ] {
-            finite(what, values)?;
+            for value in values {
+                in_range(what, *value, -VALUE_MAX, VALUE_MAX)?;
+            }
         }
-        finite("bias", &[self.bias])
+        Ok(())
     }
 }

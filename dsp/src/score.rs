@@ -212,7 +212,8 @@ impl StudentT {
 /// Class-conditional densities of a score, which turn it into evidence.
 ///
 /// Two rules keep a rare score from shouting: the ratio is evaluated no further out than `trusted`, the range that was
-/// seen out of fold (beyond it two heavy tails can even reverse the sign), and it is clipped at `clip_nats`.
+/// seen out of fold (beyond it two heavy tails can even reverse the sign), and it is clipped at `clip_nats`. What has earned less
+/// trust than the source as a whole is discounted ([`ScoreDensity::discounted`]).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "RawScoreDensity")]
 pub struct ScoreDensity {
@@ -220,6 +221,20 @@ pub struct ScoreDensity {
     nontarget: StudentT,
     trusted: (f64, f64),
     clip_nats: f64,
+    #[serde(skip_serializing_if = "is_whole")]
+    trust: f64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_whole(trust: &f64) -> bool {
+    *trust == WHOLE
+}
+
+/// Ratios are taken as they are.
+const WHOLE: f64 = 1.0;
+
+const fn whole() -> f64 {
+    WHOLE
 }
 
 #[derive(Deserialize)]
@@ -229,13 +244,15 @@ struct RawScoreDensity {
     nontarget: StudentT,
     trusted: (f64, f64),
     clip_nats: f64,
+    #[serde(default = "whole")]
+    trust: f64,
 }
 
 impl TryFrom<RawScoreDensity> for ScoreDensity {
     type Error = DspError;
 
     fn try_from(raw: RawScoreDensity) -> Result<Self, DspError> {
-        Self::new(raw.target, raw.nontarget, raw.trusted, raw.clip_nats)
+        Self::new(raw.target, raw.nontarget, raw.trusted, raw.clip_nats)?.discounted(raw.trust)
     }
 }
 
@@ -261,7 +278,24 @@ impl ScoreDensity {
             nontarget,
             trusted,
             clip_nats,
+            trust: WHOLE,
         })
+    }
+
+    /// The same densities, whose ratios count for `trust` of what they would: 1 is all, 0 nothing. Another discount before it
+    /// goes on to hold.
+    ///
+    /// # Errors
+    /// [`DspError::Parameter`] unless `trust` lies within 0..=1.
+    pub fn discounted(self, trust: f64) -> Result<Self, DspError> {
+        let trust = self.trust * parameter("trust in the densities", trust, 0.0, 1.0)?;
+        Ok(Self { trust, ..self })
+    }
+
+    /// What the ratios count for, 0 to 1.
+    #[must_use]
+    pub fn trust(&self) -> f64 {
+        self.trust
     }
 
     /// Density of the score after a target flash.
@@ -297,7 +331,7 @@ impl ScoreDensity {
         }
         let score = score.clamp(self.trusted.0, self.trusted.1);
         let llr = self.target.ln_density(score) - self.nontarget.ln_density(score);
-        Some(llr.clamp(-self.clip_nats, self.clip_nats))
+        Some(self.trust * llr.clamp(-self.clip_nats, self.clip_nats))
     }
 }
 

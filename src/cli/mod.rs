@@ -5,6 +5,7 @@ pub mod calibrate;
 pub mod certify;
 pub mod demo;
 pub mod exit;
+mod flashes;
 pub mod generate;
 pub mod model;
 pub mod participant;

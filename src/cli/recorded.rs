@@ -14,6 +14,7 @@ use razvilka_dsp::stamps::StampRule;
 use serde_json::Value;
 
 use super::exit::{Exit, Failure};
+use super::flashes::FlashMarkers;
 use super::unit::microvolts;
 use crate::recording::{RecordedStream, Recording, Samples};
 use crate::session;
@@ -263,6 +264,17 @@ impl Recorded {
             ));
         }
         let markers = found.pop().map_or_else(Vec::new, |(_, markers)| markers);
+        if let Some(twice) = (1..streams.channels.len())
+            .find(|&k| streams.channels[..k].contains(&streams.channels[k]))
+        {
+            return Err(Failure::said(
+                Exit::Usage,
+                format!(
+                    "--channels names '{}' twice. Name each channel once: a copy adds nothing, and its covariance cannot be inverted",
+                    streams.channels[twice]
+                ),
+            ));
+        }
         if !streams.channels.is_empty() {
             let eeg = recording
                 .streams
@@ -288,10 +300,16 @@ impl Recorded {
         &self.path
     }
 
-    /// Flashes in the order of their onsets.
+    /// Flashes in the order of their onsets, one for all markers that say the same of it, none where they contradict each
+    /// other.
     #[must_use]
     pub fn flashes(&self) -> Vec<Flash> {
-        let mut flashes: Vec<Flash> = self
+        self.flash_markers().flashes
+    }
+
+    /// The same, and how many markers were left out.
+    pub(super) fn flash_markers(&self) -> FlashMarkers {
+        let markers = self
             .markers
             .iter()
             .filter(|(_, marker)| event(marker) == Some("flash"))
@@ -303,10 +321,8 @@ impl Recorded {
                     .and_then(Value::as_u64)
                     .and_then(|run| u32::try_from(run).ok())
                     .unwrap_or(0),
-            })
-            .collect();
-        flashes.sort_by(|a, b| a.onset_s.total_cmp(&b.onset_s));
-        flashes
+            });
+        FlashMarkers::of(markers.collect())
     }
 
     /// The EEG stream.
@@ -493,7 +509,8 @@ impl Recorded {
         Ok(())
     }
 
-    /// Sends the EEG and the flashes through the signal path, sample by sample, as they would have come live.
+    /// Sends the EEG and the flashes through the signal path, sample by sample, as they would have come live; `used` are the
+    /// channels that are looked at, all when `None`.
     ///
     /// # Errors
     /// [`Exit::Source`] as [`Recorded::eeg`], or when the path cannot be built for this stream.
@@ -511,6 +528,10 @@ impl Recorded {
         path.set_blinks(blinks.cloned()).map_err(failed)?;
         if let Some(used) = used {
             path.set_used(used);
+            // For a fit the channels are still being chosen; a scorer was fitted to these.
+            if scorer.is_some() {
+                path.set_montage(used);
+            }
         }
         if let Some(scorer) = scorer {
             // A new path has no open epoch, so the scorer is taken.

@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args as ClapArgs, Subcommand};
-use razvilka_calibration::{EegCalibration, Montage, Profile};
+use razvilka_calibration::{EegCalibration, Montage, Profile, on_scale_of};
 use razvilka_dsp::eeg::EegSpec;
 use razvilka_dsp::epoch::{EpochStatus, Rejection};
 use razvilka_dsp::gaze::{GazeEvent, GazeSample, VelocitySpec, VelocityThreshold};
@@ -14,7 +14,11 @@ use razvilka_dsp::score::{EpochScorer, ScoreDensity};
 use razvilka_dsp::units::Hertz;
 
 use super::exit::{Exit, Failure};
-use super::recorded::{Recorded, ScoredEpoch, Streams, failure, signal_in_words, stamp_rule};
+use super::flashes::out_of_reach;
+use super::recorded::{
+    Flash, Recorded, ScoredEpoch, Streams, failure, signal_in_words, stamp_rule,
+};
+use crate::recording::RecordedStream;
 
 /// Score a recording offline, by the same causal code as live. CSV on stdout.
 #[derive(Debug, Clone, ClapArgs)]
@@ -28,6 +32,11 @@ pub struct Args {
 #[derive(Debug, Clone, Subcommand)]
 pub enum What {
     /// Flashes: onset_s,score,p_target, one line per flash whose epoch is whole.
+    ///
+    /// As live, but for one thing: live, a flash during which a channel goes bad gives no evidence, and the scorer of the other
+    /// channels is there for later flashes; here that scorer is used for the flash itself. Its scores are given on the scale of
+    /// the full scorer's. Where live would take no evidence for another reason (too few channels, a gap, a swing), p_target is the
+    /// base rate.
     P300(P300Args),
     /// Eye movements: t_ms,emit_ms,label,new_fixation, one line per sample.
     Gaze(GazeArgs),
@@ -107,8 +116,13 @@ fn p300(
         stamps: stamp_rule(stream),
         ..calibration.path
     };
-    let passed = recorded.pass(path, None, Some(scorer), calibration.blinks.as_ref())?;
-    let flashes = recorded.flashes();
+    let used = calibration.channels_used();
+    let passed = recorded.pass(path, Some(used), Some(scorer), calibration.blinks.as_ref())?;
+    let markers = recorded.flash_markers();
+    for words in markers.in_words() {
+        let _ = writeln!(talk, "{words}");
+    }
+    let flashes = markers.flashes;
     let mut masked = MaskedScorers::new(calibration);
     let mut lines = Vec::with_capacity(passed.epochs.len());
     for epoch in &passed.epochs {
@@ -118,6 +132,9 @@ fn p300(
             continue;
         };
         lines.push((flash.onset_s, score, p_target));
+    }
+    if lines.is_empty() {
+        return Err(nothing_to_score(args, stream, &flashes, &path));
     }
     let doubtful = passed
         .epochs
@@ -144,9 +161,36 @@ fn write_scores(out: &mut impl Write, lines: &[(f64, f64, f64)]) -> io::Result<(
     Ok(())
 }
 
+/// Why no flash of a recording has a score, and what to do.
+fn nothing_to_score(
+    args: &P300Args,
+    stream: &RecordedStream,
+    flashes: &[Flash],
+    path: &EegSpec,
+) -> Failure {
+    let why = if flashes.is_empty() {
+        "it has no marker {\"event\":\"flash\"} that can be used. Record the paradigm's markers with the EEG, or say which stream has \
+         them with --markers NAME"
+            .to_owned()
+    } else {
+        out_of_reach(stream, flashes).unwrap_or_else(|| {
+            format!(
+                "none of its {} flashes is followed by {} s of EEG, the length of an epoch. Go on recording after the last flash",
+                flashes.len(),
+                path.epoch.start.get() + path.epoch.length.get()
+            )
+        })
+    };
+    Failure::said(
+        Exit::Source,
+        format!("nothing to score in {}: {why}", args.xdf.display()),
+    )
+}
+
 /// Scorers for the sets of channels that were bad, made when first needed.
 struct MaskedScorers<'a> {
     calibration: &'a EegCalibration,
+    used: ChannelMask,
     made: Vec<(ChannelMask, Option<(EpochScorer, ScoreDensity)>)>,
 }
 
@@ -154,51 +198,64 @@ impl<'a> MaskedScorers<'a> {
     fn new(calibration: &'a EegCalibration) -> Self {
         Self {
             calibration,
+            used: calibration.channels_used(),
             made: Vec::new(),
         }
     }
 
-    /// Score and probability of one epoch; `None` when it cannot be scored at all.
+    /// Score and probability of one epoch; `None` when it was given no score.
     ///
-    /// With bad channels the classifier of the others is used. Where the gate would take no evidence (too few channels, a
-    /// swing beyond the limit, a gap) the probability is the base rate, whatever the score.
+    /// With bad channels the classifier of the others is used, its score on the scale of the full one's. Where the gate would
+    /// take no evidence (too few channels, a swing beyond the limit, a gap) the probability is the base rate, whatever the
+    /// score. A score that is no number becomes the one that says nothing.
     fn judge(&mut self, epoch: &ScoredEpoch) -> Result<Option<(f64, f64)>, Failure> {
         let calibration = self.calibration;
         let base_rate = calibration.base_rate;
-        match epoch.status {
-            EpochStatus::Clean => Ok(epoch
-                .score
-                .map(|score| (score, calibration.p_target(score)))),
-            EpochStatus::Rejected(Rejection::BadChannel) => {
-                let Some((scorer, density)) = self.without(epoch.bad) else {
-                    return Ok(epoch.score.map(|score| (score, base_rate)));
-                };
+        let Some(of_all) = epoch.score else {
+            return Ok(None);
+        };
+        let bad = epoch.bad.intersection(&self.used);
+        let enough = self.used.difference(&bad).count() >= calibration.path.quality.min_good;
+        let masked = if epoch.status == EpochStatus::Clean || bad.is_empty() {
+            None
+        } else {
+            self.without(bad)
+        };
+        let (score, p_target) = match (masked, epoch.status) {
+            (Some((scorer, density)), status) => {
                 let score = scorer
                     .score(&epoch.features)
                     .map_err(|e| failure(Exit::Internal, e))?;
-                let p = density.llr(score).map_or(base_rate, |llr| {
-                    razvilka_calibration::posterior(llr, base_rate, calibration.reliability)
-                });
-                Ok(Some((score, p)))
+                let evidence = enough && status == EpochStatus::Rejected(Rejection::BadChannel);
+                let p = density
+                    .llr(score)
+                    .filter(|_| evidence)
+                    .map_or(base_rate, |llr| {
+                        razvilka_calibration::posterior(llr, base_rate, calibration.reliability)
+                    });
+                (on_scale_of(score, density, &calibration.density), p)
             }
-            EpochStatus::Rejected(_) => Ok(epoch.score.map(|score| (score, base_rate))),
+            (None, EpochStatus::Clean) => (of_all, calibration.p_target(of_all)),
+            (None, EpochStatus::Rejected(_)) => (of_all, base_rate),
+        };
+        if score.is_finite() {
+            return Ok(Some((score, p_target)));
         }
+        let density = &calibration.density;
+        let neutral = 0.5 * (density.target().location + density.nontarget().location);
+        Ok(Some((neutral, base_rate)))
     }
 
-    /// The classifier without these channels; `None` when too few would be left.
+    /// The classifier without these channels; `None` when none that it uses would be left.
     fn without(&mut self, bad: ChannelMask) -> Option<&mut (EpochScorer, ScoreDensity)> {
         let place = match self.made.iter().position(|(mask, _)| *mask == bad) {
             Some(place) => place,
             None => {
+                let left = self.used.difference(&bad);
                 let kept: Vec<bool> = (0..self.calibration.path.channels)
-                    .map(|c| !bad.contains(c))
+                    .map(|c| left.contains(c))
                     .collect();
-                let enough = kept.iter().filter(|kept| **kept).count()
-                    >= self.calibration.path.quality.min_good;
-                let scorer = enough
-                    .then(|| self.calibration.restrict(&kept).ok())
-                    .flatten();
-                self.made.push((bad, scorer));
+                self.made.push((bad, self.calibration.restrict(&kept).ok()));
                 self.made.len() - 1
             }
         };

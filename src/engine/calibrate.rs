@@ -14,7 +14,7 @@ use razvilka_calibration::blink_reference;
 use super::EngineError;
 use super::lines::montage;
 use super::streams::Streams;
-use crate::choice::FlashSequence;
+use crate::choice::{FlashSequence, cued_items};
 use crate::config::Plan;
 use crate::gate::Lease;
 use crate::marker::{BlockKind, Event, GazePhase};
@@ -224,10 +224,10 @@ impl Run<'_> {
         if !self.wait(SETTLE) {
             return false;
         }
-        for block in 0..calibration.blocks {
+        let cues = cued_items(self.plan.session.seed, items, calibration.blocks as usize);
+        for (block, item) in (0..).zip(cues) {
             progress(Progress::Block(block + 1, calibration.blocks));
-            // Every item is cued equally often, in an order that a person cannot foresee by position alone.
-            let item = ((block * 5 + 1) as usize % items) as i32;
+            let item = item as i32; // 16 at most
             self.presenter.ask(Ask::Say(Event::Cue {
                 run: block,
                 item,

@@ -170,6 +170,7 @@ pub fn eeg_line(
     };
     let mut line = EegLine::prepare(calibration.path, select, spec.labels.len(), scorer, density)?;
     line.set_blinks(calibration.blinks.clone())?;
+    line.set_montage(calibration.channels_used());
     line.set_units(&microvolts_of(&spec.units, spec.labels.len()));
     Ok(line)
 }

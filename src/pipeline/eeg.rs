@@ -135,6 +135,11 @@ impl EegLine {
         Ok(self.path.set_blinks(blinks)?)
     }
 
+    /// Counts only these channels towards the minimum montage: those that the calibration uses; before the first sample.
+    pub fn set_montage(&mut self, channels: ChannelMask) {
+        self.path.set_montage(channels);
+    }
+
     /// Takes the stream's values as multiples of these, microvolts, one per channel of the stream; before the first sample.
     pub fn set_units(&mut self, microvolts: &[f64]) {
         for (scale, channel) in self.scale.iter_mut().zip(&self.select) {

@@ -65,15 +65,19 @@ impl StreamSpec {
     /// # Errors
     /// [`SourceError::Mismatch`] that lists the labels there are.
     pub fn channel(&self, label: &str) -> Result<usize, SourceError> {
-        self.labels
-            .iter()
-            .position(|found| found == label)
-            .ok_or_else(|| SourceError::Mismatch {
-                name: self.name.clone(),
-                what: "a channel label",
-                expected: format!("'{label}'"),
-                actual: self.labels.join(", "),
-            })
+        let mismatch = |expected: String| SourceError::Mismatch {
+            name: self.name.clone(),
+            what: "a channel label",
+            expected,
+            actual: self.labels.join(", "),
+        };
+        let mut named = self.labels.iter().enumerate();
+        let mut found = named.by_ref().filter(|(_, found)| *found == label);
+        match (found.next(), found.next()) {
+            (Some((channel, _)), None) => Ok(channel),
+            (Some(_), Some(_)) => Err(mismatch(format!("'{label}' at one channel only"))),
+            (None, _) => Err(mismatch(format!("'{label}'"))),
+        }
     }
 }
 

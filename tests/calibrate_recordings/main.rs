@@ -5,6 +5,7 @@
 mod made;
 mod path;
 mod prior;
+mod refused;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -10,7 +10,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use razvilka::choice::{Ask, Decision, FlashSequence, Presence, Protocol, Step};
+use razvilka::choice::{Ask, Decision, FlashSequence, Presence, Protocol, Step, cued_items};
 use razvilka::cli::{calibrate, recorded};
 use razvilka::config::{EegSection, GazeSection, GazeUnits, Plan, ScreenSection};
 use razvilka::decode::{self, Cancel, Model, Writer as Decoder};
@@ -243,8 +243,9 @@ fn calibrate(folder: &Path, plan: &Plan) -> (Laboratory, f64) {
     world.turn(world.now_s + 1.0);
     let items = plan.flash.config().items_min as usize;
     let tiles = layout::calibration_tiles(items, &plan.screen);
-    for run in 0..plan.calibration.blocks {
-        let cued = ((run * 5 + 1) as usize % items) as i32;
+    let cues = cued_items(plan.session.seed, items, plan.calibration.blocks as usize);
+    for (run, cued) in (0..).zip(cues) {
+        let cued = cued as i32;
         world.say(
             Event::Cue {
                 run,

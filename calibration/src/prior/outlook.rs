@@ -44,6 +44,8 @@ pub struct Outlook {
 pub(crate) struct Expected {
     pub(crate) density: ScoreDensity,
     pub(crate) lda_density: ScoreDensity,
+    /// How far the discriminant alone may be trusted.
+    pub(crate) lda_reliability: f64,
     /// Of each flash, by the densities of the other people's flashes.
     pub(crate) llrs: Vec<f64>,
     pub(crate) reliability: f64,
@@ -219,8 +221,30 @@ impl Outlook {
             lda_density: restricted(fit_score_density(&self.block_scores, &self.targets)?)?,
             llrs,
             reliability,
+            lda_reliability: self.block_reliability(base_rate)?,
             auc,
         })
+    }
+
+    /// How far the discriminant alone may be trusted for somebody new: what it earned with each person, the others' densities
+    /// held against it.
+    fn block_reliability(&self, base_rate: f64) -> Result<f64> {
+        if !auc(&self.block_scores, &self.targets)?.above_chance() {
+            return Ok(0.0);
+        }
+        let held_out = OutOfFold {
+            scores: self.block_scores.clone(),
+            fold: self.person.clone(),
+            folds: self.people(),
+        };
+        let llrs = held_out_llrs_by(&held_out, &self.targets, fit_score_density)?;
+        let of_each: Vec<f64> = (0..self.people())
+            .map(|person| {
+                let labels = self.of_person(person, &self.targets);
+                fit_reliability(&self.of_person(person, &llrs), &labels, base_rate)
+            })
+            .collect::<Result<_>>()?;
+        Ok(lower_mean(&of_each))
     }
 
     /// As it would be with channels that hold this share of the squared distance between the classes.

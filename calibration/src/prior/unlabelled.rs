@@ -90,6 +90,7 @@ pub(crate) fn fit_unlabelled(
         },
         density: expected.density,
         reliability: expected.reliability,
+        lda_reliability: Some(expected.lda_reliability),
         base_rate,
         metrics,
         prior: Some(others.used(true)),

@@ -1,5 +1,6 @@
 //! The calibration profile: everything the engine needs to know of one person on one montage.
 
+mod check;
 mod epochs;
 mod file;
 
@@ -8,13 +9,14 @@ pub use file::{FORMAT, KIND};
 
 use razvilka_dsp::blink::BlinkRegression;
 use razvilka_dsp::eeg::EegSpec;
+use razvilka_dsp::mask::ChannelMask;
 use razvilka_dsp::score::{EpochScorer, LinearScorer, ScoreDensity};
 use serde::{Deserialize, Serialize};
 
 use crate::choice::Selection;
 use crate::covariance::Symmetric;
 use crate::density::{posterior, restrict_density};
-use crate::error::{CalibrationError, Result, finite, in_range, same_size};
+use crate::error::{CalibrationError, Result};
 use crate::gaze::GazeCalibration;
 use crate::lda::LdaModel;
 use crate::metrics::Auc;
@@ -92,7 +94,8 @@ impl std::fmt::Display for Montage {
     /// `8 channels (Fz, Cz, …) at 250 Hz`; long lists and long labels are cut.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         const SHOWN: usize = 16;
-        write!(f, "{} channels (", self.labels.len())?;
+        let plural = if self.labels.len() == 1 { "" } else { "s" };
+        write!(f, "{} channel{plural} (", self.labels.len())?;
         for (index, label) in self.labels.iter().take(SHOWN).enumerate() {
             let label: String = label.chars().take(24).filter(|c| !c.is_control()).collect();
             let comma = if index == 0 { "" } else { ", " };
@@ -167,6 +170,9 @@ pub struct EegCalibration {
     pub density: ScoreDensity,
     /// What the gate raises the likelihood ratio to, 0 to 1.
     pub reliability: f64,
+    /// The same for the LDA alone, by its own out-of-fold scores; absent: as for the scorer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lda_reliability: Option<f64>,
     /// Share of targets among the flashes of the calibration.
     pub base_rate: f64,
     /// How well it does.
@@ -186,6 +192,16 @@ impl EegCalibration {
         }
     }
 
+    /// The channels that it uses: those that were good enough to be fitted on.
+    #[must_use]
+    pub fn channels_used(&self) -> ChannelMask {
+        let channels = self.lda.used.iter().enumerate();
+        channels
+            .filter(|(_, used)| **used)
+            .map(|(k, _)| k)
+            .collect()
+    }
+
     /// The scorer of the full montage, to be given to the signal path.
     ///
     /// # Errors
@@ -200,7 +216,8 @@ impl EegCalibration {
     /// The LDA's part is solved anew from the sub-block of its covariance. With fewer than half of the used channels
     /// masked, a part in the tangent space goes on with the covariance that is to be expected of the whole montage: what
     /// the masked channels would have held is regressed from the others, and the covariance of the rest is added. With more,
-    /// the LDA is left alone, with the densities of its own out-of-fold scores.
+    /// the LDA is left alone, with the densities of its own out-of-fold scores; where these have earned less trust than the
+    /// scorer's ([`EegCalibration::lda_reliability`]), their ratios are discounted by as much.
     ///
     /// # Errors
     /// As [`LdaModel::restrict`].
@@ -250,7 +267,15 @@ impl EegCalibration {
             restricted.bias,
         )?;
         let density = restrict_density(&self.lda_density, restricted.distance_ratio)?;
-        Ok((linear.into(), density))
+        Ok((linear.into(), density.discounted(self.lda_trust())?))
+    }
+
+    /// How much less the LDA alone is to be trusted than the scorer, 0 to 1.
+    fn lda_trust(&self) -> f64 {
+        match self.lda_reliability {
+            Some(alone) if alone < self.reliability => alone / self.reliability,
+            _ => 1.0,
+        }
     }
 
     /// Probability that the flash with this score was a target, at the calibration's base rate:
@@ -261,49 +286,6 @@ impl EegCalibration {
             self.density.llr(score).unwrap_or(0.0),
             self.base_rate,
             self.reliability,
-        )
-    }
-
-    fn validate(&self) -> Result<()> {
-        self.lda.validate()?;
-        self.path.check()?;
-        let shape = self.path.epoch_shape()?;
-        same_size("channel labels", shape.channels(), self.labels.len())?;
-        same_size(
-            "channels of the classifier",
-            shape.channels(),
-            self.lda.used.len(),
-        )?;
-        same_size("bins of the classifier", shape.bins() / 2, self.lda.bins)?;
-        self.model.validate(shape)?;
-        // What is left to go wrong in a scorer, a reference that is not positive definite or a part too large to run, is found now
-        // and not when the session starts.
-        self.scorer()?;
-        same_size(
-            "channel covariance",
-            shape.channels(),
-            self.channel_covariance.order(),
-        )?;
-        self.channel_covariance.validate()?;
-        if let Some(blinks) = &self.blinks {
-            blinks.check()?;
-            same_size("blink weights", shape.channels(), blinks.weights().len())?;
-        }
-        in_range("EEG reliability", self.reliability, 0.0, 1.0)?;
-        in_range("base rate", self.base_rate, 1e-6, 1.0 - 1e-6)?;
-        let m = &self.metrics;
-        finite(
-            "EEG metrics",
-            &[
-                m.auc.value,
-                m.auc.standard_error,
-                m.auc.ci_low,
-                m.auc.ci_high,
-                m.ece,
-                m.brier,
-                m.log_loss,
-                m.base_log_loss,
-            ],
         )
     }
 }

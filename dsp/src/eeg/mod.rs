@@ -276,6 +276,12 @@ impl EegPath {
         self.bank.set_used(used);
     }
 
+    /// Counts only these channels towards the minimum montage; all at first. It stays through a reset. To be set before the
+    /// first sample, to the channels that the calibration uses: a good channel that no scorer looks at is no evidence.
+    pub fn set_montage(&mut self, channels: ChannelMask) {
+        self.quality.set_counted(channels);
+    }
+
     /// Takes blinks out by regression from now on, or no more; skipped while its reference is bad. To be set before the
     /// first sample. It stays through a reset.
     ///

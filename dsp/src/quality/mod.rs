@@ -89,6 +89,8 @@ pub struct ChannelQuality {
     sorted: Vec<f64>,
     comparable: Vec<bool>,
     company: Company,
+    /// Channels that the minimum montage counts.
+    counted: ChannelMask,
     bad: ChannelMask,
     restarts: ChannelMask,
 }
@@ -168,6 +170,7 @@ impl ChannelQuality {
             sorted: Vec::with_capacity(channels),
             comparable: vec![false; channels],
             company: Company::new(&spec, channels, rate.get(), verdict_samples),
+            counted: ChannelMask::all(channels),
             bad: ChannelMask::NONE,
             restarts: ChannelMask::NONE,
         })
@@ -243,10 +246,16 @@ impl ChannelQuality {
         self.verdicts
     }
 
-    /// Whether enough channels are good.
+    /// Counts only these channels towards the minimum montage, all at first: those that a classifier looks at. Stays through a
+    /// reset. Real-time.
+    pub fn set_counted(&mut self, channels: ChannelMask) {
+        self.counted = channels.intersection(&ChannelMask::all(self.channels.len()));
+    }
+
+    /// Whether enough of the channels that count are good.
     #[must_use]
     pub fn montage_ok(&self) -> bool {
-        self.channels.len() - self.bad.count() >= self.spec.min_good
+        self.counted.difference(&self.bad).count() >= self.spec.min_good
     }
 
     /// Channels that came back with the sample of the last [`Self::sanitise`], after they had stood still or had no value, and

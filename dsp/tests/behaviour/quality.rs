@@ -112,6 +112,29 @@ fn a_value_that_is_no_number_is_held_and_its_channel_bad_for_the_settling_time()
 }
 
 #[test]
+fn good_channels_that_nobody_looks_at_are_no_montage() {
+    let spec = QualitySpec {
+        min_good: 2,
+        ..QualitySpec::default()
+    };
+    let mut few = ChannelQuality::new(spec, hz(RATE), 8).unwrap();
+    let mut all = few.clone();
+    few.set_counted((0..4).collect());
+    let sample = [f32::NAN, f32::NAN, f32::NAN, 1.0, 1.0, 1.0, 1.0, 1.0];
+    for _ in 0..2 {
+        for q in [&mut few, &mut all] {
+            assert!(q.montage_ok());
+            q.sanitise(&sample, &mut [0.0; 8]).unwrap();
+        }
+        assert_eq!(few.bad(), all.bad());
+        assert!(!few.montage_ok(), "one of four is left");
+        assert!(all.montage_ok(), "five of eight are left");
+        few.reset();
+        all.reset();
+    }
+}
+
+#[test]
 fn too_few_good_channels_are_no_montage() {
     let mut q = quality();
     watch(&mut q, 2.0, 0, |_, _| 0.0);

@@ -13,6 +13,7 @@ use razvilka_dsp::stamps::StampRule;
 use razvilka_dsp::units::Hertz;
 
 use super::channels::{channel_signals, choose_channels, signal_quality};
+use super::enough::Found;
 use super::{Args, say};
 use crate::cli::blinks::fit_blinks;
 use crate::cli::exit::{Exit, Failure};
@@ -60,10 +61,12 @@ pub(super) struct Material {
     pub(super) unlabelled: Epochs,
     /// How blinks were taken out.
     pub(super) blinks: Option<BlinkRegression>,
+    /// What there was to begin with, for a refusal in words.
+    pub(super) found: Found,
 }
 
 /// A recording that has flashes.
-type WithFlashes<'a> = (&'a Recorded, Vec<Flash>);
+pub(super) type WithFlashes<'a> = (&'a Recorded, Vec<Flash>);
 
 impl Material {
     /// The epochs of all recordings that have a flash that is wanted; `None` when there is no such recording.
@@ -125,6 +128,7 @@ impl Material {
             rejected += left_out;
             unlabelled = more;
         }
+        let found = Found::of(&spec, &with_flashes, &passed, &epochs)?;
         let without = if unlabelled.is_empty() {
             String::new()
         } else {
@@ -149,6 +153,7 @@ impl Material {
             },
             unlabelled,
             blinks,
+            found,
         }))
     }
 }

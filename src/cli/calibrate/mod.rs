@@ -2,6 +2,8 @@
 
 mod channels;
 mod common;
+mod doubles;
+mod enough;
 mod material;
 mod people;
 pub(super) mod prior;
@@ -129,12 +131,18 @@ pub fn run(args: &Args, talk: &mut impl Write) -> Result<Profile, Failure> {
     )?;
 
     let sources = provenance(&args.xdf)?;
+    doubles::refuse_same_files(&sources.sources)?;
     let asked = prior::Asked::read(&args.prior_from, &sources)?;
     let mut recordings = Vec::with_capacity(args.xdf.len());
     for file in &args.xdf {
         say(talk, format_args!("reading {}", file.display()));
-        recordings.push(Recorded::open(file, &args.streams)?);
+        let recorded = Recorded::open(file, &args.streams)?;
+        for words in recorded.flash_markers().in_words() {
+            say(talk, format_args!("{}: {words}", file.display()));
+        }
+        recordings.push(recorded);
     }
+    doubles::refuse_shared_samples(&recordings)?;
     let wanted = if asked.is_some() {
         Wanted::All
     } else {
@@ -142,6 +150,12 @@ pub fn run(args: &Args, talk: &mut impl Write) -> Result<Profile, Failure> {
     };
     let gaze = gaze_points(&recordings)?;
     let mut eeg = Material::read(args, &recordings, wanted, talk)?;
+    if let Some(own) = &eeg {
+        own.found.refuse_none_whole()?;
+        if asked.is_none() {
+            own.found.refuse_too_few()?;
+        }
+    }
     match (&asked, &mut eeg) {
         (Some(asked), Some(own)) => own.input.prior = Some(asked.others(args, own, talk)?),
         (Some(_), None) => return Err(prior::nobody_to_meet()),
@@ -240,7 +254,18 @@ fn gaze_points(recordings: &[Recorded]) -> Result<Vec<GazePoint>, Failure> {
 
 /// Refuses flashes of which none has a label, and says what would be enough.
 fn labels_are_missing(recordings: &[Recorded]) -> Result<(), Failure> {
-    let flashes: usize = recordings.iter().map(|r| r.flashes().len()).sum();
+    let markers = || recordings.iter().map(Recorded::flash_markers);
+    let flashes: usize = markers().map(|m| m.flashes.len()).sum();
+    let contradicting: usize = markers().map(|m| m.contradicting).sum();
+    if flashes == 0 && contradicting > 0 {
+        return Err(Failure::said(
+            Exit::Source,
+            format!(
+                "nothing to calibrate: each of the {contradicting} flashes has markers that contradict each other, target 0 and 1 at one \
+                 time. Let the paradigm send one marker for each flash"
+            ),
+        ));
+    }
     if flashes == 0 {
         // That there is nothing at all is the fit's to say.
         return Ok(());

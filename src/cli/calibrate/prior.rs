@@ -19,7 +19,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::recorded::{Recorded, failure};
 
 /// Fewest targets, and non-targets, of a recording that is to be part of a prior.
-const CLASS_MIN: usize = 10;
+pub(super) const CLASS_MIN: usize = 10;
 
 /// What `--prior-from` names.
 pub(super) enum Asked {
