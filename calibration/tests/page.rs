@@ -189,7 +189,7 @@ fn of_gaussians(distance: f64, rounds: usize) -> f64 {
 #[test]
 fn accuracy_rises_with_rounds_as_it_does_for_gaussians() {
     let (llrs, labels, fold) = ratios(11, 1.2);
-    let points = accuracy_by_rounds(&llrs, &labels, &fold, 1).unwrap();
+    let points = accuracy_by_rounds(&llrs, &labels, &fold, 0.0, 1).unwrap();
     assert_eq!(points.len(), ROUNDS_MAX);
     assert!(points.windows(2).all(|w| w[1].share > w[0].share - 0.01));
     assert!(points[9].share > 0.98 && points[0].share < 0.7);
@@ -204,14 +204,15 @@ fn accuracy_rises_with_rounds_as_it_does_for_gaussians() {
     }
     assert_eq!(
         points,
-        accuracy_by_rounds(&llrs, &labels, &fold, 1).unwrap()
+        accuracy_by_rounds(&llrs, &labels, &fold, 0.0, 1).unwrap()
     );
 }
 
 #[test]
 fn accuracy_without_a_response_is_chance_after_any_number_of_rounds() {
     let chance = 1.0 / FORK_OPTIONS as f64;
-    let silent = accuracy_by_rounds(&[0.0; 12], &[true, false].repeat(6), &[0; 12], 5).unwrap();
+    let silent =
+        accuracy_by_rounds(&[0.0; 12], &[true, false].repeat(6), &[0; 12], 0.0, 5).unwrap();
     assert!(
         silent.iter().all(|p| (p.share - chance).abs() < 1e-9),
         "{silent:?}"
@@ -222,7 +223,7 @@ fn accuracy_without_a_response_is_chance_after_any_number_of_rounds() {
         // Labels that have nothing to do with the ratios.
         let mut noise = Noise(seed + 100);
         let labels: Vec<bool> = llrs.iter().map(|_| noise.uniform() < 1.0 / 6.0).collect();
-        let points = accuracy_by_rounds(&llrs, &labels, &fold, seed).unwrap();
+        let points = accuracy_by_rounds(&llrs, &labels, &fold, 0.0, seed).unwrap();
         within += usize::from(points[4].low <= chance && chance <= points[4].high);
     }
     assert!(within >= 8, "{within}");
@@ -231,7 +232,7 @@ fn accuracy_without_a_response_is_chance_after_any_number_of_rounds() {
 #[test]
 fn without_targets_there_is_no_accuracy() {
     assert!(
-        accuracy_by_rounds(&[0.1; 5], &[false; 5], &[0; 5], 1)
+        accuracy_by_rounds(&[0.1; 5], &[false; 5], &[0; 5], 0.0, 1)
             .unwrap()
             .is_empty()
     );

@@ -9,7 +9,7 @@ use crate::density::{fit_density_towards, fit_score_density, restrict_density};
 use crate::epochs::Epochs;
 use crate::error::{CalibrationError, Result, finite, in_range, same_size};
 use crate::evidence::{fit_reliability, held_out_llrs_by};
-use crate::metrics::{Auc, auc};
+use crate::metrics::{Auc, auc, held_out_auc};
 use razvilka_dsp::DspError;
 use razvilka_dsp::epoch::EpochShape;
 use razvilka_dsp::score::ScoreDensity;
@@ -128,12 +128,12 @@ impl Outlook {
         count_people(&self.person)
     }
 
-    /// Area under the ROC curve over all flashes.
+    /// Area under the ROC curve over all flashes, people taken for folds ([`held_out_auc`]).
     ///
     /// # Errors
     /// As [`auc`].
     pub fn auc(&self) -> Result<Auc> {
-        auc(&self.scores, &self.targets)
+        held_out_auc(&self.scores, &self.targets, self.people())
     }
 
     /// The least and the greatest AUC of one person; `None` where one lacks a class.
@@ -174,6 +174,12 @@ impl Outlook {
             scores: self.scores.clone(),
             fold: self.person.clone(),
             folds: self.people(),
+            apart: (0..self.people())
+                .map(|person| {
+                    let all = 0..self.person.len();
+                    all.filter(|&row| self.person[row] != person).collect()
+                })
+                .collect(),
         };
         let auc = self.auc()?;
         let typical = {

@@ -72,7 +72,7 @@ pub(super) fn push_outlook(
             &curves::learning(&report.learning, taken)?,
             &format!(
                 "Learning curve: <span class=\"key other\"></span>shrinkage LDA fitted on one stretch of so many flashes, tested on the \
-                 folds held out; bars: one DeLong standard error, which takes flashes for independent.{diamond}. Whole calibration: \
+                 folds held out; bars: one standard error, widened as folds share their training.{diamond}. Whole calibration: \
                  {:.0} s of flashing.",
                 report.seconds
             ),
