@@ -14,15 +14,15 @@ use crate::spd::degenerate;
 use crate::tangent::{Stack, TangentModel, TangentSpace};
 
 /// Folds within a training part, from which a fusion's weights come.
-const INNER_FOLDS: usize = 4;
+pub(crate) const INNER_FOLDS: usize = 4;
 /// Penalty on the fusion's weights, as in the objective of [`fusion_weights`]: members of like merit end up with like weights.
-const WEIGHT_PENALTY: f64 = 0.03;
+pub(crate) const WEIGHT_PENALTY: f64 = 0.03;
 /// LDA, regression and discriminant in the tangent space.
 const MEMBERS: usize = 3;
 
 /// Least AUC of a prior that has learned nothing yet of this person, for it to be compared with the others. Directions at random reach 0.55:
 /// what tells a response well is many features wide.
-const PRIOR_AUC_MIN: f64 = 0.6;
+pub(crate) const PRIOR_AUC_MIN: f64 = 0.6;
 
 /// How a prior did before it was shown a label of this person.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -425,3 +425,7 @@ fn fusion_weights(members: &[[f64; MEMBERS]], labels: &[bool]) -> Weights {
         bias,
     }
 }
+
+#[cfg(test)]
+#[path = "choice/tests.rs"]
+mod tests;
