@@ -186,4 +186,55 @@ mod tests {
         let (llrs, labels) = outcomes(-1.0);
         assert_eq!(fit_reliability(&llrs, &labels, 0.5).unwrap(), 0.0);
     }
+
+    /// Six folds of 20 epochs, every fifth a target; neighbours of a fold are not apart from it.
+    fn six_folds() -> (OutOfFold, Vec<bool>) {
+        let labels: Vec<bool> = (0..120).map(|i| i % 5 == 2).collect();
+        let scores = (0..120)
+            .map(|i| f64::from((i * 37) % 19) / 6.0 + if i % 5 == 2 { 1.5 } else { 0.0 })
+            .collect();
+        let apart = (0..6_i32)
+            .map(|fold| {
+                let near = |i: i32| i >= 20 * fold - 2 && i < 20 * fold + 22;
+                (0..120).filter(|&i| !near(i)).map(|i| i as usize).collect()
+            })
+            .collect();
+        let held_out = OutOfFold {
+            scores,
+            fold: (0..120).map(|i| i / 20).collect(),
+            folds: 6,
+            apart,
+        };
+        (held_out, labels)
+    }
+
+    #[test]
+    fn neither_a_fold_nor_its_neighbours_have_a_part_in_its_density() {
+        let (held_out, labels) = six_folds();
+        let before = held_out_llrs(&held_out, &labels).unwrap();
+        let mut other = held_out.clone();
+        // The two epochs before the third fold and the two behind it; and a fold far from it.
+        for row in [38, 39, 60, 61] {
+            other.scores[row] += 40.0;
+        }
+        let after = held_out_llrs(&other, &labels).unwrap();
+        assert_eq!(before[40..60], after[40..60]);
+        assert_ne!(before[100..120], after[100..120]);
+    }
+
+    #[test]
+    fn reliability_and_base_rate_of_a_fold_do_not_know_its_labels() {
+        let (held_out, labels) = six_folds();
+        let llrs = held_out_llrs(&held_out, &labels).unwrap();
+        let all = [true; 120];
+        let p =
+            |labels: &[bool]| held_out_probabilities(&held_out, &llrs, labels, &all, None).unwrap();
+        let mut other = labels.clone();
+        (40..60).for_each(|row| other[row] = row % 2 == 0);
+        let (before, after) = (p(&labels), p(&other));
+        assert_eq!(before.p_target[40..60], after.p_target[40..60]);
+        assert_eq!(before.base[40..60], after.base[40..60]);
+        assert!((100..120).all(|row| before.base[row] != after.base[row]));
+        assert!((100..120).any(|row| before.p_target[row] != before.base[row]));
+    }
 }

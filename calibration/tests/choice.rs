@@ -227,11 +227,10 @@ fn leads(eeg: &EegCalibration, kind: ScorerKind) {
 #[test]
 fn a_weak_response_of_two_places_is_left_to_the_spatial_filters() {
     let scene = Scene {
-        response_uv: 1.3,
+        response_uv: 1.0,
         ..CLEAR
     };
-    let eeg = scene.fitted(3, 300);
-    println!("{}", eeg.selection.in_words());
+    let eeg = scene.fitted(4, 720);
     leads(&eeg, ScorerKind::XdawnLda);
     let fresh = scene.epochs(78, 900);
     let ours = scores(&mut eeg.scorer().unwrap(), &fresh);
@@ -323,7 +322,7 @@ fn small(seed: u64, response_uv: f64) -> EegCalibration {
 fn on_noise_the_fusion_is_kept_and_evidence_switched_off_in_nearly_every_session() {
     let mut left = Vec::new();
     let mut on = Vec::new();
-    for seed in 0..24 {
+    for seed in 0..20 {
         let eeg = small(1000 + seed, 0.0);
         if eeg.selection.picked != ScorerKind::Fusion {
             left.push((seed, eeg.selection.in_words()));
@@ -332,8 +331,8 @@ fn on_noise_the_fusion_is_kept_and_evidence_switched_off_in_nearly_every_session
             on.push((seed, eeg.metrics.auc));
         }
     }
-    // 2.5 % of intervals of noise lie above 0.5, and only then may a lead of 5 % count: of 24 sessions, more than two with evidence
-    // have a probability of 0.02, more than one without the fusion of less than 0.001.
+    // 2.5 % of intervals of noise lie above 0.5, and only then may a lead of 5 % count: among 20 sessions, more than two with evidence
+    // have a probability of 0.013, more than one without the fusion of less than 0.001.
     assert!(left.len() <= 1, "{left:?}");
     assert!(on.len() <= 2, "{on:?}");
 }
@@ -433,14 +432,10 @@ fn with_half_of_the_channels_masked_the_discriminant_is_left_and_its_probabiliti
             "{ours:?} {theirs:?}"
         );
     }
-    // Neither the fusion's density nor the discriminant's of all channels would do as well.
+    // The fusion's density, of scores of another scale, would do worse.
     let error = ece(eeg, &density, &left, &labels);
-    let whole = ece(eeg, &eeg.lda_density, &left, &labels);
     let fusion = ece(eeg, &eeg.density, &left, &labels);
-    assert!(
-        error < 0.08 && error < whole && error < fusion,
-        "{error} {whole} {fusion}"
-    );
+    assert!(error < 0.08 && error < fusion, "{error} {fusion}");
 }
 
 /// One thing that is wrong with a tangent-space part.

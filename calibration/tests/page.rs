@@ -7,7 +7,7 @@ use razvilka_calibration::{
     CalibrationError, CalibrationInput, ChannelSignal, Direction, EegInput, EpochInfo, Epochs,
     FORK_OPTIONS, Fitted, LeftOut, Provenance, ROUNDS_MAX, SignalQuality, SourceFile,
     SphericalSpline, accuracy_by_rounds, angle_deg, auc, direction, electrode, fit_session,
-    learning_curve, roc, roc_band,
+    held_out_auc, learning_curve, roc, roc_band,
 };
 use razvilka_dsp::eeg::EegSpec;
 use razvilka_dsp::epoch::Rejection;
@@ -227,6 +227,72 @@ fn accuracy_without_a_response_is_chance_after_any_number_of_rounds() {
         within += usize::from(points[4].low <= chance && chance <= points[4].high);
     }
     assert!(within >= 8, "{within}");
+}
+
+#[test]
+fn flashes_without_evidence_cost_rounds_and_if_none_has_any_a_choice_is_chance() {
+    let (llrs, labels, fold) = ratios(11, 1.2);
+    let at = |silent| accuracy_by_rounds(&llrs, &labels, &fold, silent, 1).unwrap();
+    let (all, half, none) = (at(0.0), at(0.5), at(1.0));
+    // Ten rounds of which half are silent say about as much as five.
+    assert!(half[9].share < all[9].share && half[9].share < all[5].share + 0.02);
+    assert!(half[9].share > all[2].share, "{half:?} {all:?}");
+    let chance = 1.0 / FORK_OPTIONS as f64;
+    assert!(none.iter().all(|p| (p.share - chance).abs() < 1e-9));
+}
+
+#[test]
+fn flashes_in_doubt_are_fitted_on_and_are_in_no_figure_but_where_it_says_so() {
+    let clean = epochs(1, 5.0, 480);
+    let mut mixed = Epochs::new(LABELS.len(), clean.bins()).unwrap();
+    for row in 0..clean.len() {
+        if row % 8 == 0 {
+            // A swing that hides the response.
+            let wild: Vec<f64> = clean.row(row).iter().map(|x| 12.0 * x).collect();
+            mixed.push_doubted(clean.info()[row], &wild).unwrap();
+        } else {
+            mixed.push(clean.info()[row], clean.row(row)).unwrap();
+        }
+    }
+    let fitted = fit_session(&CalibrationInput {
+        eeg: Some(EegInput {
+            labels: LABELS.map(str::to_owned).to_vec(),
+            path: path(),
+            epochs: mixed,
+            rejected: 3,
+            prior: None,
+            signal: None,
+        }),
+        gaze: Vec::new(),
+        provenance: provenance(),
+    })
+    .unwrap();
+    let report = fitted.report.eeg.as_ref().unwrap();
+    let eeg = fitted.profile.eeg.as_ref().unwrap();
+    assert_eq!((report.doubted, report.scores.len()), (60, 420));
+    assert_eq!(eeg.metrics.epochs, 420);
+    let again = held_out_auc(&report.scores, &report.labels, eeg.metrics.folds).unwrap();
+    assert_eq!(eeg.metrics.auc, again);
+    assert!(report.auc_of_all.value < again.value);
+    let page = render(&fitted.profile, &fitted.report).unwrap();
+    assert!(page.contains("480 fitted on") && page.contains("60 are in doubt"));
+    assert!(page.contains("AUC, flashes in doubt included"));
+}
+
+#[test]
+fn the_page_tells_the_constants_of_the_fit_and_what_they_were_chosen_on() {
+    let fitted = fitted(LABELS, 5.0);
+    let page = render(&fitted.profile, &fitted.report).unwrap();
+    let eeg = fitted.profile.eeg.as_ref().unwrap();
+    for said in [
+        format!("clipped at {:.3} nats", eeg.density.clip_nats()),
+        format!("{} s after its samples", eeg.path.history.get()),
+        "Regression in the tangent space, C".to_owned(),
+        "recordings of three people".to_owned(),
+        "the AUC given is that of the one taken".to_owned(),
+    ] {
+        assert!(page.contains(&said), "{said}");
+    }
 }
 
 #[test]

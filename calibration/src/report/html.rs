@@ -359,7 +359,7 @@ fn push_eeg(page: &mut String, eeg: &EegCalibration, report: &EegReport) -> Resu
         page,
         &eeg_plots::scores(&report.scores, &report.labels, eeg)?,
         &format!(
-            "Held-out scores and the Student-t densities that turn them into evidence. {KEY}."
+            "Held-out scores and the Student-t densities that turn them into evidence, fitted on those of all flashes, in doubt or not. {KEY}."
         ),
     );
     push_outlook(page, eeg, report)?;

@@ -83,13 +83,22 @@ pub(super) fn push_outlook(
     } else {
         ""
     };
+    let silent = report.doubted + report.rejected;
+    let silent = if silent > 0 && judged_on_others(eeg).is_none() {
+        format!(
+            " {:.1}&nbsp;% of the flashes, left out or in doubt, bring no evidence in it.",
+            100.0 * silent as f64 / (report.scores.len() + silent) as f64
+        )
+    } else {
+        String::new()
+    };
     figure(
         page,
         &curves::accuracy(&report.accuracy)?,
         &format!(
             "Right choices among {FORK_OPTIONS} options, {FORK_ITEMS} items flashing, by held-out log-likelihood ratios drawn as if \
              flashes were independent, without any prior; a simulation from this calibration, no measured session. Band: 95&nbsp;% by \
-             resampling whole folds.{off}"
+             resampling whole folds, widened as they share their training.{silent}{off}"
         ),
     );
     page.push_str("</div>\n");

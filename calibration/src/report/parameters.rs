@@ -222,11 +222,11 @@ fn scorer_facts(facts: &mut Vec<(&'static str, String)>, eeg: &EegCalibration) {
             eeg.metrics.epochs, others.people
         ),
         None => format!(
-            "{} contiguous folds of {} epochs in {} runs, {} s around a fold left out",
+            "{} contiguous folds, {} s around each left out; figures of {} epochs in {} runs",
             eeg.metrics.folds,
+            eeg.path.epoch.length.get(),
             eeg.metrics.epochs,
-            eeg.metrics.runs,
-            eeg.path.epoch.length.get()
+            eeg.metrics.runs
         ),
     };
     facts.push(("Cross-validation", judged));
