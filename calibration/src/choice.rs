@@ -2,9 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::crossval::{
-    FOLDS, OutOfFold, contiguous_folds, enough_of_both, folds_of, training_rows,
-};
+use crate::comparison::{COMPARED_FOLDS_MIN, Candidate, LEVEL, compare, held_out_of, pick, tested};
+use crate::crossval::{FOLDS, OutOfFold, contiguous_folds, enough_of_both, training_rows};
 use crate::density::logistic;
 use crate::error::Result;
 use crate::lda::LdaModel;
@@ -15,31 +14,15 @@ use crate::spd::degenerate;
 use crate::tangent::{Stack, TangentModel, TangentSpace};
 
 /// Folds within a training part, from which a fusion's weights come.
-const INNER_FOLDS: usize = 4;
+pub(crate) const INNER_FOLDS: usize = 4;
 /// Penalty on the fusion's weights, as in the objective of [`fusion_weights`]: members of like merit end up with like weights.
-const WEIGHT_PENALTY: f64 = 0.03;
+pub(crate) const WEIGHT_PENALTY: f64 = 0.03;
 /// LDA, regression and discriminant in the tangent space.
 const MEMBERS: usize = 3;
 
 /// Least AUC of a prior that has learned nothing yet of this person, for it to be compared with the others. Directions at random reach 0.55:
 /// what tells a response well is many features wide.
-const PRIOR_AUC_MIN: f64 = 0.6;
-
-/// How one scorer did out of fold.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Candidate {
-    /// Which one.
-    pub kind: ScorerKind,
-    /// Area under the ROC curve of its out-of-fold scores.
-    pub auc: f64,
-    /// DeLong standard error of it.
-    pub standard_error: f64,
-    /// Mean over the folds of the AUC's lead over the fusion.
-    pub lead: f64,
-    /// Standard error of that mean.
-    pub lead_error: f64,
-}
+pub(crate) const PRIOR_AUC_MIN: f64 = 0.6;
 
 /// How a prior did before it was shown a label of this person.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -59,8 +42,8 @@ pub struct Selection {
     pub candidates: Vec<Candidate>,
     /// The one taken.
     pub picked: ScorerKind,
-    /// In how many folds the same rule picks the same, looking at the other folds only.
-    pub agreeing_folds: usize,
+    /// In how many folds the candidates could be compared: those with at least two of either class. 0 without a comparison.
+    pub compared_folds: usize,
     /// Of how many.
     pub folds: usize,
     /// What a prior said of this person's flashes before it was shown their labels; absent without a prior, or without labels.
@@ -95,28 +78,56 @@ impl Selection {
                 only.kind.name()
             );
         }
-        let why = match self.taken() {
-            Some(taken) if taken.kind == ScorerKind::Fusion => {
-                "none of the others led it by more than one standard error over the folds"
-                    .to_owned()
+        format!(
+            "{}, of {} compared: {}; the AUC given is that of the one taken{prior}",
+            self.picked.name(),
+            self.candidates.len(),
+            self.why()
+        )
+    }
+
+    /// Why that one, of several.
+    fn why(&self) -> String {
+        let of = |kind: ScorerKind| self.candidates.iter().find(|c| c.kind == kind);
+        let tests = tested(&self.candidates);
+        let nothing_to_compare = if self.compared_folds < COMPARED_FOLDS_MIN {
+            Some(format!(
+                "too short to compare, as {} of {} folds have two flashes of either class and {COMPARED_FOLDS_MIN} are needed",
+                self.compared_folds, self.folds
+            ))
+        } else if of(ScorerKind::Fusion).is_some_and(|fusion| !fusion.above_chance()) {
+            Some(
+                "the fusion cannot be told from chance, so no lead over it says anything"
+                    .to_owned(),
+            )
+        } else {
+            None
+        };
+        match (self.taken(), nothing_to_compare) {
+            (Some(taken), Some(nothing)) if taken.kind == ScorerKind::Informed => {
+                format!("{nothing}; the prior alone does tell this person's flashes")
             }
-            Some(taken) if taken.kind == ScorerKind::Informed => format!(
+            (_, Some(nothing)) => nothing,
+            (Some(taken), None) if taken.kind == ScorerKind::Fusion => format!(
+                "none of the others led it beyond what the best of {tests} reaches by chance (one-sided t-tests over {} folds, {:.0} % in \
+                 all)",
+                self.compared_folds,
+                100.0 * LEVEL
+            ),
+            (Some(taken), None) if taken.kind == ScorerKind::Informed => format!(
                 "it has seen more people, and did not trail the fusion of this person's data alone by more than one standard error (lead {:+.3}, standard error {:.3})",
                 taken.lead, taken.lead_error
             ),
-            Some(taken) => format!(
-                "it led the fusion by {:.3} (standard error {:.3}) over the folds",
-                taken.lead, taken.lead_error
+            (Some(taken), None) => format!(
+                "it led the fusion by {:.3} (standard error {:.3}) over {} folds, p = {:.4} where {:.4} is asked of one of {tests}",
+                taken.lead,
+                taken.lead_error,
+                self.compared_folds,
+                taken.p_value(self.compared_folds),
+                LEVEL / tests.max(1) as f64
             ),
-            None => "nothing else was tried".to_owned(),
-        };
-        format!(
-            "{}, of {} compared: {why}; picked again without any one fold in {} of {}{prior}",
-            self.picked.name(),
-            self.candidates.len(),
-            self.agreeing_folds,
-            self.folds
-        )
+            (None, None) => "nothing else was tried".to_owned(),
+        }
     }
 }
 
@@ -141,8 +152,8 @@ struct Weights {
 ///
 /// The outer folds ([`contiguous_folds`]) are scored by models that saw neither them nor what overlaps them; a fusion's weights
 /// come from folds within the training part (inner), so that no score of an outer fold has had a part in anything that made
-/// it. The fusion is taken unless another candidate's AUC leads by more than one standard error over the folds: a choice among
-/// six by the highest AUC alone would follow chance.
+/// it. The fusion is taken unless another candidate leads by more than the best of so many would by chance ([`pick`]): a choice
+/// among six by the highest AUC alone would follow chance.
 pub(crate) fn choose(
     material: &Material<'_>,
     prior: Option<&Others>,
@@ -182,12 +193,15 @@ pub(crate) fn choose_among(
     let mut informed_lda = vec![0.0; epochs.len()];
     let mut scores = vec![vec![0.0; epochs.len()]; kinds.len()];
     let mut members = vec![[0.0; MEMBERS]; epochs.len()];
-    for fold in &folds {
-        let rows = training_rows(epochs, fold, purge_s);
+    let apart: Vec<Vec<usize>> = folds
+        .iter()
+        .map(|fold| training_rows(epochs, fold, purge_s))
+        .collect();
+    for (fold, rows) in folds.iter().zip(&apart) {
         let weights = fuses
-            .then(|| inner_weights(material, &rows, purge_s))
+            .then(|| inner_weights(material, rows, purge_s))
             .transpose()?;
-        let parts = Members::fit(material, &rows)?;
+        let parts = Members::fit(material, rows)?;
         let held = parts.scores(material, fold)?;
         for (&row, m) in fold.iter().zip(&held) {
             lda_scores[row] = m[0];
@@ -201,13 +215,13 @@ pub(crate) fn choose_among(
                     .map(|m| weights.map_or(0.0, |weights| weights.fuse(m)))
                     .collect(),
                 ScorerKind::Informed => {
-                    let met = meet(prior, material, &rows)?;
+                    let met = meet(prior, material, rows)?;
                     for &row in fold {
                         informed_lda[row] = met.lda.score(material.paired.row(row));
                     }
                     material.scores(&met.lda, &met.model, fold)?
                 }
-                other => material.scores(&parts.lda, &material.fit(*other, &rows)?, fold)?,
+                other => material.scores(&parts.lda, &material.fit(*other, rows)?, fold)?,
             };
             for (&row, score) in fold.iter().zip(of_fold) {
                 out[row] = score;
@@ -217,19 +231,11 @@ pub(crate) fn choose_among(
             members[row] = m;
         }
     }
-    let all: Vec<usize> = (0..folds.len()).collect();
-    let candidates = compare(kinds, &scores, &labels, &folds, &all)?;
-    let pick = |candidates: &[Candidate]| match kinds {
+    let (candidates, compared_folds) = compare(kinds, &scores, &labels, &folds)?;
+    let picked = match kinds {
         [only] => *only,
-        _ => pick(candidates),
+        _ => pick(&candidates, compared_folds),
     };
-    let picked = pick(&candidates);
-    let mut agreeing_folds = 0;
-    for fold in 0..folds.len() {
-        let others: Vec<usize> = all.iter().copied().filter(|f| *f != fold).collect();
-        let again = compare(kinds, &scores, &labels, &folds, &others)?;
-        agreeing_folds += usize::from(pick(&again) == picked);
-    }
     let rows: Vec<usize> = (0..epochs.len()).collect();
     let fitted = if picked == ScorerKind::Informed {
         let met = meet(prior, material, &rows)?;
@@ -249,32 +255,23 @@ pub(crate) fn choose_among(
             model,
         }
     };
-    let taken = |kind: ScorerKind| OutOfFold {
-        scores: kinds
-            .iter()
-            .position(|k| *k == kind)
-            .map(|place| scores[place].clone())
-            .unwrap_or_default(),
-        fold: folds_of(&folds, epochs.len()),
-        folds: folds.len(),
+    let place = kinds.iter().position(|kind| *kind == picked);
+    let lda_scores = if picked == ScorerKind::Informed {
+        informed_lda
+    } else {
+        lda_scores
     };
     Ok(Chosen {
-        held_out: taken(picked),
-        lda_held_out: if picked == ScorerKind::Informed {
-            OutOfFold {
-                scores: informed_lda,
-                ..taken(picked)
-            }
-        } else {
-            OutOfFold {
-                scores: lda_scores,
-                ..taken(picked)
-            }
-        },
+        held_out: held_out_of(
+            place.map(|k| scores.swap_remove(k)).unwrap_or_default(),
+            &folds,
+            &apart,
+        ),
+        lda_held_out: held_out_of(lda_scores, &folds, &apart),
         selection: Selection {
+            compared_folds: if kinds.len() > 1 { compared_folds } else { 0 },
             candidates,
             picked,
-            agreeing_folds,
             folds: folds.len(),
             prior_alone: None,
         },
@@ -429,64 +426,6 @@ fn fusion_weights(members: &[[f64; MEMBERS]], labels: &[bool]) -> Weights {
     }
 }
 
-/// Each candidate over the chosen folds; the first is the fusion.
-fn compare(
-    kinds: &[ScorerKind],
-    scores: &[Vec<f64>],
-    labels: &[bool],
-    folds: &[Vec<usize>],
-    chosen: &[usize],
-) -> Result<Vec<Candidate>> {
-    let rows: Vec<usize> = chosen
-        .iter()
-        .flat_map(|&f| folds[f].iter().copied())
-        .collect();
-    let of = |scores: &[f64], rows: &[usize]| -> (Vec<f64>, Vec<bool>) {
-        (
-            rows.iter().map(|&row| scores[row]).collect(),
-            rows.iter().map(|&row| labels[row]).collect(),
-        )
-    };
-    kinds
-        .iter()
-        .zip(scores)
-        .map(|(kind, own)| {
-            let (all, truth) = of(own, &rows);
-            let whole = auc(&all, &truth)?;
-            let leads: Vec<f64> = chosen
-                .iter()
-                .filter_map(|&f| {
-                    let (mine, truth) = of(own, &folds[f]);
-                    let (fused, _) = of(&scores[0], &folds[f]);
-                    // A fold without one of the classes has no AUC.
-                    Some(auc(&mine, &truth).ok()?.value - auc(&fused, &truth).ok()?.value)
-                })
-                .collect();
-            let n = leads.len().max(1) as f64;
-            let lead = leads.iter().sum::<f64>() / n;
-            let spread = leads.iter().map(|x| (x - lead).powi(2)).sum::<f64>();
-            Ok(Candidate {
-                kind: *kind,
-                auc: whole.value,
-                standard_error: whole.standard_error,
-                lead,
-                lead_error: (spread / (n - 1.0).max(1.0) / n).sqrt(),
-            })
-        })
-        .collect()
-}
-
-/// With a prior: that, unless it trails the fusion by more than one standard error, as it has seen more. Else the fusion, unless another leads by
-/// more than one standard error; then the one that leads most.
-fn pick(candidates: &[Candidate]) -> ScorerKind {
-    let informed = candidates.iter().find(|c| c.kind == ScorerKind::Informed);
-    if informed.is_some_and(|c| c.lead >= -c.lead_error) {
-        return ScorerKind::Informed;
-    }
-    candidates
-        .iter()
-        .filter(|c| !matches!(c.kind, ScorerKind::Fusion | ScorerKind::Informed))
-        .filter(|c| c.lead > c.lead_error)
-        .max_by(|a, b| a.lead.total_cmp(&b.lead))
-        .map_or(ScorerKind::Fusion, |c| c.kind)
-}
+#[cfg(test)]
+#[path = "choice/tests.rs"]
+mod tests;

@@ -50,6 +50,8 @@ pub struct OutOfFold {
     pub fold: Vec<usize>,
     /// Number of folds.
     pub folds: usize,
+    /// For each fold the epochs its classifier was trained on: all that neither belong to it nor overlap it in time.
+    pub apart: Vec<Vec<usize>>,
 }
 
 /// Scores every epoch by a classifier trained on the other folds.
@@ -63,13 +65,18 @@ pub fn out_of_fold(epochs: &Epochs, purge_s: f64) -> Result<OutOfFold> {
     enough_of_both(epochs)?;
     let folds = contiguous_folds(epochs, FOLDS);
     let mut scores = vec![0.0; epochs.len()];
-    for fold in &folds {
-        let model = LdaModel::fit_rows(epochs, &training_rows(epochs, fold, purge_s))?;
+    let apart: Vec<Vec<usize>> = folds
+        .iter()
+        .map(|fold| training_rows(epochs, fold, purge_s))
+        .collect();
+    for (fold, rows) in folds.iter().zip(&apart) {
+        let model = LdaModel::fit_rows(epochs, rows)?;
         for &row in fold {
             scores[row] = model.score(epochs.row(row));
         }
     }
     Ok(OutOfFold {
+        apart,
         scores,
         fold: folds_of(&folds, epochs.len()),
         folds: folds.len(),

@@ -7,7 +7,9 @@ use crate::error::{CalibrationError, Result, finite};
 /// Range of the degrees of freedom: at 3 the variance is still finite, at 100 the density is Gaussian for our purpose.
 pub const DOF_RANGE: (f64, f64) = (3.0, 100.0);
 /// Largest clip that the real-time side accepts, nats.
-const CLIP_MAX_NATS: f64 = 20.0;
+pub(crate) const CLIP_MAX_NATS: f64 = 20.0;
+/// `3 / n` bounds the share of what was not seen in `n`, with 95 % confidence.
+pub(crate) const RULE_OF_THREE: f64 = 3.0;
 /// Fewest scores from which a density is fitted.
 const MIN_SCORES: usize = 5;
 
@@ -292,7 +294,7 @@ fn neutral(density: &ScoreDensity) -> Option<(f64, f64)> {
 
 /// `ln(n / 3)`, at least 0.
 fn supported_nats(count: usize) -> f64 {
-    (count as f64 / 3.0).max(1.0).ln()
+    (count as f64 / RULE_OF_THREE).max(1.0).ln()
 }
 
 /// Logistic function without overflow.

@@ -31,6 +31,7 @@ pub struct Epochs {
     used: Vec<bool>,
     bins: usize,
     info: Vec<EpochInfo>,
+    doubted: Vec<bool>,
     features: Vec<f64>,
 }
 
@@ -70,6 +71,7 @@ impl Epochs {
             used,
             bins,
             info: Vec::new(),
+            doubted: Vec::new(),
             features: Vec::new(),
         })
     }
@@ -79,6 +81,18 @@ impl Epochs {
     /// # Errors
     /// [`CalibrationError::Shape`] or [`CalibrationError::NotFinite`]; nothing is added then.
     pub fn push(&mut self, info: EpochInfo, features: &[f64]) -> Result<()> {
+        self.add(info, features, false)
+    }
+
+    /// Adds an epoch that is fitted on, but would bring no evidence in a session: its signal is in doubt.
+    ///
+    /// # Errors
+    /// As [`Epochs::push`].
+    pub fn push_doubted(&mut self, info: EpochInfo, features: &[f64]) -> Result<()> {
+        self.add(info, features, true)
+    }
+
+    fn add(&mut self, info: EpochInfo, features: &[f64], doubted: bool) -> Result<()> {
         same_size(
             "features per epoch",
             self.features_per_epoch(),
@@ -87,6 +101,7 @@ impl Epochs {
         finite("epoch features", features)?;
         finite("flash onset", &[info.onset_s])?;
         self.info.push(info);
+        self.doubted.push(doubted);
         self.features.extend_from_slice(features);
         Ok(())
     }
@@ -107,7 +122,7 @@ impl Epochs {
                         .map(|pair| 0.5 * (pair[0] + pair[1]))
                 })
                 .collect();
-            out.push(*info, &values)?;
+            out.add(*info, &values, self.doubted[row])?;
         }
         Ok(out)
     }
@@ -122,7 +137,7 @@ impl Epochs {
     pub fn subset(&self, rows: &[usize]) -> Result<Self> {
         let mut out = Self::with_used(self.used.clone(), self.bins)?;
         for &row in rows {
-            out.push(self.info[row], self.row(row))?;
+            out.add(self.info[row], self.row(row), self.doubted[row])?;
         }
         Ok(out)
     }
@@ -145,7 +160,7 @@ impl Epochs {
                 .flat_map(|&place| &values[place * self.bins..(place + 1) * self.bins])
                 .copied()
                 .collect();
-            out.push(*info, &picked)?;
+            out.add(*info, &picked, self.doubted[row])?;
         }
         Ok(out)
     }
@@ -190,6 +205,12 @@ impl Epochs {
     #[must_use]
     pub fn info(&self) -> &[EpochInfo] {
         &self.info
+    }
+
+    /// Which epochs are in doubt and would bring no evidence ([`Epochs::push_doubted`]), in the order of time.
+    #[must_use]
+    pub fn doubted(&self) -> &[bool] {
+        &self.doubted
     }
 
     /// Labels in the order of time.

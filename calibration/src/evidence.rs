@@ -4,7 +4,8 @@ use razvilka_dsp::score::ScoreDensity;
 
 use crate::crossval::OutOfFold;
 use crate::density::{fit_score_density, posterior};
-use crate::error::{Result, same_size};
+use crate::error::{CalibrationError, Result, same_size};
+use crate::metrics::held_out_auc;
 
 /// The reliability `a` within 0..=1 that minimises the log loss of `logit p = a * llr + logit(base_rate)`.
 ///
@@ -45,8 +46,9 @@ pub(crate) fn root_of_rising(slope: impl Fn(f64) -> f64) -> f64 {
     0.5 * (low + high)
 }
 
-/// Log-likelihood ratios of out-of-fold scores by densities fitted on the *other* folds' scores, so that neither the
-/// classifier nor the density has seen the epoch.
+/// Log-likelihood ratios of out-of-fold scores by densities fitted on the scores of the epochs apart from the fold
+/// ([`OutOfFold::apart`]): neither the classifier nor the density was fitted on the epoch or on its neighbours in time. The scores
+/// behind the density are of classifiers that, each for another fold, were trained on the epoch too.
 ///
 /// # Errors
 /// As [`fit_score_density`].
@@ -65,14 +67,9 @@ pub(crate) fn held_out_llrs_by(
 ) -> Result<Vec<f64>> {
     same_size("labels", scores.scores.len(), labels.len())?;
     let mut llrs = vec![0.0; labels.len()];
-    for fold in 0..scores.folds {
-        let (mut other_scores, mut other_labels) = (Vec::new(), Vec::new());
-        for (index, &label) in labels.iter().enumerate() {
-            if scores.fold[index] != fold {
-                other_scores.push(scores.scores[index]);
-                other_labels.push(label);
-            }
-        }
+    for (fold, apart) in scores.apart.iter().enumerate() {
+        let other_scores: Vec<f64> = apart.iter().map(|&row| scores.scores[row]).collect();
+        let other_labels: Vec<bool> = apart.iter().map(|&row| labels[row]).collect();
         let density = fit(&other_scores, &other_labels)?;
         for (index, llr) in llrs.iter_mut().enumerate() {
             if scores.fold[index] == fold {
@@ -82,6 +79,75 @@ pub(crate) fn held_out_llrs_by(
         }
     }
     Ok(llrs)
+}
+
+/// Probabilities of epochs that had no part in anything they come from.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct HeldOutProbabilities {
+    /// Of a target, by evidence, reliability and base rate.
+    pub(crate) p_target: Vec<f64>,
+    /// Of a target, by the base rate alone.
+    pub(crate) base: Vec<f64>,
+}
+
+/// Held-out probabilities: reliability and base rate of a fold are fitted on the epochs apart from it, by the rule that gives those of
+/// the profile ([`earned_reliability`]), or the reliability is given. Only epochs that bring evidence count.
+///
+/// # Errors
+/// [`crate::CalibrationError::Shape`] when the lengths differ.
+pub(crate) fn held_out_probabilities(
+    held_out: &OutOfFold,
+    llrs: &[f64],
+    labels: &[bool],
+    evident: &[bool],
+    given: Option<f64>,
+) -> Result<HeldOutProbabilities> {
+    same_size("labels", llrs.len(), labels.len())?;
+    same_size("epochs that bring evidence", llrs.len(), evident.len())?;
+    let mut out = HeldOutProbabilities {
+        p_target: vec![0.0; labels.len()],
+        base: vec![0.0; labels.len()],
+    };
+    for (fold, apart) in held_out.apart.iter().enumerate() {
+        let rows: Vec<usize> = apart.iter().copied().filter(|&row| evident[row]).collect();
+        let truth: Vec<bool> = rows.iter().map(|&row| labels[row]).collect();
+        let targets = truth.iter().filter(|target| **target).count() as f64;
+        // A count of a half more in either class, so that no class is impossible (Krichevsky & Trofimov 1981).
+        let base_rate = (targets + 0.5) / (rows.len() as f64 + 1.0);
+        let reliability = match given {
+            Some(given) => given,
+            None => {
+                let scores: Vec<f64> = rows.iter().map(|&row| held_out.scores[row]).collect();
+                let apart_llrs: Vec<f64> = rows.iter().map(|&row| llrs[row]).collect();
+                earned_reliability(&scores, &apart_llrs, &truth, base_rate, held_out.folds)?
+            }
+        };
+        for row in (0..labels.len()).filter(|&row| held_out.fold[row] == fold) {
+            out.p_target[row] = posterior(llrs[row], base_rate, reliability);
+            out.base[row] = base_rate;
+        }
+    }
+    Ok(out)
+}
+
+/// The reliability that held-out scores have earned: [`fit_reliability`], and 0 where they cannot be told from chance, so that they
+/// do not move the gate however the densities came out.
+///
+/// # Errors
+/// [`crate::CalibrationError::Shape`] when the lengths differ.
+pub(crate) fn earned_reliability(
+    scores: &[f64],
+    llrs: &[f64],
+    labels: &[bool],
+    base_rate: f64,
+    folds: usize,
+) -> Result<f64> {
+    match held_out_auc(scores, labels, folds) {
+        Ok(auc) if auc.above_chance() => fit_reliability(llrs, labels, base_rate),
+        // Fewer than two of a class tell nothing either.
+        Ok(_) | Err(CalibrationError::TooFew { .. }) => Ok(0.0),
+        Err(other) => Err(other),
+    }
 }
 
 #[cfg(test)]
@@ -119,5 +185,56 @@ mod tests {
         assert_eq!(fit_reliability(&llrs, &labels, 0.5).unwrap(), 1.0);
         let (llrs, labels) = outcomes(-1.0);
         assert_eq!(fit_reliability(&llrs, &labels, 0.5).unwrap(), 0.0);
+    }
+
+    /// Six folds of 20 epochs, every fifth a target; neighbours of a fold are not apart from it.
+    fn six_folds() -> (OutOfFold, Vec<bool>) {
+        let labels: Vec<bool> = (0..120).map(|i| i % 5 == 2).collect();
+        let scores = (0..120)
+            .map(|i| f64::from((i * 37) % 19) / 6.0 + if i % 5 == 2 { 1.5 } else { 0.0 })
+            .collect();
+        let apart = (0..6_i32)
+            .map(|fold| {
+                let near = |i: i32| i >= 20 * fold - 2 && i < 20 * fold + 22;
+                (0..120).filter(|&i| !near(i)).map(|i| i as usize).collect()
+            })
+            .collect();
+        let held_out = OutOfFold {
+            scores,
+            fold: (0..120).map(|i| i / 20).collect(),
+            folds: 6,
+            apart,
+        };
+        (held_out, labels)
+    }
+
+    #[test]
+    fn neither_a_fold_nor_its_neighbours_have_a_part_in_its_density() {
+        let (held_out, labels) = six_folds();
+        let before = held_out_llrs(&held_out, &labels).unwrap();
+        let mut other = held_out.clone();
+        // The two epochs before the third fold and the two behind it; and a fold far from it.
+        for row in [38, 39, 60, 61] {
+            other.scores[row] += 40.0;
+        }
+        let after = held_out_llrs(&other, &labels).unwrap();
+        assert_eq!(before[40..60], after[40..60]);
+        assert_ne!(before[100..120], after[100..120]);
+    }
+
+    #[test]
+    fn reliability_and_base_rate_of_a_fold_do_not_know_its_labels() {
+        let (held_out, labels) = six_folds();
+        let llrs = held_out_llrs(&held_out, &labels).unwrap();
+        let all = [true; 120];
+        let p =
+            |labels: &[bool]| held_out_probabilities(&held_out, &llrs, labels, &all, None).unwrap();
+        let mut other = labels.clone();
+        (40..60).for_each(|row| other[row] = row % 2 == 0);
+        let (before, after) = (p(&labels), p(&other));
+        assert_eq!(before.p_target[40..60], after.p_target[40..60]);
+        assert_eq!(before.base[40..60], after.base[40..60]);
+        assert!((100..120).all(|row| before.base[row] != after.base[row]));
+        assert!((100..120).any(|row| before.p_target[row] != before.base[row]));
     }
 }

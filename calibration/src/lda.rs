@@ -7,7 +7,7 @@ use crate::epochs::Epochs;
 use crate::error::{CalibrationError, Result, finite, in_range, same_size};
 
 /// Diagonal load relative to the mean variance: keeps the solve defined when a feature is constant.
-const RIDGE: f64 = 1e-9;
+pub(crate) const RIDGE: f64 = 1e-9;
 /// Added to each feature's standard deviation, so that a constant feature does not divide by zero.
 const SD_FLOOR: f64 = 1e-12;
 /// No weight, mean or constant of a classifier of microvolts is larger.

@@ -4,7 +4,7 @@ use crate::crossval::{FOLDS, MIN_PER_CLASS, contiguous_folds, training_rows};
 use crate::epochs::Epochs;
 use crate::error::Result;
 use crate::lda::LdaModel;
-use crate::metrics::{Auc, auc};
+use crate::metrics::{Auc, held_out_auc};
 
 /// Shares of the calibration that are fitted on, beside the whole.
 const SHARES: [f64; 3] = [0.25, 0.5, 0.75];
@@ -27,7 +27,7 @@ pub struct LearningPoint {
 /// session preferred. A share that holds fewer than 10 epochs of a class in some fold has no point.
 ///
 /// # Errors
-/// As [`LdaModel::fit_rows`] and [`auc`].
+/// As [`LdaModel::fit_rows`] and [`held_out_auc`].
 pub fn learning_curve(epochs: &Epochs, purge_s: f64) -> Result<Vec<LearningPoint>> {
     let folds = contiguous_folds(epochs, FOLDS);
     let labels = epochs.labels();
@@ -52,7 +52,7 @@ pub fn learning_curve(epochs: &Epochs, purge_s: f64) -> Result<Vec<LearningPoint
         points.push(LearningPoint {
             epochs: mean,
             seconds: mean * seconds_each,
-            auc: auc(&scores, &labels)?,
+            auc: held_out_auc(&scores, &labels, folds.len())?,
         });
     }
     Ok(points)

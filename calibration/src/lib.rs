@@ -12,6 +12,7 @@
 mod adapt;
 mod blink;
 mod choice;
+mod comparison;
 mod covariance;
 mod crossval;
 mod density;
@@ -39,7 +40,8 @@ mod xdawn;
 
 pub use adapt::{AdaptRule, Adaptive, ConfirmedEpoch, Learnt};
 pub use blink::{BLINK_MIN_UV, BLINKS_MIN, BlinkFit, blink_reference};
-pub use choice::{Candidate, PriorAlone, Selection};
+pub use choice::{PriorAlone, Selection};
+pub use comparison::Candidate;
 pub use covariance::{Shrunk, Symmetric, ledoit_wolf};
 pub use crossval::{FOLDS, OutOfFold, contiguous_folds, out_of_fold};
 pub use density::{
@@ -56,8 +58,8 @@ pub use lda::{LdaModel, RestrictedLda, Structure};
 pub use learning::{LearningPoint, learning_curve};
 pub use logistic::{Logistic, fit_logistic};
 pub use metrics::{
-    Auc, BINS, ReliabilityBin, RocPoint, auc, brier, expected_calibration_error, log_loss,
-    reliability_diagram, roc, wilson_interval,
+    Auc, BINS, ReliabilityBin, RocPoint, auc, brier, expected_calibration_error, fold_inflation,
+    held_out_auc, log_loss, reliability_diagram, roc, wilson_interval,
 };
 pub use model::{ERP_CHANNELS_MAX, EegModel, ScorerKind, XdawnLda};
 pub use prior::{

@@ -15,7 +15,7 @@ const Z95: f64 = 1.959_963_984_540_054;
 pub struct Auc {
     /// Probability that a random target scores above a random non-target, ties counted half.
     pub value: f64,
-    /// Standard error (DeLong).
+    /// Standard error (DeLong; of held-out scores widened by [`fold_inflation`]).
     pub standard_error: f64,
     /// Lower end of the 95 % interval.
     pub ci_low: f64,
@@ -24,14 +24,56 @@ pub struct Auc {
 }
 
 impl Auc {
-    /// Whether it can be told from chance: more than three standard errors above 0.5.
-    ///
-    /// Not two, as DeLong takes epochs for independent while held-out scores share their classifiers: on pure noise the AUC of
-    /// ten to twelve folds scatters 1.4 times as much.
+    /// With its interval: normal on the logit scale, so that it stays within 0..1. An AUC of 0 or 1 keeps the interval that goes with
+    /// this standard error on the plain scale.
+    pub(crate) fn of(value: f64, standard_error: f64) -> Self {
+        let (ci_low, ci_high) = if value > 0.0 && value < 1.0 {
+            let logit = (value / (1.0 - value)).ln();
+            let half = Z95 * standard_error / (value * (1.0 - value));
+            (
+                crate::density::logistic(logit - half),
+                crate::density::logistic(logit + half),
+            )
+        } else {
+            (
+                (value - Z95 * standard_error).max(0.0),
+                (value + Z95 * standard_error).min(1.0),
+            )
+        };
+        Self {
+            value,
+            standard_error,
+            ci_low,
+            ci_high,
+        }
+    }
+
+    /// Whether it can be told from chance: its 95 % interval lies above 0.5.
     #[must_use]
     pub fn above_chance(&self) -> bool {
-        self.value - 3.0 * self.standard_error > 0.5
+        self.ci_low > 0.5
     }
+}
+
+/// By how much a standard error over `folds` folds is too small when it takes them for independent: `sqrt(1 + k/(k-1))`, as each
+/// is scored by a classifier that shares its training with the others' (Nadeau & Bengio, Machine Learning 52 (2003), eq. 9, with
+/// a test part of `1/(k-1)` of the training part). 1.45 for ten folds; on noise and on weak responses the AUC over all
+/// held-out scores was seen to scatter 1.41 times as much as DeLong says, and its plain interval to hold in 84 of 100.
+#[must_use]
+pub fn fold_inflation(folds: usize) -> f64 {
+    if folds < 2 {
+        return 1.0;
+    }
+    let k = folds as f64;
+    (1.0 + k / (k - 1.0)).sqrt()
+}
+
+/// [`auc`] of scores held out in so many folds: standard error and interval are widened by [`fold_inflation`].
+///
+/// # Errors
+/// As [`auc`].
+pub fn held_out_auc(scores: &[f64], labels: &[bool], folds: usize) -> Result<Auc> {
+    auc_widened(scores, labels, fold_inflation(folds))
 }
 
 /// One point of the ROC curve.
@@ -58,10 +100,19 @@ pub struct ReliabilityBin {
 /// AUC by midranks with the variance of DeLong, DeLong & Clarke-Pearson (Biometrics 44, 1988), computed as in Sun & Xu
 /// (IEEE Signal Processing Letters 21, 2014). The interval is normal on the logit scale and so stays within 0..1.
 ///
+/// The scores are taken to be of one fixed model; of held-out scores see [`held_out_auc`]. Where every pair is in order, or none,
+/// DeLong's variance is 0 and says nothing (Obuchowski & Lieber, Academic Radiology 9 (2002)). Then the interval is Wilson's of as many
+/// hits without a miss as the smaller class has members: each brings one comparison that is independent of the others. The
+/// standard error is its width over 1.96.
+///
 /// # Errors
 /// [`CalibrationError::TooFew`] with fewer than 2 of either class; [`CalibrationError::Shape`];
 /// [`CalibrationError::NotFinite`].
 pub fn auc(scores: &[f64], labels: &[bool]) -> Result<Auc> {
+    auc_widened(scores, labels, 1.0)
+}
+
+fn auc_widened(scores: &[f64], labels: &[bool], inflation: f64) -> Result<Auc> {
     let (targets, others) = split(scores, labels, 2)?;
     let (m, n) = (targets.len() as f64, others.len() as f64);
     let pooled: Vec<f64> = targets.iter().chain(&others).copied().collect();
@@ -78,23 +129,13 @@ pub fn auc(scores: &[f64], labels: &[bool]) -> Result<Auc> {
         .zip(&rank_o)
         .map(|(all, own)| 1.0 - (all - own) / m)
         .collect();
-    let standard_error = (variance(&v10) / m + variance(&v01) / n).sqrt();
-    let (ci_low, ci_high) = if value > 0.0 && value < 1.0 {
-        let logit = (value / (1.0 - value)).ln();
-        let half = Z95 * standard_error / (value * (1.0 - value));
-        (
-            crate::density::logistic(logit - half),
-            crate::density::logistic(logit + half),
-        )
+    let standard_error = if value > 0.0 && value < 1.0 {
+        inflation * (variance(&v10) / m + variance(&v01) / n).sqrt()
     } else {
-        (value, value)
+        let count = m.min(n) / inflation.powi(2);
+        (1.0 - wilson_interval(count, count).0) / Z95
     };
-    Ok(Auc {
-        value,
-        standard_error,
-        ci_low,
-        ci_high,
-    })
+    Ok(Auc::of(value, standard_error))
 }
 
 /// The ROC curve from (0, 0) to (1, 1), one point per distinct score.
@@ -261,6 +302,27 @@ mod tests {
         assert_eq!(auc(&[4.0, 3.0, 2.0, 1.0], &labels).unwrap().value, 1.0);
         assert_eq!(auc(&[1.0; 4], &labels).unwrap().value, 0.5);
         assert_eq!(auc(&[1.0, 2.0, 3.0, 4.0], &labels).unwrap().value, 0.0);
+    }
+
+    #[test]
+    fn scores_without_a_mistake_have_an_interval_that_knows_how_few_they_are() {
+        let perfect = |each: usize| {
+            let labels: Vec<bool> = (0..2 * each).map(|i| i >= each).collect();
+            let scores: Vec<f64> = (0..2 * each).map(|i| i as f64).collect();
+            (scores, labels)
+        };
+        let (scores, labels) = perfect(2);
+        let few = auc(&scores, &labels).unwrap();
+        assert!(few.ci_high == 1.0 && !few.above_chance(), "{few:?}");
+        let (scores, labels) = perfect(20);
+        let more = auc(&scores, &labels).unwrap();
+        // statsmodels.stats.proportion.proportion_confint(20, 20, method="wilson"): 0.8388748419471806.
+        assert!((more.ci_low - 0.838_874_841_947_180_6).abs() < 1e-12);
+        let held_out = held_out_auc(&scores, &labels, 10).unwrap();
+        assert!(held_out.ci_low < more.ci_low && held_out.above_chance());
+        let inverted: Vec<f64> = scores.iter().map(|score| -score).collect();
+        let none = auc(&inverted, &labels).unwrap();
+        assert!((none.ci_high - (1.0 - more.ci_low)).abs() < 1e-12 && none.ci_low == 0.0);
     }
 
     #[test]

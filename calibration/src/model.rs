@@ -12,7 +12,7 @@ use crate::tangent::{Stack, TangentModel, TangentSpace};
 use crate::xdawn::{Xdawn, apply};
 
 /// Filters of [`XdawnLda`], as in the comparisons of FIELD.
-const XDAWN_LDA_FILTERS: usize = 4;
+pub(crate) const XDAWN_LDA_FILTERS: usize = 4;
 /// Most channels for the ERP covariance: its order is twice as many.
 pub const ERP_CHANNELS_MAX: usize = 8;
 

@@ -11,7 +11,7 @@ use crate::evidence::held_out_llrs;
 use crate::metrics::log_loss;
 use crate::model::{Material, ScorerKind};
 use crate::profile::EegCalibration;
-use crate::session::metrics_of;
+use crate::session::judge;
 use crate::xdawn::channel_covariance;
 
 /// A calibration fitted anew.
@@ -52,12 +52,13 @@ pub fn refit(calibration: &EegCalibration, epochs: &Epochs) -> Result<Refit> {
     let chosen = choose_among(&[kind], &material, None, epoch_s)?;
     let llrs = held_out_llrs(&chosen.held_out, &labels)?;
     let base_rate = epochs.targets() as f64 / epochs.len() as f64;
-    let (metrics, _) = metrics_of(
+    let metrics = judge(
         epochs,
         &chosen.held_out,
         &llrs,
         Some(calibration.reliability),
-    )?;
+    )?
+    .metrics;
     Ok(Refit {
         calibration: EegCalibration {
             lda: chosen.fitted.lda,

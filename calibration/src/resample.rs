@@ -1,7 +1,7 @@
 //! Seeded resampling: what a calibration says beyond its own flashes, with intervals.
 
 use crate::error::{Result, same_size};
-use crate::metrics::{RocPoint, roc};
+use crate::metrics::{RocPoint, fold_inflation, roc};
 
 /// Seed of everything that is drawn for the report.
 pub const REPORT_SEED: u64 = 20_250_301;
@@ -61,6 +61,11 @@ impl Draw {
         (((self.next() >> 32) * count as u64) >> 32) as usize
     }
 
+    /// Whether something of this probability happens.
+    fn happens(&mut self, probability: f64) -> bool {
+        ((self.next() >> 11) as f64) < probability * (1_u64 << 53) as f64
+    }
+
     fn one_of(&mut self, values: &[f64]) -> f64 {
         let place = self.below(values.len());
         values.get(place).copied().unwrap_or(0.0)
@@ -72,7 +77,9 @@ impl Draw {
 ///
 /// The log-likelihood ratios of the flashes are drawn with replacement from the held-out ones, those of the wanted option from the
 /// targets', as if epochs were independent: overlap of neighbours, attention that wanes within a fork and priors are not in it.
-/// The interval is the percentiles over resamples of the folds, each drawn whole, so that it knows slow changes.
+/// A share `silent` of the flashes, those that are left out or in doubt, brings no evidence.
+/// The interval is the percentiles over resamples of the folds, each drawn whole, so that it knows slow changes; the distances of
+/// its ends are widened by [`fold_inflation`], as the folds share their training.
 ///
 /// # Errors
 /// [`crate::CalibrationError::Shape`] when lengths differ. Without an epoch of either class there is no point.
@@ -80,6 +87,7 @@ pub fn accuracy_by_rounds(
     llrs: &[f64],
     labels: &[bool],
     fold: &[usize],
+    silent: f64,
     seed: u64,
 ) -> Result<Vec<AccuracyPoint>> {
     same_size("labels", llrs.len(), labels.len())?;
@@ -94,7 +102,7 @@ pub fn accuracy_by_rounds(
     if targets.is_empty() || others.is_empty() {
         return Ok(Vec::new());
     }
-    let shares = shares_right(&targets, &others, FORKS, &mut draw);
+    let shares = shares_right(&targets, &others, silent, FORKS, &mut draw);
     let members = members_of(fold);
     let mut resampled = vec![Vec::new(); ROUNDS_MAX];
     for _ in 0..RESAMPLES {
@@ -103,7 +111,7 @@ pub fn accuracy_by_rounds(
         if targets.is_empty() || others.is_empty() {
             continue;
         }
-        let again = shares_right(&targets, &others, FORKS_RESAMPLED, &mut draw);
+        let again = shares_right(&targets, &others, silent, FORKS_RESAMPLED, &mut draw);
         for (all, share) in resampled.iter_mut().zip(again) {
             all.push(share);
         }
@@ -111,18 +119,19 @@ pub fn accuracy_by_rounds(
     let points = shares.iter().zip(&mut resampled).enumerate();
     Ok(points
         .map(|(index, (&share, again))| {
-            let (low, high) = interval(again);
+            let (low, high) = widened(interval(again), share, members.len());
             AccuracyPoint {
                 rounds: index + 1,
                 share,
-                low: low.min(share),
-                high: high.max(share),
+                low,
+                high,
             }
         })
         .collect())
 }
 
-/// The 95 % interval of the ROC curve at 51 false positive rates: percentiles over resamples of the folds, each drawn whole.
+/// The 95 % interval of the ROC curve at 51 false positive rates: percentiles over resamples of the folds, each drawn whole, their
+/// distance from the curve widened by [`fold_inflation`] as the AUC's interval is.
 ///
 /// # Errors
 /// [`crate::CalibrationError::Shape`] when lengths differ.
@@ -149,10 +158,13 @@ pub fn roc_band(
             rates.push(rate_at(&curve, step as f64 / ROC_STEPS as f64));
         }
     }
+    // Without both classes there is no curve to be near to, and the interval is everything.
+    let whole = roc(scores, labels).unwrap_or_default();
     let bands = resampled.iter_mut().enumerate();
     Ok(bands
         .map(|(step, rates)| {
-            let (low, high) = interval(rates);
+            let at = rate_at(&whole, step as f64 / ROC_STEPS as f64);
+            let (low, high) = widened(interval(rates), at, members.len());
             RocBand {
                 false_positive_rate: step as f64 / ROC_STEPS as f64,
                 low,
@@ -193,14 +205,32 @@ fn folds_drawn(members: &[Vec<usize>], draw: &mut Draw) -> Vec<usize> {
         .collect()
 }
 
+/// An interval about `at`, its ends as much farther as the folds' dependence asks for, within 0..=1.
+fn widened((low, high): (f64, f64), at: f64, folds: usize) -> (f64, f64) {
+    let factor = fold_inflation(folds);
+    (
+        (at - factor * (at - low).max(0.0)).max(0.0),
+        (at + factor * (high - at).max(0.0)).min(1.0),
+    )
+}
+
 /// The share of `forks` drawn forks that are right after each number of rounds.
-fn shares_right(targets: &[f64], others: &[f64], forks: usize, draw: &mut Draw) -> Vec<f64> {
+fn shares_right(
+    targets: &[f64],
+    others: &[f64],
+    silent: f64,
+    forks: usize,
+    draw: &mut Draw,
+) -> Vec<f64> {
     let mut right = vec![0.0; ROUNDS_MAX];
     for _ in 0..forks {
         let mut sums = [0.0; FORK_OPTIONS];
         for hits in &mut right {
             for (option, sum) in sums.iter_mut().enumerate() {
-                *sum += draw.one_of(if option == 0 { targets } else { others });
+                let llr = draw.one_of(if option == 0 { targets } else { others });
+                if !draw.happens(silent) {
+                    *sum += llr;
+                }
             }
             let best = sums.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             if sums[0] >= best {

@@ -5,14 +5,16 @@ use razvilka_dsp::epoch::{EpochShape, EpochStatus, Rejection};
 use razvilka_dsp::mask::ChannelMask;
 
 use crate::choice::choose;
-use crate::crossval::{OutOfFold, enough_of_both};
-use crate::density::{fit_score_density, posterior};
+use crate::crossval::{MIN_PER_CLASS, OutOfFold, enough_of_both};
+use crate::density::fit_score_density;
 use crate::epochs::Epochs;
 use crate::error::{CalibrationError, Result, in_range, same_size};
-use crate::evidence::{fit_reliability, held_out_llrs};
+use crate::evidence::{earned_reliability, held_out_llrs, held_out_probabilities};
 use crate::gaze::{FitRule, GazePoint, fit_gaze};
 use crate::learning::{LearningPoint, learning_curve, seconds};
-use crate::metrics::{auc, brier, expected_calibration_error, log_loss, reliability_diagram};
+use crate::metrics::{
+    Auc, brier, expected_calibration_error, held_out_auc, log_loss, reliability_diagram,
+};
 use crate::model::Material;
 use crate::prior::{Others, fit_unlabelled};
 use crate::profile::{EegCalibration, EegMetrics, Profile, Provenance};
@@ -69,11 +71,11 @@ pub struct ReportInput {
 pub struct EegReport {
     /// Average responses.
     pub erp: Erp,
-    /// Out-of-fold score of each epoch.
+    /// Out-of-fold score of each epoch that would bring evidence in a session.
     pub scores: Vec<f64>,
     /// Whether it was a target.
     pub labels: Vec<bool>,
-    /// Held-out probability of a target.
+    /// Held-out probability of a target, densities, reliability and base rate fitted on the epochs apart from it.
     pub p_target: Vec<f64>,
     /// Fold in which each epoch was held out.
     pub fold: Vec<usize>,
@@ -85,6 +87,10 @@ pub struct EegReport {
     pub accuracy: Vec<AccuracyPoint>,
     /// Flashes left out of the fit.
     pub rejected: usize,
+    /// Flashes fitted on that would bring no evidence in a session, and are in no figure but [`EegReport::auc_of_all`].
+    pub doubted: usize,
+    /// Held-out AUC of all flashes fitted on, those in doubt included.
+    pub auc_of_all: Auc,
     /// What the recording says about its channels.
     pub signal: Option<SignalQuality>,
 }
@@ -216,8 +222,12 @@ fn fit_labelled(input: &EegInput, shape: EpochShape) -> Result<(EegCalibration, 
     let held_out = chosen.held_out;
     let base_rate = epochs.targets() as f64 / epochs.len() as f64;
     let llrs = held_out_llrs(&held_out, &labels)?;
-    let (metrics, reliability) = metrics_of(epochs, &held_out, &llrs, None)?;
-    let p_target = p_targets(&llrs, base_rate, reliability);
+    let judged = judge(epochs, &held_out, &llrs, None)?;
+    let Judged {
+        metrics,
+        reliability,
+        ..
+    } = judged;
     let calibration = EegCalibration {
         labels: input.labels.clone(),
         path: input.path,
@@ -235,68 +245,102 @@ fn fit_labelled(input: &EegInput, shape: EpochShape) -> Result<(EegCalibration, 
         metrics,
         prior: input.prior.as_ref().map(|others| others.used(false)),
     };
+    let doubted = epochs.len() - judged.rows.len();
+    let flashes = epochs.len() + input.rejected;
+    let silent_share = (doubted + input.rejected) as f64 / flashes.max(1) as f64;
     let report = EegReport {
         erp: Erp::of(epochs, &input.path, shape),
         learning: learning_curve(&material.paired, epoch_s)?,
         seconds: seconds(epochs, epoch_s),
-        accuracy: accuracy_by_rounds(&llrs, &labels, &held_out.fold, REPORT_SEED)?,
-        scores: held_out.scores,
-        fold: held_out.fold,
-        labels,
-        p_target,
+        accuracy: accuracy_by_rounds(
+            &at(&llrs, &judged.rows),
+            &at(&labels, &judged.rows),
+            &at(&held_out.fold, &judged.rows),
+            silent_share,
+            REPORT_SEED,
+        )?,
+        scores: at(&held_out.scores, &judged.rows),
+        fold: at(&held_out.fold, &judged.rows),
+        labels: at(&labels, &judged.rows),
+        p_target: judged.p_target,
         rejected: input.rejected,
+        doubted,
+        auc_of_all: held_out_auc(&held_out.scores, &labels, held_out.folds)?,
         signal: input.signal.clone(),
     };
     Ok((calibration, report))
 }
 
+/// How well a scorer does on the epochs that would bring evidence in a session.
+pub(crate) struct Judged {
+    /// The figures.
+    pub(crate) metrics: EegMetrics,
+    /// How far the log-likelihood ratios may be trusted.
+    pub(crate) reliability: f64,
+    /// The epochs they are of.
+    pub(crate) rows: Vec<usize>,
+    /// Held-out probability of a target of each of those.
+    pub(crate) p_target: Vec<f64>,
+}
+
 /// How well held-out scores and their log-likelihood ratios do, and how far these may be trusted: as far as `reliability` says,
-/// or as far as they have earned it.
-pub(crate) fn metrics_of(
+/// or as far as they have earned it on all epochs.
+///
+/// Epochs in doubt bring no evidence in a session and have no part in it, unless fewer than 10 of a class would be left.
+pub(crate) fn judge(
     epochs: &Epochs,
     held_out: &OutOfFold,
     llrs: &[f64],
     reliability: Option<f64>,
-) -> Result<(EegMetrics, f64)> {
+) -> Result<Judged> {
     let labels = epochs.labels();
+    let mut evident: Vec<bool> = epochs.doubted().iter().map(|doubted| !doubted).collect();
+    let count = |target: bool| {
+        let pairs = evident.iter().zip(&labels);
+        pairs.filter(|(e, l)| **e && **l == target).count()
+    };
+    if count(true).min(count(false)) < MIN_PER_CLASS {
+        evident.fill(true);
+    }
+    let rows: Vec<usize> = (0..labels.len()).filter(|&row| evident[row]).collect();
+    let truth = at(&labels, &rows);
+    let targets = truth.iter().filter(|target| **target).count();
+    let scores = at(&held_out.scores, &rows);
     let base_rate = epochs.targets() as f64 / epochs.len() as f64;
-    let mut metrics = EegMetrics {
-        epochs: epochs.len(),
-        targets: epochs.targets(),
+    let probabilities = held_out_probabilities(held_out, llrs, &labels, &evident, reliability)?;
+    let p_target = at(&probabilities.p_target, &rows);
+    let metrics = EegMetrics {
+        epochs: rows.len(),
+        targets,
         runs: epochs.info().chunk_by(|a, b| a.run == b.run).count(),
         folds: held_out.folds,
-        auc: auc(&held_out.scores, &labels)?,
-        ece: 0.0,
-        brier: 0.0,
-        log_loss: 0.0,
-        base_log_loss: log_loss(&vec![base_rate; labels.len()], &labels)?,
+        auc: held_out_auc(&scores, &truth, held_out.folds)?,
+        ece: expected_calibration_error(&reliability_diagram(&p_target, &truth)?),
+        brier: brier(&p_target, &truth)?,
+        log_loss: log_loss(&p_target, &truth)?,
+        base_log_loss: log_loss(&at(&probabilities.base, &rows), &truth)?,
     };
     let reliability = match reliability {
         Some(given) => given,
-        // Scores that cannot be told from chance must not move the gate, however the densities came out.
-        None if metrics.above_chance() => fit_reliability(llrs, &labels, base_rate)?,
-        None => 0.0,
+        None => earned_reliability(&scores, &at(llrs, &rows), &truth, base_rate, held_out.folds)?,
     };
-    let p_target = p_targets(llrs, base_rate, reliability);
-    metrics.ece = expected_calibration_error(&reliability_diagram(&p_target, &labels)?);
-    metrics.brier = brier(&p_target, &labels)?;
-    metrics.log_loss = log_loss(&p_target, &labels)?;
-    Ok((metrics, reliability))
+    Ok(Judged {
+        metrics,
+        reliability,
+        rows,
+        p_target,
+    })
+}
+
+/// The values of these rows.
+fn at<T: Copy>(values: &[T], rows: &[usize]) -> Vec<T> {
+    rows.iter().map(|&row| values[row]).collect()
 }
 
 /// How far held-out scores may be trusted by themselves.
 pub(crate) fn reliability_of(held_out: &OutOfFold, labels: &[bool], base_rate: f64) -> Result<f64> {
-    if auc(&held_out.scores, labels)?.above_chance() {
-        fit_reliability(&held_out_llrs(held_out, labels)?, labels, base_rate)
-    } else {
-        Ok(0.0)
-    }
-}
-
-fn p_targets(llrs: &[f64], base_rate: f64, reliability: f64) -> Vec<f64> {
-    llrs.iter()
-        .map(|&llr| posterior(llr, base_rate, reliability))
-        .collect()
+    let llrs = held_out_llrs(held_out, labels)?;
+    earned_reliability(&held_out.scores, &llrs, labels, base_rate, held_out.folds)
 }
 
 impl Erp {

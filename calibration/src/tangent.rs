@@ -15,12 +15,12 @@ use crate::spd::{congruence, degenerate, function_of, product, riemannian_mean};
 use crate::xdawn::{Xdawn, apply, centre, dense};
 
 /// Components: the best filters of targets.
-const COMPONENTS: usize = 8;
+pub(crate) const COMPONENTS: usize = 8;
 /// Prototypes of targets and of non-targets.
-const TARGET_PROTOTYPES: usize = 6;
-const OTHER_PROTOTYPES: usize = 2;
+pub(crate) const TARGET_PROTOTYPES: usize = 6;
+pub(crate) const OTHER_PROTOTYPES: usize = 2;
 /// Inverse penalty of the regression in the tangent space, as pyRiemann's examples and the reference have it.
-const REGRESSION_C: f64 = 1.0;
+pub(crate) const REGRESSION_C: f64 = 1.0;
 /// Where the mean on the manifold is taken as found.
 const MEAN_TOLERANCE: f64 = 1e-7;
 

@@ -15,9 +15,9 @@ use crate::tangent::{Stack, TangentModel, TangentSpace};
 use crate::xdawn::centre;
 
 /// Flashes that the prior's covariance counts for: some 40 s of them.
-const COVARIANCE_FLASHES: f64 = 240.0;
+pub(crate) const COVARIANCE_FLASHES: f64 = 240.0;
 /// Targets that the prior's mean difference counts for.
-const DIFFERENCE_TARGETS: f64 = 10.0;
+pub(crate) const DIFFERENCE_TARGETS: f64 = 10.0;
 /// Distance of the classes assumed where labels are missing, in standard deviations of the score: a typical person's (AUC 0.89).
 const SEPARATION: f64 = 1.75;
 /// Rounds of expectation maximisation.

@@ -18,6 +18,7 @@ mod unlabelled;
 
 pub use file::{PRIOR_FORMAT, PRIOR_KIND, PriorFile};
 pub use meet::Informed;
+pub(crate) use meet::{COVARIANCE_FLASHES, DIFFERENCE_TARGETS};
 pub use others::{Others, PriorUse};
 pub use outlook::Outlook;
 pub(crate) use unlabelled::fit_unlabelled;

@@ -9,7 +9,7 @@ use crate::density::{fit_density_towards, fit_score_density, restrict_density};
 use crate::epochs::Epochs;
 use crate::error::{CalibrationError, Result, finite, in_range, same_size};
 use crate::evidence::{fit_reliability, held_out_llrs_by};
-use crate::metrics::{Auc, auc};
+use crate::metrics::{Auc, auc, held_out_auc};
 use razvilka_dsp::DspError;
 use razvilka_dsp::epoch::EpochShape;
 use razvilka_dsp::score::ScoreDensity;
@@ -130,12 +130,12 @@ impl Outlook {
         count_people(&self.person)
     }
 
-    /// Area under the ROC curve over all flashes.
+    /// Area under the ROC curve over all flashes, people taken for folds ([`held_out_auc`]).
     ///
     /// # Errors
     /// As [`auc`].
     pub fn auc(&self) -> Result<Auc> {
-        auc(&self.scores, &self.targets)
+        held_out_auc(&self.scores, &self.targets, self.people())
     }
 
     /// The least and the greatest AUC of one person; `None` where one lacks a class.
@@ -172,11 +172,7 @@ impl Outlook {
     /// # Errors
     /// As [`fit_score_density`] and [`auc`].
     pub(crate) fn expect(&self, base_rate: f64) -> Result<Expected> {
-        let held_out = OutOfFold {
-            scores: self.scores.clone(),
-            fold: self.person.clone(),
-            folds: self.people(),
-        };
+        let held_out = self.by_person(self.scores.clone());
         let auc = self.auc()?;
         let typical = {
             let (none, whole) = TYPICAL_AUC;
@@ -226,17 +222,27 @@ impl Outlook {
         })
     }
 
+    /// These scores, each person's apart from all the others'.
+    fn by_person(&self, scores: Vec<f64>) -> OutOfFold {
+        let apart = |person: usize| {
+            let all = 0..self.person.len();
+            all.filter(|&row| self.person[row] != person).collect()
+        };
+        OutOfFold {
+            scores,
+            fold: self.person.clone(),
+            folds: self.people(),
+            apart: (0..self.people()).map(apart).collect(),
+        }
+    }
+
     /// How far the discriminant alone may be trusted for somebody new: what it earned with each person, the others' densities
     /// held against it.
     fn block_reliability(&self, base_rate: f64) -> Result<f64> {
         if !auc(&self.block_scores, &self.targets)?.above_chance() {
             return Ok(0.0);
         }
-        let held_out = OutOfFold {
-            scores: self.block_scores.clone(),
-            fold: self.person.clone(),
-            folds: self.people(),
-        };
+        let held_out = self.by_person(self.block_scores.clone());
         let llrs = held_out_llrs_by(&held_out, &self.targets, fit_score_density)?;
         let of_each: Vec<f64> = (0..self.people())
             .map(|person| {

@@ -5,7 +5,8 @@ use razvilka_dsp::epoch::EpochShape;
 
 use super::Others;
 use super::meet::EPOCHS_MIN;
-use crate::choice::{Candidate, Selection};
+use crate::choice::Selection;
+use crate::comparison::Candidate;
 use crate::density::posterior;
 use crate::error::{CalibrationError, Result};
 use crate::learning::seconds;
@@ -84,7 +85,7 @@ pub(crate) fn fit_unlabelled(
                 lead_error: 0.0,
             }],
             picked: ScorerKind::Informed,
-            agreeing_folds: people,
+            compared_folds: 0,
             folds: people,
             prior_alone: None,
         },
@@ -99,12 +100,14 @@ pub(crate) fn fit_unlabelled(
         erp: Erp::of(labelled, &input.path, shape),
         learning: Vec::new(),
         seconds: seconds(&own, input.path.epoch.length.get()),
-        accuracy: accuracy_by_rounds(&expected.llrs, truths, &outlook.person, REPORT_SEED)?,
+        accuracy: accuracy_by_rounds(&expected.llrs, truths, &outlook.person, 0.0, REPORT_SEED)?,
         scores: outlook.scores.clone(),
         fold: outlook.person.clone(),
         labels: truths.clone(),
         p_target,
         rejected: input.rejected,
+        doubted: 0,
+        auc_of_all: expected.auc,
         signal: input.signal.clone(),
     };
     Ok((calibration, report))

@@ -24,7 +24,7 @@ use crate::model::{EegModel, filters_without, unpaired};
 use crate::prior::PriorUse;
 
 /// Fewer than one used channel in so many may be masked with the scorer going on as a whole.
-const MASKED_SHARE: usize = 2;
+pub(crate) const MASKED_SHARE: usize = 2;
 /// Relative difference of two nominal rates that is still the same device.
 const RATE_TOLERANCE: f64 = 0.005;
 

@@ -5,7 +5,7 @@ use plotters::style::text_anchor::{HPos, VPos};
 
 use super::canvas::{Axes, INK, MUTED, OTHER, TARGET, anchored, draw, line, pos, ticks};
 use super::eeg_plots::{FRAME, SQUARE};
-use crate::choice::Candidate;
+use crate::comparison::Candidate;
 use crate::error::Result;
 use crate::learning::LearningPoint;
 use crate::model::ScorerKind;

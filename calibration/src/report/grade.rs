@@ -1,7 +1,7 @@
 //! Bands by which a calibration is called good, fair or poor. The report prints them beside each figure.
 
 use crate::gaze::GazeQuality;
-use crate::profile::EegMetrics;
+use crate::profile::{EegCalibration, EegMetrics};
 
 /// How good a figure is for choosing at forks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,26 +42,32 @@ impl Grade {
     }
 }
 
-/// Area under the ROC curve: good from 0.85, fair from 0.70; poor in any case when it cannot be told from chance.
+/// Area under the ROC curve: good from 0.85 if the lower end of its interval is at least 0.70, fair from 0.70; poor in any case when
+/// it cannot be told from chance.
 #[must_use]
 pub fn grade_auc(metrics: &EegMetrics) -> Grade {
-    if metrics.above_chance() {
-        Grade::at_least(metrics.auc.value, 0.85, 0.70)
+    if !metrics.above_chance() {
+        return Grade::Poor;
+    }
+    let grade = Grade::at_least(metrics.auc.value, 0.85, 0.70);
+    if metrics.auc.ci_low < 0.70 {
+        grade.min(Grade::Fair)
     } else {
-        Grade::Poor
+        grade
     }
 }
 
-/// Expected calibration error: good up to 0.05, fair up to 0.10.
+/// Expected calibration error: good up to 0.05, fair up to 0.10. None where the evidence is switched off (reliability 0): that the
+/// base rate comes true is no merit.
 #[must_use]
-pub fn grade_ece(metrics: &EegMetrics) -> Grade {
-    Grade::at_most(metrics.ece, 0.05, 0.10)
+pub fn grade_ece(eeg: &EegCalibration) -> Option<Grade> {
+    (eeg.reliability > 0.0).then(|| Grade::at_most(eeg.metrics.ece, 0.05, 0.10))
 }
 
-/// The EEG as a whole: its AUC, but never better than its calibration error.
+/// The EEG as a whole: its AUC, but never better than its calibration error; poor where its evidence is switched off.
 #[must_use]
-pub fn grade_eeg(metrics: &EegMetrics) -> Grade {
-    grade_auc(metrics).min(grade_ece(metrics))
+pub fn grade_eeg(eeg: &EegCalibration) -> Grade {
+    grade_ece(eeg).map_or(Grade::Poor, |ece| ece.min(grade_auc(&eeg.metrics)))
 }
 
 /// Gaze accuracy: good up to 1 degree, fair up to 2.

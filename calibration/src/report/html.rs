@@ -71,7 +71,7 @@ macro_rules! put {
 fn push_verdict(page: &mut String, profile: &Profile) {
     page.push_str("<section class=\"verdict\" aria-label=\"Verdict\">\n");
     if let Some(eeg) = &profile.eeg {
-        let grade = grade_eeg(&eeg.metrics);
+        let grade = grade_eeg(eeg);
         let meaning = match grade {
             Grade::Good => "Flashes of the attended option can be told from the others well.",
             Grade::Fair => {
@@ -84,7 +84,11 @@ fn push_verdict(page: &mut String, profile: &Profile) {
                 "The response is too weak to rely on. Check electrodes and attention, then calibrate again."
             }
         };
-        let auc = format!("AUC {:.3}", eeg.metrics.auc.value);
+        let auc = eeg.metrics.auc;
+        let auc = format!(
+            "AUC {:.3} (95 % interval {:.2}–{:.2})",
+            auc.value, auc.ci_low, auc.ci_high
+        );
         match prior::judged_on_others(eeg) {
             Some(prior) => put_card(
                 page,
@@ -143,7 +147,10 @@ fn push_facts(page: &mut String, profile: &Profile, input: &ReportInput) {
         }
         fact("Filter", &filter_in_words(eeg));
         let m = &eeg.metrics;
-        let rejected = input.eeg.as_ref().map_or(0, |report| report.rejected);
+        let (rejected, doubted) = input
+            .eeg
+            .as_ref()
+            .map_or((0, 0), |report| (report.rejected, report.doubted));
         if let Some(prior) = prior::judged_on_others(eeg) {
             fact(
                 "Flashes",
@@ -158,11 +165,13 @@ fn push_facts(page: &mut String, profile: &Profile, input: &ReportInput) {
             fact(
                 "Flashes",
                 &format!(
-                    "{} used ({} targets, 1 in {:.1}), {rejected} left out, {} runs",
-                    m.epochs,
-                    m.targets,
+                    "{} fitted on (1 in {:.1} a target), {rejected} left out, {} runs; {} of them would bring evidence in a session ({} \
+                     targets), {doubted} are in doubt",
+                    m.epochs + doubted,
                     1.0 / eeg.base_rate,
-                    m.runs
+                    m.runs,
+                    m.epochs,
+                    m.targets
                 ),
             );
         }
@@ -244,9 +253,12 @@ fn push_eeg(page: &mut String, eeg: &EegCalibration, report: &EegReport) -> Resu
         None => {
             put!(
                 page,
-                "<p>All figures are of flashes held out in {} contiguous folds: neither the classifier nor the densities had seen \
-                 them or their neighbours in time.</p>",
-                m.folds
+                "<p>All figures are of flashes held out in {} contiguous folds. Classifier, densities, reliability and base rate of a fold \
+                 are fitted on flashes that neither belong to it nor overlap it in time; the profile keeps the fit on all. One tie is left: \
+                 the scores behind a fold's densities are of classifiers that, for other folds, were trained on it too. Intervals \
+                 allow for folds that share their training (Nadeau &amp; Bengio 2003).{}</p>",
+                m.folds,
+                doubted_in_words(report)
             );
         }
     }
@@ -259,14 +271,28 @@ fn push_eeg(page: &mut String, eeg: &EegCalibration, report: &EegReport) -> Resu
             m.auc.value, m.auc.ci_low, m.auc.ci_high
         ),
         Some(grade_auc(m)),
-        "good from 0.85, fair from 0.70; poor when it cannot be told from chance",
+        "of the scorer taken; good from 0.85 with a lower end from 0.70, fair from 0.70; poor when it cannot be told from chance",
     );
+    if report.doubted > 0 {
+        let all = report.auc_of_all;
+        put_row(
+            page,
+            "AUC, flashes in doubt included",
+            &format!("{:.3} ({:.3}–{:.3})", all.value, all.ci_low, all.ci_high),
+            None,
+            "for comparison; a session does not score these",
+        );
+    }
     put_row(
         page,
         "Expected calibration error",
         &format!("{:.3}", m.ece),
-        Some(grade_ece(m)),
-        "good up to 0.05, fair up to 0.10",
+        grade_ece(eeg),
+        if eeg.reliability > 0.0 {
+            "good up to 0.05, fair up to 0.10"
+        } else {
+            "no grade: with reliability 0 every probability is the base rate"
+        },
     );
     let (least, most) = evidence_range(eeg);
     for (name, value, bands) in [
@@ -278,7 +304,10 @@ fn push_eeg(page: &mut String, eeg: &EegCalibration, report: &EegReport) -> Resu
         (
             "Brier score",
             format!("{:.4}", m.brier),
-            format!("base rate {:.4}", eeg.base_rate * (1.0 - eeg.base_rate)),
+            format!(
+                "always saying the base rate costs {:.4}",
+                eeg.base_rate * (1.0 - eeg.base_rate)
+            ),
         ),
         (
             "Reliability",
@@ -314,7 +343,7 @@ fn push_eeg(page: &mut String, eeg: &EegCalibration, report: &EegReport) -> Resu
             &roc_band(&report.scores, &report.labels, &report.fold, REPORT_SEED)?,
             eeg,
         )?,
-        "ROC of held-out scores; the grey line is chance. Band: 95&nbsp;% at each false positive rate, by resampling whole folds.",
+        "ROC of held-out scores; the grey line is chance. Band: 95&nbsp;% at each false positive rate, by resampling whole folds, widened as the AUC's interval is.",
     );
     figure(
         page,
@@ -330,12 +359,25 @@ fn push_eeg(page: &mut String, eeg: &EegCalibration, report: &EegReport) -> Resu
         page,
         &eeg_plots::scores(&report.scores, &report.labels, eeg)?,
         &format!(
-            "Held-out scores and the Student-t densities that turn them into evidence. {KEY}."
+            "Held-out scores and the Student-t densities that turn them into evidence, fitted on those of all flashes, in doubt or not. {KEY}."
         ),
     );
     push_outlook(page, eeg, report)?;
     page.push_str("</section>\n");
     Ok(())
+}
+
+/// What became of the flashes that are fitted on but would bring no evidence.
+fn doubted_in_words(report: &EegReport) -> String {
+    if report.doubted == 0 {
+        return String::new();
+    }
+    format!(
+        " Figures and curves are of the {} flashes that would bring evidence in a session; {} in doubt are fitted on and counted nowhere \
+         but where it says so.",
+        report.scores.len(),
+        report.doubted
+    )
 }
 
 /// The average responses, and where on the head they are.
@@ -364,11 +406,18 @@ fn push_selection(page: &mut String, selection: &Selection) {
          <th scope=\"col\">AUC, held out</th><th scope=\"col\">lead over the fusion</th></tr></thead>\n<tbody>\n",
     );
     for candidate in &selection.candidates {
-        let lead = if candidate.kind == ScorerKind::Fusion {
+        let lead = if candidate.kind == ScorerKind::Fusion || selection.compared_folds == 0 {
             "\u{2013}".to_owned()
         } else {
-            format!("{:+.3} \u{b1} {:.3}", candidate.lead, candidate.lead_error)
-                .replace('-', "\u{2212}")
+            let p = match candidate.kind {
+                ScorerKind::Informed => String::new(),
+                _ => format!(", p = {:.3}", candidate.p_value(selection.compared_folds)),
+            };
+            format!(
+                "{:+.3} \u{b1} {:.3}{p}",
+                candidate.lead, candidate.lead_error
+            )
+            .replace('-', "\u{2212}")
         };
         let taken = if candidate.kind == selection.picked {
             ", taken"
@@ -383,8 +432,11 @@ fn push_selection(page: &mut String, selection: &Selection) {
         ));
     }
     page.push_str(&format!(
-        "</tbody>\n</table>\n<p>Taken: {}. AUC with its DeLong standard error; lead: mean over the folds and its standard error.</p>\n",
-        selection.in_words()
+        "</tbody>\n</table>\n<p>Taken: {}. AUC over all flashes fitted on, with its standard error; lead: mean over the {} folds that have two \
+         flashes of either class, its standard error, and the one-sided p of one test. Both errors allow for folds that share their \
+         training.</p>\n",
+        selection.in_words(),
+        selection.compared_folds
     ));
 }
 

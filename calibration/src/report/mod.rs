@@ -1,6 +1,7 @@
 //! The calibration report: one HTML file that a person reads to decide whether to go on.
 
 mod canvas;
+mod constants;
 mod curves;
 mod eeg_plots;
 mod gaze_plot;

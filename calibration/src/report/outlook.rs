@@ -72,7 +72,7 @@ pub(super) fn push_outlook(
             &curves::learning(&report.learning, taken)?,
             &format!(
                 "Learning curve: <span class=\"key other\"></span>shrinkage LDA fitted on one stretch of so many flashes, tested on the \
-                 folds held out; bars: one DeLong standard error, which takes flashes for independent.{diamond}. Whole calibration: \
+                 folds held out; bars: one standard error, widened as folds share their training.{diamond}. Whole calibration: \
                  {:.0} s of flashing.",
                 report.seconds
             ),
@@ -83,13 +83,22 @@ pub(super) fn push_outlook(
     } else {
         ""
     };
+    let silent = report.doubted + report.rejected;
+    let silent = if silent > 0 && judged_on_others(eeg).is_none() {
+        format!(
+            " {:.1}&nbsp;% of the flashes, left out or in doubt, bring no evidence in it.",
+            100.0 * silent as f64 / (report.scores.len() + silent) as f64
+        )
+    } else {
+        String::new()
+    };
     figure(
         page,
         &curves::accuracy(&report.accuracy)?,
         &format!(
             "Right choices among {FORK_OPTIONS} options, {FORK_ITEMS} items flashing, by held-out log-likelihood ratios drawn as if \
              flashes were independent, without any prior; a simulation from this calibration, no measured session. Band: 95&nbsp;% by \
-             resampling whole folds.{off}"
+             resampling whole folds, widened as they share their training.{silent}{off}"
         ),
     );
     page.push_str("</div>\n");

@@ -6,6 +6,7 @@ use razvilka_dsp::eeg::{EegSpec, Reference};
 use razvilka_dsp::score::StudentT;
 use razvilka_dsp::stamps::StampRule;
 
+use super::constants::push_constants;
 use super::html::escape;
 use super::prior;
 use super::signal::channel_name;
@@ -54,7 +55,11 @@ pub(super) fn push_parameters(page: &mut String, profile: &Profile) -> Result<()
     for (name, value) in facts {
         let _ = writeln!(page, "<dt>{}</dt><dd>{}</dd>", escape(name), escape(&value));
     }
-    page.push_str("</dl>\n</section>\n");
+    page.push_str("</dl>\n");
+    if profile.eeg.is_some() {
+        push_constants(page);
+    }
+    page.push_str("</section>\n");
     Ok(())
 }
 
@@ -91,13 +96,20 @@ fn path_facts(facts: &mut Vec<(&'static str, String)>, path: &EegSpec) -> Result
         ),
     ));
     let q = &path.quality;
+    let line = q.line.map_or("not judged".to_owned(), |line| {
+        format!(
+            "at {} Hz up to {} times the rest",
+            line.get(),
+            q.line_ratio_max
+        )
+    });
     let swing = q.swing.map_or("any jump".to_owned(), |swing| {
         format!("jump {} µV", swing.get())
     });
     facts.push((
         "Channel limits",
         format!(
-            "rail {} µV, flat {} µV, {swing}, variance z {}, correlation from {}, copy from {}; window {} s, settling {} s, at least \
+            "rail {} µV, flat {} µV, {swing}, variance z {}, mains {line}, correlation from {}, copy from {}; window {} s, settling {} s, at least \
              {} good channels",
             q.rail.get(),
             q.flat.get(),
@@ -118,13 +130,25 @@ fn path_facts(facts: &mut Vec<(&'static str, String)>, path: &EegSpec) -> Result
         "Settling",
         format!("{} s after each start of the filters", path.settle.get()),
     ));
+    facts.push((
+        "Bounds",
+        format!(
+            "a flash may be announced {} s after its samples; at most {} epochs open at once",
+            path.history.get(),
+            path.epoch.open_max
+        ),
+    ));
     Ok(())
 }
 
 fn scorer_facts(facts: &mut Vec<(&'static str, String)>, eeg: &EegCalibration) {
     let blinks = eeg.blinks.as_ref().map_or("left in".to_owned(), |blinks| {
         let name = channel_name(&eeg.labels, blinks.reference());
-        format!("taken out by regression on {name}")
+        let weights: Vec<String> = blinks.weights().iter().map(|w| signed(*w)).collect();
+        format!(
+            "taken out by regression on {name}, weights {}",
+            weights.join(" ")
+        )
     });
     facts.push(("Blinks", blinks));
     let used = eeg.lda.used.iter().filter(|used| **used).count();
@@ -165,11 +189,24 @@ fn scorer_facts(facts: &mut Vec<(&'static str, String)>, eeg: &EegCalibration) {
     facts.push((
         "Densities",
         format!(
-            "targets {}; non-targets {}; scores trusted from {} to {}",
+            "targets {}; non-targets {}; scores trusted from {} to {}, clipped at {:.3} nats",
             student_in_words(&eeg.density.target()),
             student_in_words(&eeg.density.nontarget()),
             signed(low),
-            signed(high)
+            signed(high),
+            eeg.density.clip_nats()
+        ),
+    ));
+    let (low, high) = eeg.lda_density.trusted();
+    facts.push((
+        "Densities of the LDA alone",
+        format!(
+            "targets {}; non-targets {}; scores trusted from {} to {}, clipped at {:.3} nats",
+            student_in_words(&eeg.lda_density.target()),
+            student_in_words(&eeg.lda_density.nontarget()),
+            signed(low),
+            signed(high),
+            eeg.lda_density.clip_nats()
         ),
     ));
     facts.push((
@@ -185,11 +222,11 @@ fn scorer_facts(facts: &mut Vec<(&'static str, String)>, eeg: &EegCalibration) {
             eeg.metrics.epochs, others.people
         ),
         None => format!(
-            "{} contiguous folds of {} epochs in {} runs, {} s around a fold left out",
+            "{} contiguous folds, {} s around each left out; figures of {} epochs in {} runs",
             eeg.metrics.folds,
+            eeg.path.epoch.length.get(),
             eeg.metrics.epochs,
-            eeg.metrics.runs,
-            eeg.path.epoch.length.get()
+            eeg.metrics.runs
         ),
     };
     facts.push(("Cross-validation", judged));
@@ -197,9 +234,11 @@ fn scorer_facts(facts: &mut Vec<(&'static str, String)>, eeg: &EegCalibration) {
 
 fn tangent_in_words(tangent: &TangentModel) -> String {
     format!(
-        ", tangent space of covariances of order {} ({} components)",
+        ", tangent space of covariances of order {} ({} components), constant {}; its form, as all matrices, is in the profile by \
+         the hash above",
         tangent.reference.order(),
-        tangent.components()
+        tangent.components(),
+        signed(tangent.bias)
     )
 }
 

@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 
 use super::html::escape;
-use crate::session::FIT_SWING_MAX;
 use crate::signal::SignalQuality;
 
 /// The channel's label, or its number from 1 where it has none.
@@ -55,7 +54,7 @@ pub(super) fn push_signal(page: &mut String, labels: &[String], signal: Option<&
     let _ = writeln!(
         page,
         "<table>\n<caption>Channels, judged once a second for {} s. Epochs doubted: the channel was bad in them, or swung beyond \
-         {FIT_SWING_MAX} times the peak-to-peak limit.</caption>\n<thead><tr><th scope=\"col\">Channel</th>\
+         the peak-to-peak limit.</caption>\n<thead><tr><th scope=\"col\">Channel</th>\
          <th scope=\"col\" class=\"number\">Bad</th><th scope=\"col\">Why, seconds</th>\
          <th scope=\"col\" class=\"number\">Epochs doubted</th><th scope=\"col\">Use</th></tr></thead>\n<tbody>",
         signal.seconds

@@ -8,6 +8,7 @@ use razvilka_calibration::{
 };
 use razvilka_dsp::blink::BlinkRegression;
 use razvilka_dsp::eeg::EegSpec;
+use razvilka_dsp::epoch::EpochStatus;
 use razvilka_dsp::mask::ChannelMask;
 use razvilka_dsp::stamps::StampRule;
 use razvilka_dsp::units::Hertz;
@@ -287,7 +288,13 @@ fn epochs_of(
                 target: flash.target.unwrap_or(false),
                 run,
             };
-            epochs.push(info, &epoch.features).map_err(failed)?;
+            // What a session would not take for evidence is fitted on, but the figures are not of it.
+            let added = if epoch.status_for_fit(&good) == EpochStatus::Clean {
+                epochs.push(info, &epoch.features)
+            } else {
+                epochs.push_doubted(info, &epoch.features)
+            };
+            added.map_err(failed)?;
         }
     }
     let known = flashes.iter().flat_map(|f| f.iter());

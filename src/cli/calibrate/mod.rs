@@ -293,7 +293,7 @@ fn say_verdict(talk: &mut impl Write, fitted: &Fitted) {
                 format_args!(
                     "P300: expected to be {}. {figures}: estimated from {} other people, each left out, not from this person. \
                      Whether it holds for this person cannot be checked without labels; 10 targets with their labels would do",
-                    grade_eeg(m).word(),
+                    grade_eeg(eeg).word(),
                     prior.people
                 ),
             );
@@ -302,7 +302,7 @@ fn say_verdict(talk: &mut impl Write, fitted: &Fitted) {
                 talk,
                 format_args!(
                     "P300: {}. {figures}, held out in {} folds",
-                    grade_eeg(m).word(),
+                    grade_eeg(eeg).word(),
                     m.folds
                 ),
             );
