@@ -529,6 +529,7 @@ fn a_profile_whose_discriminants_have_other_bins_is_refused() {
             values.truncate(width);
         }
         model.covariance = Symmetric::from_fn(width, |i, j| f64::from(u8::from(i == j)));
+        model.weights = model.mean_difference.clone();
         model.validate().unwrap();
         let mut filters = vec![0.0; CHANNELS * CHANNELS];
         (0..CHANNELS).for_each(|k| filters[k * CHANNELS + k] = 1.0);

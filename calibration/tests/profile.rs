@@ -237,7 +237,7 @@ fn foreign_newer_truncated_and_missing_files_are_told_apart() {
     let newer = whole.replacen("\"format\":3", "\"format\":4", 1);
     assert!(matches!(
         load(newer.as_bytes()),
-        CalibrationError::Newer { found: 3, .. }
+        CalibrationError::Newer { found: 4, .. }
     ));
     assert!(matches!(
         load(&whole.as_bytes()[..whole.len() / 2]),

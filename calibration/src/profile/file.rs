@@ -16,8 +16,8 @@ const SEAL: Seal = Seal {
     what: "calibration profile",
     format: FORMAT,
     oldest: (
-        2,
-        "knew one kind of scorer and none of what this program needs. Calibrate again",
+        3,
+        "lacks what this program needs to know of its scorer. Calibrate again",
     ),
     // The most features allowed need 180 MB.
     mib_max: 256,

@@ -10,7 +10,7 @@ use crate::density::{CLIP_MAX_NATS, DOF_RANGE, RULE_OF_THREE};
 use crate::lda;
 use crate::model::{ERP_CHANNELS_MAX, XDAWN_LDA_FILTERS};
 use crate::prior::{COVARIANCE_FLASHES, DIFFERENCE_TARGETS};
-use crate::profile::MASKED_SHARE;
+use crate::profile::{DISTANCE_LEFT_MIN, MASKED_SHARE};
 use crate::session::FIT_SWING_MAX;
 use crate::tangent::{COMPONENTS, OTHER_PROTOTYPES, REGRESSION_C, TARGET_PROTOTYPES};
 
@@ -102,6 +102,11 @@ fn constants() -> Vec<(&'static str, String, From)> {
             "Scorer goes on whole with fewer masked than",
             format!("1 in {MASKED_SHARE} of the channels used"),
             From::ThreePeople,
+        ),
+        (
+            "and with at least this share of the squared distance of the classes",
+            DISTANCE_LEFT_MIN.to_string(),
+            From::Decided,
         ),
         (
             "Prior: least AUC by itself",
