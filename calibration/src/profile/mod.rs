@@ -27,7 +27,7 @@ use crate::prior::PriorUse;
 pub(crate) const MASKED_SHARE: usize = 2;
 /// And so much of the squared distance between the classes must be left: with less, the scores of what goes on lie too far from
 /// where the densities expect them.
-pub(crate) const DISTANCE_LEFT_MIN: f64 = 0.5;
+pub(crate) const DISTANCE_LEFT_MIN: f64 = 0.4;
 /// Relative difference of two nominal rates that is still the same device.
 const RATE_TOLERANCE: f64 = 0.005;
 
@@ -217,9 +217,11 @@ impl EegCalibration {
     /// calibration. Not real-time: a covariance of that many channels is factorised.
     ///
     /// The LDA's part is solved anew from the sub-block of its covariance. With fewer than half of the used channels
-    /// masked, and at least half of the classes' squared distance left, a part in the tangent space goes on with the covariance
+    /// masked, and at least two fifths of the classes' squared distance left, a part in the tangent space goes on with the covariance
     /// that is to be expected of the whole montage: what the masked channels would have held is regressed from the others, and
-    /// the covariance of the rest is added. Else the LDA is left alone, with the densities of its own out-of-fold scores.
+    /// the covariance of the rest is added. Else the LDA is left alone, with the densities of its own out-of-fold
+    /// scores; where these have earned less trust than the scorer's ([`EegCalibration::lda_reliability`]), their ratios are
+    /// discounted by as much.
     ///
     /// # Errors
     /// As [`LdaModel::restrict`].
