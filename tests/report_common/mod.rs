@@ -241,6 +241,7 @@ impl Scene {
         let options = gate.posterior().options();
         let (opened_s, mut step, mut flashes, mut looks) = (self.now_s, 0, 0_u32, 0_u32);
         let mut gaze = [0.0; razvilka::fork::MAX_OPTIONS];
+        let timeout_s = self.settings.config().timeout_s;
         loop {
             self.now_s += 0.11;
             let now = lsl(self.now_s);
@@ -260,8 +261,8 @@ impl Scene {
                     },
                     None,
                 ),
-                Answer::Nothing if waited_s > 11.9 => {
-                    self.now_s = opened_s + 12.0;
+                Answer::Nothing if waited_s > timeout_s - 0.1 => {
+                    self.now_s = opened_s + timeout_s;
                     (
                         GateInput::Tick {
                             now: lsl(self.now_s),
