@@ -216,20 +216,21 @@ impl<'a> MaskedScorers<'a> {
         };
         let bad = epoch.bad.intersection(&self.used);
         let enough = self.used.difference(&bad).count() >= calibration.path.quality.min_good;
-        let masked = if epoch.status == EpochStatus::Clean || bad.is_empty() {
-            None
-        } else {
+        // A channel that swings is not broken: its epoch brings no evidence, and ranks by the score of all channels.
+        let failed = epoch.status == EpochStatus::Rejected(Rejection::BadChannel);
+        let masked = if failed && !bad.is_empty() {
             self.without(bad)
+        } else {
+            None
         };
         let (score, p_target) = match (masked, epoch.status) {
-            (Some((scorer, density)), status) => {
+            (Some((scorer, density)), _) => {
                 let score = scorer
                     .score(&epoch.features)
                     .map_err(|e| failure(Exit::Internal, e))?;
-                let evidence = enough && status == EpochStatus::Rejected(Rejection::BadChannel);
                 let p = density
                     .llr(score)
-                    .filter(|_| evidence)
+                    .filter(|_| enough)
                     .map_or(base_rate, |llr| {
                         razvilka_calibration::posterior(llr, base_rate, calibration.reliability)
                     });

@@ -53,7 +53,10 @@ fn what_cannot_be_fitted_or_scored_says_why_and_what_would_be_enough() {
         eeg.rows.iter_mut().for_each(|row| row.fill(-187_500.02));
     });
     for (file, words) in [
-        (&few, vec!["the session has 2 targets", "10 of both are needed"]),
+        (
+            &few,
+            vec!["the session has 2 targets", "10 of both are needed"],
+        ),
         (one, vec!["none has \"target\":1", "10 of both are needed"]),
         (markers, vec!["there is no EEG stream with samples"]),
         (
