@@ -63,7 +63,7 @@ pub struct RealFlash {
     pub target: bool,
 }
 
-/// EEG as it was recorded: what a [`RealEeg`] is made of.
+/// EEG as it was recorded: what a [`RealEeg`](super::RealEeg) is made of.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RawEeg {
     /// Labels of the channels, empty where they have none.
