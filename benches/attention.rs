@@ -77,11 +77,13 @@ impl Answers {
             xdf: vec![train.into()],
             out: out.clone(),
             force: false,
-            low_hz: 0.5,
-            high_hz: 20.0,
-            order: 2,
-            notch_hz: 0.0,
-            epoch_s: 0.8,
+            signal: calibrate::SignalOptions {
+                low_hz: 0.5,
+                high_hz: 20.0,
+                order: 2,
+                notch_hz: 0.0,
+                epoch_s: 0.8,
+            },
             quality: Default::default(),
             streams: recorded::Streams::default(),
         };

@@ -548,11 +548,7 @@ fn calibrate_live(
         xdf: vec![file],
         out: out.clone(),
         force: false,
-        low_hz: plan.filter.low_hz,
-        high_hz: plan.filter.high_hz,
-        order: plan.filter.order,
-        notch_hz: plan.filter.notch_hz,
-        epoch_s: plan.epoch.length_s,
+        signal: calibrate::SignalOptions::of(&plan.filter, &plan.epoch),
         quality: plan.quality.clone(),
         streams: read_as(plan),
     };

@@ -27,21 +27,9 @@ pub struct Args {
     /// Replace a file that is there already.
     #[arg(long)]
     pub force: bool,
-    /// Lower edge of the band-pass, Hz.
-    #[arg(long, value_name = "HZ", default_value_t = 0.5)]
-    pub low_hz: f64,
-    /// Upper edge of the band-pass, Hz.
-    #[arg(long, value_name = "HZ", default_value_t = 20.0)]
-    pub high_hz: f64,
-    /// Order of the Butterworth band-pass, 1 to 12.
-    #[arg(long, value_name = "N", default_value_t = 2)]
-    pub order: u32,
-    /// Mains notch, from 20 Hz; 0 leaves it out.
-    #[arg(long, value_name = "HZ", default_value_t = 0.0)]
-    pub notch_hz: f64,
-    /// Length of an epoch after a flash, up to 2 s.
-    #[arg(long, value_name = "SECONDS", default_value_t = 0.8)]
-    pub epoch_s: f64,
+    /// How the signal becomes features.
+    #[command(flatten)]
+    pub signal: calibrate::SignalOptions,
     /// Which streams are meant.
     #[command(flatten)]
     pub streams: Streams,
@@ -67,11 +55,7 @@ pub fn run(args: &Args, talk: &mut impl Write) -> Result<(), Failure> {
         prior_from: Vec::new(),
         out: args.out.clone(),
         force: args.force,
-        low_hz: args.low_hz,
-        high_hz: args.high_hz,
-        order: args.order,
-        notch_hz: args.notch_hz,
-        epoch_s: args.epoch_s,
+        signal: args.signal.clone(),
         blink_channel: None,
         quality: QualitySection::default(),
         streams: args.streams.clone(),

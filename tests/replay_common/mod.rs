@@ -287,11 +287,7 @@ fn calibrate(folder: &Path, plan: &Plan) -> (Laboratory, f64) {
         xdf: vec![file],
         out: folder.to_owned(),
         force: false,
-        low_hz: plan.filter.low_hz,
-        high_hz: plan.filter.high_hz,
-        order: plan.filter.order,
-        notch_hz: plan.filter.notch_hz,
-        epoch_s: plan.epoch.length_s,
+        signal: calibrate::SignalOptions::of(&plan.filter, &plan.epoch),
         quality: plan.quality.clone(),
         streams: recorded::Streams::default(),
     };

@@ -27,7 +27,7 @@ use crate::recording::RecordedStream;
 /// The signal path asked for, on this stream.
 fn path_spec(args: &Args, stream: &RecordedStream) -> Result<EegSpec, Failure> {
     let rate = Hertz::new(stream.spec.rate_hz).map_err(|e| failure(Exit::Source, e))?;
-    let (filter, epoch) = args.signal()?;
+    let (filter, epoch) = args.signal.checked()?;
     lines::eeg_spec(
         &filter,
         &epoch,

@@ -8,6 +8,7 @@ mod material;
 mod people;
 pub(super) mod prior;
 mod provenance;
+mod signal;
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -22,10 +23,10 @@ use razvilka_calibration::{
 
 use super::exit::{Exit, Failure};
 use super::recorded::{Recorded, Streams, failure};
-use crate::config::{EpochSection, FilterSection, NOTCH_MIN_HZ, QualitySection, limit};
-use crate::gate::Limit;
+use crate::config::QualitySection;
 use material::{Material, Wanted};
 use provenance::provenance;
+pub use signal::SignalOptions;
 
 /// File names in the output folder.
 pub const PROFILE_FILE: &str = "profile.json";
@@ -52,21 +53,9 @@ pub struct Args {
     /// Replace files that are there already.
     #[arg(long)]
     pub force: bool,
-    /// Lower edge of the band-pass, Hz.
-    #[arg(long, value_name = "HZ", default_value_t = 0.5)]
-    pub low_hz: f64,
-    /// Upper edge of the band-pass, Hz.
-    #[arg(long, value_name = "HZ", default_value_t = 20.0)]
-    pub high_hz: f64,
-    /// Order of the Butterworth band-pass, 1 to 12.
-    #[arg(long, value_name = "N", default_value_t = 2)]
-    pub order: u32,
-    /// Mains notch, from 20 Hz; 0 leaves it out.
-    #[arg(long, value_name = "HZ", default_value_t = 0.0)]
-    pub notch_hz: f64,
-    /// Length of an epoch after a flash, up to 2 s.
-    #[arg(long, value_name = "SECONDS", default_value_t = 0.8)]
-    pub epoch_s: f64,
+    /// How the signal becomes features.
+    #[command(flatten)]
+    pub signal: SignalOptions,
     /// Channel that sees the blinks, which are then taken out of the others by regression; `none` leaves them in. Without
     /// this option: a channel labelled VEOG or EOG, or, if the person was asked to blink, Fp1, Fpz, Fp2, AF7 or AF8.
     #[arg(long, value_name = "LABEL")]
@@ -77,37 +66,6 @@ pub struct Args {
     /// Which streams are meant.
     #[command(flatten)]
     pub streams: Streams,
-}
-
-impl Args {
-    /// The numbers of the signal path, within the ranges that an experiment file has.
-    fn signal(&self) -> Result<(FilterSection, EpochSection), Failure> {
-        for (flag, key, value) in [
-            ("--low-hz", "filter.low_hz", self.low_hz),
-            ("--high-hz", "filter.high_hz", self.high_hz),
-            ("--order", "filter.order", f64::from(self.order)),
-            ("--notch-hz", "filter.notch_hz", self.notch_hz),
-            ("--epoch-s", "epoch.length_s", self.epoch_s),
-        ] {
-            if let Some(row) = limit(key) {
-                let mut limit = Limit { key: flag, ..*row };
-                if flag == "--notch-hz" && value != 0.0 {
-                    limit.min = NOTCH_MIN_HZ;
-                }
-                limit.check(value).map_err(|e| failure(Exit::Usage, e))?;
-            }
-        }
-        let filter = FilterSection {
-            low_hz: self.low_hz,
-            high_hz: self.high_hz,
-            order: self.order,
-            notch_hz: self.notch_hz,
-        };
-        let epoch = EpochSection {
-            length_s: self.epoch_s,
-        };
-        Ok((filter, epoch))
-    }
 }
 
 /// Fits and writes; says on `talk` what is being done and how it came out.
