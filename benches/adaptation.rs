@@ -6,14 +6,15 @@
 //! wrong choice: its labels are dealt anew at random (seeded), so that as many flashes are called targets, but others. Recordings: `--data DIR`, by default
 //! ../shared/data/p300.
 
+mod speller;
+
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Parser;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use razvilka::cli::calibrate::{Args as Calibrate, labelled};
 use razvilka_calibration::{
     AdaptRule, Adaptive, CalibrationInput, ConfirmedEpoch, EegCalibration, EegInput, EpochInfo,
     Epochs, LdaModel, Provenance, auc, expected_calibration_error, fit_session, posterior, refit,
@@ -50,12 +51,6 @@ struct Options {
     /// Given by cargo.
     #[arg(long, hide = true)]
     bench: bool,
-}
-
-#[derive(Parser)]
-struct Wrapped {
-    #[command(flatten)]
-    calibrate: Calibrate,
 }
 
 /// How a person is followed.
@@ -98,7 +93,10 @@ fn main() -> Result<()> {
     }
     let mut people = Vec::new();
     for person in PEOPLE {
-        people.push((read(&data, person, "train")?, read(&data, person, "test")?));
+        people.push((
+            speller::read(&data, person, "train")?,
+            speller::read(&data, person, "test")?,
+        ));
     }
     println!(
         "| own flashes | way | AUC {} | mean | ECE {} | mean | change | refits used | slowest lesson |",
@@ -350,19 +348,4 @@ fn calibrated(train: &EegInput, epochs: Epochs) -> Result<EegCalibration> {
         },
     })?;
     fitted.profile.eeg.context("no EEG part")
-}
-
-fn read(data: &Path, person: &str, part: &str) -> Result<EegInput> {
-    let file = data.join(format!("gtec5_{person}_{part}.xdf"));
-    let file = file
-        .to_str()
-        .context("a path that is not Unicode")?
-        .to_owned();
-    let args = Wrapped::try_parse_from(["calibrate", "--xdf", &file, "--out", "unused"])?;
-    let input =
-        labelled(&args.calibrate, &mut std::io::sink()).map_err(|e| anyhow::anyhow!("{e}"))?;
-    let Some(input) = input else {
-        bail!("{file} has no labelled flash");
-    };
-    Ok(input)
 }

@@ -4,11 +4,12 @@
 //! after a number of letters (240 flashes, 42 s each), fitted by what `razvilka calibrate` runs, and the test recording, later
 //! in the same sitting, is scored. Recordings: `--data DIR`, by default ../shared/data/p300.
 
+mod speller;
+
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Parser;
-use razvilka::cli::calibrate::{Args as Calibrate, labelled};
 use razvilka_calibration::{
     CalibrationInput, EegCalibration, EegInput, Epochs, Others, Prior, Provenance, ScorerKind, auc,
     expected_calibration_error, fit_session, reliability_diagram,
@@ -35,12 +36,6 @@ struct Options {
     /// Given by cargo.
     #[arg(long, hide = true)]
     bench: bool,
-}
-
-#[derive(Parser)]
-struct Wrapped {
-    #[command(flatten)]
-    calibrate: Calibrate,
 }
 
 /// A person's two recordings.
@@ -75,8 +70,8 @@ fn main() -> Result<()> {
     let mut people = Vec::new();
     for person in PEOPLE {
         people.push(Person {
-            train: read(&data, person, "train")?,
-            test: read(&data, person, "test")?,
+            train: speller::read(&data, person, "train")?,
+            test: speller::read(&data, person, "test")?,
         });
     }
     let priors: Vec<Prior> = (0..people.len())
@@ -267,19 +262,4 @@ fn judge(eeg: &EegCalibration, test: &EegInput) -> Result<Found> {
         ece: expected_calibration_error(&reliability_diagram(&p, &labels)?),
         informed: eeg.model.kind() == ScorerKind::Informed,
     })
-}
-
-fn read(data: &Path, person: &str, part: &str) -> Result<EegInput> {
-    let file = data.join(format!("gtec5_{person}_{part}.xdf"));
-    let file = file
-        .to_str()
-        .context("a path that is not Unicode")?
-        .to_owned();
-    let args = Wrapped::try_parse_from(["calibrate", "--xdf", &file, "--out", "unused"])?;
-    let input =
-        labelled(&args.calibrate, &mut std::io::sink()).map_err(|e| anyhow::anyhow!("{e}"))?;
-    let Some(input) = input else {
-        bail!("{file} has no labelled flash");
-    };
-    Ok(input)
 }

@@ -2,8 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
+#[path = "common/noise.rs"]
+mod noise;
+
 use std::sync::LazyLock;
 
+use noise::Noise;
 use razvilka_calibration::report::{Grade, grade_ece, grade_eeg};
 use razvilka_calibration::{
     CalibrationInput, Candidate, EegCalibration, EegInput, EegModel, EpochInfo, Epochs, Fitted,
@@ -14,22 +18,7 @@ use razvilka_dsp::eeg::EegSpec;
 use razvilka_dsp::score::{EpochScorer, ScoreDensity};
 use razvilka_dsp::units::Hertz;
 
-/// A stream of numbers about Gaussian, from a seed (sum of uniforms over a linear congruence).
-struct Noise(u64);
-
 impl Noise {
-    fn uniform(&mut self) -> f64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 11) as f64 / (1_u64 << 53) as f64
-    }
-
-    fn gauss(&mut self) -> f64 {
-        (0..12).map(|_| self.uniform()).sum::<f64>() - 6.0
-    }
-
     /// First-order autoregression of unit variance.
     fn coloured(&mut self, bins: usize, memory: f64) -> Vec<f64> {
         let fresh = (1.0 - memory * memory).sqrt();

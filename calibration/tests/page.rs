@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
+#[path = "common/noise.rs"]
+mod noise;
+
+use noise::Noise;
 use razvilka_calibration::report::render;
 use razvilka_calibration::{
     CalibrationError, CalibrationInput, ChannelSignal, Direction, EegInput, EpochInfo, Epochs,
@@ -13,23 +17,6 @@ use razvilka_dsp::eeg::EegSpec;
 use razvilka_dsp::epoch::Rejection;
 use razvilka_dsp::quality::BadChannel;
 use razvilka_dsp::units::Hertz;
-
-/// A stream of numbers about Gaussian, from a seed (sum of uniforms over a linear congruence).
-struct Noise(u64);
-
-impl Noise {
-    fn uniform(&mut self) -> f64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 11) as f64 / (1_u64 << 53) as f64
-    }
-
-    fn gauss(&mut self) -> f64 {
-        (0..12).map(|_| self.uniform()).sum::<f64>() - 6.0
-    }
-}
 
 const LABELS: [&str; 8] = ["Fz", "Cz", "P3", "Pz", "P4", "PO7", "PO8", "Oz"];
 

@@ -2,9 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
+#[path = "common/noise.rs"]
+mod noise;
+
 use std::fs;
 use std::path::Path;
 
+use noise::Noise;
 use proptest::prelude::*;
 use razvilka_calibration::report::render;
 use razvilka_calibration::{
@@ -14,23 +18,6 @@ use razvilka_calibration::{
 };
 use razvilka_dsp::eeg::EegSpec;
 use razvilka_dsp::units::Hertz;
-
-/// A stream of numbers about Gaussian, from a seed (sum of uniforms over a linear congruence).
-struct Noise(u64);
-
-impl Noise {
-    fn uniform(&mut self) -> f64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 11) as f64 / (1_u64 << 53) as f64
-    }
-
-    fn gauss(&mut self) -> f64 {
-        (0..12).map(|_| self.uniform()).sum::<f64>() - 6.0
-    }
-}
 
 const CHANNELS: usize = 4;
 
