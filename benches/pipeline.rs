@@ -39,7 +39,7 @@ fn eeg_line(bencher: Bencher<'_, '_>, (channels, block): (usize, usize)) {
     let noise: Vec<f32> = (0..channels * 1_021)
         .map(|k| (k as f32 * 0.37).sin() * 10.0)
         .collect();
-    let (mut at, mut rejected) = (0_usize, 0);
+    let mut at = 0_usize;
     bencher.counter(ItemsCount::new(block)).bench_local(|| {
         for _ in 0..block {
             let stamp_s = at as f64 / EEG_HZ;
@@ -54,7 +54,7 @@ fn eeg_line(bencher: Bencher<'_, '_>, (channels, block): (usize, usize)) {
             }
             let row = at % 1_021 * channels;
             line.sample(stamp_s, &noise[row..row + channels]);
-            while let Some(found) = line.next(&mut rejected) {
+            while let Some(found) = line.pop() {
                 divan::black_box(found);
             }
             at += 1;

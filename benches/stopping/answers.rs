@@ -61,7 +61,6 @@ pub(crate) fn person(train: &Path, test: &Path) -> anyhow::Result<Person> {
         })
         .collect();
     let mut announced = 0;
-    let mut rejected = 0;
     let mut row = vec![0.0_f32; stream.channels()];
     for (index, &stamp_s) in stream.stamps.iter().enumerate() {
         while let Some(flash) = flashes.get(announced).filter(|f| f.onset_s <= stamp_s) {
@@ -79,7 +78,7 @@ pub(crate) fn person(train: &Path, test: &Path) -> anyhow::Result<Person> {
             *to = *from as f32;
         }
         line.sample(stamp_s, &row);
-        while let Some(FlashEvidence { id, llr_nats, .. }) = line.next(&mut rejected) {
+        while let Some(FlashEvidence { id, llr_nats, .. }) = line.pop() {
             if let Some(Some(answer)) = answers.get_mut(id.number() as usize) {
                 answer.llr_nats = Some(llr_nats);
             }

@@ -497,10 +497,7 @@ impl Recorded {
         let mut path = EegPath::prepare(spec).map_err(failed)?;
         let mut row = vec![0.0_f32; stream.channels()];
         for (index, &stamp_s) in stream.stamps.iter().enumerate() {
-            let numbers = stream.numbers(index).unwrap_or_default();
-            for ((to, from), scale) in row.iter_mut().zip(numbers).zip(&scale) {
-                *to = (*from * scale) as f32;
-            }
+            read_row(stream, index, &scale, &mut row);
             path.push(stamp_s, &row).map_err(failed)?;
             if path.is_settled() {
                 show(stamp_s, path.filtered(), &path.quality().bad());
@@ -569,11 +566,7 @@ impl Recorded {
                 let _ = path.flash_with(announced as u64, flash.onset_s, &mut keep);
                 announced += 1;
             }
-            let numbers = stream.numbers(index).unwrap_or_default();
-            for ((to, from), scale) in row.iter_mut().zip(numbers).zip(&scale) {
-                // The stream's own width, as amplifiers send it and as it comes live.
-                *to = (*from * scale) as f32;
-            }
+            read_row(stream, index, &scale, &mut row);
             path.push_with(stamp_s, &row, &mut keep).map_err(failed)?;
             while path.pop().is_some() {}
             let now = path.quality().meaningless();
@@ -653,6 +646,15 @@ fn markers_of(stream: &RecordedStream) -> Vec<(f64, Value)> {
             wanted(&marker).then_some((stamp_s, marker))
         })
         .collect()
+}
+
+/// One sample of all channels, each in microvolts by its `scale`, in the stream's own width, as amplifiers send it and as it comes
+/// live.
+fn read_row(stream: &RecordedStream, index: usize, scale: &[f64], row: &mut [f32]) {
+    let numbers = stream.numbers(index).unwrap_or_default();
+    for ((to, from), scale) in row.iter_mut().zip(numbers).zip(scale) {
+        *to = (*from * scale) as f32;
+    }
 }
 
 #[cfg(test)]

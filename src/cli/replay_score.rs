@@ -62,7 +62,7 @@ pub(super) fn score(
                 "scored {} of {} flashes; {} were rejected",
                 scoring.scored,
                 recorded.flashes().len(),
-                scoring.rejected
+                scoring.line.rejected_in_all()
             );
             Ok(())
         }
@@ -97,7 +97,6 @@ struct Scoring<'a> {
     line: EegLine,
     calibration: &'a EegCalibration,
     scored: u64,
-    rejected: u64,
 }
 
 impl<'a> Scoring<'a> {
@@ -124,7 +123,6 @@ impl<'a> Scoring<'a> {
             line,
             calibration,
             scored: 0,
-            rejected: 0,
         })
     }
 
@@ -166,7 +164,7 @@ impl<'a> Scoring<'a> {
                     offset_s: 0.0,
                     lease: Lease { epoch: 0 },
                 };
-                self.rejected += u64::from(!self.line.flash(&notice));
+                self.line.flash(&notice);
                 announced += 1;
             }
             for (to, from) in row
@@ -177,7 +175,7 @@ impl<'a> Scoring<'a> {
                 *to = *from as f32;
             }
             self.line.sample(stamp_s, &row);
-            while let Some(found) = self.line.next(&mut self.rejected) {
+            while let Some(found) = self.line.pop() {
                 self.scored += 1;
                 let p_target = self.calibration.p_target(found.score);
                 writeln!(out, "{},{},{p_target}", found.scored.onset_s, found.score)?;

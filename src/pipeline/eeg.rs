@@ -222,6 +222,12 @@ impl EegLine {
         }
     }
 
+    /// Flashes without evidence, for whatever reason.
+    #[must_use]
+    pub fn rejected_in_all(&self) -> u64 {
+        self.rejected.iter().sum()
+    }
+
     /// Flashes without evidence: why, and how many. Not real-time.
     #[must_use]
     pub fn rejected(&self) -> Vec<(&'static str, u64)> {
@@ -258,7 +264,7 @@ impl EegLine {
     }
 
     /// The next flash that was scored and is clean; flashes that were rejected are counted and skipped.
-    pub fn next(&mut self, rejected: &mut u64) -> Option<FlashEvidence> {
+    pub fn pop(&mut self) -> Option<FlashEvidence> {
         loop {
             let scored = self.path.pop()?;
             let clean = scored.status == EpochStatus::Clean;
@@ -280,7 +286,6 @@ impl EegLine {
                 EpochStatus::Clean => Rejection::NotFinite,
             };
             self.reject(why as usize, true);
-            *rejected += 1;
         }
     }
 }
@@ -359,7 +364,6 @@ pub struct EegStage {
     /// Stream clock to ours and epoch of the streams, as the latest flash said.
     offset_s: f64,
     lease: Lease,
-    rejected: u64,
     steps: StepTimes,
     state: Option<StateTap>,
 }
@@ -408,7 +412,6 @@ impl EegStage {
             watch,
             offset_s,
             lease,
-            rejected: 0,
             steps: StepTimes::new(),
             state: None,
         }
@@ -442,12 +445,12 @@ impl Stage for EegStage {
         while let Some(notice) = self.ports.notices.try_pop() {
             self.offset_s = notice.offset_s;
             self.lease = notice.lease;
-            self.rejected += u64::from(!self.line.flash(&notice));
+            self.line.flash(&notice);
         }
         let channels = self.line.stream_channels;
         for (stamp, sample) in stamps.iter().zip(data.chunks_exact(channels)) {
             self.line.sample(*stamp, sample);
-            while let Some(found) = self.line.next(&mut self.rejected) {
+            while let Some(found) = self.line.pop() {
                 let Ok(at) = LslTime::new(found.scored.last_s + self.offset_s) else {
                     continue;
                 };
@@ -478,7 +481,9 @@ impl Stage for EegStage {
         self.watch
             .poor
             .store(!quality.montage_ok(), Ordering::Relaxed);
-        self.watch.rejected.store(self.rejected, Ordering::Relaxed);
+        self.watch
+            .rejected
+            .store(self.line.rejected_in_all(), Ordering::Relaxed);
         self.watch
             .settled
             .store(self.line.path.next_sample().0, Ordering::Relaxed);

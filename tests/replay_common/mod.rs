@@ -339,7 +339,6 @@ struct Day {
     /// Calls and undos that were followed.
     unasked: u64,
     questions: u64,
-    rejected: u64,
 }
 
 impl Day {
@@ -380,7 +379,7 @@ impl Day {
         }
         for (stamp, row) in samples.eeg {
             self.eeg.sample(stamp, &row);
-            while self.eeg.next(&mut self.rejected).is_some() {}
+            while self.eeg.pop().is_some() {}
         }
     }
 
@@ -564,7 +563,7 @@ impl Day {
             }
             for (stamp, row) in samples.eeg {
                 self.eeg.sample(stamp, &row);
-                while let Some(found) = self.eeg.next(&mut self.rejected) {
+                while let Some(found) = self.eeg.pop() {
                     if found.id.fork() == id {
                         let at = at(found.scored.last_s + EEG_OFFSET_S);
                         let evidence = flash_evidence(&found, LEASE, at);
@@ -795,7 +794,6 @@ pub(crate) fn live(path: &Path) {
         followed: false,
         unasked: 0,
         questions: 0,
-        rejected: 0,
         profile,
         plan,
     };

@@ -39,7 +39,6 @@ pub(super) struct EegFeed<'a> {
     /// With the stamp of the flash that each comes with, on the stream's clock.
     orders: VecDeque<(f64, EegOrder<'a>)>,
     restarts: Restarts,
-    rejected: u64,
     known: &'a Known,
 }
 
@@ -106,7 +105,6 @@ impl<'a> EegFeed<'a> {
             used_channels,
             orders,
             restarts: Restarts::of(known, EEG),
-            rejected: 0,
             known,
         }
     }
@@ -149,7 +147,7 @@ impl<'a> EegFeed<'a> {
             }
             self.line.sample(*stamp, sample);
             self.hear();
-            while let Some(found) = self.line.next(&mut self.rejected) {
+            while let Some(found) = self.line.pop() {
                 let Some((row, _)) = self.known.forks.get(&found.id.fork()) else {
                     continue;
                 };
