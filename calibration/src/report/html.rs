@@ -432,12 +432,17 @@ fn push_selection(page: &mut String, selection: &Selection) {
         ));
     }
     page.push_str(&format!(
-        "</tbody>\n</table>\n<p>Taken: {}. AUC over all flashes fitted on, with its standard error; lead: mean over the {} folds that have two \
-         flashes of either class, its standard error, and the one-sided p of one test. Both errors allow for folds that share their \
-         training.</p>\n",
-        selection.in_words(),
-        selection.compared_folds
+        "</tbody>\n</table>\n<p>Taken: {}.",
+        selection.in_words()
     ));
+    if selection.candidates.len() > 1 {
+        page.push_str(&format!(
+            " AUC over all flashes fitted on, with its standard error; lead: mean over the {} folds that have two flashes of either \
+             class, its standard error, and the one-sided p of one test. Both errors allow for folds that share their training.",
+            selection.compared_folds
+        ));
+    }
+    page.push_str("</p>\n");
 }
 
 /// The smallest and the largest log-likelihood ratio that one flash can bring, reliability included, nats.
