@@ -16,6 +16,7 @@ mod comparison;
 mod covariance;
 mod crossval;
 mod density;
+mod drift;
 mod epochs;
 mod error;
 mod evidence;
@@ -47,6 +48,7 @@ pub use crossval::{FOLDS, OutOfFold, contiguous_folds, out_of_fold};
 pub use density::{
     DOF_RANGE, fit_score_density, fit_student_t, logistic, on_scale_of, posterior, restrict_density,
 };
+pub use drift::ScoreDrift;
 pub use epochs::{EpochInfo, Epochs, FEATURES_MAX};
 pub use error::{CalibrationError, Result};
 pub use evidence::{fit_reliability, held_out_llrs};

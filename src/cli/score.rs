@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args as ClapArgs, Subcommand};
-use razvilka_calibration::{EegCalibration, Montage, Profile, on_scale_of};
+use razvilka_calibration::{EegCalibration, Montage, Profile, ScoreDrift, on_scale_of, posterior};
 use razvilka_dsp::eeg::EegSpec;
 use razvilka_dsp::epoch::{EpochStatus, Rejection};
 use razvilka_dsp::gaze::{GazeEvent, GazeSample, VelocitySpec, VelocityThreshold};
@@ -37,6 +37,10 @@ pub enum What {
     /// channels is there for later flashes; here that scorer is used for the flash itself. Its scores are given on the scale of
     /// the full scorer's. Where live would take no evidence for another reason (too few channels, a gap, a swing), p_target is the
     /// base rate.
+    ///
+    /// The densities behind p_target follow a drift of the scores since the calibration (another day, gel that dries): without
+    /// labels, from the mean and spread of the scores before, at the calibration's share of targets. Live they follow it by
+    /// confirmed choices. The scores themselves stay as they are.
     P300(P300Args),
     /// Eye movements: t_ms,emit_ms,label,new_fixation, one line per sample.
     Gaze(GazeArgs),
@@ -51,6 +55,10 @@ pub struct P300Args {
     /// The recording.
     #[arg(long, value_name = "FILE")]
     pub xdf: PathBuf,
+    /// Take p_target from the calibration's densities as they are: do not follow a drift of the scores. Also for recordings in
+    /// which nobody attends to the flashes.
+    #[arg(long)]
+    pub as_calibrated: bool,
     /// Which streams are meant.
     #[command(flatten)]
     pub streams: Streams,
@@ -123,7 +131,7 @@ fn p300(
         let _ = writeln!(talk, "{words}");
     }
     let flashes = markers.flashes;
-    let mut masked = MaskedScorers::new(calibration);
+    let mut masked = MaskedScorers::new(calibration, !args.as_calibrated);
     let mut lines = Vec::with_capacity(passed.epochs.len());
     for epoch in &passed.epochs {
         let (Some(flash), Some((score, p_target))) =
@@ -147,6 +155,13 @@ fn p300(
         lines.len(),
         flashes.len()
     );
+    if let Some(drift) = masked.drift {
+        let _ = writeln!(
+            talk,
+            "drift since the calibration, which p_target follows: {}",
+            drift.in_words()
+        );
+    }
     for line in signal_in_words(stream, &passed) {
         let _ = writeln!(talk, "{line}");
     }
@@ -187,19 +202,22 @@ fn nothing_to_score(
     )
 }
 
-/// Scorers for the sets of channels that were bad, made when first needed.
+/// Scorers for the sets of channels that were bad, made when first needed, and the drift of their scores.
 struct MaskedScorers<'a> {
     calibration: &'a EegCalibration,
     used: ChannelMask,
     made: Vec<(ChannelMask, Option<(EpochScorer, ScoreDensity)>)>,
+    /// `None` when densities shall stay as calibrated.
+    drift: Option<ScoreDrift>,
 }
 
 impl<'a> MaskedScorers<'a> {
-    fn new(calibration: &'a EegCalibration) -> Self {
+    fn new(calibration: &'a EegCalibration, follow_drift: bool) -> Self {
         Self {
             calibration,
             used: calibration.channels_used(),
             made: Vec::new(),
+            drift: follow_drift.then(ScoreDrift::new),
         }
     }
 
@@ -228,15 +246,15 @@ impl<'a> MaskedScorers<'a> {
                 let score = scorer
                     .score(&epoch.features)
                     .map_err(|e| failure(Exit::Internal, e))?;
-                let p = density
-                    .llr(score)
-                    .filter(|_| enough)
-                    .map_or(base_rate, |llr| {
-                        razvilka_calibration::posterior(llr, base_rate, calibration.reliability)
-                    });
-                (on_scale_of(score, density, &calibration.density), p)
+                let density = *density;
+                let p = if enough {
+                    self.p_target(score, &density)
+                } else {
+                    base_rate
+                };
+                (on_scale_of(score, &density, &calibration.density), p)
             }
-            (None, EpochStatus::Clean) => (of_all, calibration.p_target(of_all)),
+            (None, EpochStatus::Clean) => (of_all, self.p_target(of_all, &calibration.density)),
             (None, EpochStatus::Rejected(_)) => (of_all, base_rate),
         };
         if score.is_finite() {
@@ -245,6 +263,19 @@ impl<'a> MaskedScorers<'a> {
         let density = &calibration.density;
         let neutral = 0.5 * (density.target().location + density.nontarget().location);
         Ok(Some((neutral, base_rate)))
+    }
+
+    /// Probability by these densities, moved as far as the scores before have; then this score counts among them.
+    fn p_target(&mut self, score: f64, density: &ScoreDensity) -> f64 {
+        let (base_rate, reliability) = (self.calibration.base_rate, self.calibration.reliability);
+        let now = self
+            .drift
+            .map_or(*density, |drift| drift.moved(density, base_rate));
+        if let Some(drift) = &mut self.drift {
+            drift.observe(score, density, base_rate);
+        }
+        now.llr(score)
+            .map_or(base_rate, |llr| posterior(llr, base_rate, reliability))
     }
 
     /// The classifier without these channels; `None` when none that it uses would be left.
