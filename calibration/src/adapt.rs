@@ -9,9 +9,11 @@
 //! Bounded three times over: an epoch that lies too far off is refused, a fork gives so many epochs at most, and when the weights
 //! have turned too far from the calibrated ones the adaptation stands still.
 
+use razvilka_dsp::score::ScoreDensity;
 use sha2::{Digest, Sha256};
 
 use crate::covariance::Symmetric;
+use crate::drift::ScoreDrift;
 use crate::error::{Result, in_range, same_size};
 use crate::lda::{LdaModel, block_toeplitz};
 use crate::model::EegModel;
@@ -96,7 +98,15 @@ pub struct Adaptive {
     fitted: LdaModel,
     now: EegCalibration,
     moments: Moments,
+    scores: Scores,
     stands: bool,
+}
+
+/// Densities of the scores of the picked scorer and of the LDA alone: as calibrated, and how far scores have drifted from them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Scores {
+    calibrated: [ScoreDensity; 2],
+    drift: [ScoreDrift; 2],
 }
 
 /// Class means, targets first, and the shrunk covariance within them, with what they weigh.
@@ -132,9 +142,14 @@ impl Adaptive {
             counts,
             shares: counts.map(|count| count / all),
         };
+        let scores = Scores {
+            calibrated: [calibration.density, calibration.lda_density],
+            drift: [ScoreDrift::new(); 2],
+        };
         Ok(Self {
             rule,
             fitted: lda.clone(),
+            scores,
             now: calibration,
             moments,
             stands: false,
@@ -167,6 +182,9 @@ impl Adaptive {
     pub fn learn(&mut self, epochs: &[ConfirmedEpoch<'_>]) -> Result<Learnt> {
         let shape = self.now.path.epoch_shape()?;
         let mut moved = self.moments.clone();
+        let mut scores = self.scores;
+        let mut whole = self.now.scorer()?;
+        let mut lda = EegModel::Lda.scorer(&self.now.lda, shape)?;
         let (mut used, mut refused) = (0, 0);
         for epoch in epochs {
             same_size(
@@ -179,6 +197,12 @@ impl Adaptive {
                 && moved.distance_sds(&paired, epoch.target) <= self.rule.distance_sds_max;
             if known {
                 moved.step(&paired, epoch.target, self.fitted.shrinkage, &self.rule);
+                // By the scorer that ran, before it learns from this epoch.
+                let features: Vec<f64> = epoch.features.iter().map(|x| f64::from(*x)).collect();
+                scores.see(
+                    [whole.score(&features)?, lda.score(&features)?],
+                    epoch.target,
+                );
                 used += 1;
             } else {
                 refused += 1;
@@ -201,8 +225,10 @@ impl Adaptive {
         }
         let model = self.model_of(&moved)?;
         self.moments = moved;
+        self.scores = scores;
         self.now.lda = lda;
         self.now.model = model;
+        [self.now.density, self.now.lda_density] = scores.now(self.now.base_rate);
         learnt.change = change;
         learnt.taken = true;
         Ok(learnt)
@@ -236,7 +262,14 @@ impl Adaptive {
         }
     }
 
-    /// SHA-256 over every bit of the discriminant as it is now, hexadecimal.
+    /// How far the scores have drifted from the calibrated densities.
+    #[must_use]
+    pub fn drift(&self) -> ScoreDrift {
+        let [whole, _] = self.scores.drift;
+        whole
+    }
+
+    /// SHA-256 over every bit of the discriminant and of the densities as they are now, hexadecimal.
     #[must_use]
     pub fn digest(&self) -> String {
         let mut digest = Sha256::new();
@@ -257,7 +290,32 @@ impl Adaptive {
                 digest.update(value.to_bits().to_le_bytes());
             }
         }
+        for density in [&self.now.density, &self.now.lda_density] {
+            let (low, high) = density.trusted();
+            for class in [density.target(), density.nontarget()] {
+                digest.update(class.location.to_bits().to_le_bytes());
+                digest.update(class.scale.to_bits().to_le_bytes());
+            }
+            digest.update(low.to_bits().to_le_bytes());
+            digest.update(high.to_bits().to_le_bytes());
+        }
         hex(digest)
+    }
+}
+
+impl Scores {
+    /// The scores of one epoch, in the order of the densities.
+    fn see(&mut self, scores: [f64; 2], target: bool) {
+        let share = f64::from(u8::from(target));
+        for ((drift, density), score) in self.drift.iter_mut().zip(&self.calibrated).zip(scores) {
+            drift.observe(score, density, share);
+        }
+    }
+
+    /// The densities where the scores are now.
+    fn now(&self, base_rate: f64) -> [ScoreDensity; 2] {
+        let ([a, b], [whole, lda]) = (self.drift, self.calibrated);
+        [a.moved(&whole, base_rate), b.moved(&lda, base_rate)]
     }
 }
 
