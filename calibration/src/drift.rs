@@ -9,6 +9,8 @@
 
 use razvilka_dsp::score::{ScoreDensity, StudentT};
 
+use crate::density::posterior;
+
 /// What the calibration says of mean and variance counts as this many flashes.
 pub(crate) const DRIFT_MEMORY_MIN: f64 = 60.0;
 /// A new flash weighs at least as much as one of this many: what is older fades.
@@ -65,6 +67,21 @@ impl ScoreDrift {
         self.shift += weight * off;
         self.spread += weight * (off * off / variance - self.spread);
         self.seen = (self.seen + 1.0).min(DRIFT_MEMORY_MAX);
+    }
+
+    /// Probability that the flash with this score was a target, by the densities where the scores before it lie; then this score
+    /// counts among them. A score that is no number says nothing: the base rate.
+    #[must_use]
+    pub fn p_target(
+        &mut self,
+        score: f64,
+        density: &ScoreDensity,
+        base_rate: f64,
+        reliability: f64,
+    ) -> f64 {
+        let llr = self.moved(density, base_rate).llr(score);
+        self.observe(score, density, base_rate);
+        posterior(llr.unwrap_or(0.0), base_rate, reliability)
     }
 
     /// Flashes seen, up to where what is older fades.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use razvilka_calibration::{EegCalibration, Montage, Profile};
+use razvilka_calibration::{EegCalibration, Montage, Profile, ScoreDrift};
 use razvilka_dsp::eeg::EegSpec;
 
 use super::exit::{Exit, Failure};
@@ -96,6 +96,7 @@ impl Pace {
 struct Scoring<'a> {
     line: EegLine,
     calibration: &'a EegCalibration,
+    drift: ScoreDrift,
     scored: u64,
 }
 
@@ -122,6 +123,7 @@ impl<'a> Scoring<'a> {
         Ok(Self {
             line,
             calibration,
+            drift: ScoreDrift::new(),
             scored: 0,
         })
     }
@@ -177,7 +179,15 @@ impl<'a> Scoring<'a> {
             self.line.sample(stamp_s, &row);
             while let Some(found) = self.line.pop() {
                 self.scored += 1;
-                let p_target = self.calibration.p_target(found.score);
+                let EegCalibration {
+                    density,
+                    base_rate,
+                    reliability,
+                    ..
+                } = self.calibration;
+                let p_target = self
+                    .drift
+                    .p_target(found.score, density, *base_rate, *reliability);
                 writeln!(out, "{},{},{p_target}", found.scored.onset_s, found.score)?;
                 if pace.is_some() {
                     out.flush()?;

@@ -265,17 +265,13 @@ impl<'a> MaskedScorers<'a> {
         Ok(Some((neutral, base_rate)))
     }
 
-    /// Probability by these densities, moved as far as the scores before have; then this score counts among them.
+    /// Probability by these densities, moved as far as the scores before have unless they shall stay.
     fn p_target(&mut self, score: f64, density: &ScoreDensity) -> f64 {
         let (base_rate, reliability) = (self.calibration.base_rate, self.calibration.reliability);
-        let now = self
-            .drift
-            .map_or(*density, |drift| drift.moved(density, base_rate));
-        if let Some(drift) = &mut self.drift {
-            drift.observe(score, density, base_rate);
+        match &mut self.drift {
+            Some(drift) => drift.p_target(score, density, base_rate, reliability),
+            None => posterior(density.llr(score).unwrap_or(0.0), base_rate, reliability),
         }
-        now.llr(score)
-            .map_or(base_rate, |llr| posterior(llr, base_rate, reliability))
     }
 
     /// The classifier without these channels; `None` when none that it uses would be left.

@@ -85,7 +85,11 @@ pub struct Adaptation {
     pub change: f64,
     /// Whether the adaptation stands still, its bound reached.
     pub stands: bool,
-    /// Over every bit of the discriminant.
+    /// How far scores lie above what the latest fit said, in scales of its non-targets' density.
+    pub score_shift: f64,
+    /// How many times as wide as the latest fit said the scores spread.
+    pub score_stretch: f64,
+    /// Over every bit of the discriminant and its densities.
     pub digest: String,
 }
 
@@ -139,8 +143,15 @@ impl Adaptation {
         } else {
             ""
         };
-        let change = self.change;
-        said.push(format!("weights turned by {change:.3}{stands}"));
+        let Self {
+            change,
+            score_shift: shift,
+            score_stretch: stretch,
+            ..
+        } = self;
+        said.push(format!(
+            "weights turned by {change:.3}{stands}; scores moved by {shift:+.2} scales and spread {stretch:.2} times as wide"
+        ));
         said.join("; ")
     }
 }
@@ -302,6 +313,8 @@ impl Adapting {
             refit_begun: false,
             change,
             stands,
+            score_shift: self.adaptive.drift().shift(),
+            score_stretch: self.adaptive.drift().stretch(),
             digest: self.adaptive.digest(),
         })
     }

@@ -66,6 +66,44 @@ fn a_recording_becomes_a_profile_and_a_report_that_score_another_recording() {
 }
 
 #[test]
+fn probabilities_follow_a_drift_of_the_scores_from_those_before_and_scores_do_not() {
+    let folder = Folder::new();
+    let train = folder.recording("train.xdf", PLAIN);
+    let test = folder.recording("test.xdf", Made { seed: 2, ..PLAIN });
+    let short = folder.recording(
+        "short.xdf",
+        Made {
+            seed: 2,
+            flashes: 240,
+            ..PLAIN
+        },
+    );
+    let out = folder.path("out");
+    let (profile, _) = calibrate(&["--xdf", &train, "--out", &out]).unwrap();
+    let eeg = profile.eeg.unwrap();
+    let profile_file = format!("{out}/profile.json");
+    let of = |xdf: &str, more: &[&str]| {
+        let line = [
+            &["p300", "--calibration", &profile_file, "--xdf", xdf],
+            more,
+        ]
+        .concat();
+        columns(&score(&line).unwrap(), HEADER)
+    };
+    let (follows, stays) = (of(&test, &[]), of(&test, &["--as-calibrated"]));
+    assert_eq!(follows[1], stays[1]);
+    for (score, p) in stays[1].iter().zip(&stays[2]) {
+        assert_eq!(*p, eeg.p_target(*score));
+    }
+    assert_eq!(follows[2][0], stays[2][0], "nothing came before the first");
+    assert!(follows[2] != stays[2]);
+    // What comes later changes nothing. The last epochs of the short recording end with it.
+    let before = of(&short, &[]);
+    assert!(before[2].len() > 230);
+    assert_eq!(before[2][..230], follows[2][..230]);
+}
+
+#[test]
 fn two_recordings_count_as_one_calibration_and_their_runs_stay_apart() {
     let folder = Folder::new();
     let first = folder.recording(

@@ -7,6 +7,7 @@ use crate::choice::{INNER_FOLDS, PRIOR_AUC_MIN, WEIGHT_PENALTY};
 use crate::comparison::{COMPARED_FOLDS_MIN, LEVEL};
 use crate::crossval::{FOLDS, MIN_PER_CLASS};
 use crate::density::{CLIP_MAX_NATS, DOF_RANGE, RULE_OF_THREE};
+use crate::drift::{DRIFT_MEMORY_MIN, SHIFT_MAX, STRETCH_RANGE};
 use crate::lda;
 use crate::model::{ERP_CHANNELS_MAX, XDAWN_LDA_FILTERS};
 use crate::prior::{COVARIANCE_FLASHES, DIFFERENCE_TARGETS};
@@ -92,6 +93,14 @@ fn constants() -> Vec<(&'static str, String, From)> {
             "Densities, bound of the evidence",
             format!("ln(n / {RULE_OF_THREE}), at most {CLIP_MAX_NATS} nats"),
             From::Field("rule of three"),
+        ),
+        (
+            "Drift of the scores: flashes that the calibration counts for, furthest shift in scales, range of the stretch",
+            format!(
+                "{DRIFT_MEMORY_MIN}, {SHIFT_MAX}, {} to {}",
+                STRETCH_RANGE.0, STRETCH_RANGE.1
+            ),
+            From::ThreePeople,
         ),
         (
             "Fitted on up to, in peak-to-peak limits",
