@@ -2,11 +2,6 @@
 //!
 //! `cargo bench --bench pipeline`. Latency is another matter: `razvilka certify` measures it.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a benchmark that cannot be set up should stop"
-)]
-
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use razvilka::config::ScreenSection;
@@ -35,7 +30,8 @@ fn main() {
 /// 1 kHz through filter, quality, epochs and score, with a flash every 175 ms; per sample.
 #[divan::bench(args = [(64, 1), (64, 32), (256, 1)])]
 fn eeg_line(bencher: Bencher<'_, '_>, (channels, block): (usize, usize)) {
-    let mut line = paths::eeg_line(channels, EEG_HZ).unwrap();
+    let mut line =
+        paths::eeg_line(channels, EEG_HZ).expect("1 to 512 channels at 1 kHz have a path");
     let noise: Vec<f32> = (0..channels * 1_021)
         .map(|k| (k as f32 * 0.37).sin() * 10.0)
         .collect();
@@ -67,10 +63,10 @@ fn eeg_line(bencher: Bencher<'_, '_>, (channels, block): (usize, usize)) {
 #[divan::bench(args = [64, 256])]
 fn state_tap(bencher: Bencher<'_, '_>, channels: usize) {
     const RATE_HZ: f64 = 2_000.0;
-    let seconds = |value| Seconds::new(value).unwrap();
+    let seconds = |value| Seconds::new(value).expect("the constants are finite and not negative");
     // Whoever takes the samples out looks at one channel: it is not what is measured.
     let spec = StateSpec {
-        rate: Hertz::new(RATE_HZ).unwrap(),
+        rate: Hertz::new(RATE_HZ).expect("2 kHz is a rate"),
         channels: 1,
         stamps: StampRule::PerSample,
         quality: QualitySpec {
@@ -85,7 +81,8 @@ fn state_tap(bencher: Bencher<'_, '_>, channels: usize) {
         spindle_factor: 2.0,
         spindle_least_s: 0.5,
     };
-    let mut line = StateLine::new(spec, vec![0], channels).unwrap();
+    let mut line =
+        StateLine::new(spec, vec![0], channels).expect("the one channel looked at is there");
     let (mut tap, mut drain) = state_ring(RATE_HZ, channels);
     let (sample, mut at) = (vec![1.0_f32; channels], 0_u64);
     bencher
@@ -103,7 +100,8 @@ fn state_tap(bencher: Bencher<'_, '_>, channels: usize) {
 /// Gaze at 500 Hz through event detection to words about three tiles; per sample.
 #[divan::bench(args = [1, 32])]
 fn gaze_line(bencher: Bencher<'_, '_>, block: usize) {
-    let mut line = paths::gaze_line(GAZE_HZ, &ScreenSection::default()).unwrap();
+    let mut line =
+        paths::gaze_line(GAZE_HZ, &ScreenSection::default()).expect("500 Hz is a rate of trackers");
     let tile = |x_deg| Tile {
         x_deg,
         y_deg: 0.0,
@@ -141,7 +139,7 @@ fn gaze_line(bencher: Bencher<'_, '_>, block: usize) {
 #[divan::bench]
 fn gate_evidence(bencher: Bencher<'_, '_>) {
     let mut gate = Gate::new(GateSettings::default());
-    let at = LslTime::new(10.0).unwrap();
+    let at = LslTime::new(10.0).expect("10 s is a time");
     gate.open(
         ForkId(1),
         &[Branch, Branch, Branch, Other, GoOn],
@@ -149,7 +147,7 @@ fn gate_evidence(bencher: Bencher<'_, '_>) {
         at,
         LEASE,
     )
-    .unwrap();
+    .expect("a new gate takes five options whose priors sum to 1");
     let mut seq = 0;
     bencher.counter(ItemsCount::new(1_usize)).bench_local(|| {
         seq += 1;

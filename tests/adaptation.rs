@@ -5,6 +5,11 @@
     reason = "a test that cannot be set up should stop"
 )]
 
+#[path = "../calibration/tests/common/scattered.rs"]
+mod scattered;
+#[path = "../calibration/tests/common/session.rs"]
+mod session;
+
 use std::sync::OnceLock;
 
 use razvilka::config::AdaptationSection;
@@ -12,12 +17,12 @@ use razvilka::engine::adapting::{Adaptation, Adapting, Answered, RefitJob};
 use razvilka::fork::ForkId;
 use razvilka::pipeline::features::HeardEpoch;
 use razvilka::pipeline::presenter::FlashId;
-use razvilka_calibration::{
-    CalibrationInput, EegCalibration, EegInput, EpochInfo, Epochs, Provenance, fit_session,
-};
+use razvilka_calibration::{EegCalibration, EpochInfo, Epochs, fit_session};
 use razvilka_dsp::eeg::EegSpec;
 use razvilka_dsp::mask::ChannelMask;
 use razvilka_dsp::units::{Hertz, Seconds};
+use scattered::Scattered;
+use session::eeg_alone;
 
 const CHANNELS: usize = 3;
 const BINS: usize = 12;
@@ -26,18 +31,8 @@ const FLASHES: u32 = 30;
 
 /// Features of a flash: noise, and a bump when it was attended.
 fn features(seed: u64, target: bool) -> Vec<f64> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut noise = || {
-        let sum: f64 = (0..6)
-            .map(|_| {
-                state ^= state << 13;
-                state ^= state >> 7;
-                state ^= state << 17;
-                (state >> 11) as f64 / (1_u64 << 53) as f64 - 0.5
-            })
-            .sum();
-        8.0 * sum
-    };
+    let mut scattered = Scattered::new(seed);
+    let mut noise = || 8.0 * scattered.gauss();
     (0..CHANNELS * BINS)
         .map(|k| {
             let bump = (-0.5 * (((k % BINS) as f64 - 6.0) / 1.5).powi(2)).exp();
@@ -63,22 +58,8 @@ fn calibrated() -> &'static (EegCalibration, Epochs) {
         let mut path = EegSpec::p300(Hertz::new(32.0).unwrap(), CHANNELS);
         path.epoch.length = Seconds::new(BINS as f64 / 32.0).unwrap();
         path.band = None;
-        let input = CalibrationInput {
-            eeg: Some(EegInput {
-                labels: (0..CHANNELS).map(|c| format!("C{c}")).collect(),
-                path,
-                epochs: epochs.clone(),
-                prior: None,
-                rejected: 0,
-                signal: None,
-            }),
-            gaze: Vec::new(),
-            provenance: Provenance {
-                created_utc: String::new(),
-                software: String::new(),
-                sources: Vec::new(),
-            },
-        };
+        let labels = (0..CHANNELS).map(|c| format!("C{c}")).collect();
+        let input = eeg_alone(labels, path, epochs.clone());
         (fit_session(&input).unwrap().profile.eeg.unwrap(), epochs)
     })
 }

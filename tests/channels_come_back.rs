@@ -3,43 +3,14 @@
 
 #![allow(clippy::unwrap_used)] // what cannot go on here should say so at once
 
+mod simulated_common;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 
-use razvilka::engine::replay::ReplayReport;
 use razvilka::session::{Entry, EventKind, Ledger, Summary};
-
-fn razvilka() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_razvilka"));
-    command.stdin(Stdio::null());
-    command
-}
-
-/// The simulated laboratory; killed when dropped.
-struct Simulated(Child);
-
-impl Simulated {
-    fn start(session: &str, faults: &[&str]) -> Self {
-        let mut command = razvilka();
-        command.args(["simulate", "--seed", "5", "--preset", "easy", "--pace", "2"]);
-        command.args(["--session-id", session]);
-        for fault in faults {
-            command.args(["--fault", fault]);
-        }
-        let simulated = command.stdout(Stdio::null()).stderr(Stdio::null());
-        Self(simulated.spawn().unwrap())
-    }
-}
-
-impl Drop for Simulated {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+use simulated_common::{Simulated, assert_replays, razvilka};
 
 /// A session of the simulated laboratory. A fork in which a channel fails runs to its timeout; the next one masks it, so a
 /// fault has to last for longer than that. EEG alone chooses, so that there is no other evidence to go on with.
@@ -55,7 +26,9 @@ fn session(folder: &Path, id: &str, forks: u32, faults: &[&str]) -> std::path::P
     );
     fs::write(&config, text).unwrap();
     let out = folder.join(id);
-    let _simulated = Simulated::start(id, faults);
+    let mut more = vec!["--preset", "easy"];
+    more.extend(faults.iter().flat_map(|fault| ["--fault", fault]));
+    let _simulated = Simulated::start(id, &more);
     let ran = razvilka()
         .args(["run", "--config"])
         .arg(&config)
@@ -88,23 +61,6 @@ fn exchanges(out: &Path) -> Vec<(BTreeSet<u64>, usize)> {
         }
     }
     found
-}
-
-fn replays(folder: &Path, out: &Path) {
-    let again = folder.join("again");
-    let replayed = razvilka()
-        .arg("replay")
-        .arg(out)
-        .arg("--out")
-        .arg(&again)
-        .output()
-        .unwrap();
-    let words = String::from_utf8_lossy(&replayed.stderr);
-    assert_eq!(replayed.status.code(), Some(0), "{words}");
-    let report = fs::read(again.join("replay.json")).unwrap();
-    let report: ReplayReport = serde_json::from_slice(&report).unwrap();
-    assert!(report.is_identical(), "{report:?}");
-    assert!(report.evidence.compared > 0);
 }
 
 /// Channels of the simulated amplifier: Fz Cz P3 Pz P4 PO7 PO8 Oz.
@@ -142,7 +98,7 @@ fn a_channel_that_rails_is_masked_until_it_is_back_and_the_session_replays() {
         page.contains("<td>Pz</td>") && page.contains("railed"),
         "no table of bad channels"
     );
-    replays(folder.path(), &out);
+    assert_replays(folder.path(), &out);
 }
 
 #[test]
@@ -168,5 +124,5 @@ fn a_bridge_and_a_loose_contact_are_masked_and_come_back_and_a_burst_of_mains_ma
     // Half of the channels are never away, whatever happens to all of them for 2 s.
     assert!(found.iter().all(|(bad, _)| bad.len() < 4), "{found:?}");
     assert!(found.last().unwrap().0.is_empty(), "{found:?}");
-    replays(folder.path(), &out);
+    assert_replays(folder.path(), &out);
 }

@@ -2,49 +2,17 @@
 
 #![allow(clippy::unwrap_used)] // what cannot go on here should say so at once
 
+mod simulated_common;
+
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Stdio};
 use std::time::Duration;
 
-use razvilka::engine::replay::ReplayReport;
 use razvilka::session::{Entry, EventKind, Ledger};
 use razvilka_calibration::Profile;
-
-fn razvilka() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_razvilka"));
-    command.stdin(Stdio::null());
-    command
-}
-
-/// The simulated laboratory; killed when dropped.
-struct Simulated(Child);
-
-impl Simulated {
-    fn start(session: &str) -> Self {
-        let mut command = razvilka();
-        command.args([
-            "simulate",
-            "--seed",
-            "5",
-            "--pace",
-            "2",
-            "--session-id",
-            session,
-        ]);
-        let simulated = command.stdout(Stdio::null()).stderr(Stdio::null());
-        Self(simulated.spawn().unwrap())
-    }
-}
-
-impl Drop for Simulated {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+use simulated_common::{Simulated, assert_replays, razvilka};
 
 /// `eeg` goes into the section of the EEG stream.
 fn experiment(folder: &Path, session: &str, eeg: &str, more: &str) -> std::path::PathBuf {
@@ -116,12 +84,12 @@ fn a_session_waits_for_lost_streams_goes_on_and_replays_bit_for_bit() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("session");
     let config = experiment(folder.path(), "lost-and-found", "", "");
-    let simulated = Simulated::start("lost-and-found");
+    let simulated = Simulated::start("lost-and-found", &[]);
     let (child, mut lines) = run(&config, &out);
     read_until(&mut lines, "-> ");
     drop(simulated);
     std::thread::sleep(Duration::from_secs(3));
-    let _simulated = Simulated::start("lost-and-found");
+    let _simulated = Simulated::start("lost-and-found", &[]);
     let (code, said) = rest_of(child, lines);
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("all forks were answered"), "{said}");
@@ -139,21 +107,7 @@ fn a_session_waits_for_lost_streams_goes_on_and_replays_bit_for_bit() {
             "{events:?}"
         );
     }
-
-    let again = folder.path().join("again");
-    let replayed = razvilka()
-        .arg("replay")
-        .arg(&out)
-        .arg("--out")
-        .arg(&again)
-        .output()
-        .unwrap();
-    let words = String::from_utf8_lossy(&replayed.stderr);
-    assert_eq!(replayed.status.code(), Some(0), "{words}");
-    let report = fs::read(again.join("replay.json")).unwrap();
-    let report: ReplayReport = serde_json::from_slice(&report).unwrap();
-    assert!(report.is_identical(), "{report:?}");
-    assert!(report.evidence.compared > 0);
+    assert_replays(folder.path(), &out);
 }
 
 #[test]
@@ -164,7 +118,7 @@ fn a_stream_that_does_not_come_back_ends_the_session_in_order() {
     // On some of the channels only, which the live calibration must fit, too.
     let channels = "use_channels = [\"Pz\", \"Cz\", \"PO7\", \"PO8\", \"Oz\"]";
     let config = experiment(folder.path(), "lost-for-good", channels, more);
-    let simulated = Simulated::start("lost-for-good");
+    let simulated = Simulated::start("lost-for-good", &[]);
     let (child, mut lines) = run(&config, &out);
     read_until(&mut lines, "-> ");
     drop(simulated);

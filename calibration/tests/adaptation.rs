@@ -6,10 +6,13 @@
     reason = "a test that cannot be set up should stop"
 )]
 
+mod common;
+
+use common::{Scattered, close, eeg_alone};
 use proptest::prelude::*;
 use razvilka_calibration::{
-    AdaptRule, Adaptive, CalibrationInput, ConfirmedEpoch, EegCalibration, EegInput, EegModel,
-    EpochInfo, Epochs, LdaModel, Provenance, Structure, auc, fit_session, refit, worth_taking,
+    AdaptRule, Adaptive, ConfirmedEpoch, EegCalibration, EegModel, EpochInfo, Epochs, LdaModel,
+    Structure, auc, fit_session, refit, worth_taking,
 };
 use razvilka_dsp::eeg::EegSpec;
 use razvilka_dsp::units::{Hertz, Seconds};
@@ -44,14 +47,6 @@ const UNBOUNDED: AdaptRule = AdaptRule {
     change_max: 2.0,
 };
 
-fn assert_near(got: &[f64], want: &[f64]) {
-    assert_eq!(got.len(), want.len());
-    let scale = want.iter().fold(0.0, |most: f64, x| most.max(x.abs()));
-    for (a, b) in got.iter().zip(want) {
-        assert!((a - b).abs() <= 1e-9 * scale, "{a} {b}");
-    }
-}
-
 /// A path of this many channels whose epochs have this many bins of one sample.
 fn path(channels: usize, bins: usize) -> EegSpec {
     let mut path = EegSpec::p300(Hertz::new(32.0).unwrap(), channels);
@@ -74,18 +69,8 @@ const CHANNELS: usize = 4;
 impl Person {
     /// Flashes, one in five a target.
     fn epochs(&self, seed: u64, count: usize) -> Epochs {
-        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-        let mut noise = || {
-            let sum: f64 = (0..6)
-                .map(|_| {
-                    state ^= state << 13;
-                    state ^= state >> 7;
-                    state ^= state << 17;
-                    (state >> 11) as f64 / (1_u64 << 53) as f64 - 0.5
-                })
-                .sum();
-            10.0 * sum
-        };
+        let mut scattered = Scattered::new(seed);
+        let mut noise = || 10.0 * scattered.gauss();
         let mut epochs = Epochs::new(CHANNELS, self.bins).unwrap();
         for k in 0..count {
             let target = k % 5 == 2;
@@ -118,22 +103,9 @@ const PERSON: Person = Person {
 };
 
 fn calibrated(epochs: Epochs) -> EegCalibration {
-    let input = CalibrationInput {
-        eeg: Some(EegInput {
-            labels: (0..epochs.channels()).map(|c| format!("C{c}")).collect(),
-            path: path(epochs.channels(), epochs.bins()),
-            epochs,
-            prior: None,
-            rejected: 0,
-            signal: None,
-        }),
-        gaze: Vec::new(),
-        provenance: Provenance {
-            created_utc: String::new(),
-            software: String::new(),
-            sources: Vec::new(),
-        },
-    };
+    let labels = (0..epochs.channels()).map(|c| format!("C{c}")).collect();
+    let path = path(epochs.channels(), epochs.bins());
+    let input = eeg_alone(labels, path, epochs);
     fit_session(&input).unwrap().profile.eeg.unwrap()
 }
 
@@ -184,16 +156,16 @@ fn steps_of_rank_one_reach_what_numpy_fits_on_all_epochs_at_once() {
         assert!(learnt.taken && learnt.used == fork.len() && learnt.refused == 0);
     }
     let lda = &adaptive.calibration().lda;
-    assert_near(&lda.mean_difference, &golden.all.difference);
-    assert_near(&lda.midpoint, &golden.all.midpoint);
+    close(&lda.mean_difference, &golden.all.difference, 1e-9);
+    close(&lda.midpoint, &golden.all.midpoint, 1e-9);
     let n = golden.all.covariance.len();
     let covariance: Vec<f64> = (0..n)
         .flat_map(|i| (0..n).map(move |j| (i, j)))
         .map(|(i, j)| lda.covariance.get(i, j))
         .collect();
-    assert_near(&covariance, &golden.all.covariance.concat());
-    assert_near(&lda.weights, &golden.all.weights);
-    assert_near(&[lda.bias], &[golden.all.bias]);
+    close(&covariance, &golden.all.covariance.concat(), 1e-9);
+    close(&lda.weights, &golden.all.weights, 1e-9);
+    close(&[lda.bias], &[golden.all.bias], 1e-9);
 }
 
 proptest! {
@@ -219,8 +191,8 @@ proptest! {
             all.push(*info, &rounded).unwrap();
         }
         let batch = LdaModel::fit(&all.paired().unwrap()).unwrap();
-        assert_near(&adaptive.calibration().lda.mean_difference, &batch.mean_difference);
-        assert_near(&adaptive.calibration().lda.midpoint, &batch.midpoint);
+        close(&adaptive.calibration().lda.mean_difference, &batch.mean_difference, 1e-9);
+        close(&adaptive.calibration().lda.midpoint, &batch.midpoint, 1e-9);
         // The diagonal is not shrunk: it, too, is that of all epochs.
         for k in 0..batch.covariance.order() {
             let (a, b) = (adaptive.calibration().lda.covariance.get(k, k), batch.covariance.get(k, k));

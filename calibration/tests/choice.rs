@@ -2,17 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
-#[path = "common/noise.rs"]
-mod noise;
+mod common;
 
 use std::sync::LazyLock;
 
-use noise::Noise;
+use common::{Noise, eeg_alone};
 use razvilka_calibration::report::{Grade, grade_ece, grade_eeg};
 use razvilka_calibration::{
-    CalibrationInput, Candidate, EegCalibration, EegInput, EegModel, EpochInfo, Epochs, Fitted,
-    Overwrite, Profile, Provenance, ScorerKind, Symmetric, TangentModel, XdawnLda, auc,
-    expected_calibration_error, fit_session, fit_student_t, posterior, reliability_diagram,
+    Candidate, EegCalibration, EegModel, EpochInfo, Epochs, Fitted, Overwrite, Profile, Provenance,
+    ScorerKind, Symmetric, TangentModel, XdawnLda, auc, expected_calibration_error, fit_session,
+    fit_student_t, posterior, reliability_diagram,
 };
 use razvilka_dsp::eeg::EegSpec;
 use razvilka_dsp::score::{EpochScorer, ScoreDensity};
@@ -106,18 +105,8 @@ impl Scene {
     }
 
     fn session(&self, seed: u64, count: usize) -> Fitted {
-        let input = CalibrationInput {
-            eeg: Some(EegInput {
-                labels: (0..CHANNELS).map(|k| format!("E{k}")).collect(),
-                path: path(),
-                epochs: self.epochs(seed, count),
-                prior: None,
-                rejected: 0,
-                signal: None,
-            }),
-            gaze: Vec::new(),
-            provenance: provenance(),
-        };
+        let labels = (0..CHANNELS).map(|k| format!("E{k}")).collect();
+        let input = eeg_alone(labels, path(), self.epochs(seed, count));
         fit_session(&input).unwrap()
     }
 }
@@ -292,18 +281,8 @@ fn small(seed: u64, response_uv: f64) -> EegCalibration {
         };
         epochs.push(info, &features).unwrap();
     }
-    let input = CalibrationInput {
-        eeg: Some(EegInput {
-            labels: (0..4).map(|k| format!("E{k}")).collect(),
-            path,
-            epochs,
-            prior: None,
-            rejected: 0,
-            signal: None,
-        }),
-        gaze: Vec::new(),
-        provenance: provenance(),
-    };
+    let labels = (0..4).map(|k| format!("E{k}")).collect();
+    let input = eeg_alone(labels, path, epochs);
     fit_session(&input).unwrap().profile.eeg.unwrap()
 }
 

@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
+mod common;
+
+use common::close;
 use razvilka_calibration::{
     EpochInfo, Epochs, LdaModel, auc, brier, expected_calibration_error, fit_student_t,
     ledoit_wolf, log_loss, reliability_diagram,
@@ -74,17 +77,6 @@ struct Figures {
 fn golden() -> Golden {
     let text = include_str!("../../fixtures/golden/calibration/golden.json");
     serde_json::from_str(text).expect("the golden file is well formed")
-}
-
-#[track_caller]
-fn close(ours: &[f64], theirs: &[f64], tolerance: f64) {
-    assert_eq!(ours.len(), theirs.len());
-    let size = theirs.iter().fold(0.0_f64, |m, v| m.max(v.abs()));
-    let worst = ours
-        .iter()
-        .zip(theirs)
-        .fold(0.0_f64, |m, (a, b)| m.max((a - b).abs()));
-    assert!(worst <= tolerance * size, "off by {worst:e} of {size:e}");
 }
 
 fn golden_epochs(golden: &Classifier) -> Epochs {

@@ -2,10 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
-#[path = "common/noise.rs"]
-mod noise;
+mod common;
 
-use noise::Noise;
+use common::Noise;
 use razvilka_calibration::report::render;
 use razvilka_calibration::{
     CalibrationError, CalibrationInput, ChannelSignal, Direction, EegInput, EpochInfo, Epochs,

@@ -2,33 +2,18 @@
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
+mod common;
+
+use common::{Noise, eeg_alone};
 use razvilka_calibration::{
-    CalibrationError, CalibrationInput, EegCalibration, EegInput, EpochInfo, Epochs, Fitted,
-    Informed, Others, Prior, Provenance, ScorerKind, auc, expected_calibration_error, fit_session,
-    reliability_diagram,
+    CalibrationError, EegCalibration, EpochInfo, Epochs, Fitted, Informed, Others, Prior,
+    ScorerKind, auc, expected_calibration_error, fit_session, reliability_diagram,
 };
 use razvilka_dsp::eeg::EegSpec;
 use razvilka_dsp::units::Hertz;
 
 const CHANNELS: usize = 6;
 const RESPONSE_UV: f64 = 2.5;
-
-/// Knuth's linear congruential generator, summed towards a Gaussian.
-struct Noise(u64);
-
-impl Noise {
-    fn uniform(&mut self) -> f64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 11) as f64 / (1_u64 << 53) as f64 - 0.5
-    }
-
-    fn gaussian(&mut self) -> f64 {
-        (0..12).map(|_| self.uniform()).sum()
-    }
-}
 
 fn path() -> EegSpec {
     EegSpec::p300(Hertz::new(250.0).unwrap(), CHANNELS)
@@ -39,9 +24,9 @@ fn person(head: u64, session: u64, count: usize, response_uv: f64) -> Epochs {
     let bins = path().epoch_shape().unwrap().bins();
     let mut own = Noise(head);
     let mixing: Vec<f64> = (0..CHANNELS * CHANNELS)
-        .map(|k| f64::from(u8::from(k % (CHANNELS + 1) == 0)) * 4.0 + own.gaussian())
+        .map(|k| f64::from(u8::from(k % (CHANNELS + 1) == 0)) * 4.0 + own.gauss())
         .collect();
-    let size = response_uv * (1.0 + 0.3 * own.uniform());
+    let size = response_uv * (1.0 + 0.3 * (own.uniform() - 0.5));
     let mut noise = Noise(head * 1000 + session);
     let mut epochs = Epochs::new(CHANNELS, bins).unwrap();
     for index in 0..count {
@@ -50,7 +35,7 @@ fn person(head: u64, session: u64, count: usize, response_uv: f64) -> Epochs {
         let mut before = [0.0; CHANNELS];
         for bin in 0..bins {
             for source in &mut before {
-                *source = 0.8 * *source + 0.6 * noise.gaussian();
+                *source = 0.8 * *source + 0.6 * noise.gauss();
             }
             let at = (bin as f64 / bins as f64 - 0.45) / 0.1;
             for channel in 0..CHANNELS {
@@ -130,22 +115,9 @@ fn labels_that_are_not_given_are_not_looked_at() {
 }
 
 fn fitted(epochs: Epochs, prior: Option<Others>) -> Result<Fitted, CalibrationError> {
-    fit_session(&CalibrationInput {
-        eeg: Some(EegInput {
-            labels: vec![String::new(); CHANNELS],
-            path: path(),
-            epochs,
-            prior,
-            signal: None,
-            rejected: 0,
-        }),
-        gaze: Vec::new(),
-        provenance: Provenance {
-            created_utc: "2026-01-01T00:00:00Z".into(),
-            software: "test".into(),
-            sources: Vec::new(),
-        },
-    })
+    let mut input = eeg_alone(vec![String::new(); CHANNELS], path(), epochs);
+    input.eeg.as_mut().unwrap().prior = prior;
+    fit_session(&input)
 }
 
 fn calibrated(prior: Option<Prior>) -> EegCalibration {

@@ -2,8 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
+mod common;
+
 use std::path::Path;
 
+use common::Noise;
 use razvilka_calibration::{
     CalibrationError, EpochInfo, Epochs, Montage, Overwrite, Prior, PriorFile, Provenance,
     SourceFile,
@@ -17,22 +20,16 @@ fn path() -> EegSpec {
     EegSpec::p300(Hertz::new(250.0).unwrap(), CHANNELS)
 }
 
-/// Noise with a bump after targets, by Knuth's linear congruential generator.
+/// Noise with a bump after targets.
 fn person(seed: u64) -> Epochs {
     let bins = path().epoch_shape().unwrap().bins();
-    let mut state = seed;
-    let mut noise = || {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        20.0 * ((state >> 11) as f64 / (1_u64 << 53) as f64 - 0.5)
-    };
+    let mut noise = Noise(seed);
     let mut epochs = Epochs::new(CHANNELS, bins).unwrap();
     for index in 0..120 {
         let target = index % 5 == 2;
         let values: Vec<f64> = (0..CHANNELS * bins)
             .map(|k| {
-                noise()
+                20.0 * (noise.uniform() - 0.5)
                     + if target && k % bins > bins / 2 {
                         4.0
                     } else {

@@ -2,13 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
-#[path = "common/noise.rs"]
-mod noise;
+mod common;
 
 use std::fs;
 use std::path::Path;
 
-use noise::Noise;
+use common::Noise;
 use proptest::prelude::*;
 use razvilka_calibration::report::render;
 use razvilka_calibration::{

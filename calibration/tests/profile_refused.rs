@@ -2,11 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
+mod common;
+
 use std::sync::LazyLock;
 
+use common::{Noise, eeg_alone};
 use razvilka_calibration::{
-    CalibrationInput, EegInput, EegModel, EpochInfo, Epochs, LdaModel, Profile, Provenance,
-    ScorerKind, Symmetric, TangentModel, XdawnLda, fit_session,
+    EegModel, EpochInfo, Epochs, LdaModel, Profile, ScorerKind, Symmetric, TangentModel, XdawnLda,
+    fit_session,
 };
 use razvilka_dsp::eeg::EegSpec;
 use razvilka_dsp::score::ScoreDensity;
@@ -19,16 +22,7 @@ const CHANNELS: usize = 4;
 static FITTED: LazyLock<Profile> = LazyLock::new(|| {
     let path = EegSpec::p300(Hertz::new(250.0).unwrap(), CHANNELS);
     let bins = path.epoch_shape().unwrap().bins();
-    let mut state = 7_u64;
-    let mut gauss = || {
-        let mut uniform = || {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            (state >> 11) as f64 / (1_u64 << 53) as f64
-        };
-        (0..12).map(|_| uniform()).sum::<f64>() - 6.0
-    };
+    let mut noise = Noise(7);
     let mut epochs = Epochs::with_used(vec![true, true, true, false], bins).unwrap();
     for index in 0..300 {
         let target = index % 6 == 2;
@@ -40,29 +34,15 @@ static FITTED: LazyLock<Profile> = LazyLock::new(|| {
         let features: Vec<f64> = (0..CHANNELS * bins)
             .map(|i| {
                 let bump = (-0.5 * (((i % bins) as f64 - 20.0) / 4.0).powi(2)).exp();
-                4.0 * gauss() + if target { 1.5 * bump } else { 0.0 }
+                4.0 * noise.gauss() + if target { 1.5 * bump } else { 0.0 }
             })
             .collect();
         epochs.push(info, &features).unwrap();
     }
-    fit_session(&CalibrationInput {
-        eeg: Some(EegInput {
-            labels: ["Fz", "Cz", "Pz", "Oz"].map(str::to_owned).to_vec(),
-            path,
-            epochs,
-            prior: None,
-            rejected: 0,
-            signal: None,
-        }),
-        gaze: Vec::new(),
-        provenance: Provenance {
-            created_utc: String::new(),
-            software: "test".into(),
-            sources: Vec::new(),
-        },
-    })
-    .unwrap()
-    .profile
+    let labels = ["Fz", "Cz", "Pz", "Oz"].map(str::to_owned).to_vec();
+    fit_session(&eeg_alone(labels, path, epochs))
+        .unwrap()
+        .profile
 });
 
 /// What is said of the profile with this change.

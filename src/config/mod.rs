@@ -1,7 +1,7 @@
 //! The experiment file: what was written becomes a validated [`Plan`] or one clear error.
 //!
 //! TOML with units in the keys. An unknown key, a value of the wrong type and a number outside its range are refused
-//! with key, value and allowed range; nothing is corrected silently. The numbers and their ranges stand in [`limits`].
+//! with key, value and allowed range; nothing is corrected silently. The numbers and their ranges stand in [`limits()`].
 
 mod limits;
 mod sections;
@@ -253,7 +253,7 @@ impl Plan {
         all
     }
 
-    /// Checks every number against [`limits`], and what must fit together.
+    /// Checks every number against [`limits()`], and what must fit together.
     ///
     /// # Errors
     /// [`ConfigError::Number`] or [`ConfigError::Contradiction`].

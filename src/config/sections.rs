@@ -1,4 +1,4 @@
-//! The sections of the experiment file, one type each, with the defaults of [`super::limits`].
+//! The sections of the experiment file, one type each, with the defaults of [`mod@super::limits`].
 
 use std::path::PathBuf;
 

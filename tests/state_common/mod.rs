@@ -5,19 +5,22 @@
     reason = "a sitting that cannot be set up should stop"
 )]
 
+#[path = "../../calibration/tests/common/session.rs"]
+mod session;
+
 use razvilka::choice::{FlashSequence, FlashSettings};
 use razvilka::config::StateSection;
 use razvilka::marker::{Event, Marker, OptionKind, OptionTile, Outcome};
 use razvilka::person::PersonState;
 use razvilka::pipeline::state::Reference;
 use razvilka::sim::{Laboratory, SimOutput, SimSettings};
-use razvilka_calibration::{
-    CalibrationInput, EegCalibration, EegInput, EpochInfo, Epochs, Provenance, fit_session,
-};
+use razvilka_calibration::{EegCalibration, EpochInfo, Epochs, fit_session};
 use razvilka_dsp::eeg::{EegPath, EegSpec};
 use razvilka_dsp::epoch::EpochStatus;
 use razvilka_dsp::state::{AmplitudeDrift, AttendedFork, StateSpec, StateTracker};
 use razvilka_dsp::units::{Hertz, Seconds};
+
+use self::session::eeg_alone;
 
 const START_S: f64 = 1_000.0;
 const BLOCKS: u32 = 12;
@@ -248,23 +251,7 @@ fn calibrate(
         .unwrap();
         while path.pop().is_some() {}
     }
-    let eeg = EegInput {
-        labels: settings.channels.clone(),
-        path: spec,
-        epochs,
-        prior: None,
-        rejected: 0,
-        signal: None,
-    };
-    let input = CalibrationInput {
-        eeg: Some(eeg),
-        gaze: Vec::new(),
-        provenance: Provenance {
-            created_utc: String::new(),
-            software: String::new(),
-            sources: Vec::new(),
-        },
-    };
+    let input = eeg_alone(settings.channels.clone(), spec, epochs);
     fit_session(&input).unwrap().profile.eeg.unwrap()
 }
 

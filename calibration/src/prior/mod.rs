@@ -7,7 +7,7 @@
 //! their posterior (expectation maximisation over both views at once, as co-training: Blum & Mitchell 1998).
 //!
 //! Here: the prior and its fit. [`meet`] moves it to a person, [`fewer`] takes channels out of it, [`outlook`] asks what to
-//! expect of it, [`others`] brings it to a person's montage, [`file`] keeps it.
+//! expect of it, [`others`] brings it to a person's montage, [`mod@file`] keeps it.
 
 mod fewer;
 mod file;

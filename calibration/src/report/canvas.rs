@@ -92,7 +92,7 @@ pub(super) fn draw(
     Ok(format!(
         "<svg class=\"plot\" role=\"img\" aria-label=\"{}\" viewBox=\"0 0 {} {}\" style=\"max-width:{width}px\" \
          xmlns=\"http://www.w3.org/2000/svg\">{inner}",
-        super::html::escape(described),
+        super::markup::escape(described),
         px(width),
         px(height),
     ))

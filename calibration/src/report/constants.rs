@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::html::escape;
+use super::markup::escape;
 use crate::choice::{INNER_FOLDS, PRIOR_AUC_MIN, WEIGHT_PENALTY};
 use crate::comparison::{COMPARED_FOLDS_MIN, LEVEL};
 use crate::crossval::{FOLDS, MIN_PER_CLASS};

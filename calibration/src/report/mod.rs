@@ -3,10 +3,13 @@
 mod canvas;
 mod constants;
 mod curves;
+mod eeg;
 mod eeg_plots;
+mod gaze;
 mod gaze_plot;
 mod grade;
 mod html;
+mod markup;
 mod outlook;
 mod parameters;
 mod prior;

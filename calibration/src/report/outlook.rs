@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::html::figure;
+use super::markup::figure;
 use super::prior::judged_on_others;
 use super::{curves, scalp_plot};
 use crate::error::Result;

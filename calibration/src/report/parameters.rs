@@ -7,7 +7,7 @@ use razvilka_dsp::score::StudentT;
 use razvilka_dsp::stamps::StampRule;
 
 use super::constants::push_constants;
-use super::html::escape;
+use super::markup::escape;
 use super::prior;
 use super::signal::channel_name;
 use crate::error::Result;

@@ -1,6 +1,6 @@
 //! What the page says of a prior from other people, above all where its figures are theirs and not this person's.
 
-use super::html::escape;
+use super::markup::escape;
 use crate::prior::PriorUse;
 use crate::profile::{EegCalibration, SourceFile};
 

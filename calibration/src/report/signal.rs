@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::html::escape;
+use super::markup::escape;
 use crate::signal::SignalQuality;
 
 /// The channel's label, or its number from 1 where it has none.

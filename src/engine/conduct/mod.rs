@@ -12,11 +12,14 @@
 //! | `answers` | from the gate's record to the row that says how a fork ended |
 //! | `learning` | what the scorer learns from confirmed choices, and its exchange |
 //! | `saying` | text, notes, events, faults |
+//! | `watching` | streams, clocks, gate and recording, while the session runs |
+//! | `ending` | the end of a session, in order |
 //! | `state` | state of the person: beside every fork |
 //! | `rows` | what rows and orders are made from, shared with the replay |
 
 mod answers;
 mod asking;
+mod ending;
 mod feed;
 mod inputs;
 mod keys;
@@ -24,6 +27,7 @@ mod learning;
 mod rows;
 mod saying;
 mod state;
+mod watching;
 
 pub use rows::{capped_prior, model_digest, option_rows, tiles_of, why_of};
 pub use state::StateSetting;
@@ -36,13 +40,13 @@ use crossbeam::channel::{never, select};
 use razvilka_calibration::{Epochs, Profile};
 use razvilka_dsp::units::MonoTime;
 
-use self::feed::Change;
+use self::ending::Ending;
 use self::inputs::{Inputs, SETTLE};
 use self::keys::KeysEnds;
 use self::learning::Learning;
 use self::state::StateEnds;
 use super::EngineError;
-use super::desk::{Desk, Entry};
+use super::desk::Desk;
 use super::latency::LatencyReport;
 use super::lines;
 use super::question::Question;
@@ -51,27 +55,23 @@ use crate::choice::{Protocol, Step};
 use crate::config::Plan;
 use crate::decode::{Cancel, Model};
 use crate::fork::Fork;
-use crate::gate::{AbortReason, GateSettings, Lease};
+use crate::gate::{GateSettings, Lease};
 use crate::marker::Event;
-use crate::pipeline::decision::{ChoiceCell, GateThread, Order};
-use crate::pipeline::presenter::{self, MarkerStream, Presenter, Shown};
-use crate::pipeline::scribe::{self, Scribe, Texts, Told};
+use crate::pipeline::decision::{ChoiceCell, GateThread};
+use crate::pipeline::presenter::{MarkerStream, Presenter, Shown};
+use crate::pipeline::scribe::{self, Scribe, Texts};
 use crate::pipeline::trace::LatencyBook;
 use crate::recording::{Capacity, OffsetTap, Recorder, RecordingSummary};
 use crate::rt::{self, Granted, Wish};
-use crate::session::{
-    ChainHead, EventKind, EventRow, Folder, LedgerWriter, SessionFile, SessionRow,
-};
+use crate::session::{ChainHead, Folder, LedgerWriter, SessionFile, SessionRow};
+use crate::source::StreamSpec;
 use crate::source::lsl::Network;
-use crate::source::{ClockOffset, StreamSpec};
 use crate::view::terminal::View;
 
 /// How often the streams are looked after.
 const LOOK_AFTER: Duration = Duration::from_millis(200);
 /// How long the loop waits for the decoder before it looks at the gate's records.
 const TURN: Duration = Duration::from_millis(2);
-/// How long the disk may take at the end.
-const FINISH: Duration = Duration::from_secs(10);
 
 /// Everything a session needs.
 pub struct Setting<'a> {
@@ -188,14 +188,6 @@ struct Postponed {
     fork: Fork,
     attempt: u32,
     since: Instant,
-}
-
-/// Why the main loop ended.
-enum Ending {
-    Forks,
-    Time,
-    Stopped,
-    Failed,
 }
 
 impl<'a> Conductor<'a> {
@@ -373,170 +365,5 @@ impl<'a> Conductor<'a> {
                 return Ending::Time;
             }
         }
-    }
-
-    /// Looks after streams, clocks and the recording.
-    fn look_after(&mut self) {
-        self.looked_after = Instant::now();
-        let ours = ClockOffset {
-            at_s: rt::lsl_now().get(),
-            offset_s: 0.0,
-        };
-        self.marker_offsets.push(ours);
-        if let Some(state) = &self.state {
-            state.offsets.push(ours);
-        }
-        self.hear_epochs();
-        for change in self.inputs.look_after() {
-            self.changed(change);
-        }
-        let lost_wait = Duration::from_secs_f64(self.plan.streams.lost_wait_s);
-        if self.inputs.is_empty()
-            && let Some(keys) = &self.keys
-            && keys.away_for().is_some_and(|away| away >= lost_wait)
-        {
-            self.fail(EngineError::Lost { name: "keys" });
-        }
-        if self.keys.is_none() && self.inputs.poor_for().is_some_and(|poor| poor >= lost_wait) {
-            self.fail(EngineError::PoorSignal);
-        }
-        if self.gate.is_finished() {
-            self.fail(EngineError::Internal("the gate's thread panicked"));
-        }
-        if let Some(failure) = self.recorder.status().failure {
-            let words = format!("the recording has ended, the session goes on: {failure}");
-            if self.tell_once("recording", &words) {
-                self.note(&words);
-            }
-        }
-    }
-
-    /// Something happened to a stream.
-    fn changed(&mut self, change: Change) {
-        match change {
-            Change::Lost { stream, reason } => {
-                self.gate.orders.send(Order::Abort(AbortReason::SourceLost));
-                self.event(
-                    EventKind::Source,
-                    format!("the {stream} stream was lost: {reason}"),
-                );
-                self.note(&format!("the {stream} stream was lost and is looked for"));
-            }
-            Change::Back { stream, samples } => {
-                // An epoch of its own: what rests on samples from before is not for the forks to come.
-                self.gate
-                    .orders
-                    .send(Order::Abort(AbortReason::EpochChanged));
-                self.lease.epoch += 1;
-                let detail = serde_json::json!({
-                    "restarted": { "stream": stream, "samples": samples },
-                });
-                self.event(EventKind::Source, detail.to_string());
-                self.note(&format!("the {stream} stream is back"));
-            }
-            Change::Refused { stream, why } => {
-                self.event(EventKind::Source, format!("the {stream} stream: {why}"));
-                self.note(&format!("the {stream} stream: {why}"));
-            }
-            Change::Doubted { stream, doubts } => {
-                let words = format!("the {stream} stream's clock is doubted: {doubts}");
-                self.event(EventKind::Clock, words.clone());
-                self.note(&words);
-            }
-            Change::Poor { alone } => {
-                let words = if alone {
-                    self.gate.orders.send(Order::Abort(AbortReason::PoorSignal));
-                    "too few EEG channels are good: nothing is asked until they are"
-                } else {
-                    "too few EEG channels are good: gaze alone chooses until they are"
-                };
-                self.event(EventKind::Fault, words.to_owned());
-                self.note(words);
-            }
-            Change::Good => {
-                let words = "enough EEG channels are good again";
-                self.event(EventKind::Fault, words.to_owned());
-                self.note(words);
-            }
-            Change::GivenUp { stream } => self.fail(EngineError::Lost { name: stream }),
-            Change::Panicked => self.fail(EngineError::Internal("an inlet thread panicked")),
-        }
-    }
-
-    fn finish(mut self, ending: Ending) -> Result<Played, EngineError> {
-        self.ending = true;
-        if self.question.is_some() {
-            let reason = match ending {
-                Ending::Failed => AbortReason::Internal,
-                Ending::Forks | Ending::Time | Ending::Stopped => AbortReason::Shutdown,
-            };
-            self.gate.orders.send(Order::Abort(reason));
-            self.records_until_ended();
-        }
-        let words = match ending {
-            Ending::Forks => "all forks were answered",
-            Ending::Time => "time is up",
-            Ending::Stopped => "it was stopped",
-            Ending::Failed => "a fault ended it",
-        };
-        let (stopped, last) = self.scribe.stop();
-        // What the decoder wrote before it stopped belongs to the text and the ledger; nobody is asked any more.
-        for told in last
-            .into_iter()
-            .filter(|told| !matches!(told, Told::Fork { .. }))
-        {
-            self.told(told);
-        }
-        if let Some(stopped) = &stopped {
-            let detail = serde_json::json!({
-                "ending": words, "text": stopped.text_number, "position": stopped.position,
-            });
-            let mono = rt::now();
-            let row = EventRow {
-                kind: EventKind::End,
-                fork: None,
-                at: rt::lsl_of(mono),
-                mono,
-                detail: detail.to_string(),
-            };
-            self.write_down(Entry::Event(row));
-        }
-        self.presenter.ask(presenter::Ask::Say(Event::SessionEnd));
-        let shown = self
-            .presenter
-            .stop()
-            .map(|(_, shown)| shown)
-            .unwrap_or_default();
-        let eeg = self.profile.eeg.as_ref();
-        let labels = eeg.map_or(&[][..], |eeg| &eeg.labels);
-        let (mut granted, streams) = self.inputs.finish(self.plan, labels);
-        if let Some(state) = self.state {
-            state.stop();
-        }
-        if let Some(keys) = self.keys {
-            keys.stop();
-        }
-        let dropped = self.gate.dropped();
-        if let Some((gate, _)) = self.gate.stop() {
-            granted.push(gate);
-        }
-        let recording = self.recorder.finish(FINISH);
-        let (ledger, faults) = self.desk.close();
-        self.warned.extend(faults);
-        Ok(Played {
-            latency: LatencyReport {
-                forks: self.book.report(),
-                streams,
-                gate_items_dropped: dropped,
-            },
-            recording,
-            granted,
-            ledger,
-            shown,
-            answered: self.answered,
-            ending: words.to_owned(),
-            warnings: self.warned,
-            failure: self.failure,
-        })
     }
 }

@@ -1,45 +1,42 @@
 //! What `run` and `demo` share: a whole session, from open streams to the report.
 
+mod calibrating;
+mod ending;
+mod manifest;
+mod progress;
+
+pub use ending::{conclude, exit_code, exit_of};
+pub use progress::progress_bar;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use razvilka_calibration::{Profile, epochs_beside};
+use razvilka_calibration::Profile;
 
+use self::calibrating::{
+    CALIBRATION, CALIBRATION_FILE, baseline_of, calibrate_live, keep_profile, note_calibration,
+};
+use self::manifest::{models, stream_records, write_manifest};
 use super::calibrate;
 use super::exit::{Exit, Failure};
-use super::recorded;
 use crate::config::Plan;
 use crate::decode::{Model, ModelError};
-use crate::engine::calibrate::{Progress, record};
 use crate::engine::conduct::{Played, Setting, StateSetting, conduct};
 use crate::engine::streams::{Streams, marker_outlet, state_outlet, state_spec};
 use crate::engine::{EngineError, lines};
 use crate::pipeline::presenter::MarkerStream;
-use crate::pipeline::state::StateLine;
-use crate::recording::Recording;
-use crate::report;
 use crate::rt;
-use crate::session::{
-    ConfigRecord, Folder, Manifest, ModelRecord, SessionFile, StreamRecord, Summary, Truth,
-    sha256_file,
-};
+use crate::session::{ConfigRecord, Folder, Manifest, SessionFile, sha256_file};
 use crate::source::lsl::{LslMarkerOutlet, Network};
 use crate::source::terminal::{KEYS, TerminalKeys};
-use crate::source::{MarkerSource, SampleSink, StreamSpec};
+use crate::source::{MarkerSource, SampleSink};
 use crate::view::terminal::View;
 use crate::view::watch::ForkWatch;
 
-/// Folder of the calibration inside a session folder.
-const CALIBRATION: &str = "calibration";
 /// How long a listener is awaited before a stop is looked for.
 const LISTENER_LOOK: Duration = Duration::from_millis(200);
-/// Recording of a live calibration, inside its folder.
-const CALIBRATION_FILE: &str = "calibration.xdf";
-/// Gaze error beyond which gaze would do more harm than good, degrees.
-const GAZE_ERROR_MAX_DEG: f64 = 6.0;
 
 /// What a session is made of.
 pub struct Play<'a> {
@@ -283,82 +280,6 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
     })
 }
 
-/// Writes summary and report. `truth` names what the person wanted, where that is known.
-///
-/// # Errors
-/// [`Exit::RecordingIncomplete`] when they cannot be written.
-pub fn conclude(left: &Left, truth: Option<&Path>) -> Result<Summary, Failure> {
-    let incomplete = Exit::RecordingIncomplete;
-    let truth = truth
-        .map(Truth::read)
-        .transpose()
-        .map_err(|error| Failure::new(incomplete, error))?;
-    let written = report::write(left.folder.path(), truth.as_ref())
-        .map_err(|error| Failure::new(incomplete, error))?;
-    left.folder
-        .write_json(SessionFile::Summary, &written.summary)
-        .map_err(|error| Failure::new(incomplete, error))?;
-    Ok(written.summary)
-}
-
-/// How the program ends after this session.
-#[must_use]
-pub fn exit_of(left: &Left) -> Option<Failure> {
-    let played = left.played.as_ref()?;
-    if let Some(failure) = &played.failure {
-        return Some(Failure::said(exit_code(failure), failure.to_string()));
-    }
-    (!left.manifest.recording_incomplete.is_empty()).then(|| {
-        Failure::said(
-            Exit::RecordingIncomplete,
-            format!(
-                "the recording is incomplete: {}",
-                left.manifest.recording_incomplete.join("; ")
-            ),
-        )
-    })
-}
-
-/// The exit code of an engine's error.
-#[must_use]
-pub fn exit_code(error: &EngineError) -> Exit {
-    match error {
-        EngineError::Source(_) | EngineError::Lost { .. } | EngineError::PoorSignal => Exit::Source,
-        EngineError::Line(lines::LineError::Source(_)) => Exit::Source,
-        EngineError::Line(_) | EngineError::Settings(_) | EngineError::Folder(_) => Exit::Usage,
-        EngineError::Model(_) | EngineError::Decoder(_) => Exit::Model,
-        EngineError::Recording(_)
-        | EngineError::Ledger(_)
-        | EngineError::Io(_)
-        | EngineError::Unrecorded { .. }
-        | EngineError::DiskStuck => Exit::RecordingIncomplete,
-        EngineError::Internal(_) => Exit::Internal,
-    }
-}
-
-impl From<EngineError> for Failure {
-    fn from(error: EngineError) -> Self {
-        Self::new(exit_code(&error), error)
-    }
-}
-
-fn write_manifest(folder: &Folder, manifest: &Manifest) -> Result<(), Failure> {
-    folder
-        .write_manifest(manifest)
-        .map_err(|error| Failure::new(Exit::RecordingIncomplete, error))
-}
-
-fn models(model: &Model) -> Vec<ModelRecord> {
-    let card = model.card();
-    let record = |file: &crate::decode::ModelFile| ModelRecord {
-        role: "base".into(),
-        name: format!("{}/{}", card.name, file.name),
-        bytes: file.bytes,
-        sha256: file.sha256.clone(),
-    };
-    card.files.iter().map(record).collect()
-}
-
 /// The stream that tells the state of the person. Without a port for it the session goes on, and records it all the same.
 fn open_state(
     plan: &Plan,
@@ -386,60 +307,6 @@ fn open_state(
     })
 }
 
-/// A line that has seen the EEG of the calibration just recorded; `None` when it cannot be read: then the session's own
-/// beginning is the baseline.
-fn baseline_of(
-    plan: &Plan,
-    profile: &Profile,
-    streams: &Streams,
-    recorded: &Path,
-) -> Option<StateLine> {
-    let (section, calibration) = (plan.eeg.as_ref()?, profile.eeg.as_ref()?);
-    let spec = streams.eeg.as_ref()?.spec();
-    let mut line = lines::state_line(section, &plan.state, &calibration.path, spec).ok()?;
-    let recording = Recording::open(recorded).ok()?;
-    let same = |of: &StreamSpec| {
-        (&of.name, &of.kind, &of.source_id) == (&spec.name, &spec.kind, &spec.source_id)
-    };
-    let stream = recording.streams.iter().find(|s| same(&s.spec))?;
-    let mut values = Vec::with_capacity(stream.channels());
-    for (sample, stamp) in stream.raw_stamps.iter().enumerate() {
-        values.clear();
-        // What was recorded as float32 comes back as it was.
-        values.extend(stream.numbers(sample)?.iter().map(|value| *value as f32));
-        line.sample(*stamp, &values);
-    }
-    line.restart();
-    Some(line)
-}
-
-fn stream_records(
-    streams: &Streams,
-    markers: &StreamSpec,
-    state: Option<&StateSetting>,
-) -> Vec<StreamRecord> {
-    let specs = [
-        ("eeg", streams.eeg.as_ref().map(|source| source.spec())),
-        ("gaze", streams.gaze.as_ref().map(|source| source.spec())),
-        ("keys", streams.keys.as_ref().map(|source| source.spec())),
-        (
-            "terminal",
-            streams.terminal.as_ref().map(|source| source.spec()),
-        ),
-        ("markers", Some(markers)),
-        ("state", state.map(|state| &state.spec)),
-    ];
-    specs
-        .into_iter()
-        .filter_map(|(role, spec)| {
-            Some(StreamRecord {
-                role: role.into(),
-                spec: spec?.clone(),
-            })
-        })
-        .collect()
-}
-
 fn await_listener(
     outlet: &LslMarkerOutlet,
     wait: Duration,
@@ -458,157 +325,4 @@ fn await_listener(
             wait.as_secs()
         ),
     ))
-}
-
-fn keep_profile(from: &Path, to: &Path) -> Result<(), Failure> {
-    let copy = || -> std::io::Result<()> {
-        if let Some(folder) = to.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
-        // Epochs that the profile was fitted on; older profiles have none.
-        let epochs = epochs_beside(from);
-        if epochs.is_file() {
-            std::fs::copy(epochs, epochs_beside(to))?;
-        }
-        std::fs::copy(from, to).map(|_| ())
-    };
-    copy().map_err(|error| {
-        Failure::said(
-            Exit::Usage,
-            format!(
-                "the profile {} could not be kept with the session: {error}",
-                from.display()
-            ),
-        )
-    })
-}
-
-type Calibrated = (PathBuf, Streams, MarkerStream);
-
-/// Runs the paradigm, fits, and writes the calibration's folder; `None` when it was stopped.
-fn calibrate_live(
-    plan: &Plan,
-    streams: Streams,
-    markers: MarkerStream,
-    marker_spec: &StreamSpec,
-    folder: &Folder,
-    stop: &Arc<AtomicBool>,
-    view: &mut dyn View,
-) -> Result<Option<Calibrated>, Failure> {
-    let out = folder.path().join(CALIBRATION);
-    std::fs::create_dir_all(&out).map_err(|error| {
-        Failure::said(
-            Exit::Usage,
-            format!("{} cannot be made: {error}", out.display()),
-        )
-    })?;
-    let file = out.join(CALIBRATION_FILE);
-    let steps = if plan.gaze.is_some() {
-        plan.calibration.points + plan.calibration.check_points
-    } else {
-        0
-    };
-    let blocks = if plan.eeg.is_some() {
-        plan.calibration.blocks
-    } else {
-        0
-    };
-    let bar = progress_bar(u64::from(steps + blocks));
-    let begun = Instant::now();
-    let done = record(
-        plan,
-        streams,
-        markers,
-        marker_spec,
-        &file,
-        stop,
-        &mut |progress| {
-            let (position, message) = match progress {
-                Progress::Point(n, of) => (n - 1, format!("gaze point {n} of {of}")),
-                Progress::Blink(n, of) => (steps, format!("blink when asked: {n} of {of}")),
-                Progress::Block(n, of) => (steps + n - 1, format!("flash block {n} of {of}")),
-            };
-            bar.set_position(u64::from(position));
-            bar.set_message(message);
-        },
-    )?;
-    bar.finish_and_clear();
-    if done.stopped {
-        if stop.load(Ordering::Relaxed) {
-            return Ok(None);
-        }
-        return Err(Failure::said(
-            Exit::Source,
-            "a stream was lost during calibration; check the devices and start again",
-        ));
-    }
-    let args = calibrate::Args {
-        prior_from: Vec::new(),
-        blink_channel: None,
-        xdf: vec![file],
-        out: out.clone(),
-        force: false,
-        signal: calibrate::SignalOptions::of(&plan.filter, &plan.epoch),
-        quality: plan.quality.clone(),
-        streams: read_as(plan),
-    };
-    let mut talk = std::io::stderr();
-    calibrate::run(&args, &mut talk)?;
-    let _ = view.note(&format!(
-        "calibrated in {:.0} s: {}",
-        begun.elapsed().as_secs_f64(),
-        out.display()
-    ));
-    Ok(Some((
-        out.join(calibrate::PROFILE_FILE),
-        done.streams,
-        done.markers,
-    )))
-}
-
-/// The streams of a live calibration, read as the plan reads them.
-fn read_as(plan: &Plan) -> recorded::Streams {
-    let section = plan.eeg.as_ref();
-    let channels = section.and_then(|eeg| eeg.use_channels.clone());
-    let gaze = plan.gaze.as_ref().map(|gaze| recorded::GazeChannels {
-        x: Some(gaze.x.clone()),
-        y: Some(gaze.y.clone()),
-        confidence: gaze.confidence.clone(),
-        confidence_min: Some(gaze.confidence_min),
-    });
-    recorded::Streams {
-        channels: channels.unwrap_or_default(),
-        gaze: gaze.unwrap_or_default(),
-        ..recorded::Streams::default()
-    }
-}
-
-fn note_calibration(profile: &Profile, view: &mut dyn View) {
-    let mut words = Vec::new();
-    if let Some(eeg) = &profile.eeg {
-        let auc = &eeg.metrics.auc;
-        words.push(format!(
-            "P300 AUC {:.3} (95 % {:.3} to {:.3}, n = {}), reliability {:.2}",
-            auc.value, auc.ci_low, auc.ci_high, eeg.metrics.epochs, eeg.reliability
-        ));
-    }
-    if let Some(gaze) = &profile.gaze {
-        words.push(format!("gaze error {}", gaze.accuracy_in_words()));
-        if gaze.error.sd_x_deg.hypot(gaze.error.sd_y_deg) > GAZE_ERROR_MAX_DEG {
-            words.push("gaze is too inaccurate to choose tiles: calibrate again".into());
-        }
-    }
-    let _ = view.note(&words.join("; "));
-}
-
-/// A bar on stderr; silent when stderr is no terminal.
-#[must_use]
-pub fn progress_bar(length: u64) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr());
-    // The template is a constant that a test parses.
-    if let Ok(style) = ProgressStyle::with_template("{elapsed:>4} [{bar:30}] {msg}") {
-        bar.set_style(style.progress_chars("=> "));
-    }
-    bar.enable_steady_tick(Duration::from_millis(200));
-    bar
 }

@@ -1,333 +1,49 @@
-//! The gate's own thread: evidence from the inlet threads goes in, a decision goes straight to the decoder.
-//!
-//! Each producer has its own bounded ring ([`Lane`]); the thread sleeps until one of them wakes it or a tick is due. Every
-//! input that the gate was given leaves again as a [`Record`], in the order the gate saw it: the ledger keeps them, and a
-//! replay feeds them again. A full lane drops the newest item and counts it, which aborts the open fork.
-//!
-//! A decision that cannot be replayed must not be taken, so no record is ever lost: a fork opens only when there is room
-//! for its records, and while it is open one place is kept for the record that ends it. Evidence that would take that
-//! place is not given to the gate; it aborts the fork instead.
+//! What the gate's thread does with what waits for it: orders first, then doubts, then evidence, then the clock.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::{JoinHandle, Thread};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use razvilka_dsp::units::{LslTime, MonoTime};
-use ringbuf::traits::{Consumer, Observer, Producer, Split};
-use ringbuf::{HeapCons, HeapProd, HeapRb};
+use razvilka_dsp::units::MonoTime;
+use ringbuf::traits::{Consumer, Observer, Producer};
+use ringbuf::{HeapCons, HeapProd};
 
-use super::clock::disagree;
-use super::inlet::Heartbeat;
-use super::trace::{Place, Trace};
+use super::WATCHED;
+use super::choice::{ChoiceCell, OnChoice};
+use super::messages::{Item, Made, Opening, Order, Record, Watched};
 use crate::fork::{ForkId, MAX_OPTIONS};
-use crate::gate::{
-    AbortReason, Arms, Evidence, Gate, GateInput, GateSettings, Lease, State, Verdict,
-};
-use crate::marker::OptionKind;
-use crate::rt::{self, Granted, Wish};
+use crate::gate::{AbortReason, Gate, GateInput, State, Verdict};
+use crate::pipeline::clock::disagree;
+use crate::pipeline::trace::{Place, Trace};
+use crate::rt;
 
-/// Items a lane holds. A fork gives some ten items a second.
-const LANE_ITEMS: usize = 256;
-/// Streams that can be watched.
-const WATCHED: usize = 8;
-/// Records the way back holds.
-const RECORDS: usize = 4_096;
 /// Room for records that a fork needs to open: the end of a former one, its own opening, one item, its end.
 const ROOM_TO_OPEN: usize = 4;
 /// Room that an item needs: its own record, and the end.
 const ROOM_FOR_ITEM: usize = 2;
-/// How often the gate looks at the clock and the heartbeats.
-const TICK: Duration = Duration::from_millis(5);
-
-/// What the gate needs to open a fork. Fixed size: it crosses threads by copy.
-#[derive(Debug, Clone, Copy)]
-pub struct Opening {
-    /// The fork.
-    pub fork: ForkId,
-    /// Its options.
-    pub kinds: [OptionKind; MAX_OPTIONS],
-    /// Prior of each option.
-    pub priors: [f64; MAX_OPTIONS],
-    /// How many options there are.
-    pub options: usize,
-    /// Epoch of the streams.
-    pub lease: Lease,
-    /// When the gate opens, on our LSL clock; evidence on older samples does not count.
-    pub at: LslTime,
-    /// Whether evidence of several streams is fused: then their clocks must agree.
-    pub fused: bool,
-}
-
-/// One item of evidence with what the ledger and the latency trace need to know of it.
-#[derive(Debug, Clone, Copy)]
-pub struct Item {
-    /// What the gate is told.
-    pub evidence: Evidence,
-    /// Stamp, pulled and scored.
-    pub trace: Trace,
-    /// What it was made from.
-    pub made: Made,
-}
-
-/// What an item was made from.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Made {
-    /// The epoch after a flash.
-    Flash {
-        /// The item that flashed.
-        item: u32,
-        /// Number of the flash's marker.
-        number: u32,
-        /// Index of the first sample of the epoch.
-        onset_sample: u64,
-        /// The scorer's output.
-        score: f64,
-    },
-    /// Gaze since the fork opened.
-    Gaze {
-        /// Index of the newest gaze sample.
-        sample: u64,
-    },
-    /// A key press.
-    Key {
-        /// The item that was chosen.
-        item: u32,
-    },
-}
-
-/// What the control plane tells the gate.
-#[derive(Debug, Clone, Copy)]
-pub enum Order {
-    /// A fork opens.
-    Open(Opening),
-    /// A doubt, a pause, or the end: the open fork is aborted.
-    Abort(AbortReason),
-}
-
-/// Something the gate was given, and what it answered.
-#[derive(Debug, Clone, Copy)]
-pub struct Record {
-    /// The fork that was open.
-    pub fork: ForkId,
-    /// The input; `None` for the opening itself.
-    pub input: Option<GateInput>,
-    /// What an item was made from.
-    pub made: Option<Made>,
-    /// The answer.
-    pub verdict: Verdict,
-    /// The four arms as they stood; only with a verdict that ends the fork.
-    pub arms: Option<Arms>,
-    /// The trace up to `decided`.
-    pub trace: Trace,
-}
-
-/// The sending end of a ring into the gate's thread.
-pub struct Lane<T> {
-    ring: HeapProd<T>,
-    gate: Thread,
-    full: Arc<AtomicU64>,
-}
-
-impl<T> Lane<T> {
-    /// Sends an item and wakes the gate. When the ring is full the item is dropped and counted. Does not allocate or wait.
-    pub fn send(&mut self, item: T) -> bool {
-        let sent = self.ring.try_push(item).is_ok();
-        if !sent {
-            self.full.fetch_add(1, Ordering::Relaxed);
-        }
-        self.gate.unpark();
-        sent
-    }
-}
-
-/// The choice on its way to the decoder: one word, written once per fork by the gate.
-#[derive(Debug, Default)]
-pub struct ChoiceCell {
-    /// `(fork + 1) << 8 | option`, 0 when empty.
-    word: AtomicU64,
-    decided_ns: AtomicU64,
-}
-
-impl ChoiceCell {
-    fn put(&self, fork: ForkId, option: usize, decided_ns: u64) {
-        self.decided_ns.store(decided_ns, Ordering::Relaxed);
-        self.word
-            .store(((fork.0 + 1) << 8) | option as u64, Ordering::Release);
-    }
-
-    /// The option chosen for `fork` and when, monotonic nanoseconds; `None` while it is undecided.
-    #[must_use]
-    pub fn get(&self, fork: ForkId) -> Option<(usize, u64)> {
-        let word = self.word.load(Ordering::Acquire);
-        (word >> 8 == fork.0 + 1).then(|| {
-            (
-                (word & 0xff) as usize,
-                self.decided_ns.load(Ordering::Relaxed),
-            )
-        })
-    }
-}
-
-/// What happens the moment a choice is made: wakes the decoder and cuts its step short.
-pub trait OnChoice: Send + 'static {
-    /// Called on the gate's thread inside [`rt::hot`].
-    fn chosen(&mut self);
-}
-
-impl<F: FnMut() + Send + 'static> OnChoice for F {
-    fn chosen(&mut self) {
-        self();
-    }
-}
-
-/// A stream whose silence, or whose clock, aborts the open fork.
-#[derive(Debug, Clone)]
-pub struct Watched {
-    /// Its heartbeat.
-    pub heartbeat: Arc<Heartbeat>,
-    /// Longest silence: the larger of three chunk periods and 50 ms.
-    pub silence_max: Duration,
-}
-
-/// The ends of the gate's thread that the rest of the engine holds.
-pub struct GateThread {
-    /// From the EEG thread.
-    pub eeg: Option<Lane<Item>>,
-    /// From the gaze thread.
-    pub gaze: Option<Lane<Item>>,
-    /// From the keys thread.
-    pub keys: Option<Lane<Item>>,
-    /// From the control plane.
-    pub orders: Lane<Order>,
-    /// To the control plane.
-    pub records: HeapCons<Record>,
-    watch: Lane<Watched>,
-    full: Arc<AtomicU64>,
-    stop: Arc<AtomicBool>,
-    thread: JoinHandle<Granted>,
-}
-
-impl GateThread {
-    /// Starts the gate's thread.
-    ///
-    /// # Errors
-    /// The system's error when no thread can be made.
-    pub fn start(
-        settings: GateSettings,
-        wish: Wish,
-        choice: Arc<ChoiceCell>,
-        on_choice: impl OnChoice,
-    ) -> std::io::Result<Self> {
-        let (eeg, eeg_in) = HeapRb::new(LANE_ITEMS).split();
-        let (gaze, gaze_in) = HeapRb::new(LANE_ITEMS).split();
-        let (keys, keys_in) = HeapRb::new(LANE_ITEMS).split();
-        let (orders, orders_in) = HeapRb::new(LANE_ITEMS).split();
-        let (watch, watch_in) = HeapRb::new(WATCHED).split();
-        let (records_out, records) = HeapRb::new(RECORDS).split();
-        let full = Arc::new(AtomicU64::new(0));
-        let stop = Arc::new(AtomicBool::new(false));
-        let mut state = Deciding {
-            gate: Gate::new(settings),
-            fork: None,
-            orders: orders_in,
-            lanes: [keys_in, gaze_in, eeg_in],
-            watch_in,
-            watched: Vec::with_capacity(WATCHED),
-            doubts_before: [0; WATCHED],
-            fused: false,
-            records: records_out,
-            choice,
-            on_choice,
-            overflow: Arc::clone(&full),
-            seen_overflow: 0,
-        };
-        let thread_stop = Arc::clone(&stop);
-        let thread = rt::spawn("gate", wish, move |granted| {
-            while !thread_stop.load(Ordering::Acquire) {
-                rt::hot(|| state.turn());
-                std::thread::park_timeout(TICK);
-            }
-            rt::hot(|| state.turn());
-            granted
-        })?;
-        let handle = thread.thread().clone();
-        let lane = |ring| Lane {
-            ring,
-            gate: handle.clone(),
-            full: Arc::clone(&full),
-        };
-        Ok(Self {
-            eeg: Some(lane(eeg)),
-            gaze: Some(lane(gaze)),
-            keys: Some(lane(keys)),
-            orders: Lane {
-                ring: orders,
-                gate: handle.clone(),
-                full: Arc::clone(&full),
-            },
-            watch: Lane {
-                ring: watch,
-                gate: handle.clone(),
-                full: Arc::clone(&full),
-            },
-            records,
-            full,
-            stop,
-            thread,
-        })
-    }
-
-    /// From now on silence of this stream aborts the open fork.
-    pub fn watch(&mut self, watched: Watched) {
-        self.watch.send(watched);
-    }
-
-    /// Items that were dropped because a lane was full.
-    #[must_use]
-    pub fn dropped(&self) -> u64 {
-        self.full.load(Ordering::Relaxed)
-    }
-
-    /// Whether the thread has ended by itself, which only a panic makes it do.
-    #[must_use]
-    pub fn is_finished(&self) -> bool {
-        self.thread.is_finished()
-    }
-
-    /// Stops the thread; `None` when it panicked.
-    #[must_use]
-    pub fn stop(self) -> Option<(Granted, HeapCons<Record>)> {
-        self.stop.store(true, Ordering::Release);
-        self.thread.thread().unpark();
-        let records = self.records;
-        self.thread.join().ok().map(|granted| (granted, records))
-    }
-}
 
 /// What the gate's thread owns.
-struct Deciding<C> {
-    gate: Gate,
-    fork: Option<ForkId>,
-    orders: HeapCons<Order>,
+pub(super) struct Deciding<C> {
+    pub(super) gate: Gate,
+    pub(super) fork: Option<ForkId>,
+    pub(super) orders: HeapCons<Order>,
     /// Keys first: a key press is the person speaking plainly.
-    lanes: [HeapCons<Item>; 3],
-    watch_in: HeapCons<Watched>,
-    watched: Vec<Watched>,
+    pub(super) lanes: [HeapCons<Item>; 3],
+    pub(super) watch_in: HeapCons<Watched>,
+    pub(super) watched: Vec<Watched>,
     /// Of each watched stream, the doubts that its clock had raised when the fork opened.
-    doubts_before: [u64; WATCHED],
+    pub(super) doubts_before: [u64; WATCHED],
     /// Whether the clocks must agree for the open fork.
-    fused: bool,
-    records: HeapProd<Record>,
-    choice: Arc<ChoiceCell>,
-    on_choice: C,
-    overflow: Arc<AtomicU64>,
-    seen_overflow: u64,
+    pub(super) fused: bool,
+    pub(super) records: HeapProd<Record>,
+    pub(super) choice: Arc<ChoiceCell>,
+    pub(super) on_choice: C,
+    pub(super) overflow: Arc<AtomicU64>,
+    pub(super) seen_overflow: u64,
 }
 
 impl<C: OnChoice> Deciding<C> {
     /// Everything that waits, then the clock and the heartbeats. Allocates nothing.
-    fn turn(&mut self) {
+    pub(super) fn turn(&mut self) {
         while self.watched.len() < self.watched.capacity() {
             let Some(watched) = self.watch_in.try_pop() else {
                 break;
@@ -484,7 +200,12 @@ impl Gate {
 
 #[cfg(test)]
 mod tests {
+    use ringbuf::HeapRb;
+    use ringbuf::traits::Split;
+
     use super::*;
+    use crate::gate::{Evidence, GateSettings, Lease};
+    use crate::marker::OptionKind;
 
     const FORK: ForkId = ForkId(0);
 

@@ -4,155 +4,21 @@
 //! band-passed signal down to about 32 Hz. Features are ordered `[channel][bin]`. Each complete bin is added to the score at once, so
 //! that after the last sample one inner product over the channels is left to do.
 
-use pulp::{Arch, Simd, WithSimd};
-use serde::{Deserialize, Serialize};
+mod open;
+mod shape;
+mod status;
 
+pub use shape::EpochShape;
+pub use status::{EpochStatus, Rejection};
+
+use self::open::OpenEpoch;
 use crate::error::{DspError, count, parameter, shape};
-use crate::mask::{ChannelMask, MAX_CHANNELS};
+use crate::mask::ChannelMask;
 use crate::score::EpochScorer;
-use crate::tangent::MAX_COMPONENTS;
-use crate::units::{Hertz, Microvolts, SampleIndex, Seconds};
+use crate::units::{Microvolts, SampleIndex};
 
 /// Most epochs that can be open at once.
 pub const MAX_OPEN: usize = 256;
-
-/// Numbers of an epoch's features.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EpochShape {
-    channels: usize,
-    bins: usize,
-    bin_samples: usize,
-}
-
-impl EpochShape {
-    /// The shape of an epoch of `length` at `rate`, decimated to about `target_rate`.
-    ///
-    /// With `n = round(length * rate)` and `k = max(1, round(rate / target_rate))` there are `floor(n / k)` bins of `k` samples; samples
-    /// beyond the last whole bin are not waited for.
-    ///
-    /// # Errors
-    /// [`DspError::Count`] for channels outside 1..=512, or when the epoch is shorter than one bin or longer than 4096 bins.
-    pub fn new(
-        channels: usize,
-        length: Seconds,
-        rate: Hertz,
-        target_rate: Hertz,
-    ) -> Result<Self, DspError> {
-        count("channels", channels, 1, MAX_CHANNELS)?;
-        let samples = (length.get() * rate.get()).round() as usize;
-        let bin_samples = (rate.get() / target_rate.get()).round().max(1.0) as usize;
-        let bins = count("bins of an epoch", samples / bin_samples, 1, 4096)?;
-        Ok(Self {
-            channels,
-            bins,
-            bin_samples,
-        })
-    }
-
-    /// Number of channels.
-    #[must_use]
-    pub fn channels(&self) -> usize {
-        self.channels
-    }
-
-    /// Number of bins per channel.
-    #[must_use]
-    pub fn bins(&self) -> usize {
-        self.bins
-    }
-
-    /// Number of samples averaged into a bin.
-    #[must_use]
-    pub fn bin_samples(&self) -> usize {
-        self.bin_samples
-    }
-
-    /// Number of samples in an epoch.
-    #[must_use]
-    pub fn samples(&self) -> usize {
-        self.bins * self.bin_samples
-    }
-
-    /// Number of features: channels times bins.
-    #[must_use]
-    pub fn features(&self) -> usize {
-        self.channels * self.bins
-    }
-}
-
-/// Why an epoch must not be used. Where several hold, the first seen is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Rejection {
-    /// Samples are missing inside.
-    Gap,
-    /// The filters were restarted inside.
-    Restart,
-    /// The source's clock jumped inside, or between the flash and its samples.
-    ClockJump,
-    /// The filters had not settled after a start.
-    Unsettled,
-    /// A channel that is used was bad.
-    BadChannel,
-    /// Fewer good channels than the minimum montage.
-    Montage,
-    /// A channel that is used swung beyond the peak-to-peak limit.
-    PeakToPeak,
-    /// A value is not finite.
-    NotFinite,
-    /// No sample lies close enough to the flash.
-    NoOnsetSample,
-}
-
-impl Rejection {
-    /// All reasons.
-    pub const ALL: [Self; 9] = [
-        Self::Gap,
-        Self::Restart,
-        Self::ClockJump,
-        Self::Unsettled,
-        Self::BadChannel,
-        Self::Montage,
-        Self::PeakToPeak,
-        Self::NotFinite,
-        Self::NoOnsetSample,
-    ];
-
-    /// The reason in a few words.
-    #[must_use]
-    pub fn words(self) -> &'static str {
-        match self {
-            Self::Gap => "gap",
-            Self::Restart => "restart",
-            Self::ClockJump => "clock jump",
-            Self::Unsettled => "filters not settled",
-            Self::BadChannel => "bad channel",
-            Self::Montage => "too few good channels",
-            Self::PeakToPeak => "swing",
-            Self::NotFinite => "not a number",
-            Self::NoOnsetSample => "no sample at the flash",
-        }
-    }
-}
-
-/// Whether an epoch can be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EpochStatus {
-    /// Yes.
-    Clean,
-    /// No.
-    Rejected(Rejection),
-}
-
-impl EpochStatus {
-    /// Whether the epoch can be used.
-    #[must_use]
-    pub fn is_clean(self) -> bool {
-        self == Self::Clean
-    }
-}
 
 /// An epoch that has ended, lent to whoever wants its features.
 #[derive(Debug, Clone, Copy)]
@@ -204,51 +70,6 @@ pub struct EpochBank {
     scorers: [Option<EpochScorer>; 2],
     current: usize,
     open: Vec<OpenEpoch>,
-}
-
-#[derive(Debug, Clone)]
-struct OpenEpoch {
-    is_open: bool,
-    id: u64,
-    onset_s: f64,
-    onset: SampleIndex,
-    skip: usize,
-    fed: bool,
-    bin: usize,
-    in_bin: usize,
-    rejection: Option<Rejection>,
-    bad: ChannelMask,
-    scorer: usize,
-    score: f64,
-    sums: Vec<f64>,
-    lowest: Vec<f64>,
-    highest: Vec<f64>,
-    features: Vec<f64>,
-    /// `[bin][component]` of the scorer's tangent-space part.
-    projected: Vec<f64>,
-    arch: Arch,
-}
-
-/// One sample into the sums of the running bin and the extremes of the epoch; compiled once for each width of vectors.
-struct Adding<'a> {
-    sample: &'a [f64],
-    sums: &'a mut [f64],
-    lowest: &'a mut [f64],
-    highest: &'a mut [f64],
-}
-
-impl WithSimd for Adding<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let extremes = self.lowest.iter_mut().zip(self.highest);
-        for ((x, sum), (low, high)) in self.sample.iter().zip(self.sums).zip(extremes) {
-            *sum += x;
-            *low = if *x < *low { *x } else { *low };
-            *high = if *x > *high { *x } else { *high };
-        }
-    }
 }
 
 /// Why a scorer was not taken. Gives it back, so that it can be dropped where dropping may take time.
@@ -374,22 +195,7 @@ impl EpochBank {
         let capacity = self.open.len();
         let free = self.open.iter_mut().enumerate().find(|(_, e)| !e.is_open);
         let (place, epoch) = free.ok_or(BankFull { capacity })?;
-        epoch.is_open = true;
-        epoch.id = id;
-        epoch.onset_s = onset_s;
-        epoch.onset = onset;
-        epoch.skip = skip;
-        epoch.fed = false;
-        epoch.bin = 0;
-        epoch.in_bin = 0;
-        epoch.rejection = None;
-        epoch.bad = ChannelMask::NONE;
-        epoch.scorer = self.current;
-        epoch.score = bias;
-        epoch.sums.fill(0.0);
-        epoch.lowest.fill(f64::INFINITY);
-        epoch.highest.fill(f64::NEG_INFINITY);
-        epoch.features.fill(0.0);
+        epoch.begin(id, onset_s, onset, skip, self.current, bias);
         Ok(Slot(place))
     }
 
@@ -493,101 +299,5 @@ impl EpochBank {
         }
         on_finished(&epoch.finished(&self.shape, note.index, score));
         false
-    }
-}
-
-impl OpenEpoch {
-    fn closed(shape: &EpochShape) -> Self {
-        let n = shape.channels();
-        Self {
-            is_open: false,
-            id: 0,
-            onset_s: 0.0,
-            onset: SampleIndex(0),
-            skip: 0,
-            fed: false,
-            bin: 0,
-            in_bin: 0,
-            rejection: None,
-            bad: ChannelMask::NONE,
-            scorer: 0,
-            score: 0.0,
-            sums: vec![0.0; n],
-            lowest: vec![0.0; n],
-            highest: vec![0.0; n],
-            features: vec![0.0; shape.features()],
-            projected: vec![0.0; shape.bins() * MAX_COMPONENTS],
-            arch: Arch::new(),
-        }
-    }
-
-    fn reject(&mut self, why: Rejection) {
-        self.rejection.get_or_insert(why);
-    }
-
-    /// Adds one sample; true when it was the last.
-    fn add(&mut self, shape: &EpochShape, sample: &[f64], scorer: Option<&EpochScorer>) -> bool {
-        self.arch.dispatch(Adding {
-            sample,
-            sums: &mut self.sums,
-            lowest: &mut self.lowest,
-            highest: &mut self.highest,
-        });
-        self.in_bin += 1;
-        if self.in_bin < shape.bin_samples() {
-            return false;
-        }
-        let samples = self.in_bin as f64;
-        let of_channels = self.features.chunks_exact_mut(shape.bins());
-        for (sum, features) in self.sums.iter_mut().zip(of_channels) {
-            *sum /= samples;
-            if let Some(feature) = features.get_mut(self.bin) {
-                *feature = *sum;
-            }
-        }
-        if let Some(scorer) = scorer {
-            self.score += scorer.linear().bin_score(self.bin, &self.sums);
-            if let Some(tangent) = scorer.tangent() {
-                let m = tangent.components();
-                if let Some(out) = self.projected.get_mut(self.bin * m..(self.bin + 1) * m) {
-                    tangent.project(&self.sums, out);
-                }
-            }
-        }
-        self.sums.fill(0.0);
-        self.in_bin = 0;
-        self.bin += 1;
-        self.bin == shape.bins()
-    }
-
-    /// The score when all bins are there: the gathered part, and what had to wait for the last bin.
-    fn whole_score(&self, scorer: &mut EpochScorer) -> f64 {
-        let Some(tangent) = scorer.tangent_mut() else {
-            return self.score;
-        };
-        let filled = self.bin * tangent.components();
-        let projected = self.projected.get(..filled).unwrap_or_default();
-        self.score + tangent.score_projected(projected)
-    }
-
-    fn finished(
-        &self,
-        shape: &EpochShape,
-        last: SampleIndex,
-        score: Option<f64>,
-    ) -> FinishedEpoch<'_> {
-        FinishedEpoch {
-            id: self.id,
-            onset_s: self.onset_s,
-            onset: self.onset,
-            last,
-            shape: *shape,
-            features: &self.features,
-            status: self
-                .rejection
-                .map_or(EpochStatus::Clean, EpochStatus::Rejected),
-            bad: self.bad,
-            score,
-        }
     }
 }

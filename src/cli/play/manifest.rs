@@ -1,0 +1,52 @@
+//! What the manifest says of a session's model and streams.
+
+use crate::cli::exit::{Exit, Failure};
+use crate::decode::Model;
+use crate::engine::conduct::StateSetting;
+use crate::engine::streams::Streams;
+use crate::session::{Folder, Manifest, ModelRecord, StreamRecord};
+use crate::source::StreamSpec;
+
+pub(super) fn write_manifest(folder: &Folder, manifest: &Manifest) -> Result<(), Failure> {
+    folder
+        .write_manifest(manifest)
+        .map_err(|error| Failure::new(Exit::RecordingIncomplete, error))
+}
+
+pub(super) fn models(model: &Model) -> Vec<ModelRecord> {
+    let card = model.card();
+    let record = |file: &crate::decode::ModelFile| ModelRecord {
+        role: "base".into(),
+        name: format!("{}/{}", card.name, file.name),
+        bytes: file.bytes,
+        sha256: file.sha256.clone(),
+    };
+    card.files.iter().map(record).collect()
+}
+
+pub(super) fn stream_records(
+    streams: &Streams,
+    markers: &StreamSpec,
+    state: Option<&StateSetting>,
+) -> Vec<StreamRecord> {
+    let specs = [
+        ("eeg", streams.eeg.as_ref().map(|source| source.spec())),
+        ("gaze", streams.gaze.as_ref().map(|source| source.spec())),
+        ("keys", streams.keys.as_ref().map(|source| source.spec())),
+        (
+            "terminal",
+            streams.terminal.as_ref().map(|source| source.spec()),
+        ),
+        ("markers", Some(markers)),
+        ("state", state.map(|state| &state.spec)),
+    ];
+    specs
+        .into_iter()
+        .filter_map(|(role, spec)| {
+            Some(StreamRecord {
+                role: role.into(),
+                spec: spec?.clone(),
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,123 @@
+//! The calibration points of gaze in a recording, with the samples that were taken while each was shown.
+
+use razvilka_calibration::{GazePoint, GazeSample, PointUse};
+use serde_json::Value;
+
+use super::markers::event;
+use super::{Recorded, failure};
+use crate::cli::exit::{Exit, Failure};
+use crate::recording::RecordedStream;
+
+/// Confidence of the tracker below which a gaze sample is invalid, where the stream has such a channel.
+const CONFIDENCE_MIN: f64 = 0.5;
+
+/// Labels of a gaze stream's channels.
+#[derive(Debug, Clone, Default, PartialEq, clap::Args)]
+pub struct GazeChannels {
+    /// Label of the horizontal gaze channel; `x`, else the first channel.
+    #[arg(long = "gaze-x", value_name = "LABEL")]
+    pub x: Option<String>,
+    /// Label of the vertical gaze channel; `y`, else the second channel.
+    #[arg(long = "gaze-y", value_name = "LABEL")]
+    pub y: Option<String>,
+    /// Label of the channel of the tracker's confidence; `confidence` where there is one.
+    #[arg(long = "gaze-confidence", value_name = "LABEL")]
+    pub confidence: Option<String>,
+    /// Gaze samples of less confidence count as lost; 0.5.
+    #[arg(long = "confidence-min", value_name = "SHARE")]
+    pub confidence_min: Option<f64>,
+}
+
+impl Recorded {
+    /// Calibration points with their samples; empty when no point was shown.
+    ///
+    /// Position and confidence are read from the channels that [`GazeChannels`] names; where it names none, from those
+    /// labelled `x`, `y` and `confidence`, or else from the first two, without a confidence.
+    ///
+    /// # Errors
+    /// [`Exit::Source`] when points were shown but there is not exactly one gaze stream, or a label is not there.
+    pub fn gaze_points(&self) -> Result<Vec<GazePoint>, Failure> {
+        let mut points = self.shown_points();
+        if points.is_empty() {
+            return Ok(Vec::new());
+        }
+        let streams: Vec<&RecordedStream> =
+            self.numeric("gaze").filter(|s| s.channels() >= 2).collect();
+        let [stream] = streams.as_slice() else {
+            return Err(Failure::said(
+                Exit::Source,
+                format!(
+                    "{}: gaze points were shown, but {} streams of type \"Gaze\" have samples; one is needed",
+                    self.path.display(),
+                    streams.len()
+                ),
+            ));
+        };
+        let named = |label: &Option<String>| {
+            label
+                .as_ref()
+                .map(|label| stream.spec.channel(label))
+                .transpose()
+                .map_err(|e| failure(Exit::Source, e))
+        };
+        let usual = |name: &str| {
+            let labels = stream.spec.labels.iter();
+            labels
+                .map(|l| l.to_ascii_lowercase())
+                .position(|l| l == name)
+        };
+        let gaze = &self.streams.gaze;
+        let (first, second) = usual("x").zip(usual("y")).unwrap_or((0, 1));
+        let x = named(&gaze.x)?.unwrap_or(first);
+        let y = named(&gaze.y)?.unwrap_or(second);
+        let confidence = named(&gaze.confidence)?.or_else(|| usual("confidence"));
+        let confidence_min = gaze.confidence_min.unwrap_or(CONFIDENCE_MIN);
+        for (index, &t_s) in stream.stamps.iter().enumerate() {
+            let (Some(row), Some((point, _))) = (
+                stream.numbers(index),
+                points
+                    .iter_mut()
+                    .find(|(point, until_s)| t_s >= point.shown_s && t_s < *until_s),
+            ) else {
+                continue;
+            };
+            let value = |channel: usize| row.get(channel).copied().unwrap_or(f64::NAN);
+            point.samples.push(GazeSample {
+                t_s,
+                x: value(x),
+                y: value(y),
+                valid: confidence.is_none_or(|channel| value(channel) >= confidence_min),
+            });
+        }
+        Ok(points.into_iter().map(|(point, _)| point).collect())
+    }
+
+    /// Points with the time until which each was shown.
+    fn shown_points(&self) -> Vec<(GazePoint, f64)> {
+        let mut points: Vec<(GazePoint, f64)> = Vec::new();
+        for (stamp_s, marker) in &self.markers {
+            if let Some(last) = points.last_mut() {
+                last.1 = last.1.min(*stamp_s);
+            }
+            let number = |key: &str| marker.get(key).and_then(Value::as_f64);
+            if let (Some("gaze_point"), Some(x_deg), Some(y_deg)) =
+                (event(marker), number("x_deg"), number("y_deg"))
+            {
+                let check = marker.get("phase").and_then(Value::as_str) == Some("check");
+                let point = GazePoint {
+                    x_deg,
+                    y_deg,
+                    use_as: if check {
+                        PointUse::Check
+                    } else {
+                        PointUse::Fit
+                    },
+                    shown_s: *stamp_s,
+                    samples: Vec::new(),
+                };
+                points.push((point, f64::INFINITY));
+            }
+        }
+        points
+    }
+}

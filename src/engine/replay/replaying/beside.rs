@@ -1,0 +1,59 @@
+//! What happened beside the forks: calls, choices taken back, what the scorer learnt.
+
+use super::Replaying;
+use crate::engine::adapting::Adaptation;
+use crate::engine::replay::happened::Happened;
+use crate::session::EventRow;
+
+impl Replaying<'_> {
+    pub(super) fn happened(&mut self, row: &EventRow) {
+        let Some(happened) = Happened::of(row) else {
+            return;
+        };
+        if let Happened::Adaptation(recorded) = &happened {
+            self.learnt(recorded);
+            return;
+        }
+        let Some(story) = self.story.as_mut() else {
+            return;
+        };
+        let (followed, expected) = match happened {
+            Happened::Call { text, position } => (
+                story.call(text, position),
+                format!("a call behind token {position}"),
+            ),
+            Happened::Undo => (story.undo(), "a choice taken back".into()),
+            Happened::End { text, position } => {
+                self.end = Some((text, position));
+                return;
+            }
+            Happened::Adaptation(_) | Happened::Exchange { .. } | Happened::Restarted { .. } => {
+                return;
+            }
+        };
+        // What is offered now is another fork than the one that was asked before.
+        self.attempt = 0;
+        if let Err(astray) = followed {
+            self.astray(row.fork, expected, astray);
+        }
+    }
+
+    /// The scorer learnt from confirmed choices: from the same epochs to the same bits?
+    fn learnt(&mut self, recorded: &Adaptation) {
+        let Some(remade) = self.remade.adaptation(recorded.fork) else {
+            return;
+        };
+        if remade == Some(recorded) || !self.whole {
+            return;
+        }
+        let words = |of: &Adaptation| serde_json::to_string(of).unwrap_or_default();
+        let got = remade.map_or_else(|| "nothing".into(), words);
+        self.differs(
+            Some(recorded.fork),
+            None,
+            "what the scorer learnt",
+            words(recorded),
+            got,
+        );
+    }
+}

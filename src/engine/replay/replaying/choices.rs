@@ -1,0 +1,90 @@
+//! Choices made again: what follows from the gate's verdict now, and where the text goes.
+
+use super::{Asked, Replaying};
+use crate::choice::{Decision, Protocol, Step};
+use crate::engine::conduct::why_of;
+use crate::engine::question::Done;
+use crate::engine::replay::difference::choice_difference;
+use crate::engine::replay::error::ReplayError;
+use crate::pipeline::trace::Trace;
+use crate::session::ChoiceRow;
+
+impl Replaying<'_> {
+    pub(super) fn choice(&mut self, row: &ChoiceRow) -> Result<(), ReplayError> {
+        let asked = self.asked.take_if(|asked| asked.question.id == row.fork);
+        let remade = asked.and_then(|asked| self.choice_again(&asked, row));
+        let Some(remade) = remade else {
+            self.ledger.choice(row)?;
+            return Ok(());
+        };
+        let difference = choice_difference(row, &remade);
+        self.choices.note(difference.is_none());
+        if let Some((what, expected, got)) = difference {
+            self.differs(Some(row.fork), None, &what, expected, got);
+        }
+        self.ledger.choice(&remade)?;
+        Ok(())
+    }
+
+    /// How the fork ends now; `None` when the text has gone another way and can tell no more.
+    fn choice_again(&mut self, asked: &Asked, row: &ChoiceRow) -> Option<ChoiceRow> {
+        let Asked {
+            question,
+            decision,
+            gate,
+        } = asked;
+        let verdict = match (decision, gate) {
+            (Decision::Ask(_), Some(gate)) => Some(gate.verdict()),
+            (Decision::Ask(_), None) => return None,
+            (Decision::LetModel(_), _) => None,
+        };
+        let step = match (*decision, verdict) {
+            (Decision::LetModel(reason), _) => Some(Protocol::not_asked(reason)),
+            (_, Some(verdict)) => self
+                .protocol
+                .follow(&verdict, &question.kinds, question.attempt),
+            _ => None,
+        };
+        let Some(step) = step else {
+            // The gate still waits, though it was recorded as decided.
+            let expected = format!("{:?} of item {:?}", row.outcome, row.item);
+            self.differs(
+                Some(row.fork),
+                None,
+                "the verdict",
+                expected,
+                format!("{verdict:?}"),
+            );
+            self.story = None;
+            return None;
+        };
+        self.attempt = match step {
+            Step::AskAgain { .. } => question.attempt + 1,
+            _ => 0,
+        };
+        let story = self.story.as_mut()?;
+        let (taken, tokens_written) = match story.follow(&step, &question.kinds, row) {
+            Ok(taken) => taken,
+            Err(astray) => {
+                let expected = format!("{:?} of item {:?}", row.outcome, row.item);
+                self.astray(Some(row.fork), expected, astray);
+                return None;
+            }
+        };
+        let done = Done {
+            item: taken.item.and_then(|item| i32::try_from(item).ok()),
+            chooser: taken.chooser,
+            why: why_of(&step),
+            text: taken.text,
+            tokens_written,
+            trace: Trace::default(),
+            committed: row.committed_mono,
+        };
+        let flashes = u64::from(question.evidence_counts().0);
+        let remade = question.choice_row(&done, |_| row.decided_mono, &self.model_sha256, flashes);
+        Some(ChoiceRow {
+            latency_ns: row.latency_ns.clone(),
+            ..remade
+        })
+    }
+}

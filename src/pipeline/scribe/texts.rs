@@ -1,0 +1,38 @@
+//! One text after the other by one model, each with a seed of its own.
+
+use std::sync::Arc;
+
+use crate::decode::{DecodeError, Model, Writer, WriterSettings};
+
+/// What stands between two texts.
+pub const BETWEEN_TEXTS: &str = "\n\n";
+
+/// A succession of texts by one model: when one is over, the next begins with a seed of its own.
+#[derive(Debug, Clone)]
+pub struct Texts {
+    /// The model.
+    pub model: Arc<Model>,
+    /// How each text is written; text number n has this seed plus n.
+    pub settings: WriterSettings,
+    /// What every text begins with.
+    pub prompt: String,
+}
+
+impl Texts {
+    /// A writer at the beginning of text `number`.
+    ///
+    /// # Errors
+    /// [`DecodeError`] when the settings do not fit the model, or the prompt cannot be read.
+    pub fn begin(&self, number: u64) -> Result<Writer, DecodeError> {
+        let seed = self.settings.seed.wrapping_add(number);
+        let mut writer = Writer::new(
+            Arc::clone(&self.model),
+            WriterSettings {
+                seed,
+                ..self.settings.clone()
+            },
+        )?;
+        writer.start(&self.prompt)?;
+        Ok(writer)
+    }
+}

@@ -1,0 +1,285 @@
+//! What the decoder's thread does: writes, thinks ahead while a fork is open, follows the choice and what it is asked.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
+
+use super::messages::{Ask, Taken, Told};
+use super::texts::Texts;
+use crate::decode::{Cancel, DecodeError, Step, Thought, Undone, Writer};
+use crate::fork::{Fork, ForkId};
+use crate::marker::OptionKind;
+use crate::pipeline::decision::ChoiceCell;
+use crate::rt::{self, Lent};
+
+/// How long the decoder sleeps when a fork is thought out; the gate wakes it earlier.
+pub(super) const NAP: Duration = Duration::from_millis(20);
+
+pub(super) struct Open {
+    fork: ForkId,
+    question: Option<ForkId>,
+    kinds: Vec<OptionKind>,
+    /// Whether thinking further ahead is of no use.
+    thought_out: bool,
+}
+
+pub(super) struct Writing<'a> {
+    pub(super) texts: Texts,
+    pub(super) number: u64,
+    pub(super) writer: Writer,
+    /// Length of the prompt at the beginning of the writer's text; it is no part of what was written.
+    pub(super) prompt_bytes: usize,
+    pub(super) choice: Arc<ChoiceCell>,
+    pub(super) cancel: Cancel,
+    pub(super) heard: Receiver<Ask>,
+    pub(super) tell: Sender<Told>,
+    pub(super) pace: Duration,
+    pub(super) open: Option<Open>,
+    pub(super) paused: bool,
+    pub(super) lent: &'a Lent,
+    /// Whether the latest step was broken off.
+    pub(super) broken_off: bool,
+    pub(super) interrupted: u64,
+    /// Of the texts that are over.
+    pub(super) forward_steps: u64,
+}
+
+impl Writing<'_> {
+    pub(super) fn until_closed(&mut self) -> Result<(), DecodeError> {
+        loop {
+            self.cancel.clear();
+            // The choice first: it may have come before the reset.
+            self.take_choice()?;
+            self.lent.give_back();
+            loop {
+                match self.heard.try_recv() {
+                    Ok(ask) => self.take(ask)?,
+                    Err(TryRecvError::Empty) => break,
+                    Err(TryRecvError::Disconnected) => return Ok(()),
+                }
+            }
+            if self.open.is_some() {
+                self.think()?;
+            } else if self.paused {
+                match self.heard.recv_timeout(NAP) {
+                    Ok(ask) => self.take(ask)?,
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                }
+            } else {
+                self.write()?;
+            }
+        }
+    }
+
+    /// One step further in text that needs no choice, at the pace asked for.
+    fn write(&mut self) -> Result<(), DecodeError> {
+        let begun = Instant::now();
+        let before = self.writer.position();
+        match self.writer.advance(&self.cancel)? {
+            Step::Text(piece) => {
+                let tokens = self.writer.position().saturating_sub(before).max(1);
+                let position = self.writer.position();
+                self.say(Told::Text { piece, position });
+                let due = begun + self.pace * u32::try_from(tokens).unwrap_or(u32::MAX);
+                if let Ok(ask) = self.heard.recv_deadline(due) {
+                    self.take(ask)?;
+                }
+            }
+            Step::Fork(fork) => self.offer(fork),
+            Step::End(_) => {
+                self.forward_steps += self.writer.stats().forward_steps;
+                self.number += 1;
+                self.writer = self.texts.begin(self.number)?;
+                self.prompt_bytes = self.writer.text().len();
+                self.say(Told::NextText);
+            }
+            Step::Cancelled => {}
+        }
+        Ok(())
+    }
+
+    /// One step further on every branch, or a nap when that is of no use.
+    fn think(&mut self) -> Result<(), DecodeError> {
+        let Some(open) = &mut self.open else {
+            return Ok(());
+        };
+        if open.thought_out {
+            std::thread::park_timeout(NAP);
+        } else {
+            let thought = self.writer.think(&self.cancel)?;
+            open.thought_out = thought == Thought::Ready;
+            self.broken_off = thought == Thought::Cancelled;
+        }
+        Ok(())
+    }
+
+    /// Follows the gate's choice, if it has made one for the open fork.
+    fn take_choice(&mut self) -> Result<(), DecodeError> {
+        let broken_off = std::mem::take(&mut self.broken_off);
+        let Some(open) = &self.open else {
+            return Ok(());
+        };
+        let Some((option, _)) = open.question.and_then(|question| self.choice.get(question)) else {
+            return Ok(());
+        };
+        let fork = open.fork;
+        match open.kinds.get(option) {
+            Some(OptionKind::Branch) => {
+                let commit = self.writer.commit(fork, option)?;
+                let committed_ns = rt::now().as_nanos();
+                self.open = None;
+                self.interrupted += u64::from(broken_off);
+                self.say(Told::Taken {
+                    fork,
+                    how: Taken::Branch(option),
+                    text: commit.text,
+                    replaced: false,
+                    position: self.writer.position(),
+                    ready_tokens: commit.ready_tokens,
+                    committed_ns,
+                });
+            }
+            Some(OptionKind::GoOn) => self.go_on(fork)?,
+            Some(OptionKind::Other) => self.other(fork)?,
+            Some(OptionKind::Undo) => self.undo(fork)?,
+            // The options have not been told yet, or the item is a filler: nothing was chosen.
+            Some(OptionKind::Item) | None => {}
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, ask: Ask) -> Result<(), DecodeError> {
+        match ask {
+            Ask::Options {
+                fork,
+                question,
+                kinds,
+            } => {
+                if let Some(open) = self.open.as_mut().filter(|open| open.fork == fork) {
+                    open.question = Some(question);
+                    open.kinds = kinds;
+                }
+            }
+            Ask::GoOn(fork) if self.is_open(fork) => self.go_on(fork)?,
+            Ask::Other(fork) if self.is_open(fork) => self.other(fork)?,
+            Ask::GoOn(_) | Ask::Other(_) => {}
+            Ask::Call { words_back } => self.call(words_back)?,
+            Ask::Undo => match self.open.as_ref().map(|open| open.fork) {
+                // A fork that the person has not seen yet stays when there is nothing to take back.
+                Some(_) if !self.writer.can_undo() => self.say(Told::Refused { asked: "undo" }),
+                Some(fork) => self.undo(fork)?,
+                None => match self.writer.undo()? {
+                    Some(undone) => self.undone(undone.fork.id, undone),
+                    None => self.say(Told::Refused { asked: "undo" }),
+                },
+            },
+            Ask::Pause => self.paused = true,
+            Ask::Resume => self.paused = false,
+        }
+        Ok(())
+    }
+
+    fn is_open(&self, fork: ForkId) -> bool {
+        self.open.as_ref().is_some_and(|open| open.fork == fork)
+    }
+
+    fn offer(&mut self, fork: Fork) {
+        self.open = Some(Open {
+            fork: fork.id,
+            question: None,
+            kinds: Vec::new(),
+            thought_out: false,
+        });
+        let can_undo = self.writer.can_undo();
+        self.say(Told::Fork { fork, can_undo });
+    }
+
+    fn go_on(&mut self, fork: ForkId) -> Result<(), DecodeError> {
+        let commit = self.writer.go_on(fork)?;
+        let committed_ns = rt::now().as_nanos();
+        self.open = None;
+        self.say(Told::Taken {
+            fork,
+            how: Taken::ModelBranch(commit.branch),
+            text: commit.text,
+            replaced: false,
+            position: self.writer.position(),
+            ready_tokens: commit.ready_tokens,
+            committed_ns,
+        });
+        Ok(())
+    }
+
+    fn other(&mut self, fork: ForkId) -> Result<(), DecodeError> {
+        match self.writer.other(fork)? {
+            Some(fork) => self.offer(fork),
+            None => {
+                self.say(Told::NothingOther(fork));
+                self.go_on(fork)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn undo(&mut self, fork: ForkId) -> Result<(), DecodeError> {
+        match self.writer.undo()? {
+            Some(undone) => self.undone(fork, undone),
+            None => {
+                self.say(Told::Refused { asked: "undo" });
+                self.go_on(fork)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn undone(&mut self, fork: ForkId, undone: Undone) {
+        let committed_ns = rt::now().as_nanos();
+        self.say(Told::Taken {
+            fork,
+            how: Taken::Undone,
+            text: self.written(),
+            replaced: true,
+            position: self.writer.position(),
+            ready_tokens: 0,
+            committed_ns,
+        });
+        self.offer(undone.fork);
+    }
+
+    fn call(&mut self, words_back: u32) -> Result<(), DecodeError> {
+        // A fork that has just opened here is the one called for.
+        if words_back == 0 && self.open.is_some() {
+            self.say(Told::Refused { asked: "call" });
+            return Ok(());
+        }
+        match self.writer.call(words_back as usize)? {
+            Some(fork) => {
+                self.say(Told::Called {
+                    words_back,
+                    text_number: self.number,
+                    position: self.writer.position(),
+                    text: self.written(),
+                });
+                self.offer(fork);
+            }
+            None => self.say(Told::Refused { asked: "call" }),
+        }
+        Ok(())
+    }
+
+    /// The present text without its prompt.
+    fn written(&self) -> String {
+        self.writer
+            .text()
+            .get(self.prompt_bytes..)
+            .unwrap_or_default()
+            .to_owned()
+    }
+
+    fn say(&self, told: Told) {
+        // The control plane may have gone: then nobody needs to know.
+        let _ = self.tell.send(told);
+    }
+}
