@@ -94,6 +94,7 @@ impl Answers {
             what: score::What::P300(score::P300Args {
                 calibration: profile.clone(),
                 xdf: test.into(),
+                as_calibrated: true,
                 streams: recorded::Streams::default(),
             }),
         };

@@ -82,6 +82,7 @@ fn scored(fitted: &Fitted, file: &Path, flashes: &[recorded::Flash]) -> anyhow::
         what: score::What::P300(score::P300Args {
             calibration: fitted.folder.path().join("profile/profile.json"),
             xdf: file.into(),
+            as_calibrated: false,
             streams: recorded::Streams::default(),
         }),
     };
