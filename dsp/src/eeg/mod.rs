@@ -58,6 +58,9 @@ pub struct ScoredFlash {
     pub score: Option<f64>,
     /// Whether it can be used.
     pub status: EpochStatus,
+    /// Which of the path's two places held its scorer: [`EegPath::next_place`]. 0 without a score.
+    #[serde(default)]
+    pub scorer: usize,
 }
 
 /// Why a flash was not taken.
@@ -271,6 +274,29 @@ impl EegPath {
         self.bank.set_scorer(scorer)
     }
 
+    /// As [`Self::set_scorer`], for flashes with an onset at or after `from_s`, on the samples' clock, alone: see
+    /// [`EpochBank::set_scorer_from`].
+    ///
+    /// # Errors
+    /// As [`Self::set_scorer`].
+    #[expect(
+        clippy::result_large_err,
+        reason = "a refused scorer goes back without an allocation"
+    )]
+    pub fn set_scorer_from(
+        &mut self,
+        from_s: f64,
+        scorer: EpochScorer,
+    ) -> Result<Option<EpochScorer>, ScorerRefused> {
+        self.bank.set_scorer_from(from_s, scorer)
+    }
+
+    /// The place, 0 or 1, that the next scorer will have.
+    #[must_use]
+    pub fn next_place(&self) -> usize {
+        self.bank.next_place()
+    }
+
     /// Channels whose faults reject an epoch while no scorer is set; all at first.
     pub fn set_used(&mut self, used: ChannelMask) {
         self.bank.set_used(used);
@@ -475,6 +501,7 @@ impl EegPath {
                 last_s: time_s,
                 score: None,
                 status: EpochStatus::Rejected(Rejection::NoOnsetSample),
+                scorer: 0,
             });
             return Ok(());
         }
@@ -635,6 +662,7 @@ impl EegPath {
                     last_s: time_s,
                     score: None,
                     status: EpochStatus::Rejected(Rejection::ClockJump),
+                    scorer: 0,
                 });
             } else if time_s < flash.onset_s - half_s {
                 // Its own place has just become free.
@@ -663,5 +691,6 @@ fn scored(epoch: &FinishedEpoch<'_>, note: &SampleNote, time_s: f64, before_s: f
         },
         score: epoch.score,
         status: epoch.status,
+        scorer: epoch.scorer,
     }
 }

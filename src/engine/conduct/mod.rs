@@ -21,6 +21,7 @@ mod feed;
 mod inputs;
 mod keys;
 mod learning;
+mod masking;
 mod rows;
 mod saying;
 mod state;
@@ -40,6 +41,7 @@ use self::feed::Change;
 use self::inputs::{Inputs, SETTLE};
 use self::keys::KeysEnds;
 use self::learning::Learning;
+use self::masking::Masking;
 use self::state::StateEnds;
 use super::EngineError;
 use super::desk::{Desk, Entry};
@@ -154,6 +156,7 @@ struct Conductor<'a> {
     keys: Option<KeysEnds>,
     state: Option<StateEnds>,
     learning: Option<Learning>,
+    masking: Option<Masking>,
     marker_offsets: OffsetTap,
     model_sha256: String,
     protocol: Protocol,
@@ -288,6 +291,7 @@ impl<'a> Conductor<'a> {
             keys,
             state,
             learning,
+            masking: None,
             marker_offsets,
             model_sha256,
             protocol: Protocol::new(plan.protocol),
@@ -390,6 +394,7 @@ impl<'a> Conductor<'a> {
         for change in self.inputs.look_after() {
             self.changed(change);
         }
+        self.mask_meanwhile();
         let lost_wait = Duration::from_secs_f64(self.plan.streams.lost_wait_s);
         if self.inputs.is_empty()
             && let Some(keys) = &self.keys
