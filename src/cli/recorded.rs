@@ -18,6 +18,7 @@ use super::flashes::FlashMarkers;
 use super::unit::microvolts;
 use crate::recording::{RecordedStream, Recording, Samples};
 use crate::session;
+use crate::source::named_twice;
 
 /// Confidence of the tracker below which a gaze sample is invalid, where the stream has such a channel.
 const CONFIDENCE_MIN: f64 = 0.5;
@@ -137,6 +138,17 @@ impl ScoredEpoch {
         }
     }
 
+    /// Channels that may be made up from the others where the epoch was rejected for channels that meant nothing; what else it was
+    /// rejected for, nothing can make up for.
+    #[must_use]
+    pub fn failed(&self, spec: &EegSpec, used: &ChannelMask) -> ChannelMask {
+        if self.status_for_fit(used) == EpochStatus::Rejected(Rejection::BadChannel) {
+            self.meaningless.union(&self.wild(spec)).intersection(used)
+        } else {
+            ChannelMask::NONE
+        }
+    }
+
     /// Channels whose features swing beyond three times the peak-to-peak limit: a fault, not a blink.
     #[must_use]
     pub fn wild(&self, spec: &EegSpec) -> ChannelMask {
@@ -176,6 +188,12 @@ pub fn samples_in_words(passed: &Passed) -> Option<String> {
 #[must_use]
 pub fn signal_in_words(stream: &RecordedStream, passed: &Passed) -> Vec<String> {
     let mut lines: Vec<String> = passed.unit.iter().cloned().collect();
+    if let Some(label) = named_twice(&stream.spec.labels) {
+        lines.push(format!(
+            "two channels are labelled '{label}': they are taken as two, told apart by their place alone. Correct the montage, or list \
+             the channels without them with --channels"
+        ));
+    }
     lines.extend(samples_in_words(passed));
     let rejected = passed.rejected();
     if !rejected.is_empty() {
@@ -264,14 +282,11 @@ impl Recorded {
             ));
         }
         let markers = found.pop().map_or_else(Vec::new, |(_, markers)| markers);
-        if let Some(twice) = (1..streams.channels.len())
-            .find(|&k| streams.channels[..k].contains(&streams.channels[k]))
-        {
+        if let Some(twice) = named_twice(&streams.channels) {
             return Err(Failure::said(
                 Exit::Usage,
                 format!(
-                    "--channels names '{}' twice. Name each channel once: a copy adds nothing, and its covariance cannot be inverted",
-                    streams.channels[twice]
+                    "--channels names '{twice}' twice. Name each channel once: a copy adds nothing, and its covariance cannot be inverted"
                 ),
             ));
         }

@@ -184,6 +184,8 @@ struct Conductor<'a> {
     warned: Vec<String>,
     /// Kinds of warnings that were told.
     told_of: Vec<&'static str>,
+    /// How many of the recorder's remarks were told.
+    remarks: usize,
 }
 
 /// A fork that is asked as soon as the streams allow it, or when it has waited long enough.
@@ -314,6 +316,7 @@ impl<'a> Conductor<'a> {
             failure: None,
             warned: Vec::new(),
             told_of: Vec::new(),
+            remarks: 0,
         })
     }
 
@@ -408,7 +411,13 @@ impl<'a> Conductor<'a> {
         if self.gate.is_finished() {
             self.fail(EngineError::Internal("the gate's thread panicked"));
         }
-        if let Some(failure) = self.recorder.status().failure {
+        let recording = self.recorder.status();
+        for words in recording.remarks.into_iter().skip(self.remarks) {
+            self.remarks += 1;
+            self.event(EventKind::Source, words.clone());
+            self.note(&words);
+        }
+        if let Some(failure) = recording.failure {
             let words = format!("the recording has ended, the session goes on: {failure}");
             if self.tell_once("recording", &words) {
                 self.note(&words);
