@@ -17,14 +17,17 @@ const EPOCHS_MIN: usize = 20;
 /// Diagonal load relative to the mean power: two channels that are nearly copies share their weight.
 const RIDGE: f64 = 1e-3;
 
+/// Of each failed channel: its number, and the weights of all channels.
+type Weights = Vec<(usize, Vec<f64>)>;
+
 /// Knows how channels go together, and fills in those that failed.
 #[derive(Debug, Clone)]
 pub struct Interpolation {
     bins: usize,
     products: Symmetric,
     epochs: Vec<usize>,
-    /// Weights of all channels for each of a set's channels; `None` where too little is known.
-    made: Vec<(ChannelMask, Option<Vec<(usize, Vec<f64>)>>)>,
+    /// For each set of failed channels that came up; `None` where too little is known.
+    made: Vec<(ChannelMask, Option<Weights>)>,
 }
 
 impl Interpolation {
@@ -92,7 +95,7 @@ impl Interpolation {
         true
     }
 
-    fn weights(&self, failed: &ChannelMask, kept: &ChannelMask) -> Option<Vec<(usize, Vec<f64>)>> {
+    fn weights(&self, failed: &ChannelMask, kept: &ChannelMask) -> Option<Weights> {
         let channels = self.products.order();
         let known = |a: usize, b: usize| {
             let (a, b) = (a.min(b), a.max(b));
