@@ -137,7 +137,9 @@ fn clenched_jaws_bring_no_confident_evidence() {
                 channels.len() < 8 || 2 * silent > told,
                 "{person} {uv}: {silent} of {told}"
             );
-            assert!(loss < loss_of_base + 0.03, "{person} {channels:?} {uv}");
+            // What is too weak to be rejected is noise to the score, which may mislead it a little.
+            let more_max = if uv < 100.0 { 0.06 } else { 0.03 };
+            assert!(loss < loss_of_base + more_max, "{person} {channels:?} {uv}");
         }
     }
 }
