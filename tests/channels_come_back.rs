@@ -1,4 +1,4 @@
-//! Channels that fail in mid-session and come back: masked at the next fork, evidence goes on, the full scorer returns, and
+//! Channels that fail in mid-session and come back: masked within the fork, evidence goes on, the full scorer returns, and
 //! the session replays bit for bit. FAULTS 7.
 
 #![allow(clippy::unwrap_used)] // what cannot go on here should say so at once
@@ -9,11 +9,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use razvilka::gate::GateInput;
 use razvilka::session::{Entry, EventKind, Ledger, Summary};
 use simulated_common::{Simulated, assert_replays, razvilka};
 
-/// A session of the simulated laboratory. A fork in which a channel fails runs to its timeout; the next one masks it, so a
-/// fault has to last for longer than that. EEG alone chooses, so that there is no other evidence to go on with.
+/// A session of the simulated laboratory. EEG alone chooses, so that there is no other evidence to go on with.
 fn session(folder: &Path, id: &str, forks: u32, faults: &[&str]) -> std::path::PathBuf {
     let config = folder.join(format!("{id}.toml"));
     let text = format!(
@@ -63,6 +63,37 @@ fn exchanges(out: &Path) -> Vec<(BTreeSet<u64>, usize)> {
     found
 }
 
+/// Of each scorer that took over within a fork: from when on, and pieces of P300 evidence in the rest of that fork.
+fn exchanged_within(out: &Path) -> Vec<(f64, usize)> {
+    let ledger = Ledger::open_read_only(&out.join("ledger.sqlite")).unwrap();
+    let mut found: Vec<(u64, f64, usize)> = Vec::new();
+    for entry in ledger.entries().unwrap() {
+        match entry {
+            Entry::Event(row) if row.kind == EventKind::Exchange => {
+                let detail: serde_json::Value = serde_json::from_str(&row.detail).unwrap();
+                if let Some(from_s) = detail["from_s"].as_f64() {
+                    found.push((detail["fork"].as_u64().unwrap(), from_s, 0));
+                }
+            }
+            Entry::Evidence(row) if row.flash_seq.is_some() => {
+                let GateInput::Evidence { evidence, .. } = row.input else {
+                    continue;
+                };
+                // The simulated amplifier stamps on our clock; an epoch is 0.8 s long.
+                let scored = found.iter_mut().filter(|(fork, from_s, _)| {
+                    *fork == row.fork.0 && evidence.at.get() >= from_s + 0.8
+                });
+                scored.for_each(|(.., n)| *n += 1);
+            }
+            _ => {}
+        }
+    }
+    found
+        .into_iter()
+        .map(|(_, from_s, n)| (from_s, n))
+        .collect()
+}
+
 /// Channels of the simulated amplifier: Fz Cz P3 Pz P4 PO7 PO8 Oz.
 const PZ: u64 = 3;
 const OZ: u64 = 7;
@@ -78,6 +109,12 @@ fn a_channel_that_rails_is_masked_until_it_is_back_and_the_session_replays() {
     assert!(
         found[masked].1 > 0,
         "no evidence with the channel masked: {found:?}"
+    );
+    // Not only the forks after it: the fork in which it fails goes on without it.
+    let within = exchanged_within(&out);
+    assert!(
+        within.iter().any(|(_, evidence)| *evidence > 0),
+        "{within:?}"
     );
     let back = found
         .iter()

@@ -22,7 +22,7 @@ use razvilka::marker::OptionKind;
 use razvilka::pipeline::decision::{
     ChoiceCell, GateThread, Item, Made, Opening, Order, Record, Watched,
 };
-use razvilka::pipeline::eeg::{EegPorts, EegStage, EegWatch};
+use razvilka::pipeline::eeg::{EegPorts, EegStage, EegWatch, NewScorer};
 use razvilka::pipeline::features::{FeatureDrain, feature_ring};
 use razvilka::pipeline::gaze::{GazeStage, GazeWatch, Tiles};
 use razvilka::pipeline::inlet::{Heartbeat, Inlet, Stage};
@@ -34,7 +34,7 @@ use razvilka::rt::{self, Wish};
 use razvilka::source::{ClockOffset, Format, SampleSource, SourceError, StreamSpec};
 use razvilka_dsp::gaze_evidence::Tile;
 use razvilka_dsp::mask::ChannelMask;
-use razvilka_dsp::score::{EpochScorer, ScoreDensity};
+use razvilka_dsp::score::EpochScorer;
 use ringbuf::traits::{Consumer, Producer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
 
@@ -118,7 +118,7 @@ struct Bench {
     choice: Arc<ChoiceCell>,
     chosen: Arc<AtomicU64>,
     notices: HeapProd<FlashNotice>,
-    scorers: HeapProd<(EpochScorer, ScoreDensity)>,
+    scorers: HeapProd<NewScorer>,
     retired: HeapCons<EpochScorer>,
     features: FeatureDrain,
     tiles: HeapProd<Tiles>,
@@ -256,7 +256,11 @@ impl Bench {
             if turn % 40 == 7 {
                 let scorer = paths::scorer(shape, turn as u64).unwrap();
                 // While the one before waits its turn, the ring may be full.
-                let _ = self.scorers.try_push(scorer);
+                let _ = self.scorers.try_push(NewScorer {
+                    // Every other one takes over from a flash on that is still to come.
+                    from_s: (turn % 80 == 7).then(|| stamps[begin] + 0.1),
+                    ..scorer.into()
+                });
             }
             let block = &data[begin * CHANNELS..end * CHANNELS];
             rt::hot(|| self.eeg.block(&stamps[begin..end], block, rt::now()));

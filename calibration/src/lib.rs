@@ -21,6 +21,7 @@ mod epochs;
 mod error;
 mod evidence;
 mod gaze;
+mod interpolation;
 mod lda;
 mod learning;
 mod logistic;
@@ -56,6 +57,7 @@ pub use gaze::{
     FitRule, GazeCalibration, GazeErrorModel, GazeMap, GazePoint, GazeQuality, GazeSample, HeldOut,
     MapOrder, PointResult, PointUse, fit_gaze,
 };
+pub use interpolation::Interpolation;
 pub use lda::{LdaModel, RestrictedLda, Structure};
 pub use learning::{LearningPoint, learning_curve};
 pub use logistic::{Logistic, fit_logistic};

@@ -138,7 +138,11 @@ fn the_eeg_path_does_not_allocate_whatever_arrives() {
                 && let Some(scorer) = scorers.pop()
             {
                 tangent = scorer.tangent().is_some();
-                match path.set_scorer(scorer) {
+                let set = match scorers.len() {
+                    1 => path.set_scorer_from((i + lost + 50) as f64 / rate, scorer),
+                    _ => path.set_scorer(scorer),
+                };
+                match set {
                     Ok(Some(out)) => pushed_out.push(out),
                     Ok(None) => {}
                     Err(refused) => panic!("{refused}"),

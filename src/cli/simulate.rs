@@ -73,7 +73,7 @@ pub struct Args {
     /// How fast the person reads and decides, 0.5 to 2
     #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
     pub pace: f64,
-    /// A fault: railed=Pz, flat=Oz, noisy=Cz, nan=Cz, copy=Pz:Cz or mains; for a while: nan=Cz@10+0.5, gap@30+2
+    /// A fault: railed=Pz, flat=Oz, noisy=Cz, nan=Cz, copy=Pz:Cz, mains or clench; for a while: nan=Cz@10+0.5, gap@30+2
     /// (start and length in seconds) or railed=Pz@fork3+8 (8 s from the third fork on); may be repeated
     #[arg(long = "fault", value_name = "FAULT", value_parser = fault)]
     pub faults: Vec<Fault>,

@@ -2,18 +2,22 @@
 
 use std::io::Write;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args as ClapArgs;
 use serde::Serialize;
 
 use super::paste::{self, Described, escaped};
-use crate::source::lsl::{Announcement, Network};
+use crate::source::lsl::{Announcement, LslSamples, Network, Stream};
 use crate::source::pins::Pins;
-use crate::source::{SourceError, StreamSpec};
+use crate::source::{Format, SampleSource, SharedStamps, SourceError, StreamSpec};
 
 /// Streams that are asked for their full description at the same time.
 const ASKED_AT_ONCE: usize = 16;
+/// How long a stream that is listened to may take to answer.
+const LISTEN_OPEN: Duration = Duration::from_secs(2);
+/// Samples taken at once while listening.
+const LISTENED_AT_ONCE: usize = 256;
 /// Longest name printed in the table, characters.
 const COLUMN_CHARS: usize = 40;
 
@@ -26,6 +30,9 @@ pub struct Args {
     /// Print JSON on stdout.
     #[arg(long)]
     pub json: bool,
+    /// How long each stream is listened to, to see what its stamps are worth; 0 to 60 seconds, 0 not at all.
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = listening)]
+    pub listen_s: f64,
     /// Ask this machine only; otherwise the laboratory's LSL configuration decides.
     #[arg(long)]
     pub loopback: bool,
@@ -56,13 +63,17 @@ struct Listed {
     uid: String,
     channel_count: u32,
     rate_hz: f64,
-    format: crate::source::Format,
+    format: Format,
     labels: Vec<String>,
     units: Vec<String>,
     /// Pins for the experiment file; absent when the stream may not be opened.
     pins: Option<Pins>,
     /// Why it may not be opened.
     refused: Option<String>,
+    /// Samples in a block, where samples come in blocks that share one stamp.
+    block_samples: Option<f64>,
+    /// The same for people.
+    remark: Option<String>,
 }
 
 /// Lists the streams on stdout.
@@ -83,14 +94,18 @@ pub fn run(args: &Args) -> Result<(), StreamsError> {
         }
         .into());
     }
-    let (listed, described) = describe_all(&announced);
+    let (listed, described) = describe_all(&announced, Duration::from_secs_f64(args.listen_s));
     let text = if args.json {
         let mut json = serde_json::to_string_pretty(&listed).map_err(std::io::Error::other)?;
         json.push('\n');
         json
     } else {
+        let remarks: String = listed
+            .iter()
+            .filter_map(|stream| Some(format!("{}\n", escaped(stream.remark.as_ref()?))))
+            .collect();
         format!(
-            "{}\nFor the experiment file:\n\n{}",
+            "{}{remarks}\nFor the experiment file:\n\n{}",
             table(&listed),
             paste::sections(&described)
         )
@@ -110,14 +125,50 @@ fn seconds(text: &str) -> Result<f64, String> {
     }
 }
 
-fn describe_all(announced: &[Announcement]) -> (Vec<Listed>, Vec<Described>) {
+fn listening(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(0.0) => Ok(0.0),
+        _ => seconds(text).map_err(|why| format!("{why}, or be 0")),
+    }
+}
+
+/// The stamps of a stream's samples for a while; none of a stream of text, or of one that cannot be opened, which whoever wants to
+/// use it is told then.
+fn listen(stream: &Stream, listen: Duration) -> SharedStamps {
+    let mut seen = SharedStamps::default();
+    if listen.is_zero() || stream.spec().format == Format::String {
+        return seen;
+    }
+    let Ok(mut source) = LslSamples::open(stream, LISTEN_OPEN) else {
+        return seen;
+    };
+    let mut data = vec![0.0; LISTENED_AT_ONCE * stream.spec().labels.len()];
+    let mut stamps = [0.0; LISTENED_AT_ONCE];
+    let until = Instant::now() + listen;
+    while let Some(left) = until.checked_duration_since(Instant::now()) {
+        match source.pull(&mut data, &mut stamps, left) {
+            Ok(count) => seen.push(&stamps[..count.min(LISTENED_AT_ONCE)]),
+            Err(_) => break,
+        }
+    }
+    seen
+}
+
+fn describe_all(announced: &[Announcement], listen_for: Duration) -> (Vec<Listed>, Vec<Described>) {
     let mut listed = Vec::with_capacity(announced.len());
     let mut all = Vec::with_capacity(announced.len());
     for group in announced.chunks(ASKED_AT_ONCE) {
         thread::scope(|scope| {
             let asked: Vec<_> = group
                 .iter()
-                .map(|announcement| (announcement, scope.spawn(|| announcement.describe())))
+                .map(|announcement| {
+                    let heard = scope.spawn(move || {
+                        let stream = announcement.describe()?;
+                        let stamps = listen(&stream, listen_for);
+                        Ok((stream, stamps))
+                    });
+                    (announcement, heard)
+                })
                 .collect();
             for (announcement, answer) in asked {
                 let described = answer.join().unwrap_or_else(|_| {
@@ -125,14 +176,19 @@ fn describe_all(announced: &[Announcement]) -> (Vec<Listed>, Vec<Described>) {
                         "its description could not be read".to_owned(),
                     ))
                 });
-                let (spec, refused) = match described {
-                    Ok(stream) => (stream.spec().clone(), None),
-                    Err(error) => (announcement.spec().clone(), Some(error.to_string())),
+                let (spec, refused, stamps) = match described {
+                    Ok((stream, stamps)) => (stream.spec().clone(), None, stamps),
+                    Err(error) => (
+                        announcement.spec().clone(),
+                        Some(error.to_string()),
+                        SharedStamps::default(),
+                    ),
                 };
                 listed.push(Listed::new(
                     &spec,
                     announcement.channel_count(),
                     refused.clone(),
+                    &stamps,
                 ));
                 all.push(Described { spec, refused });
             }
@@ -142,7 +198,12 @@ fn describe_all(announced: &[Announcement]) -> (Vec<Listed>, Vec<Described>) {
 }
 
 impl Listed {
-    fn new(spec: &StreamSpec, channel_count: u32, refused: Option<String>) -> Self {
+    fn new(
+        spec: &StreamSpec,
+        channel_count: u32,
+        refused: Option<String>,
+        stamps: &SharedStamps,
+    ) -> Self {
         Self {
             name: spec.name.clone(),
             kind: spec.kind.clone(),
@@ -156,6 +217,8 @@ impl Listed {
             units: spec.units.clone(),
             pins: refused.is_none().then(|| Pins::of(spec)),
             refused,
+            block_samples: stamps.block_samples(),
+            remark: stamps.in_words(&spec.name),
         }
     }
 }
@@ -221,7 +284,6 @@ fn cell(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::Format;
 
     fn listed(edit: impl FnOnce(&mut StreamSpec)) -> Listed {
         let mut spec = StreamSpec {
@@ -237,7 +299,7 @@ mod tests {
             xml: String::new(),
         };
         edit(&mut spec);
-        Listed::new(&spec, 2, None)
+        Listed::new(&spec, 2, None, &SharedStamps::default())
     }
 
     #[test]
@@ -276,5 +338,7 @@ mod tests {
             assert!(seconds(bad).is_err(), "{bad}");
         }
         assert_eq!(seconds("0.1"), Ok(0.1));
+        assert_eq!(listening("0"), Ok(0.0));
+        assert!(listening("-1").is_err() && listening("61").is_err());
     }
 }

@@ -26,8 +26,8 @@ use crate::choice::FlashSettings;
 use crate::choice::ProtocolSettings;
 use crate::decode::WriterSettings;
 use crate::gate::{GateSettings, SettingsError};
-use crate::source::SourceError;
 use crate::source::pins::Pins;
+use crate::source::{SourceError, named_twice};
 use sections::Checked;
 use signal::Stated;
 
@@ -280,6 +280,18 @@ impl Plan {
         for pins in self.pins().into_iter().flatten() {
             pins.check().map_err(ConfigError::Pins)?;
         }
+        let used = self.eeg.as_ref().and_then(|eeg| eeg.use_channels.as_ref());
+        if used.is_some_and(Vec::is_empty) {
+            return contradiction(
+                "eeg.use_channels names no channel: list their labels, or leave the key out to use all".into(),
+            );
+        }
+        if let Some(label) = used.and_then(|labels| named_twice(labels)) {
+            return contradiction(format!(
+                "eeg.use_channels names '{label}' twice. Name each channel once: a copy adds nothing, and its covariance cannot be \
+                 inverted"
+            ));
+        }
         let pinned_hz = self.eeg.as_ref().and_then(|eeg| eeg.pins.rate_hz);
         check_filter(&self.filter, pinned_hz).map_err(ConfigError::Contradiction)?;
         check_quality(&self.quality, pinned_hz).map_err(ConfigError::Contradiction)?;
@@ -494,6 +506,23 @@ mod tests {
                 .to_string()
                 .contains("no source can choose")
         );
+    }
+
+    #[test]
+    fn a_channel_that_is_named_twice_or_none_at_all_is_refused() {
+        for (labels, want) in [
+            (
+                "[\"Cz\", \"Pz\", \"Cz\"]",
+                "eeg.use_channels names 'Cz' twice. Name each channel once",
+            ),
+            ("[]", "eeg.use_channels names no channel"),
+        ] {
+            let message = parse(&format!("{SMALL}use_channels = {labels}\n"))
+                .unwrap_err()
+                .to_string();
+            assert!(message.contains(want), "{message}");
+        }
+        assert!(parse(&format!("{SMALL}use_channels = [\"Cz\", \"cz\"]\n")).is_ok());
     }
 
     #[test]

@@ -30,17 +30,40 @@ use crate::rt;
 /// The pure part: from a raw block to scored flashes.
 pub struct EegLine {
     path: EegPath,
-    density: ScoreDensity,
+    /// Of the scorers in the path's two places.
+    densities: [ScoreDensity; 2],
     /// Index in the stream of each channel that is used.
     select: Vec<usize>,
     stream_channels: usize,
     picked: Vec<f32>,
     /// Microvolts in one of each picked value.
     scale: Vec<f64>,
-    waiting: Option<(EpochScorer, ScoreDensity)>,
+    waiting: Option<NewScorer>,
     /// Flashes without evidence, by reason in the order of [`Rejection::ALL`]; behind them those announced too late.
     rejected: [u64; Rejection::ALL.len() + 1],
     features: Option<FeatureTap>,
+}
+
+/// A scorer that shall take over.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewScorer {
+    /// The scorer.
+    pub scorer: EpochScorer,
+    /// What its scores say.
+    pub density: ScoreDensity,
+    /// Onset of the first flash that it scores, on the stream's clock, seconds; `None` for every flash whose epoch opens from
+    /// now on.
+    pub from_s: Option<f64>,
+}
+
+impl From<(EpochScorer, ScoreDensity)> for NewScorer {
+    fn from((scorer, density): (EpochScorer, ScoreDensity)) -> Self {
+        Self {
+            scorer,
+            density,
+            from_s: None,
+        }
+    }
 }
 
 /// How long a channel was bad, and why.
@@ -111,7 +134,7 @@ impl EegLine {
         let (picked, scale) = (vec![0.0; select.len()], vec![1.0; select.len()]);
         Ok(Self {
             path,
-            density,
+            densities: [density; 2],
             select,
             stream_channels,
             picked,
@@ -173,22 +196,36 @@ impl EegLine {
             .collect()
     }
 
-    /// Takes a scorer and its densities for flashes from now on; gives back what must be dropped elsewhere.
+    /// Takes a scorer and its densities for the flashes it is meant for; gives back what must be dropped elsewhere.
     ///
     /// While epochs of the scorer before the present one are open, the new one waits.
-    pub fn set_scorer(
-        &mut self,
-        (scorer, density): (EpochScorer, ScoreDensity),
-    ) -> Option<EpochScorer> {
-        match self.path.set_scorer(scorer) {
+    pub fn set_scorer(&mut self, new: impl Into<NewScorer>) -> Option<EpochScorer> {
+        let NewScorer {
+            scorer,
+            density,
+            from_s,
+        } = new.into();
+        let place = self.path.next_place();
+        let taken = match from_s {
+            Some(from_s) => self.path.set_scorer_from(from_s, scorer),
+            None => self.path.set_scorer(scorer),
+        };
+        match taken {
             Ok(old) => {
-                self.density = density;
+                if let Some(of_place) = self.densities.get_mut(place) {
+                    *of_place = density;
+                }
                 old
             }
-            Err(ScorerRefused::Busy(scorer)) => self
-                .waiting
-                .replace((scorer, density))
-                .map(|(superseded, _)| superseded),
+            Err(ScorerRefused::Busy(scorer)) => {
+                let new = NewScorer {
+                    scorer,
+                    density,
+                    from_s,
+                };
+                let superseded = self.waiting.replace(new);
+                superseded.map(|superseded| superseded.scorer)
+            }
             Err(ScorerRefused::Shape { scorer, .. }) => Some(scorer),
         }
     }
@@ -269,7 +306,7 @@ impl EegLine {
             let scored = self.path.pop()?;
             let clean = scored.status == EpochStatus::Clean;
             let evidence = scored.score.filter(|_| clean).and_then(|score| {
-                let llr_nats = self.density.llr(score)?;
+                let llr_nats = self.densities.get(scored.scorer)?.llr(score)?;
                 Some(FlashEvidence {
                     id: FlashId(scored.id),
                     scored,
@@ -349,7 +386,7 @@ pub struct EegPorts {
     /// Flashes, from the presenter.
     pub notices: HeapCons<FlashNotice>,
     /// New scorers with their densities, from the control plane.
-    pub scorers: HeapCons<(EpochScorer, ScoreDensity)>,
+    pub scorers: HeapCons<NewScorer>,
     /// Old scorers, to be dropped by the control plane.
     pub retired: HeapProd<EpochScorer>,
     /// Evidence, to the gate.
@@ -422,6 +459,15 @@ impl EegStage {
         self.state = Some(tap);
     }
 
+    fn retire(&mut self, old: Option<EpochScorer>) {
+        if let Some(old) = old
+            && let Err(old) = self.ports.retired.try_push(old)
+        {
+            // The way back holds more scorers than can be under way; leaking one is better than freeing it here.
+            std::mem::forget(old);
+        }
+    }
+
     /// The line and the latencies, after the thread has ended.
     #[must_use]
     pub fn into_parts(self) -> (EegLine, StepTimes) {
@@ -431,17 +477,13 @@ impl EegStage {
 
 impl Stage for EegStage {
     fn block(&mut self, stamps: &[f64], data: &[f32], pulled: MonoTime) {
-        loop {
-            let old = match self.ports.scorers.try_pop() {
-                Some(scorer) => self.line.set_scorer(scorer),
-                None => self.line.offer_waiting(),
-            };
-            let Some(old) = old else { break };
-            if let Err(old) = self.ports.retired.try_push(old) {
-                // The way back holds more scorers than can be under way; leaking one is better than freeing it here.
-                std::mem::forget(old);
-            }
+        // Before the flashes: a scorer is sent before the first flash that it is meant for.
+        while let Some(new) = self.ports.scorers.try_pop() {
+            let old = self.line.set_scorer(new);
+            self.retire(old);
         }
+        let old = self.line.offer_waiting();
+        self.retire(old);
         while let Some(notice) = self.ports.notices.try_pop() {
             self.offset_s = notice.offset_s;
             self.lease = notice.lease;

@@ -140,6 +140,7 @@ mod tests {
             status: EpochStatus::Clean,
             bad: ChannelMask::NONE,
             score: Some(1.0),
+            scorer: 0,
         }
     }
 

@@ -19,7 +19,7 @@ use super::{
     tap::{Counters, Entry, Key, MarkerTap, OffsetTap, SampleDrain, SampleTap, sample_ring},
     xdf::{Medium, StreamId, WriteError, Writer, header_xml},
 };
-use crate::source::{ClockOffset, Format, StreamSpec};
+use crate::source::{ClockOffset, Format, SharedStamps, StreamSpec};
 
 /// How often rings are emptied.
 const DRAIN_EVERY: Duration = Duration::from_millis(100);
@@ -61,6 +61,8 @@ pub struct RecorderStatus {
     pub lost: u64,
     /// Why writing has ended; `None` while all is well.
     pub failure: Option<String>,
+    /// What somebody should know of the streams, one sentence each: their samples share stamps in blocks.
+    pub remarks: Vec<String>,
 }
 
 /// State that the handle and the thread share.
@@ -70,6 +72,7 @@ struct Shared {
     bytes: AtomicU64,
     unwritten: AtomicU64,
     failure: OnceLock<String>,
+    remarks: std::sync::Mutex<Vec<String>>,
 }
 
 /// Streams that wait for the thread to begin them, at most; whoever adds more waits.
@@ -264,6 +267,12 @@ impl Recorder {
             bytes: self.shared.bytes.load(Ordering::Relaxed),
             lost: dropped + self.shared.unwritten.load(Ordering::Relaxed),
             failure: self.shared.failure.get().cloned(),
+            remarks: self
+                .shared
+                .remarks
+                .lock()
+                .map(|all| all.clone())
+                .unwrap_or_default(),
         }
     }
 
@@ -314,6 +323,9 @@ struct Lane {
     unwritten: u64,
     refused: Option<(u64, String)>,
     offset: OffsetCadence,
+    shared: SharedStamps,
+    /// Whether it was remarked that its samples share stamps.
+    remarked: bool,
 }
 
 struct RecorderThread<M> {
@@ -387,6 +399,8 @@ impl<M: Medium> RecorderThread<M> {
                 unwritten: 0,
                 refused: None,
                 offset: OffsetCadence::default(),
+                shared: SharedStamps::default(),
+                remarked: false,
             };
             self.lanes.insert(key, lane);
             self.note(stream.map(|_| ()));
@@ -438,6 +452,15 @@ impl<M: Medium> RecorderThread<M> {
             return;
         };
         let taken = drain.drain(DRAIN_SAMPLES, &mut self.stamps, &mut self.data);
+        lane.shared.push(&self.stamps);
+        if !lane.remarked
+            && let Some(words) = lane.shared.in_words(&lane.name)
+        {
+            lane.remarked = true;
+            if let Ok(mut remarks) = self.shared.remarks.lock() {
+                remarks.push(words);
+            }
+        }
         let stream = lane.stream;
         let before = self.samples_of(stream);
         let written = match stream {

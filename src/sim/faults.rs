@@ -15,6 +15,10 @@ const LOOSE_UV: f64 = 300.0;
 /// Amplitude of mains that a device nearby brings into all channels, microvolts.
 const MAINS_UV: f64 = 400.0;
 
+/// Standard deviation of what clenched jaws bring into every channel, each its own, microvolts. Broad-band, from the EEG's own
+/// frequencies on: Goncharova et al., Clinical Neurophysiology 114:1580 (2003).
+const CLENCH_UV: f64 = 150.0;
+
 /// When a fault is there.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -123,6 +127,12 @@ pub enum Fault {
         #[serde(default)]
         when: When,
     },
+    /// The jaws are clenched: muscle activity of 150 uV in all channels.
+    Clench {
+        /// When.
+        #[serde(default)]
+        when: When,
+    },
     /// The amplifier sends nothing; its clock goes on.
     Gap {
         /// When.
@@ -134,7 +144,7 @@ impl FromStr for Fault {
     type Err = SettingsError;
 
     /// Reads `railed=Pz`, `flat=Oz`, `noisy=Cz`, `nan=Cz` or `copy=Pz:Cz`, each with `@10+0.5` or `@fork3+8` behind it
-    /// for a while; `mains@30+2` or `gap@30+2`.
+    /// for a while; `mains@30+2`, `clench@30+1` or `gap@30+2`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let parse = || -> Option<Self> {
             let (what, when) = match text.split_once('@') {
@@ -144,6 +154,7 @@ impl FromStr for Fault {
             let Some((what, channel)) = what.split_once('=') else {
                 return match what {
                     "mains" => Some(Self::Mains { when }),
+                    "clench" => Some(Self::Clench { when }),
                     "gap" if when != When::Always => Some(Self::Gap { when }),
                     _ => None,
                 };
@@ -192,7 +203,7 @@ impl Fault {
             | Self::Noisy { channel, .. }
             | Self::Nan { channel, .. } => vec![channel],
             Self::Copy { channel, of, .. } => vec![channel, of],
-            Self::Mains { .. } | Self::Gap { .. } => Vec::new(),
+            Self::Mains { .. } | Self::Clench { .. } | Self::Gap { .. } => Vec::new(),
         }
     }
 
@@ -206,6 +217,7 @@ impl Fault {
             | Self::Noisy { when, .. }
             | Self::Copy { when, .. }
             | Self::Mains { when }
+            | Self::Clench { when }
             | Self::Gap { when } => *when,
         }
     }
@@ -219,6 +231,7 @@ enum Act {
     Loose(usize),
     Copy(usize, usize),
     Mains,
+    Clench,
     Silence,
 }
 
@@ -244,6 +257,7 @@ impl Faults {
                 Fault::Noisy { channel, .. } => Act::Loose(place(channel)?),
                 Fault::Copy { channel, of, .. } => Act::Copy(place(channel)?, place(of)?),
                 Fault::Mains { .. } => Act::Mains,
+                Fault::Clench { .. } => Act::Clench,
                 Fault::Gap { .. } => Act::Silence,
             })
         };
@@ -304,6 +318,11 @@ impl Faults {
                     let phase = std::f64::consts::TAU * self.mains_hz * t_s;
                     let mains_uv = (MAINS_UV * phase.sin()) as f32;
                     sample.iter_mut().for_each(|x| *x += mains_uv);
+                }
+                Act::Clench => {
+                    for x in sample.iter_mut() {
+                        *x += (CLENCH_UV * gauss(&mut self.rng)) as f32;
+                    }
                 }
                 Act::Silence => {}
             }
@@ -375,6 +394,7 @@ mod tests {
                 "copy=Cz:Oz@fork2+1",
                 "noisy=Fz@5+1",
                 "mains@7+1",
+                "clench@9+1",
             ]
             .map(|fault| fault.parse().unwrap())
             .to_vec(),
@@ -403,5 +423,6 @@ mod tests {
         assert_eq!(at(5.5), [place("Fz")]);
         assert_eq!(at(7.503), (0..8).collect::<Vec<_>>());
         assert!(at(8.5).is_empty());
+        assert_eq!(at(9.5), (0..8).collect::<Vec<_>>());
     }
 }

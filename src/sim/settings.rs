@@ -59,7 +59,7 @@ pub enum SettingsError {
     },
     /// A fault that cannot be read.
     #[error(
-        "'{text}' is no fault. Write railed=Pz, flat=Oz, noisy=Cz, nan=Cz or copy=Pz:Cz, for a while: nan=Cz@10+0.5 (start and length in seconds) or railed=Pz@fork3+8 (8 s from the third fork on); mains@30+2 or gap@30+2"
+        "'{text}' is no fault. Write railed=Pz, flat=Oz, noisy=Cz, nan=Cz or copy=Pz:Cz, for a while: nan=Cz@10+0.5 (start and length in seconds) or railed=Pz@fork3+8 (8 s from the third fork on); mains@30+2, clench@30+1 or gap@30+2"
     )]
     Fault {
         /// What was given.

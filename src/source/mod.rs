@@ -6,12 +6,15 @@ pub mod lsl;
 pub mod pins;
 pub mod replay;
 pub(crate) mod ring;
+mod shared_stamps;
 pub mod terminal;
 pub mod unit;
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+pub use self::shared_stamps::SharedStamps;
 
 /// Sample format on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,6 +82,14 @@ impl StreamSpec {
             (None, _) => Err(mismatch(format!("'{label}'"))),
         }
     }
+}
+
+/// The first label that stands there twice; channels without a label have none.
+#[must_use]
+pub fn named_twice(labels: &[String]) -> Option<&str> {
+    let repeated = |k: &usize| !labels[*k].is_empty() && labels[..*k].contains(&labels[*k]);
+    let first = (1..labels.len()).find(repeated)?;
+    labels.get(first).map(String::as_str)
 }
 
 /// The latest measured relation of a stream's clock to ours: `ours = stamp + offset_s`.

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
+mod bursts;
 #[path = "../calibrate_recordings/made.rs"]
 #[allow(dead_code, reason = "shared with another test")]
 mod made;

@@ -101,6 +101,27 @@ fn streams_from_several_threads_are_recorded_whole() {
 }
 
 #[test]
+fn a_stream_whose_samples_share_stamps_is_remarked_while_it_is_recorded() {
+    let recorder = Recorder::start(Writer::new(Vec::new()).unwrap(), Capacity::default()).unwrap();
+    let [mut blocks, mut own] = ["blocks", "own"].map(|name| {
+        let spec = spec(name, Format::Float32, 1, 250.0);
+        recorder.add_samples(&spec).unwrap().0
+    });
+    for block in 0..40 {
+        blocks.push(&[0.032 * f64::from(block); 8], &[0.0; 8]);
+        let stamps: Vec<f64> = (0..8).map(|k| 0.004 * f64::from(8 * block + k)).collect();
+        own.push(&stamps, &[0.0; 8]);
+    }
+    let until = std::time::Instant::now() + PATIENCE;
+    while recorder.status().remarks.is_empty() {
+        assert!(std::time::Instant::now() < until);
+        thread::sleep(Duration::from_millis(10));
+    }
+    let summary = recorder.finish(PATIENCE);
+    assert_eq!(summary.incomplete, []);
+}
+
+#[test]
 fn pushing_samples_does_not_allocate() {
     let recorder = Recorder::start(Writer::new(Vec::new()).unwrap(), Capacity::default()).unwrap();
     let (mut tap, _) = recorder

@@ -28,6 +28,9 @@ pub struct ScoredFlash {
     pub score: Option<f64>,
     /// Whether it can be used.
     pub status: EpochStatus,
+    /// Which of the path's two places held its scorer: [`EegPath::next_place`]. 0 without a score.
+    #[serde(default)]
+    pub scorer: usize,
 }
 
 /// Why a flash was not taken.
@@ -151,6 +154,7 @@ impl EegPath {
                 last_s: time_s,
                 score: None,
                 status: EpochStatus::Rejected(Rejection::NoOnsetSample),
+                scorer: 0,
             });
             return Ok(());
         }
@@ -215,6 +219,7 @@ impl EegPath {
                     last_s: time_s,
                     score: None,
                     status: EpochStatus::Rejected(Rejection::ClockJump),
+                    scorer: 0,
                 });
             } else if time_s < flash.onset_s - half_s {
                 // Its own place has just become free.
@@ -248,5 +253,6 @@ pub(super) fn scored(
         },
         score: epoch.score,
         status: epoch.status,
+        scorer: epoch.scorer,
     }
 }

@@ -199,6 +199,29 @@ impl EegPath {
         self.bank.set_scorer(scorer)
     }
 
+    /// As [`Self::set_scorer`], for flashes with an onset at or after `from_s`, on the samples' clock, alone: see
+    /// [`EpochBank::set_scorer_from`].
+    ///
+    /// # Errors
+    /// As [`Self::set_scorer`].
+    #[expect(
+        clippy::result_large_err,
+        reason = "a refused scorer goes back without an allocation"
+    )]
+    pub fn set_scorer_from(
+        &mut self,
+        from_s: f64,
+        scorer: EpochScorer,
+    ) -> Result<Option<EpochScorer>, ScorerRefused> {
+        self.bank.set_scorer_from(from_s, scorer)
+    }
+
+    /// The place, 0 or 1, that the next scorer will have.
+    #[must_use]
+    pub fn next_place(&self) -> usize {
+        self.bank.next_place()
+    }
+
     /// Channels whose faults reject an epoch while no scorer is set; all at first.
     pub fn set_used(&mut self, used: ChannelMask) {
         self.bank.set_used(used);

@@ -41,6 +41,8 @@ pub struct FinishedEpoch<'a> {
     pub bad: ChannelMask,
     /// The linear score; `None` when no scorer was set at opening, or when the epoch ended early. Not to be used unless the status is clean.
     pub score: Option<f64>,
+    /// Which of the bank's two places held its scorer: [`EpochBank::next_place`].
+    pub scorer: usize,
 }
 
 /// What is known about one sample beside its values.
@@ -69,6 +71,8 @@ pub struct EpochBank {
     used: ChannelMask,
     scorers: [Option<EpochScorer>; 2],
     current: usize,
+    /// Onset from which on the scorer in the other place takes over, seconds.
+    from_s: Option<f64>,
     open: Vec<OpenEpoch>,
 }
 
@@ -122,6 +126,7 @@ impl EpochBank {
             used: ChannelMask::all(n),
             scorers: [None, None],
             current: 0,
+            from_s: None,
             open: (0..capacity).map(|_| OpenEpoch::closed(&shape)).collect(),
         })
     }
@@ -156,6 +161,43 @@ impl EpochBank {
         &mut self,
         scorer: EpochScorer,
     ) -> Result<Option<EpochScorer>, ScorerRefused> {
+        let out = self.put(scorer)?;
+        self.current = 1 - self.current;
+        self.from_s = None;
+        Ok(out)
+    }
+
+    /// As [`Self::set_scorer`], for flashes with an onset at or after `from_s` alone: which scorer a flash gets is a matter of its
+    /// stamp, and not of when either of them was heard of. The scorer must be there before the first of these flashes. A later call
+    /// of either kind replaces one that still waits.
+    ///
+    /// # Errors
+    /// As [`Self::set_scorer`].
+    #[expect(
+        clippy::result_large_err,
+        reason = "a refused scorer goes back without an allocation"
+    )]
+    pub fn set_scorer_from(
+        &mut self,
+        from_s: f64,
+        scorer: EpochScorer,
+    ) -> Result<Option<EpochScorer>, ScorerRefused> {
+        let out = self.put(scorer)?;
+        self.from_s = Some(from_s);
+        Ok(out)
+    }
+
+    /// The place, 0 or 1, that the next scorer will have.
+    #[must_use]
+    pub fn next_place(&self) -> usize {
+        1 - self.current
+    }
+
+    #[expect(
+        clippy::result_large_err,
+        reason = "a refused scorer goes back without an allocation"
+    )]
+    fn put(&mut self, scorer: EpochScorer) -> Result<Option<EpochScorer>, ScorerRefused> {
         if scorer.shape() != self.shape {
             return Err(ScorerRefused::Shape {
                 expected: self.shape,
@@ -163,11 +205,10 @@ impl EpochBank {
                 scorer,
             });
         }
-        let next = 1 - self.current;
+        let next = self.next_place();
         if self.open.iter().any(|e| e.is_open && e.scorer == next) {
             return Err(ScorerRefused::Busy(scorer));
         }
-        self.current = next;
         Ok(self
             .scorers
             .get_mut(next)
@@ -191,6 +232,10 @@ impl EpochBank {
         onset: SampleIndex,
         skip: usize,
     ) -> Result<Slot, BankFull> {
+        if self.from_s.is_some_and(|from_s| onset_s >= from_s) {
+            self.current = self.next_place();
+            self.from_s = None;
+        }
         let bias = self.scorer().map_or(0.0, |s| s.linear().bias());
         let capacity = self.open.len();
         let free = self.open.iter_mut().enumerate().find(|(_, e)| !e.is_open);

@@ -178,6 +178,7 @@ impl OpenEpoch {
                 .map_or(EpochStatus::Clean, EpochStatus::Rejected),
             bad: self.bad,
             score,
+            scorer: self.scorer,
         }
     }
 }

@@ -287,6 +287,62 @@ fn a_new_scorer_counts_for_flashes_opened_later_and_the_old_one_comes_back() {
     ));
 }
 
+/// Which scorer each flash had (the third has a weight thrice that of the first), when flashes are announced `lead` samples before their
+/// own and the scorer is set at sample `set_at`.
+fn with_scorer_from(from: f64, set_at: u32, lead: i32) -> Vec<(u64, usize, Option<u64>)> {
+    let mut path = path();
+    let other = scorer(&path, 0.03, &[0, 1, 2]);
+    let onset = |id: u32| 300.0 + 37.0 * f64::from(id);
+    let mut results = Vec::new();
+    for i in 0..900_u32 {
+        if i == set_at {
+            let out = path.set_scorer_from(stamp(from), other.clone());
+            assert_eq!((out, path.next_place()), (Ok(None), 0));
+        }
+        for id in 0..8 {
+            if i64::from(i) == onset(id) as i64 - i64::from(lead) {
+                path.flash(u64::from(id), stamp(onset(id))).unwrap();
+            }
+        }
+        results.extend(feed(&mut path, i..i + 1, |_| true, |_, _| {}));
+    }
+    results.sort_by_key(|result| result.id);
+    let told = results.iter();
+    told.map(|r| (r.id, r.scorer, r.score.map(f64::to_bits)))
+        .collect()
+}
+
+#[test]
+fn a_scorer_from_an_onset_on_takes_the_same_flashes_whenever_it_and_they_are_heard_of() {
+    // From the fourth flash on; known long before, or just before that flash is announced.
+    let from = 300.0 + 2.5 * 37.0;
+    let at_once = with_scorer_from(from, 310, 0);
+    let places: Vec<usize> = at_once.iter().map(|(_, place, _)| *place).collect();
+    assert_eq!(places, [1, 1, 1, 0, 0, 0, 0, 0]);
+    for (set_at, lead) in [(10, 0), (340, 0), (310, 30), (340, -60), (405, -130)] {
+        assert_eq!(
+            with_scorer_from(from, set_at, lead),
+            at_once,
+            "{set_at} {lead}"
+        );
+    }
+    let never = with_scorer_from(f64::from(u32::MAX), 310, 0);
+    assert!(never.iter().all(|(_, place, _)| *place == 1));
+    assert_eq!(never[..3], at_once[..3]);
+    assert!(never[3..].iter().zip(&at_once[3..]).all(|(a, b)| a != b));
+}
+
+#[test]
+fn a_scorer_that_waits_for_an_onset_gives_way_to_one_that_counts_at_once() {
+    let mut path = path();
+    let [waits, at_once] = [0.02, 0.03].map(|scale| scorer(&path, scale, &[0, 1]));
+    assert_eq!(path.set_scorer_from(stamp(300.0), waits.clone()), Ok(None));
+    assert_eq!(path.set_scorer(at_once), Ok(Some(waits)));
+    path.flash(1, stamp(300.0)).unwrap();
+    let results = feed(&mut path, 0..600, |_| true, |_, _| {});
+    assert_eq!((results[0].scorer, path.next_place()), (0, 1));
+}
+
 #[test]
 fn flashes_that_cannot_be_served_are_refused_with_a_reason() {
     let mut path = path();

@@ -21,18 +21,19 @@ pub(super) struct Choice {
 
 /// Chooses the channels.
 ///
-/// What a fit gains from epochs grows about with the square root of their number, what it gains from channels at most
-/// with theirs: a channel is left out when that raises their product.
+/// What a fit gains from a channel grows about with the square root of the number of epochs in which it is good: a channel is
+/// left out when that raises the sum over the channels. Channels that failed in an epoch are made up from the others where
+/// less than half of them did; a swing of millivolts takes the whole epoch along.
 pub(super) fn choose_channels(
     spec: &EegSpec,
     passed: &[Passed],
     reference: Option<usize>,
 ) -> Choice {
     // Channels that would keep each epoch from being fitted on.
-    let spoilt: Vec<ChannelMask> = passed
+    let spoilt: Vec<Option<ChannelMask>> = passed
         .iter()
         .flat_map(|p| &p.epochs)
-        .filter_map(|epoch| match epoch.status_for_fit(&epoch.bad) {
+        .map(|epoch| match epoch.status_for_fit(&epoch.bad) {
             EpochStatus::Clean => Some(ChannelMask::NONE),
             EpochStatus::Rejected(Rejection::PeakToPeak) => Some(epoch.wild(spec)),
             EpochStatus::Rejected(Rejection::BadChannel | Rejection::Montage) => Some(epoch.bad),
@@ -41,19 +42,37 @@ pub(super) fn choose_channels(
         .collect();
     let mostly_bad: ChannelMask = (0..spec.channels)
         .filter(|&channel| {
-            let bad = spoilt.iter().filter(|bad| bad.contains(channel)).count();
-            bad as f64 > BAD_SHARE_MAX * spoilt.len() as f64
+            let judged = spoilt.iter().flatten();
+            let bad = judged.clone().filter(|bad| bad.contains(channel)).count();
+            bad as f64 > BAD_SHARE_MAX * judged.count() as f64
         })
         .collect();
     let mut good = ChannelMask::all(spec.channels).difference(&mostly_bad);
     if let Some(reference) = reference {
         good.remove(reference);
     }
+    let all = ChannelMask::all(spec.channels);
+    let of_epochs = passed.iter().flat_map(|p| &p.epochs);
+    let failed: Vec<(ChannelMask, ChannelMask)> = of_epochs
+        .map(|epoch| (epoch.meaningless, epoch.failed(spec, &all)))
+        .collect();
     let worth = |good: &ChannelMask| {
-        let whole = spoilt
-            .iter()
-            .filter(|bad| bad.intersection(good).is_empty());
-        good.count() as f64 * (whole.count() as f64).sqrt()
+        let mut usable = vec![0_u32; spec.channels];
+        for ((meaningless, failed), spoilt) in failed.iter().zip(&spoilt) {
+            let Some(spoilt) = spoilt else { continue };
+            let failed = failed.intersection(good);
+            let fillable = !failed.is_empty() && !meaningless.intersection(good).is_empty();
+            let lost = if fillable {
+                2 * failed.count() >= good.count()
+            } else {
+                !spoilt.intersection(good).is_empty()
+            };
+            for channel in good.difference(&failed).iter().filter(|_| !lost) {
+                usable[channel] += 1;
+            }
+        }
+        let gains = usable.iter().map(|epochs| f64::from(*epochs).sqrt());
+        gains.sum::<f64>()
     };
     let mut costly = ChannelMask::NONE;
     while good.count() > spec.quality.min_good {

@@ -4,7 +4,8 @@ use std::io::Write;
 use std::path::Path;
 
 use razvilka_calibration::{
-    CalibrationError, ChannelSignal, EegInput, EpochInfo, Epochs, Montage, may_be_fitted_on,
+    CalibrationError, ChannelSignal, EegInput, EpochInfo, Epochs, Interpolation, Montage,
+    may_be_fitted_on,
 };
 use razvilka_dsp::blink::BlinkRegression;
 use razvilka_dsp::eeg::EegSpec;
@@ -19,7 +20,7 @@ use super::{Args, say};
 use crate::cli::blinks::fit_blinks;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::recorded::{
-    Flash, Passed, Recorded, ScoredEpoch, channel_name, failure, signal_in_words, stamp_rule,
+    Flash, Passed, Recorded, channel_name, failure, signal_in_words, stamp_rule,
 };
 use crate::engine::lines;
 use crate::recording::RecordedStream;
@@ -239,6 +240,23 @@ fn disagree(first: &Recorded, other: &Recorded) -> Failure {
     )
 }
 
+/// How the channels go together, from the epochs that can be fitted on but for channels that failed in them.
+fn interpolation_of(
+    spec: &EegSpec,
+    good: &ChannelMask,
+    passed: &[Passed],
+    bins: usize,
+) -> Result<Interpolation, CalibrationError> {
+    let epochs = passed.iter().flat_map(|passed| &passed.epochs);
+    let known = epochs.filter_map(|epoch| {
+        let status = epoch.status_for_fit(good);
+        let failed = epoch.failed(spec, good);
+        (status == EpochStatus::Clean || !failed.is_empty())
+            .then_some((epoch.features.as_slice(), failed))
+    });
+    Interpolation::learn(spec.channels, bins, known)
+}
+
 /// Whether the truth of a flash is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Label {
@@ -267,13 +285,21 @@ fn epochs_of(
         .map(|channel| good.contains(channel))
         .collect();
     let mut epochs = Epochs::with_used(used, shape.bins()).map_err(failed)?;
+    let mut interpolation = interpolation_of(spec, &good, passed, shape.bins()).map_err(failed)?;
     let mut run_before = None;
     let mut run = 0;
     for (file, (flashes, passed)) in flashes.iter().zip(passed).enumerate() {
-        let fit = |epoch: &&ScoredEpoch| {
-            may_be_fitted_on(spec, &good, epoch.status_for_fit(&good), &epoch.features)
-        };
-        for epoch in passed.epochs.iter().filter(fit) {
+        for epoch in &passed.epochs {
+            let mut features = std::borrow::Cow::Borrowed(&epoch.features);
+            let bad = epoch.failed(spec, &good);
+            let whole = if bad.is_empty() {
+                may_be_fitted_on(spec, &good, epoch.status_for_fit(&good), &features)
+            } else {
+                interpolation.fill(features.to_mut(), &bad, &good)
+            };
+            if !whole {
+                continue;
+            }
             // Ids were given as indices into these flashes.
             let Some(flash) = flashes.get(epoch.flash).filter(|flash| label.is_of(flash)) else {
                 continue;
@@ -290,9 +316,9 @@ fn epochs_of(
             };
             // What a session would not take for evidence is fitted on, but the figures are not of it.
             let added = if epoch.status_for_fit(&good) == EpochStatus::Clean {
-                epochs.push(info, &epoch.features)
+                epochs.push(info, &features)
             } else {
-                epochs.push_doubted(info, &epoch.features)
+                epochs.push_doubted(info, &features)
             };
             added.map_err(failed)?;
         }

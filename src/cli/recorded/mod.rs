@@ -18,6 +18,7 @@ use serde_json::Value;
 use self::markers::markers_of;
 use super::exit::{Exit, Failure};
 use crate::recording::{RecordedStream, Recording, Samples};
+use crate::source::named_twice;
 
 /// Which streams of a recording are meant; the only one of its type where no name is given.
 #[derive(Debug, Clone, Default, PartialEq, clap::Args)]
@@ -89,14 +90,11 @@ impl Recorded {
             ));
         }
         let markers = found.pop().map_or_else(Vec::new, |(_, markers)| markers);
-        if let Some(twice) = (1..streams.channels.len())
-            .find(|&k| streams.channels[..k].contains(&streams.channels[k]))
-        {
+        if let Some(twice) = named_twice(&streams.channels) {
             return Err(Failure::said(
                 Exit::Usage,
                 format!(
-                    "--channels names '{}' twice. Name each channel once: a copy adds nothing, and its covariance cannot be inverted",
-                    streams.channels[twice]
+                    "--channels names '{twice}' twice. Name each channel once: a copy adds nothing, and its covariance cannot be inverted"
                 ),
             ));
         }

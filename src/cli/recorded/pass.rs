@@ -82,6 +82,17 @@ impl ScoredEpoch {
         }
     }
 
+    /// Channels that may be made up from the others where the epoch was rejected for channels that meant nothing; what else it was
+    /// rejected for, nothing can make up for.
+    #[must_use]
+    pub fn failed(&self, spec: &EegSpec, used: &ChannelMask) -> ChannelMask {
+        if self.status_for_fit(used) == EpochStatus::Rejected(Rejection::BadChannel) {
+            self.meaningless.union(&self.wild(spec)).intersection(used)
+        } else {
+            ChannelMask::NONE
+        }
+    }
+
     /// Channels whose features swing beyond three times the peak-to-peak limit: a fault, not a blink.
     #[must_use]
     pub fn wild(&self, spec: &EegSpec) -> ChannelMask {

@@ -5,6 +5,7 @@ use razvilka_dsp::quality::BadChannel;
 use super::Passed;
 use crate::recording::RecordedStream;
 use crate::session;
+use crate::source::named_twice;
 
 /// What the stamp guard and the filters had to do to a recording's samples; nothing where they took them as they came.
 #[must_use]
@@ -18,6 +19,12 @@ pub fn samples_in_words(passed: &Passed) -> Option<String> {
 #[must_use]
 pub fn signal_in_words(stream: &RecordedStream, passed: &Passed) -> Vec<String> {
     let mut lines: Vec<String> = passed.unit.iter().cloned().collect();
+    if let Some(label) = named_twice(&stream.spec.labels) {
+        lines.push(format!(
+            "two channels are labelled '{label}': they are taken as two, told apart by their place alone. Correct the montage, or list \
+             the channels without them with --channels"
+        ));
+    }
     lines.extend(samples_in_words(passed));
     let rejected = passed.rejected();
     if !rejected.is_empty() {

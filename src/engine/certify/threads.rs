@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use razvilka_dsp::score::{EpochScorer, ScoreDensity};
 use ringbuf::traits::Split;
 use ringbuf::{HeapProd, HeapRb};
 
@@ -18,7 +17,7 @@ use crate::engine::latency::StreamLatency;
 use crate::engine::streams::marker_outlet;
 use crate::gate::{AbortReason, GateSettings};
 use crate::pipeline::decision::{ChoiceCell, GateThread, Order, Watched};
-use crate::pipeline::eeg::{EegPorts, EegStage, EegWatch};
+use crate::pipeline::eeg::{EegPorts, EegStage, EegWatch, NewScorer};
 use crate::pipeline::gaze::{GazeStage, GazeWatch, Tiles};
 use crate::pipeline::inlet::{Heartbeat, Inlet};
 use crate::pipeline::presenter::{FlashNotice, MarkerStream, Presenter, Shown};
@@ -82,7 +81,7 @@ pub(super) struct Threads {
     eeg: (Inlet<EegStage>, Arc<EegWatch>),
     gaze: (Inlet<GazeStage>, Arc<GazeWatch>),
     /// Kept open though nothing is exchanged: a stage looks at it with every block.
-    _scorers: HeapProd<(EpochScorer, ScoreDensity)>,
+    _scorers: HeapProd<NewScorer>,
     watching: [Watching; 2],
     looked_after: Instant,
 }

@@ -18,7 +18,7 @@ use crate::engine::latency::StreamLatency;
 use crate::engine::{EngineError, lines};
 use crate::pipeline::clock::disagree;
 use crate::pipeline::decision::{GateThread, Watched};
-use crate::pipeline::eeg::{EegLine, EegPorts, EegStage, EegWatch};
+use crate::pipeline::eeg::{EegLine, EegPorts, EegStage, EegWatch, NewScorer};
 use crate::pipeline::features::FeatureDrain;
 use crate::pipeline::gaze::{GazeStage, GazeWatch, Tiles};
 use crate::pipeline::inlet::Heartbeat;
@@ -36,6 +36,8 @@ pub(super) const SETTLE: Duration = Duration::from_millis(1_500);
 pub(super) const SILENCE_MIN: Duration = Duration::from_millis(50);
 /// ... and surely after this.
 pub(super) const SILENCE_MAX: Duration = Duration::from_millis(500);
+/// Beyond the length of an epoch: how long the EEG thread needs at most to be through with the scorer before the one in use.
+const SCORER_REST: Duration = Duration::from_millis(500);
 /// The streams.
 pub(super) struct Inputs {
     network: Network,
@@ -51,15 +53,20 @@ pub(super) struct Inputs {
 pub(super) struct Eeg {
     feed: Feed<EegStage>,
     pub(super) watch: Arc<EegWatch>,
-    pub(super) scorers: HeapProd<(EpochScorer, ScoreDensity)>,
+    pub(super) scorers: HeapProd<NewScorer>,
     retired: HeapCons<EpochScorer>,
     /// The channels without which the scorer in use works.
     pub(super) bad: ChannelMask,
-    pub(super) used_channels: usize,
     /// Where features come out to be learnt from.
     pub(super) features: Option<FeatureDrain>,
-    /// When the latest scorer was sent.
+    /// When the latest scorer was sent, or will take over.
     pub(super) swapped_at: Option<Instant>,
+    /// Epochs that the scorer before the one in use may still score end within this.
+    rest: Duration,
+    /// Whether a scorer was sent within a fork and no fork has been opened since.
+    pub(super) within: bool,
+    /// Whether such a scorer may wait for a stamp of a clock that is gone: the next opening sends another.
+    pub(super) again: bool,
     /// Densities of the scorer in use.
     pub(super) density: ScoreDensity,
     /// What the stream says of itself.
@@ -68,6 +75,14 @@ pub(super) struct Eeg {
     pub(super) state: Option<StateDrain>,
     /// Since when too few channels have been good.
     poor_since: Option<Instant>,
+}
+
+impl Eeg {
+    /// Whether epochs may still be open of the scorer before the one in use: the EEG thread holds two scorers, no more.
+    pub(super) fn is_busy(&self) -> bool {
+        self.swapped_at
+            .is_some_and(|swapped| swapped.elapsed() < self.rest)
+    }
 }
 
 /// The gaze stream.
@@ -144,7 +159,8 @@ impl Inputs {
                     retired: retired_in,
                     lane,
                 };
-                let used_channels = line.path().spec().channels;
+                let epoch = &calibration.path.epoch;
+                let length_s = epoch.start.get() + epoch.length.get();
                 let offset_s = offset_of(source.as_ref());
                 let mut stage = EegStage::new(line, ports, Arc::clone(&watch), offset_s);
                 let spec = source.spec().clone();
@@ -164,7 +180,9 @@ impl Inputs {
                     bad: ChannelMask::default(),
                     features,
                     swapped_at: None,
-                    used_channels,
+                    rest: Duration::from_secs_f64(length_s.max(0.0)) + SCORER_REST,
+                    within: false,
+                    again: false,
                     poor_since: None,
                 })
             }
@@ -229,6 +247,7 @@ impl Inputs {
             // Scorers that came back are dropped here, off the real-time thread.
             while eeg.retired.try_pop().is_some() {}
             eeg.feed.look_after(network, wish, wait, &mut changes);
+            eeg.again |= eeg.within && changes.iter().any(|c| matches!(c, Change::Back { .. }));
             let poor = eeg.watch.is_poor() && !eeg.feed.is_away();
             if poor != eeg.poor_since.is_some() {
                 eeg.poor_since = poor.then(Instant::now);

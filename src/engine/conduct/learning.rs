@@ -1,12 +1,9 @@
 //! Learning from confirmed choices while the session runs: steps and fits anew are made on threads of their own, and taken over
 //! at the opening of a fork.
 
-use std::time::{Duration, Instant};
-
 use crossbeam::channel::{Receiver, TryRecvError, bounded};
 use razvilka_calibration::{EegCalibration, Epochs, Profile};
 use razvilka_dsp::mask::ChannelMask;
-use ringbuf::traits::Producer;
 
 use super::Conductor;
 use super::inputs::Inputs;
@@ -21,9 +18,6 @@ use crate::pipeline::features::HeardEpoch;
 use crate::rt;
 use crate::session::EventKind;
 
-/// Beyond the length of an epoch: how long the EEG thread needs at most to be through with the scorer before the one in use.
-const SCORER_REST: Duration = Duration::from_millis(500);
-
 /// What learning needs beside the streams.
 pub(super) struct Learning {
     held: Held,
@@ -31,8 +25,6 @@ pub(super) struct Learning {
     now: EegCalibration,
     /// What came while a step was under way, in order.
     later: Vec<Later>,
-    /// Epochs that the scorer before the one in use may still score end within this.
-    rest: Duration,
     refit: Option<Receiver<RefitDone>>,
 }
 
@@ -65,13 +57,10 @@ impl Learning {
             return Ok(None);
         };
         let adapting = Adapting::new(calibration, &plan.adaptation, epochs);
-        let epoch = &calibration.path.epoch;
-        let length_s = epoch.start.get() + epoch.length.get();
         Ok(Some(Self {
             held: Held::Here(Box::new(adapting.map_err(LineError::from)?)),
             now: calibration.clone(),
             later: Vec::new(),
-            rest: Duration::from_secs_f64(length_s.max(0.0)) + SCORER_REST,
             refit: None,
         }))
     }
@@ -247,67 +236,12 @@ impl Conductor<'_> {
 
     fn learn(&mut self, fork: ForkId) -> Option<Adaptation> {
         let (learning, eeg) = (self.learning.as_mut()?, self.inputs.eeg.as_ref()?);
-        let busy = eeg
-            .swapped_at
-            .is_some_and(|swapped| swapped.elapsed() < learning.rest);
-        if busy {
+        if eeg.is_busy() {
             // It waits for the next fork: the EEG thread holds two scorers, no more.
             return None;
         }
         let mut step = learning.come_back()?;
         step.fork = fork;
         Some(step)
-    }
-
-    /// Gives the EEG thread the scorer of the present calibration without these channels, when either has changed. Whether
-    /// it was given.
-    fn swap_scorer(&mut self, fork: ForkId, bad: ChannelMask, moved: bool) -> bool {
-        let (Some(eeg), Some(calibration)) = (&self.inputs.eeg, self.calibration()) else {
-            return false;
-        };
-        let changed = bad != eeg.bad;
-        if !(changed || moved) {
-            return false;
-        }
-        let kept: Vec<bool> = (0..eeg.used_channels)
-            .map(|channel| !bad.contains(channel))
-            .collect();
-        let names: Vec<_> = bad
-            .iter()
-            .filter_map(|channel| calibration.labels.get(channel).map(String::as_str))
-            .collect();
-        let words = if names.is_empty() {
-            "all channels are good again".to_owned()
-        } else {
-            format!("bad channels: {}", names.join(", "))
-        };
-        let restricted = calibration.restrict(&kept);
-        let Some(eeg) = &mut self.inputs.eeg else {
-            return false;
-        };
-        eeg.bad = bad;
-        match restricted {
-            Ok(scorer) => {
-                eeg.density = scorer.1;
-                eeg.swapped_at = Some(Instant::now());
-                // Eight may be under way; a full ring means that the thread has ended, which the heartbeat shows.
-                let _ = eeg.scorers.try_push(scorer);
-                if changed {
-                    let detail = serde_json::json!({ "bad_channels": bad, "fork": fork });
-                    self.event(EventKind::Exchange, detail.to_string());
-                    self.note(&words);
-                }
-                true
-            }
-            Err(error) => {
-                // The scorer stays; epochs that need the bad channels are rejected one by one.
-                if changed {
-                    let words = format!("{words}; no scorer can do without them: {error}");
-                    self.event(EventKind::Fault, words.clone());
-                    self.note(&words);
-                }
-                false
-            }
-        }
     }
 }

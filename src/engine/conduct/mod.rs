@@ -24,6 +24,7 @@ mod feed;
 mod inputs;
 mod keys;
 mod learning;
+mod masking;
 mod rows;
 mod saying;
 mod state;
@@ -44,6 +45,7 @@ use self::ending::Ending;
 use self::inputs::{Inputs, SETTLE};
 use self::keys::KeysEnds;
 use self::learning::Learning;
+use self::masking::Masking;
 use self::state::StateEnds;
 use super::EngineError;
 use super::desk::Desk;
@@ -154,6 +156,7 @@ struct Conductor<'a> {
     keys: Option<KeysEnds>,
     state: Option<StateEnds>,
     learning: Option<Learning>,
+    masking: Option<Masking>,
     marker_offsets: OffsetTap,
     model_sha256: String,
     protocol: Protocol,
@@ -181,6 +184,8 @@ struct Conductor<'a> {
     warned: Vec<String>,
     /// Kinds of warnings that were told.
     told_of: Vec<&'static str>,
+    /// How many of the recorder's remarks were told.
+    remarks: usize,
 }
 
 /// A fork that is asked as soon as the streams allow it, or when it has waited long enough.
@@ -280,6 +285,7 @@ impl<'a> Conductor<'a> {
             keys,
             state,
             learning,
+            masking: None,
             marker_offsets,
             model_sha256,
             protocol: Protocol::new(plan.protocol),
@@ -302,6 +308,7 @@ impl<'a> Conductor<'a> {
             failure: None,
             warned: Vec::new(),
             told_of: Vec::new(),
+            remarks: 0,
         })
     }
 

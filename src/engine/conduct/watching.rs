@@ -27,6 +27,7 @@ impl Conductor<'_> {
         for change in self.inputs.look_after() {
             self.changed(change);
         }
+        self.mask_meanwhile();
         let lost_wait = Duration::from_secs_f64(self.plan.streams.lost_wait_s);
         if self.inputs.is_empty()
             && let Some(keys) = &self.keys
@@ -40,7 +41,13 @@ impl Conductor<'_> {
         if self.gate.is_finished() {
             self.fail(EngineError::Internal("the gate's thread panicked"));
         }
-        if let Some(failure) = self.recorder.status().failure {
+        let recording = self.recorder.status();
+        for words in recording.remarks.into_iter().skip(self.remarks) {
+            self.remarks += 1;
+            self.event(EventKind::Source, words.clone());
+            self.note(&words);
+        }
+        if let Some(failure) = recording.failure {
             let words = format!("the recording has ended, the session goes on: {failure}");
             if self.tell_once("recording", &words) {
                 self.note(&words);

@@ -7,20 +7,21 @@ use razvilka_dsp::mask::ChannelMask;
 use razvilka_dsp::units::LslTime;
 
 use super::ReplayError;
+use super::happened::Exchange;
 use super::signals::{EEG, Known, Remade, Restarts, key_of};
 use crate::engine::adapting::{Adaptation, Adapting, RefitJob};
 use crate::engine::lines;
 use crate::fork::ForkId;
 use crate::marker::{Event, Marker};
-use crate::pipeline::eeg::{EegLine, flash_evidence};
+use crate::pipeline::eeg::{EegLine, NewScorer, flash_evidence};
 use crate::pipeline::features::FeatureDrain;
 use crate::pipeline::presenter::{FlashId, FlashNotice};
 use crate::source::StreamSpec;
 
 /// What the EEG line is told before the sample with this stamp.
 enum EegOrder<'a> {
-    /// Another scorer, for these channels.
-    Exchange(ChannelMask),
+    /// Another scorer.
+    Exchange(Exchange),
     /// What was confirmed is learnt, as this event says.
     Learn(&'a Adaptation),
     /// A flash.
@@ -79,7 +80,14 @@ impl<'a> EegFeed<'a> {
             };
             let Some(clock) = row.eeg_clock else { continue };
             let onset_s = stamp - clock.offset_s;
-            while let Some((_, change)) = changes.next_if(|(from, _)| *from <= fork) {
+            // Within a fork, in time for the first flash that it is meant for.
+            let due = |change: &(ForkId, EegOrder<'_>)| match change {
+                (of, EegOrder::Exchange(exchange)) if *of == fork => {
+                    exchange.from_s.is_none_or(|from_s| from_s <= onset_s)
+                }
+                (of, _) => *of <= fork,
+            };
+            while let Some((_, change)) = changes.next_if(due) {
                 orders.push_back((onset_s, change));
             }
             // As the presenter packs them: the last bits of both.
@@ -131,11 +139,13 @@ impl<'a> EegFeed<'a> {
             while let Some((_, order)) = self.orders.pop_front_if(|(onset_s, _)| *onset_s <= *stamp)
             {
                 match order {
-                    EegOrder::Exchange(bad) => self.exchange(&bad)?,
+                    EegOrder::Exchange(exchange) => {
+                        self.exchange(&exchange.bad_channels, exchange.from_s)?;
+                    }
                     EegOrder::Learn(recorded) => {
                         self.learn(recorded, remade);
                         if recorded.exchanged {
-                            self.exchange(&recorded.bad_channels)?;
+                            self.exchange(&recorded.bad_channels, None)?;
                         }
                     }
                     // One that is refused gives no evidence, here as there.
@@ -165,16 +175,20 @@ impl<'a> EegFeed<'a> {
     }
 
     /// The scorer of the present calibration without these channels takes over.
-    fn exchange(&mut self, bad: &ChannelMask) -> Result<(), ReplayError> {
+    fn exchange(&mut self, bad: &ChannelMask, from_s: Option<f64>) -> Result<(), ReplayError> {
         let kept: Vec<bool> = (0..self.used_channels)
             .map(|channel| !bad.contains(channel))
             .collect();
-        let scorer = self
+        let (scorer, density) = self
             .adapting
             .calibration()
             .restrict(&kept)
             .map_err(lines::LineError::from)?;
-        let _ = self.line.set_scorer(scorer);
+        let _ = self.line.set_scorer(NewScorer {
+            scorer,
+            density,
+            from_s,
+        });
         Ok(())
     }
 
@@ -225,13 +239,15 @@ fn changes_of(known: &Known) -> Vec<(ForkId, EegOrder<'_>)> {
         let at = |step: &&Adaptation| step.fork == fork && step.exchanged;
         known.adaptations.iter().find(at).is_some()
     };
-    let exchanges = known.exchanges.iter().filter(|(fork, _)| !learnt(*fork));
+    let exchanges = known.exchanges.iter();
+    let exchanges =
+        exchanges.filter(|exchange| exchange.from_s.is_some() || !learnt(exchange.fork));
     let steps = known.adaptations.iter();
     let mut changes: Vec<_> = steps
         .map(|step| (step.fork, EegOrder::Learn(step)))
-        .chain(exchanges.map(|(fork, bad)| (*fork, EegOrder::Exchange(*bad))))
+        .chain(exchanges.map(|exchange| (exchange.fork, EegOrder::Exchange(*exchange))))
         .collect();
-    // A stable order: of one fork, the lesson comes first.
+    // A stable order: of one fork, the lesson comes first, and what came within it last.
     changes.sort_by_key(|(fork, _)| *fork);
     changes
 }

@@ -15,16 +15,25 @@ pub(super) enum Happened {
     /// The person took a choice back by key.
     Undo,
     /// Another scorer took over.
-    Exchange {
-        fork: ForkId,
-        bad_channels: ChannelMask,
-    },
+    Exchange(Exchange),
     /// The scorer learnt from confirmed choices.
     Adaptation(Box<Adaptation>),
     /// A stream that was lost went on, after so many samples.
     Restarted { stream: String, samples: u64 },
     /// The session ended with the decoder here.
     End { text: u64, position: usize },
+}
+
+/// Another scorer took over.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+pub(super) struct Exchange {
+    /// The fork at whose opening, or within which.
+    pub(super) fork: ForkId,
+    /// The channels that it does without.
+    pub(super) bad_channels: ChannelMask,
+    /// Within a fork: onset of the first flash that it scores, on the stream's clock, seconds.
+    #[serde(default)]
+    pub(super) from_s: Option<f64>,
 }
 
 impl Happened {
@@ -38,11 +47,6 @@ impl Happened {
         struct Place {
             text: u64,
             position: usize,
-        }
-        #[derive(Deserialize)]
-        struct Exchange {
-            fork: ForkId,
-            bad_channels: ChannelMask,
         }
         #[derive(Deserialize)]
         struct Restart {
@@ -69,9 +73,7 @@ impl Happened {
                     detail.get("undo").map(|_| Self::Undo)
                 }
             },
-            EventKind::Exchange => serde_json::from_str(detail)
-                .ok()
-                .map(|Exchange { fork, bad_channels }| Self::Exchange { fork, bad_channels }),
+            EventKind::Exchange => serde_json::from_str(detail).ok().map(Self::Exchange),
             EventKind::Adaptation => serde_json::from_str(detail)
                 .ok()
                 .map(|adaptation| Self::Adaptation(Box::new(adaptation))),

@@ -281,9 +281,7 @@ impl RecordedSession {
                     }
                 }
                 Entry::Event(row) => match Happened::of(row) {
-                    Some(Happened::Exchange { fork, bad_channels }) => {
-                        known.exchanges.push((fork, bad_channels));
-                    }
+                    Some(Happened::Exchange(exchange)) => known.exchanges.push(exchange),
                     Some(Happened::Adaptation(adaptation)) => known.adaptations.push(*adaptation),
                     Some(Happened::Restarted { stream, samples }) => {
                         known.restarts.push((stream, samples));

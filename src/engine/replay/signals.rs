@@ -7,11 +7,11 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::Path;
 
 use razvilka_calibration::{Epochs, Profile};
-use razvilka_dsp::mask::ChannelMask;
 use razvilka_dsp::units::LslTime;
 
 use super::ReplayError;
 use super::eeg::EegFeed;
+use super::happened::Exchange;
 use crate::config::{AskSection, Plan};
 use crate::engine::adapting::{Adaptation, Adapting};
 use crate::engine::conduct::tiles_of;
@@ -39,8 +39,8 @@ pub(super) type Key = (ForkId, Source, u64);
 #[derive(Debug, Default)]
 pub(super) struct Known {
     pub(super) forks: BTreeMap<ForkId, (ForkRow, Vec<OptionRow>)>,
-    /// From which fork on which channels were left out, in order.
-    pub(super) exchanges: Vec<(ForkId, ChannelMask)>,
+    /// From which fork or flash on which channels were left out, in order.
+    pub(super) exchanges: Vec<Exchange>,
     /// What the scorer learnt, in order.
     pub(super) adaptations: Vec<Adaptation>,
     /// Streams that began anew, each after so many of its samples, in order.

@@ -27,7 +27,7 @@ impl Replaying<'_> {
                 self.end = Some((text, position));
                 return;
             }
-            Happened::Adaptation(_) | Happened::Exchange { .. } | Happened::Restarted { .. } => {
+            Happened::Adaptation(_) | Happened::Exchange(_) | Happened::Restarted { .. } => {
                 return;
             }
         };
