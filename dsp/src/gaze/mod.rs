@@ -3,6 +3,7 @@
 //! Positions are degrees of visual angle from the centre of the screen, x to the right, y downwards. Nothing in here knows of
 //! screens, tiles or options.
 
+mod detector;
 mod features;
 mod history;
 mod hsmm;
@@ -12,6 +13,7 @@ mod track;
 mod trained;
 mod velocity;
 
+pub use detector::{DetectorKind, GazeDetector};
 pub use features::{FEATURES, Features};
 pub use hsmm::{AGE_S, AGES, CLASSES, Durations};
 pub use net::{HIDDEN_1, HIDDEN_2, OUTPUTS, PARAMETERS, Parameters, Tuning};
