@@ -294,9 +294,15 @@ fn gaze_features_are_those_that_numpy_finds_by_definition() {
     for case in &cases {
         let mut stream = FeatureStream::new(hz(case.rate_hz), 0.075).unwrap();
         let mut found: Vec<(f64, Vec<f32>)> = Vec::new();
-        let mut keep = |row: &razvilka_dsp::gaze::Described| found.push((row.t_s, row.features.to_vec()));
+        let mut keep =
+            |row: &razvilka_dsp::gaze::Described| found.push((row.t_s, row.features.to_vec()));
         for i in 0..case.t_s.len() {
-            let sample = GazeSample { t_s: case.t_s[i], x_deg: case.x_deg[i], y_deg: case.y_deg[i], valid: case.valid[i] };
+            let sample = GazeSample {
+                t_s: case.t_s[i],
+                x_deg: case.x_deg[i],
+                y_deg: case.y_deg[i],
+                valid: case.valid[i],
+            };
             stream.push(sample, &mut keep);
         }
         stream.finish(&mut keep);
@@ -309,7 +315,8 @@ fn gaze_features_are_those_that_numpy_finds_by_definition() {
                 assert!(
                     (got - expected).abs() < 2e-3,
                     "{} Hz, sample {}, feature {k}: {got}, NumPy {expected}",
-                    case.rate_hz, row.index
+                    case.rate_hz,
+                    row.index
                 );
             }
         }

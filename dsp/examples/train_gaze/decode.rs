@@ -1,5 +1,6 @@
 //! How strongly outputs and durations count: found by trying, on recordings that the classifier has not seen.
 
+use std::collections::BTreeSet;
 use std::error::Error;
 
 use razvilka_dsp::gaze::{
@@ -40,6 +41,16 @@ impl Adjusted {
         },
         hazard: [1.0; CLASSES],
     };
+
+    /// How far from where the search begins.
+    fn distance(&self) -> f32 {
+        let begin = Self::BEGIN;
+        let ln2 = |now: f32, then: f32| (now / then).ln().powi(2);
+        let bias: f32 = self.tuning.bias.iter().map(|b| b * b).sum();
+        let choice: f32 = self.tuning.choice.iter().map(|c| ln2(*c, 1.0)).sum();
+        let hazard: f32 = self.hazard.iter().map(|h| ln2(*h, 1.0) / 4.0).sum();
+        ln2(self.tuning.weight, begin.tuning.weight) + bias + choice + hazard
+    }
 
     /// The parameters with these adjustments.
     pub(crate) fn of(&self, parameters: &Parameters) -> Parameters {
@@ -113,11 +124,9 @@ fn say(judge: &mut Judge, heard: &Heard) -> Said {
             2 | 5 => {
                 fast_s += dt_s;
                 slow_s = 0.0;
+                armed |= fast_s > end_s - half;
             }
             _ => {}
-        }
-        if fast_s > end_s - half {
-            armed = true;
         }
         if armed && slow_s > announce_s - half && matches!(code, 1 | 4) {
             said.reports_s.push(*now_s);
@@ -158,7 +167,15 @@ fn worth(score: &Score) -> f64 {
 /// Tries steps of each number in turn, halving them when none helps.
 pub(crate) fn adjust(trained: &[Parameters], heard: &[&Heard], rounds: usize) -> Adjusted {
     let mut best = Adjusted::BEGIN;
-    let all = |a: &Adjusted| worth(&score(trained, heard.iter().copied(), a));
+    // The mean over folds: what helps only where most was recorded is no help elsewhere. Large changes must pay for themselves.
+    let folds: BTreeSet<usize> = heard.iter().map(|h| h.fold).collect();
+    let all = |a: &Adjusted| {
+        let of = |fold: &usize| {
+            let part = heard.iter().copied().filter(|h| h.fold == *fold);
+            worth(&score(trained, part, a))
+        };
+        folds.iter().map(of).sum::<f64>() / folds.len() as f64 - 0.01 * f64::from(a.distance())
+    };
     let mut top = all(&best);
     let mut step = 0.5_f32;
     for _ in 0..rounds {

@@ -56,6 +56,7 @@ pub(crate) fn train(recordings: &[&Recording], plan: &Plan) -> Parameters {
     let mut random = Random(plan.seed);
     let mut parameters = begin(&mut random);
     parameters.durations = durations(recordings);
+    let mut averaged = parameters.clone();
     let mut adam = Adam::new();
     let mut other = begin(&mut random);
     let mut adam_other = Adam::new();
@@ -84,6 +85,7 @@ pub(crate) fn train(recordings: &[&Recording], plan: &Plan) -> Parameters {
             let rate =
                 plan.rate * (0.02 + 0.98 * 0.5 * (1.0 + (std::f32::consts::PI * done).cos()));
             loss += adam.step(&mut parameters, part, rate, &mut other, &mut adam_other);
+            average(&mut averaged, &mut parameters, epoch, k);
         }
         eprintln!(
             "epoch {epoch}: {} rows, loss {:.4}",
@@ -91,7 +93,22 @@ pub(crate) fn train(recordings: &[&Recording], plan: &Plan) -> Parameters {
             loss / steps as f32
         );
     }
-    parameters
+    averaged.durations = parameters.durations;
+    (averaged.mean, averaged.per_sd) = (parameters.mean, parameters.per_sd);
+    averaged
+}
+
+/// The weights' running mean over the last thousand steps or so: less at the mercy of the last rows (Polyak & Juditsky 1992).
+fn average(averaged: &mut Parameters, parameters: &mut Parameters, epoch: usize, step: usize) {
+    let pull = if epoch == 0 && step < 1000 { 1.0 } else { 1e-3 };
+    let mut now = Vec::with_capacity(8192);
+    flat(parameters, |w| now.push(*w));
+    let mut now = now.iter();
+    flat(averaged, |w| {
+        if let Some(n) = now.next() {
+            *w += pull * (n - *w);
+        }
+    });
 }
 
 /// Recordings of each set, up to the minutes planned, in random order.

@@ -31,7 +31,7 @@ use razvilka_dsp::gaze::Parameters;
 use score::Score;
 
 const FOLDS: usize = 4;
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 4;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();

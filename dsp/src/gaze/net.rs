@@ -130,6 +130,9 @@ impl Parameters {
             0.01,
             100.0,
         )?;
+        for factor in self.tuning.choice {
+            parameter("factor of a posterior", f64::from(factor), 0.0, 1e6)?;
+        }
         self.durations.check()
     }
 
