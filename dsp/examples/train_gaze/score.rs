@@ -109,20 +109,6 @@ impl Score {
         }
     }
 
-    /// Adds the sums of other recordings.
-    pub(crate) fn join(&mut self, other: Self) {
-        self.saccade.join(&other.saccade);
-        self.slow.join(&other.slow);
-        self.settling.join(&other.settling);
-        self.pursuit.join(&other.pursuit);
-        self.delays_ms.extend(other.delays_ms);
-        self.reportable += other.reportable;
-        self.missed += other.missed;
-        self.unmatched += other.unmatched;
-        self.again += other.again;
-        self.minutes += other.minutes;
-    }
-
     pub(crate) fn to_line(&self) -> String {
         let mut delays = self.delays_ms.clone();
         delays.sort_by(f64::total_cmp);
@@ -185,16 +171,6 @@ impl Counts {
                 self.matched += 1.0;
             }
         }
-    }
-
-    fn join(&mut self, other: &Self) {
-        self.both += other.both;
-        self.truth += other.truth;
-        self.said += other.said;
-        self.all += other.all;
-        self.matched += other.matched;
-        self.truth_events += other.truth_events;
-        self.said_events += other.said_events;
     }
 
     fn kappa(&self) -> f64 {
