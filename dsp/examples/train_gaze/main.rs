@@ -179,13 +179,17 @@ fn fit(out: &str, recordings: &[Recording], words: &[&str]) -> Result<(), Box<dy
     println!("{adjusted:?}");
     let all: Vec<&Recording> = recordings.iter().collect();
     let mut made = adjusted.of(&train(&all, &plan));
+    let named = words
+        .iter()
+        .skip(2)
+        .filter_map(|w| Path::new(w).file_name()?.to_str());
+    let minutes: f64 = recordings.iter().map(Recording::minutes).sum();
     let mut table = format!(
-        "# Parameters of the trained gaze detector: dsp/src/gaze/net.rs says in which order.\n# train_gaze {}, seed {}, {} epochs, {} recordings, {:.1} minutes\n",
-        words.join(" "),
+        "# Parameters of the trained gaze detector: dsp/src/gaze/net.rs says in which order.\n# train_gaze fit OUT {}, seed {}, {} epochs, {} recordings, {minutes:.1} minutes\n",
+        named.collect::<Vec<_>>().join(" "),
         plan.seed,
         plan.epochs,
         recordings.len(),
-        recordings.iter().map(Recording::minutes).sum::<f64>()
     );
     let mut column = 0;
     made.for_each(|number| {
