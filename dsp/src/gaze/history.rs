@@ -138,11 +138,6 @@ impl History {
         self.newest().map(|k| k.t_s)
     }
 
-    /// Stamp of the oldest sample that is kept.
-    pub(super) fn oldest_s(&self) -> Option<f64> {
-        self.knot(self.first()).map(|k| k.t_s)
-    }
-
     /// The path at `t_s`; before the oldest and after the newest sample it stands still. `cursor` is one that was never used
     /// for a later time.
     pub(super) fn at(&self, t_s: f64, cursor: &mut Cursor) -> Point {

@@ -25,7 +25,7 @@ pub struct Durations {
 
 /// The forward recursion.
 #[derive(Debug, Clone)]
-pub struct Forward {
+pub(super) struct Forward {
     /// Probability of class and age.
     alpha: [[f32; AGES]; CLASSES],
 }
@@ -48,8 +48,7 @@ impl Durations {
 
 impl Forward {
     /// Nothing is known yet.
-    #[must_use]
-    pub fn new(durations: &Durations) -> Self {
+    pub(super) fn new(durations: &Durations) -> Self {
         let mut forward = Self {
             alpha: [[0.0; AGES]; CLASSES],
         };
@@ -58,7 +57,7 @@ impl Forward {
     }
 
     /// As new.
-    pub fn reset(&mut self, durations: &Durations) {
+    pub(super) fn reset(&mut self, durations: &Durations) {
         self.alpha = [[0.0; AGES]; CLASSES];
         for (ages, share) in self.alpha.iter_mut().zip(durations.share) {
             ages[AGES - 1] = share;
@@ -66,7 +65,7 @@ impl Forward {
     }
 
     /// The class is known: it is `class`, and has been for long.
-    pub fn force(&mut self, class: usize) {
+    pub(super) fn force(&mut self, class: usize) {
         self.alpha = [[0.0; AGES]; CLASSES];
         if let Some(ages) = self.alpha.get_mut(class) {
             ages[AGES - 1] = 1.0;
@@ -74,7 +73,7 @@ impl Forward {
     }
 
     /// One step of `dt_s` and one sample with these likelihoods of the classes; gives the posterior.
-    pub fn step(
+    pub(super) fn step(
         &mut self,
         durations: &Durations,
         dt_s: f64,
