@@ -3,6 +3,8 @@
 //! All windows are milliseconds and all directions relative to the movement itself, so that the numbers mean the same at any rate and
 //! on any part of the screen.
 
+use std::f32::consts::SQRT_2;
+
 use super::history::{Cursor, History, Point};
 
 /// Number of features.
@@ -319,7 +321,7 @@ pub(super) fn ln(x: f32) -> f32 {
     let exponent = (bits >> 23) as i32 - 127;
     let m = f32::from_bits((bits & 0x007f_ffff) | 0x3f80_0000);
     // ln m by the series of the inverse hyperbolic tangent, m in 1..2.
-    let z = (m - 1.414_213_5) / (m + 1.414_213_5);
+    let z = (m - SQRT_2) / (m + SQRT_2);
     let z2 = z * z;
     let series = z * (2.0 + z2 * (0.666_666_7 + z2 * 0.4));
     exponent as f32 * std::f32::consts::LN_2 + 0.346_573_6 + series
