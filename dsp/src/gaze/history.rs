@@ -74,7 +74,7 @@ pub(super) struct History {
 pub(super) struct Cursor(u64);
 
 impl History {
-    /// Room for `len` samples, at least two.
+    /// Room for `len` samples or more: a power of two.
     pub(super) fn new(len: usize) -> Self {
         let blank = Knot {
             t_s: 0.0,
@@ -86,7 +86,7 @@ impl History {
             path: 0.0,
         };
         Self {
-            ring: vec![blank; len.max(2)],
+            ring: vec![blank; len.max(2).next_power_of_two()],
             taken: 0,
             origin: [0.0; 2],
         }
@@ -126,8 +126,8 @@ impl History {
                 }
             }
         };
-        let len = self.ring.len() as u64;
-        if let Some(place) = self.ring.get_mut((self.taken % len) as usize) {
+        let place = self.place(self.taken);
+        if let Some(place) = self.ring.get_mut(place) {
             *place = knot;
         }
         self.taken += 1;
@@ -170,7 +170,12 @@ impl History {
         if number >= self.taken || number < self.first() {
             return None;
         }
-        self.ring.get((number % self.ring.len() as u64) as usize)
+        self.ring.get(self.place(number))
+    }
+
+    /// Where a knot lies; the ring's length is a power of two.
+    fn place(&self, number: u64) -> usize {
+        number as usize & (self.ring.len() - 1)
     }
 }
 

@@ -79,9 +79,9 @@ impl Forward {
         dt_s: f64,
         likelihood: &[f32; CLASSES],
     ) -> [f32; CLASSES] {
-        // In a step longer than half an age mass would jump ages; a very long one forgets all anyway.
+        // In a step longer than an age mass would jump ages; a very long one forgets all anyway.
         let dt_s = dt_s.clamp(0.0, 0.1);
-        let parts = (dt_s / (0.5 * AGE_S)).ceil().max(1.0);
+        let parts = (dt_s / AGE_S - 1e-3).ceil().max(1.0);
         for _ in 0..parts as usize {
             self.advance(durations, (dt_s / parts) as f32);
         }
@@ -97,30 +97,39 @@ impl Forward {
             self.reset(durations);
             return durations.share;
         }
+        let per_total = 1.0 / total;
         for (ages, p) in self.alpha.iter_mut().zip(&mut posterior) {
             for a in ages.iter_mut() {
-                *a /= total;
+                *a *= per_total;
+                // What is as good as impossible must not become subnormal, which is slow.
+                *a = if *a > 1e-15 { *a } else { 0.0 };
             }
-            *p /= total;
+            *p *= per_total;
         }
         posterior
     }
 
     fn advance(&mut self, durations: &Durations, dt_s: f32) {
-        let older = dt_s / AGE_S as f32;
+        let older = (dt_s / AGE_S as f32).min(1.0);
         let mut begins = [0.0; CLASSES];
         let chains = self.alpha.iter_mut().zip(&durations.hazard_per_s);
         for ((ages, hazards), next) in chains.zip(&durations.next) {
-            let mut ended = 0.0;
-            let mut from_before = 0.0;
-            for (k, (a, h)) in ages.iter_mut().zip(hazards).enumerate() {
-                let ends = *a * (h * dt_s).min(0.9);
-                let stays = *a - ends;
-                let moves = if k + 1 < AGES { stays * older } else { 0.0 };
-                ended += ends;
-                *a = stays - moves + from_before;
-                from_before = moves;
+            let (mut ends, mut moves) = ([0.0; AGES], [0.0; AGES]);
+            for ((e, a), h) in ends.iter_mut().zip(&*ages).zip(hazards) {
+                *e = a * (h * dt_s).min(0.9);
             }
+            for ((m, a), e) in moves.iter_mut().zip(&*ages).zip(&ends) {
+                *m = (a - e) * older;
+            }
+            // The last age has no end.
+            moves[AGES - 1] = 0.0;
+            for ((a, e), m) in ages.iter_mut().zip(&ends).zip(&moves) {
+                *a -= e + m;
+            }
+            for (a, m) in ages.iter_mut().skip(1).zip(&moves) {
+                *a += m;
+            }
+            let ended = sum(&ends);
             for (b, p) in begins.iter_mut().zip(next) {
                 *b += ended * p;
             }

@@ -181,13 +181,29 @@ fn dense<const N: usize, const M: usize>(
     bias: &[f32; M],
 ) -> [f32; M] {
     let mut y = *bias;
+    let mut from = 0;
+    // As many sums at once as stay in registers; each adds in the same order.
+    while let Some(part) = y.get_mut(from..from + BLOCK) {
+        let mut sums = [0.0; BLOCK];
+        sums.copy_from_slice(part);
+        for (x, row) in x.iter().zip(weights) {
+            let row = row.get(from..from + BLOCK).unwrap_or(&[]);
+            for (sum, w) in sums.iter_mut().zip(row) {
+                *sum += x * w;
+            }
+        }
+        part.copy_from_slice(&sums);
+        from += BLOCK;
+    }
     for (x, row) in x.iter().zip(weights) {
-        for (y, w) in y.iter_mut().zip(row) {
+        for (y, w) in y.iter_mut().zip(row).skip(from) {
             *y += x * w;
         }
     }
     y
 }
+
+const BLOCK: usize = 16;
 
 fn rectify(values: &mut [f32]) {
     for v in values {
