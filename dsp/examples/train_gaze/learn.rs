@@ -391,8 +391,9 @@ fn backward(
 ) -> f32 {
     let last = top_p.map_or(&p.layer_3, |t| &t.layer_3);
     let mut x = [0.0; FEATURES];
-    for k in 0..FEATURES {
-        x[k] = ((row.features[k] - p.mean[k]) * p.per_sd[k]).clamp(-8.0, 8.0);
+    let scale = p.mean.iter().zip(p.per_sd.iter());
+    for ((x, f), (mean, per_sd)) in x.iter_mut().zip(&row.features).zip(scale) {
+        *x = ((f - mean) * per_sd).clamp(-8.0, 8.0);
     }
     let mut h1 = forward(&x, &p.layer_1.0, &p.layer_1.1).map(|v: f32| v.max(0.0));
     drop_some(&mut h1, random);
