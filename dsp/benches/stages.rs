@@ -11,7 +11,7 @@ use razvilka_dsp::car::CommonAverage;
 use razvilka_dsp::design::{butter_bandpass, iirnotch};
 use razvilka_dsp::eeg::{EegPath, EegSpec, Reference};
 use razvilka_dsp::epoch::{EpochBank, EpochShape, SampleNote};
-use razvilka_dsp::gaze::{GazeSample, VelocitySpec, VelocityThreshold};
+use razvilka_dsp::gaze::{DetectorKind, GazeDetector, GazeSample};
 use razvilka_dsp::mask::ChannelMask;
 use razvilka_dsp::quality::{ChannelQuality, QualitySpec};
 use razvilka_dsp::score::{EpochScorer, LinearScorer};
@@ -191,9 +191,17 @@ fn last_bin_to_score_in_the_tangent_space(bencher: Bencher<'_, '_>, order: usize
 }
 
 #[divan::bench(args = [250, 500, 2000])]
-fn eye_movements(bencher: Bencher<'_, '_>, rate: u32) {
-    let mut detector =
-        VelocityThreshold::new(VelocitySpec::default(), hz(f64::from(rate))).unwrap();
+fn eye_movements_by_velocity(bencher: Bencher<'_, '_>, rate: u32) {
+    eye_movements(bencher, DetectorKind::Velocity, rate);
+}
+
+#[divan::bench(args = [250, 500, 2000])]
+fn eye_movements_trained(bencher: Bencher<'_, '_>, rate: u32) {
+    eye_movements(bencher, DetectorKind::Trained, rate);
+}
+
+fn eye_movements(bencher: Bencher<'_, '_>, kind: DetectorKind, rate: u32) {
+    let mut detector = GazeDetector::new(kind, hz(f64::from(rate))).unwrap();
     let mut i = 0_u32;
     bencher.counter(ItemsCount::new(1_usize)).bench_local(|| {
         i = i.wrapping_add(1);

@@ -45,6 +45,12 @@ impl<T> FixedQueue<T> {
         self.values.pop_front()
     }
 
+    /// The oldest, left in its place.
+    #[must_use]
+    pub fn front(&self) -> Option<&T> {
+        self.values.front()
+    }
+
     /// Number of values waiting.
     #[must_use]
     pub fn len(&self) -> usize {

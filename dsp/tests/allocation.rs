@@ -10,7 +10,7 @@ use razvilka_dsp::clock::{Chunk, ClockGuard, ClockSpec};
 use razvilka_dsp::design::butter_bandpass;
 use razvilka_dsp::eeg::{EegPath, EegSpec, Reference};
 use razvilka_dsp::epoch::EpochShape;
-use razvilka_dsp::gaze::{GazeEvent, GazeSample, VelocitySpec, VelocityThreshold};
+use razvilka_dsp::gaze::{DetectorKind, GazeDetector, GazeEvent, GazeSample};
 use razvilka_dsp::gaze_evidence::{DwellEvidence, DwellModel, Tile};
 use razvilka_dsp::mask::ChannelMask;
 use razvilka_dsp::quality::QualitySpec;
@@ -182,7 +182,12 @@ fn filter_and_reference_do_not_allocate_for_blocks_of_any_length() {
 
 #[test]
 fn eye_movements_and_dwell_evidence_do_not_allocate() {
-    let mut detector = VelocityThreshold::new(VelocitySpec::default(), hz(500.0)).unwrap();
+    for kind in [DetectorKind::Trained, DetectorKind::Velocity] {
+        does_not_allocate(GazeDetector::new(kind, hz(500.0)).unwrap());
+    }
+}
+
+fn does_not_allocate(mut detector: GazeDetector) {
     let mut evidence = DwellEvidence::new(DwellModel::default()).unwrap();
     let tiles = [-10.0, 0.0, 10.0].map(|x_deg| Tile {
         x_deg,

@@ -13,6 +13,7 @@ use razvilka_dsp::design::{butter_bandpass, butter_highpass, butter_lowpass, iir
 use razvilka_dsp::eeg::{EegPath, EegSpec};
 use razvilka_dsp::eigen::Eigen;
 use razvilka_dsp::epoch::EpochStatus;
+use razvilka_dsp::gaze::{FeatureStream, GazeSample};
 use razvilka_dsp::score::{LinearScorer, StudentT};
 use razvilka_dsp::sos::{Sos, response};
 use razvilka_dsp::sosfilt::SosFilter;
@@ -268,5 +269,56 @@ fn eigenvalues_are_those_of_lapack() {
         values.sort_by(f64::total_cmp);
         let what = format!("eigenvalues of order {}", case.order);
         assert_each(&values, &case.values, &[], &what);
+    }
+}
+
+#[derive(Deserialize)]
+struct GazeCase {
+    rate_hz: f64,
+    t_s: Vec<f64>,
+    x_deg: Vec<f64>,
+    y_deg: Vec<f64>,
+    valid: Vec<bool>,
+    rows: Vec<GazeRow>,
+}
+
+#[derive(Deserialize)]
+struct GazeRow {
+    index: usize,
+    features: Vec<f32>,
+}
+
+#[test]
+fn gaze_features_are_those_that_numpy_finds_by_definition() {
+    let cases: Vec<GazeCase> = golden("gaze.json");
+    for case in &cases {
+        let mut stream = FeatureStream::new(hz(case.rate_hz), 0.075).unwrap();
+        let mut found: Vec<(f64, Vec<f32>)> = Vec::new();
+        let mut keep =
+            |row: &razvilka_dsp::gaze::Described| found.push((row.t_s, row.features.to_vec()));
+        for i in 0..case.t_s.len() {
+            let sample = GazeSample {
+                t_s: case.t_s[i],
+                x_deg: case.x_deg[i],
+                y_deg: case.y_deg[i],
+                valid: case.valid[i],
+            };
+            stream.push(sample, &mut keep);
+        }
+        stream.finish(&mut keep);
+        assert!(case.rows.len() > 20);
+        for row in &case.rows {
+            let (t_s, features) = &found[row.index];
+            assert_eq!(*t_s, case.t_s[row.index]);
+            assert_eq!(features.len(), row.features.len());
+            for (k, (got, expected)) in features.iter().zip(&row.features).enumerate() {
+                assert!(
+                    (got - expected).abs() < 2e-3,
+                    "{} Hz, sample {}, feature {k}: {got}, NumPy {expected}",
+                    case.rate_hz,
+                    row.index
+                );
+            }
+        }
     }
 }

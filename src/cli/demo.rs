@@ -140,6 +140,7 @@ fn plan(args: &Args, settings: &SimSettings, streams: &Streams, lsl_session: &st
             confidence: Some("confidence".into()),
             confidence_min: 0.5,
             units: GazeUnits::Normalised,
+            detector: razvilka_dsp::gaze::DetectorKind::default(),
         }),
         keys: Some(KeysSection {
             terminal: args.keys,

@@ -8,7 +8,7 @@ use clap::{Args as ClapArgs, Subcommand};
 use razvilka_calibration::{EegCalibration, Montage, Profile, ScoreDrift, on_scale_of, posterior};
 use razvilka_dsp::eeg::EegSpec;
 use razvilka_dsp::epoch::{EpochStatus, Rejection};
-use razvilka_dsp::gaze::{GazeEvent, GazeSample, VelocitySpec, VelocityThreshold};
+use razvilka_dsp::gaze::{DetectorKind, GazeDetector, GazeEvent, GazeSample};
 use razvilka_dsp::mask::ChannelMask;
 use razvilka_dsp::score::{EpochScorer, ScoreDensity};
 use razvilka_dsp::units::Hertz;
@@ -73,6 +73,18 @@ pub struct GazeArgs {
     /// Rate of the tracker, Hz; measured from the stamps when not given.
     #[arg(long, value_name = "HZ")]
     pub rate: Option<f64>,
+    /// What finds fixations and saccades, as gaze.detector of an experiment.
+    #[arg(long, value_enum, default_value = "trained")]
+    pub detector: Detector,
+}
+
+/// Which detector finds eye movements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Detector {
+    /// Learned from labelled recordings.
+    Trained,
+    /// A velocity threshold that follows the noise.
+    Velocity,
 }
 
 /// Scores and prints.
@@ -309,7 +321,11 @@ fn gaze(args: &GazeArgs, out: &mut impl Write) -> Result<io::Result<()>, Failure
     };
     let usage = |e| failure(Exit::Usage, e);
     let rate = Hertz::new(rate_hz).map_err(|e| failure(Exit::Usage, e))?;
-    let mut detector = VelocityThreshold::new(VelocitySpec::default(), rate).map_err(usage)?;
+    let kind = match args.detector {
+        Detector::Trained => DetectorKind::Trained,
+        Detector::Velocity => DetectorKind::Velocity,
+    };
+    let mut detector = GazeDetector::new(kind, rate).map_err(usage)?;
     Ok(write_labels(out, &label_samples(&mut detector, &samples)))
 }
 
@@ -323,7 +339,7 @@ struct Line {
 }
 
 /// Labels every sample in its order; one that the detector drops (a stamp not after the last) is labelled 0 at once.
-fn label_samples(detector: &mut VelocityThreshold, samples: &[GazeSample]) -> Vec<Line> {
+fn label_samples(detector: &mut GazeDetector, samples: &[GazeSample]) -> Vec<Line> {
     let mut lines: Vec<Line> = samples
         .iter()
         .map(|s| Line {
@@ -464,7 +480,7 @@ mod tests {
             })
             .collect();
         let mut detector =
-            VelocityThreshold::new(VelocitySpec::default(), Hertz::new(500.0).unwrap()).unwrap();
+            GazeDetector::new(DetectorKind::Trained, Hertz::new(500.0).unwrap()).unwrap();
         let lines = label_samples(&mut detector, &samples);
         assert_eq!(lines.len(), samples.len());
         assert!(

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use razvilka_calibration::AdaptRule;
+use razvilka_dsp::gaze::DetectorKind;
 use serde::{Deserialize, Serialize};
 
 use super::limits;
@@ -266,6 +267,9 @@ pub struct GazeSection {
     pub confidence_min: f64,
     /// What the numbers mean.
     pub units: GazeUnits,
+    /// What finds fixations and saccades.
+    #[serde(default)]
+    pub detector: DetectorKind,
 }
 
 fn default_x() -> String {

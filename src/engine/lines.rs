@@ -297,6 +297,7 @@ pub fn gaze_line(
         map,
         model,
         Hertz::new(spec.rate_hz)?,
+        section.detector,
     )?)
 }
 
@@ -355,6 +356,7 @@ mod tests {
             confidence: None,
             confidence_min: 0.5,
             units,
+            detector: razvilka_dsp::gaze::DetectorKind::default(),
         };
         gaze_reading(&section, &Plan::default(), &spec)
     }

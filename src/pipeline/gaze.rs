@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use razvilka_calibration::GazeMap;
 use razvilka_dsp::DspError;
 use razvilka_dsp::gaze::{
-    Fixation, FixationEnd, GazeEvent, GazeSample, VelocitySpec, VelocityThreshold,
+    DetectorKind, Fixation, FixationEnd, GazeDetector, GazeEvent, GazeSample,
 };
 use razvilka_dsp::gaze_evidence::{DwellEvidence, DwellModel, Tile};
 use razvilka_dsp::units::{Hertz, LslTime, MonoTime};
@@ -150,7 +150,7 @@ pub struct GazeWord {
 pub struct GazeLine {
     reading: GazeReading,
     map: Option<GazeMap>,
-    detector: VelocityThreshold,
+    detector: GazeDetector,
     dwell: DwellEvidence,
     up: Option<Tiles>,
     /// Tiles that will go up at their stamp.
@@ -162,7 +162,7 @@ pub struct GazeLine {
 }
 
 impl GazeLine {
-    /// A line for a tracker of about `rate`. `map` leads from the tracker's unit to degrees; without one the geometry of the
+    /// A line for a tracker of about `rate` with this kind of detector. `map` leads from the tracker's unit to degrees; without one the geometry of the
     /// screen does.
     ///
     /// # Errors
@@ -172,11 +172,12 @@ impl GazeLine {
         map: Option<GazeMap>,
         model: DwellModel,
         rate: Hertz,
+        detector: DetectorKind,
     ) -> Result<Self, DspError> {
         Ok(Self {
             reading,
             map,
-            detector: VelocityThreshold::new(VelocitySpec::default(), rate)?,
+            detector: GazeDetector::new(detector, rate)?,
             dwell: DwellEvidence::new(model)?,
             up: None,
             next: None,

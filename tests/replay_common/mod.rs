@@ -109,6 +109,7 @@ pub(crate) fn plan() -> Plan {
             confidence: Some("confidence".into()),
             confidence_min: 0.5,
             units: GazeUnits::Normalised,
+            detector: razvilka_dsp::gaze::DetectorKind::default(),
         }),
         screen: ScreenSection {
             width_cm,

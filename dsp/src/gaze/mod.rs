@@ -3,14 +3,27 @@
 //! Positions are degrees of visual angle from the centre of the screen, x to the right, y downwards. Nothing in here knows of
 //! screens, tiles or options.
 
+mod detector;
+mod features;
+mod history;
+mod hsmm;
+mod net;
+mod stream;
 mod track;
+mod trained;
 mod velocity;
 
+pub use detector::{DetectorKind, GazeDetector};
+pub use features::{FEATURES, Features};
+pub use hsmm::{AGE_S, AGES, CLASSES, Durations};
+pub use net::{HIDDEN_1, HIDDEN_2, OUTPUTS, PARAMETERS, Parameters, Tuning};
+pub use stream::{Described, FeatureStream};
 pub use track::{Fixation, FixationEnd};
+pub use trained::{Judge, TrainedDetector, TrainedSpec};
 
 use serde::{Deserialize, Serialize};
 
-use self::track::FixationTrack;
+use self::track::{FixationTrack, TrackSpec};
 use self::velocity::{Measured, SpeedWindow, Timed};
 use crate::error::{DspError, parameter};
 use crate::queue::FixedQueue;
@@ -102,18 +115,20 @@ pub struct GazeSample {
 pub enum EyeMovement {
     /// Not known.
     None = 0,
-    /// Slow phase: fixation or smooth pursuit, which this detector does not tell apart.
+    /// Fixation; of [`VelocityThreshold`] any slow phase, smooth pursuit too.
     Fixation = 1,
     /// Saccade.
     Saccade = 2,
     /// Settling after a saccade (post-saccadic oscillation).
     Settling = 3,
+    /// Smooth pursuit.
+    Pursuit = 4,
     /// Blink or lost data.
     Lost = 5,
 }
 
 impl EyeMovement {
-    /// The code: 0 none, 1 fixation, 2 saccade, 3 settling, 5 blink or lost.
+    /// The code: 0 none, 1 fixation, 2 saccade, 3 settling, 4 pursuit, 5 blink or lost.
     #[must_use]
     pub const fn code(self) -> u8 {
         self as u8
@@ -225,6 +240,12 @@ impl VelocityThreshold {
         parameter("bridged gap in s", spec.bridge.get(), 0.0, 0.5)?;
         parameter("bridged distance in deg", spec.bridge_deg, 0.0, 90.0)?;
         parameter("announcement in s", spec.announce_after.get(), 0.0, 1.0)?;
+        let track = TrackSpec {
+            announce_s: spec.announce_after.get(),
+            end_s: 0.0,
+            bridge_s: spec.bridge.get(),
+            bridge_deg: spec.bridge_deg,
+        };
         // A hair of slack: 10 ms of 500 Hz are five samples, whatever the rounding.
         let samples = |s: f64| (s * rate_hz * (1.0 + 1e-9)).floor() as usize;
         let (ahead, half) = (samples(look_ahead), samples(half));
@@ -236,7 +257,7 @@ impl VelocityThreshold {
             queue: FixedQueue::new(ahead - half + 1)?,
             noise: RunningMedian::new(spec.peak_floor_deg_s / spec.peak_noise_factor),
             phase: Phase::Slow,
-            track: FixationTrack::new(&spec, 1.0 / rate_hz),
+            track: FixationTrack::new(track, 1.0 / rate_hz),
             last_s: None,
             counts: GazeCounts::default(),
         })

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{EyeMovement, GazeEvent, Labelled, VelocitySpec};
+use super::{EyeMovement, GazeEvent, Labelled};
 
 /// A fixation so far.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -42,13 +42,27 @@ pub enum FixationEnd {
 /// The fixation that is under way.
 #[derive(Debug, Clone)]
 pub(super) struct FixationTrack {
+    spec: TrackSpec,
     period_s: f64,
-    announce_s: f64,
-    bridge_s: f64,
-    bridge_deg: f64,
     next_number: u64,
     now: Option<Open>,
 }
+
+/// When fixations are announced and end.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TrackSpec {
+    /// A fixation is announced once it has lasted this long.
+    pub(super) announce_s: f64,
+    /// A saccade ends it once it has lasted this long.
+    pub(super) end_s: f64,
+    /// Data lost for no longer do not end it.
+    pub(super) bridge_s: f64,
+    /// After a bridged gap the eye must be this close.
+    pub(super) bridge_deg: f64,
+}
+
+/// Slow movement for so long, and what looked like a saccade before was none.
+const NO_SACCADE_S: f64 = 0.020;
 
 #[derive(Debug, Clone, Copy)]
 struct Open {
@@ -56,15 +70,18 @@ struct Open {
     announced: bool,
     squares: f64,
     lost_since: bool,
+    /// Time in saccades that were too short to end it, and slow time since.
+    fast_s: f64,
+    slow_s: f64,
+    /// Stamp of the last label.
+    label_s: f64,
 }
 
 impl FixationTrack {
-    pub(super) fn new(spec: &VelocitySpec, period_s: f64) -> Self {
+    pub(super) fn new(spec: TrackSpec, period_s: f64) -> Self {
         Self {
+            spec,
             period_s,
-            announce_s: spec.announce_after.get(),
-            bridge_s: spec.bridge.get(),
-            bridge_deg: spec.bridge_deg,
             next_number: 0,
             now: None,
         }
@@ -90,8 +107,9 @@ impl FixationTrack {
         }
         let mut start = None;
         let mut update = None;
-        if let (EyeMovement::Fixation, Some(at)) = (label.movement, at_deg) {
-            let (next, announce_s, period_s) = (self.next_number, self.announce_s, self.period_s);
+        if let (EyeMovement::Fixation | EyeMovement::Pursuit, Some(at)) = (label.movement, at_deg) {
+            let (next, announce_s, period_s) =
+                (self.next_number, self.spec.announce_s, self.period_s);
             let open = self.now.get_or_insert_with(|| Open::new(next, label.t_s));
             open.add(label, at, period_s);
             if open.announced {
@@ -139,18 +157,20 @@ impl FixationTrack {
     }
 
     /// Whether the open fixation is over before this sample, and how.
-    fn ends_before(&self, label: &Labelled, at_deg: Option<[f64; 2]>) -> Option<FixationEnd> {
-        let open = self.now.as_ref()?;
+    fn ends_before(&mut self, label: &Labelled, at_deg: Option<[f64; 2]>) -> Option<FixationEnd> {
+        let open = self.now.as_mut()?;
+        let fast_enough = open.lasts(label, self.period_s) > self.spec.end_s - 0.5 * self.period_s;
         let f = &open.fixation;
         let gap_s = label.t_s - f.last_s;
-        if gap_s > self.bridge_s.max(1.5 * self.period_s) {
+        if gap_s > self.spec.bridge_s.max(1.5 * self.period_s) {
             return Some(FixationEnd::Lost);
         }
         match (label.movement, at_deg) {
+            (EyeMovement::Saccade, _) if !fast_enough => None,
             (EyeMovement::Saccade, _) if open.lost_since => Some(FixationEnd::Lost),
             (EyeMovement::Saccade, _) => Some(FixationEnd::Saccade),
-            (EyeMovement::Fixation, Some([x, y]))
-                if open.lost_since && (x - f.x_deg).hypot(y - f.y_deg) > self.bridge_deg =>
+            (EyeMovement::Fixation | EyeMovement::Pursuit, Some([x, y]))
+                if open.lost_since && (x - f.x_deg).hypot(y - f.y_deg) > self.spec.bridge_deg =>
             {
                 Some(FixationEnd::Lost)
             }
@@ -176,7 +196,30 @@ impl Open {
             announced: false,
             squares: 0.0,
             lost_since: false,
+            fast_s: 0.0,
+            slow_s: 0.0,
+            label_s: onset_s,
         }
+    }
+
+    /// How long the eye has moved fast, with this label.
+    fn lasts(&mut self, label: &Labelled, period_s: f64) -> f64 {
+        let since_s = (label.t_s - self.label_s).clamp(0.0, 1.5 * period_s);
+        self.label_s = label.t_s;
+        match label.movement {
+            EyeMovement::Saccade => {
+                self.fast_s += since_s;
+                self.slow_s = 0.0;
+            }
+            EyeMovement::Fixation | EyeMovement::Pursuit => {
+                self.slow_s += since_s;
+                if self.slow_s > NO_SACCADE_S {
+                    self.fast_s = 0.0;
+                }
+            }
+            _ => {}
+        }
+        self.fast_s
     }
 
     /// Welford's running mean and sum of squared distances.

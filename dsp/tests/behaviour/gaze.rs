@@ -19,7 +19,7 @@ fn run(detector: &mut VelocityThreshold, samples: &[GazeSample]) -> Vec<GazeEven
     events
 }
 
-fn ends(events: &[GazeEvent]) -> Vec<(Fixation, FixationEnd)> {
+pub(crate) fn ends(events: &[GazeEvent]) -> Vec<(Fixation, FixationEnd)> {
     events
         .iter()
         .filter_map(|e| match e {
@@ -31,7 +31,7 @@ fn ends(events: &[GazeEvent]) -> Vec<(Fixation, FixationEnd)> {
 
 /// Fixations of 300 ms at the given places, joined by saccades of minimum jerk whose duration follows the main sequence (2.2 ms/deg + 21 ms),
 /// with white noise and, where `rough`, irregular stamps.
-fn scan(places: &[f64], rate: f64, noise_deg: f64, rough: bool) -> Vec<GazeSample> {
+pub(crate) fn scan(places: &[f64], rate: f64, noise_deg: f64, rough: bool) -> Vec<GazeSample> {
     let mut noise = Noise(5);
     let mut t_s = 3.0;
     let mut samples = Vec::new();
@@ -152,7 +152,7 @@ fn the_threshold_follows_the_noise() {
     );
 }
 
-fn with_gap(gap_s: f64, after_deg: f64) -> Vec<GazeSample> {
+pub(crate) fn with_gap(gap_s: f64, after_deg: f64) -> Vec<GazeSample> {
     (0..1_000)
         .map(|i| {
             let t_s = f64::from(i) * 0.002;

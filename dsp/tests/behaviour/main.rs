@@ -13,6 +13,7 @@ mod filters;
 mod gaze;
 mod quality;
 mod stamps;
+mod trained_gaze;
 
 use razvilka_dsp::units::{Hertz, Seconds};
 

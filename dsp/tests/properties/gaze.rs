@@ -2,7 +2,9 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use razvilka_dsp::gaze::{FixationEnd, GazeEvent, GazeSample, VelocitySpec, VelocityThreshold};
+use razvilka_dsp::gaze::{
+    DetectorKind, FeatureStream, FixationEnd, GazeDetector, GazeEvent, GazeSample,
+};
 use razvilka_dsp::gaze_evidence::{DwellEvidence, DwellModel, Tile};
 
 use crate::{bits, hz};
@@ -20,7 +22,8 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_eye_movement_detector_resets_and_labels_every_sample_once_in_time(
+    fn the_eye_movement_detectors_reset_and_label_every_sample_once_in_time(
+        kind in prop_oneof![Just(DetectorKind::Trained), Just(DetectorKind::Velocity)],
         steps in vec((prop_oneof![20 => 0.5_f64..1.5, 1 => 1.5_f64..60.0], prop_oneof![10 => -0.05_f64..0.05, 1 => -8.0_f64..8.0], prop_oneof![12 => Just(true), 1 => Just(false)]), 1..500),
         rate in prop_oneof![Just(60.0), Just(250.0), Just(500.0), Just(2000.0)],
     ) {
@@ -31,8 +34,8 @@ proptest! {
             x_deg = (x_deg + dx).clamp(-100.0, 100.0);
             GazeSample { t_s, x_deg, y_deg: -0.5 * x_deg, valid: *valid }
         }).collect();
-        let mut detector = VelocityThreshold::new(VelocitySpec::default(), hz(rate)).unwrap();
-        let run = |detector: &mut VelocityThreshold| {
+        let mut detector = GazeDetector::new(kind, hz(rate)).unwrap();
+        let run = |detector: &mut GazeDetector| {
             let mut events = Vec::new();
             for sample in &samples {
                 detector.push(*sample, &mut |e| events.push(e));
@@ -69,6 +72,30 @@ proptest! {
         prop_assert!(open.is_none());
         detector.reset();
         prop_assert_eq!(first, run(&mut detector));
+    }
+
+    #[test]
+    fn features_are_finite_whatever_the_stamps_and_positions(
+        steps in vec((prop_oneof![8 => 1e-4_f64..0.05, 1 => Just(5e-324), 1 => Just(f64::NAN), 1 => -1.0_f64..0.0, 1 => 0.0_f64..1e9], any::<f64>(), prop_oneof![4 => -180.0_f64..180.0, 1 => any::<f64>()], any::<bool>()), 1..300),
+        rate in prop_oneof![Just(30.0), Just(500.0), Just(2000.0)],
+    ) {
+        let mut stream = FeatureStream::new(hz(rate), 0.075).unwrap();
+        let mut t_s = 0.0;
+        let mut dropped_or_described = 0;
+        let mut described = Vec::new();
+        for (dt, x_deg, y_deg, valid) in &steps {
+            t_s += if dt.is_nan() { 0.0 } else { *dt };
+            let sample = GazeSample { t_s: if dt.is_nan() { f64::NAN } else { t_s }, x_deg: if *valid { *y_deg } else { *x_deg }, y_deg: *y_deg, valid: *valid };
+            stream.push(sample, &mut |row| described.push(*row));
+        }
+        stream.finish(&mut |row| described.push(*row));
+        let counts = stream.counts();
+        dropped_or_described += counts.not_finite + counts.backward + described.len() as u64;
+        prop_assert_eq!(dropped_or_described, steps.len() as u64);
+        for row in &described {
+            prop_assert!(row.features.iter().all(|f| f.is_finite()), "{:?}", row);
+            prop_assert!(row.now_s >= row.t_s);
+        }
     }
 
     #[test]

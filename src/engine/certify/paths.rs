@@ -5,6 +5,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use razvilka_dsp::eeg::EegSpec;
 use razvilka_dsp::epoch::EpochShape;
+use razvilka_dsp::gaze::DetectorKind;
 use razvilka_dsp::gaze_evidence::DwellModel;
 use razvilka_dsp::score::{EpochScorer, LinearScorer, ScoreDensity, StudentT};
 use razvilka_dsp::units::Hertz;
@@ -74,5 +75,6 @@ pub fn gaze_line(rate_hz: f64, screen: &ScreenSection) -> Result<GazeLine, LineE
         None,
         model,
         Hertz::new(rate_hz)?,
+        DetectorKind::default(),
     )?)
 }

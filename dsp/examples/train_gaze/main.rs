@@ -1,0 +1,203 @@
+//! Trains the gaze classifier of [`razvilka_dsp::gaze::TrainedDetector`] from labelled recordings, and says how well it does.
+//!
+//! ```text
+//! cargo run --release -p razvilka-dsp --example train_gaze -- folds MAIN [OTHER ...]
+//! cargo run --release -p razvilka-dsp --example train_gaze -- across MAIN TEST
+//! cargo run --release -p razvilka-dsp --example train_gaze -- fit OUT MAIN [OTHER ...]
+//! ```
+//!
+//! `MAIN` holds `t_ms,x_deg,y_deg,valid,label` tables named `group__PERSON_stimulus.csv`, labelled in the convention that is wanted; the
+//! `OTHER` folders may follow other conventions, each has outputs of its own and shares the hidden layers. `folds` leaves out people and
+//! stimuli together, four times, and prints agreement on what was left out; `across` trains on one folder and scores another; `fit`
+//! trains on everything and writes the table of parameters, adjusted on the folds. The same folders and seed give the same numbers.
+
+// An example has files and a terminal; the library has not.
+#![allow(clippy::disallowed_methods, clippy::disallowed_macros)]
+
+mod data;
+mod decode;
+mod learn;
+mod score;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use data::{Recording, Worse};
+use decode::{Adjusted, Heard, adjust, hear, score};
+use learn::{Plan, train};
+use razvilka_dsp::gaze::Parameters;
+
+const FOLDS: usize = 4;
+const ROUNDS: usize = 3;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["folds", folders @ ..] if !folders.is_empty() => folds(&read(folders)?),
+        ["across", main, test] => across(&read(&[main])?, &read(&[test])?),
+        ["fit", out, folders @ ..] if !folders.is_empty() => fit(out, &read(folders)?, &words),
+        _ => Err("usage: train_gaze folds MAIN [OTHER ...] | across MAIN TEST | fit OUT MAIN [OTHER ...]".into()),
+    }
+}
+
+fn read(folders: &[&str]) -> Result<Vec<Recording>, Box<dyn Error>> {
+    let mut all = Vec::new();
+    for (set, folder) in folders.iter().enumerate() {
+        all.extend(data::read_folder(Path::new(folder), set)?);
+    }
+    Ok(all)
+}
+
+/// What is left out together.
+#[derive(Debug, Clone, Copy)]
+enum LeaveOut {
+    /// A kind of stimulus, and everybody who saw it.
+    PeopleAndStimuli,
+    /// People; others saw the same stimuli.
+    People,
+}
+
+impl LeaveOut {
+    fn key(self, recording: &Recording) -> &str {
+        match self {
+            Self::PeopleAndStimuli => recording.kind(),
+            Self::People => &recording.person,
+        }
+    }
+}
+
+/// Which fold leaves a recording out: by the time recorded, so that folds are of like size.
+fn fold_of(recordings: &[Recording], out: LeaveOut) -> impl Fn(&Recording) -> usize {
+    let mut minutes = BTreeMap::new();
+    for r in recordings.iter().filter(|r| r.set == 0) {
+        *minutes.entry(out.key(r).to_owned()).or_insert(0.0) += r.minutes();
+    }
+    let mut keys: Vec<(String, f64)> = minutes.into_iter().collect();
+    keys.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    let mut sums = [0.0_f64; FOLDS];
+    let mut folds = BTreeMap::new();
+    for (key, minutes) in keys {
+        let least = (0..FOLDS)
+            .min_by(|a, b| sums[*a].total_cmp(&sums[*b]))
+            .unwrap_or(0);
+        sums[least] += minutes;
+        folds.insert(key, least);
+    }
+    move |r| folds.get(out.key(r)).copied().unwrap_or(FOLDS)
+}
+
+/// One classifier for each fold, which has not seen what the fold leaves out.
+fn train_folds(recordings: &[Recording], out: LeaveOut, plan: &Plan) -> Vec<Parameters> {
+    let fold = fold_of(recordings, out);
+    let parts: Vec<Vec<&Recording>> = (0..FOLDS)
+        .map(|k| {
+            let left_out = || recordings.iter().filter(|r| r.set == 0 && fold(r) == k);
+            let people: BTreeSet<&str> = left_out().map(|r| r.person.as_str()).collect();
+            let seen =
+                |r: &&Recording| r.set > 0 || (fold(r) != k && !people.contains(r.person.as_str()));
+            let seen: Vec<&Recording> = recordings.iter().filter(seen).collect();
+            eprintln!(
+                "fold {k}: {} left out, {} seen",
+                left_out().count(),
+                seen.len()
+            );
+            seen
+        })
+        .collect();
+    std::thread::scope(|scope| {
+        let runs: Vec<_> = parts
+            .iter()
+            .map(|part| scope.spawn(|| train(part, plan)))
+            .collect();
+        // A thread that panics ends the program.
+        runs.into_iter().filter_map(|run| run.join().ok()).collect()
+    })
+}
+
+fn hear_folds(
+    recordings: &[Recording],
+    out: LeaveOut,
+    trained: &[Parameters],
+    worse: &Worse,
+) -> Result<Vec<Heard>, Box<dyn Error>> {
+    let fold = fold_of(recordings, out);
+    let main = recordings.iter().filter(|r| r.set == 0);
+    main.map(|r| hear(&trained[fold(r)], r, worse, fold(r)))
+        .collect()
+}
+
+/// Nothing is adjusted here: the figures are of recordings of which nothing was known.
+fn folds(recordings: &[Recording]) -> Result<(), Box<dyn Error>> {
+    let begin = Adjusted::BEGIN;
+    for out in [LeaveOut::PeopleAndStimuli, LeaveOut::People] {
+        println!("{out:?}");
+        let trained = train_folds(recordings, out, &Plan::USUAL);
+        let heard = hear_folds(recordings, out, &trained, &Worse::NOT)?;
+        for k in 0..FOLDS {
+            let part = heard.iter().filter(|h| h.fold == k);
+            println!("fold {k}: {}", score(&trained, part, &begin).to_line());
+        }
+        println!("all: {}", score(&trained, &heard, &begin).to_line());
+        for (words, worse) in Worse::TABLE {
+            let heard = hear_folds(recordings, out, &trained, &worse)?;
+            println!("{words}: {}", score(&trained, &heard, &begin).to_line());
+        }
+    }
+    Ok(())
+}
+
+fn across(seen: &[Recording], test: &[Recording]) -> Result<(), Box<dyn Error>> {
+    let trained = vec![train(&seen.iter().collect::<Vec<_>>(), &Plan::USUAL)];
+    for (words, worse) in [("as it is", Worse::NOT)].into_iter().chain(Worse::TABLE) {
+        let heard = test.iter().map(|r| hear(&trained[0], r, &worse, 0));
+        let heard = heard.collect::<Result<Vec<_>, _>>()?;
+        println!(
+            "{words}: {}",
+            score(&trained, &heard, &Adjusted::BEGIN).to_line()
+        );
+    }
+    Ok(())
+}
+
+fn fit(out: &str, recordings: &[Recording], words: &[&str]) -> Result<(), Box<dyn Error>> {
+    let plan = Plan::USUAL;
+    let out_people = LeaveOut::People;
+    let trained = train_folds(recordings, out_people, &plan);
+    let heard = hear_folds(recordings, out_people, &trained, &Worse::NOT)?;
+    println!(
+        "people left out: {}",
+        score(&trained, &heard, &Adjusted::BEGIN).to_line()
+    );
+    let adjusted = adjust(&trained, &heard.iter().collect::<Vec<_>>(), ROUNDS);
+    println!(
+        "people left out, adjusted on them: {}",
+        score(&trained, &heard, &adjusted).to_line()
+    );
+    println!("{adjusted:?}");
+    let all: Vec<&Recording> = recordings.iter().collect();
+    let mut made = adjusted.of(&train(&all, &plan));
+    let named = words
+        .iter()
+        .skip(2)
+        .filter_map(|w| Path::new(w).file_name()?.to_str());
+    let minutes: f64 = recordings.iter().map(Recording::minutes).sum();
+    let mut table = format!(
+        "# Parameters of the trained gaze detector: dsp/src/gaze/net.rs says in which order.\n# train_gaze fit OUT {}, seed {}, {} epochs, {} recordings, {minutes:.1} minutes\n",
+        named.collect::<Vec<_>>().join(" "),
+        plan.seed,
+        plan.epochs,
+        recordings.len(),
+    );
+    let mut column = 0;
+    made.for_each(|number| {
+        column += 1;
+        let end = if column % 12 == 0 { '\n' } else { ' ' };
+        let _ = write!(table, "{number}{end}");
+    });
+    table.push('\n');
+    std::fs::write(out, table)?;
+    Ok(())
+}
