@@ -1,5 +1,7 @@
 //! Densities that follow a drift of the scores, against scores drawn from densities that are known.
 
+#![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
+
 #[path = "common/noise.rs"]
 mod noise;
 
