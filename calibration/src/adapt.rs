@@ -30,7 +30,7 @@ pub struct AdaptRule {
     pub epochs_per_fork_max: usize,
     /// An epoch is refused when its features lie further from the mean of its class, root mean square in standard deviations.
     pub distance_sds_max: f64,
-    /// How far the weights may turn from the calibrated ones: 1 minus the correlation of both scores in the calibration's noise.
+    /// Beyond this weights and densities stand still until a fit anew. How far the weights may turn from the calibrated ones: 1 minus the correlation of both scores in the calibration's noise.
     pub change_max: f64,
 }
 
@@ -197,7 +197,7 @@ impl Adaptive {
                 && moved.distance_sds(&paired, epoch.target) <= self.rule.distance_sds_max;
             if known {
                 moved.step(&paired, epoch.target, self.fitted.shrinkage, &self.rule);
-                // By the scorer that ran, before it learns from this epoch.
+                // By the scorer of before this fork: it has not learnt from this epoch.
                 let features: Vec<f64> = epoch.features.iter().map(|x| f64::from(*x)).collect();
                 scores.see(
                     [whole.score(&features)?, lda.score(&features)?],
@@ -260,6 +260,12 @@ impl Adaptive {
         } else {
             2.0
         }
+    }
+
+    /// The densities of the scorer and of the LDA alone as they were fitted, whatever scores have done since.
+    #[must_use]
+    pub fn fitted_densities(&self) -> [ScoreDensity; 2] {
+        self.scores.calibrated
     }
 
     /// How far the scores have drifted from the calibrated densities.

@@ -13,7 +13,7 @@ use crate::density::posterior;
 
 /// What the calibration says of mean and variance counts as this many flashes.
 pub(crate) const DRIFT_MEMORY_MIN: f64 = 60.0;
-/// A new flash weighs at least as much as one of this many: what is older fades.
+/// Flashes beside those that the calibration counts for; a new one never weighs less than one of both: what is older fades.
 const DRIFT_MEMORY_MAX: f64 = 2_000.0;
 /// No score moves the estimates by more than one this many standard deviations off.
 const SCORE_SDS_MAX: f64 = 4.0;

@@ -12,9 +12,9 @@ use razvilka_dsp::mask::ChannelMask;
 use crate::covariance::Symmetric;
 use crate::error::{Result, same_size};
 
-/// Epochs in which two channels must have been good at once for one to say anything of the other.
+/// Epochs in which two channels must have been good at once for one to say anything of the other: a decision of ours.
 const EPOCHS_MIN: usize = 20;
-/// Diagonal load relative to the mean power: two channels that are nearly copies share their weight.
+/// Diagonal load relative to the mean power: two channels that are nearly copies share their weight; a decision of ours.
 const RIDGE: f64 = 1e-3;
 
 /// Of each failed channel: its number, and the weights of all channels.

@@ -12,9 +12,10 @@ use common::{Scattered, close, eeg_alone};
 use proptest::prelude::*;
 use razvilka_calibration::{
     AdaptRule, Adaptive, ConfirmedEpoch, EegCalibration, EegModel, EpochInfo, Epochs, LdaModel,
-    Structure, auc, fit_session, refit, worth_taking,
+    Structure, auc, fit_session, posterior, refit, worth_taking,
 };
 use razvilka_dsp::eeg::EegSpec;
+use razvilka_dsp::score::ScoreDensity;
 use razvilka_dsp::units::{Hertz, Seconds};
 use serde::Deserialize;
 
@@ -237,6 +238,58 @@ fn a_person_whose_response_moves_is_followed_by_every_scorer_that_rests_on_means
         let after = area(adaptive.calibration());
         assert!(after > before + 0.02, "{before} {after}");
     }
+}
+
+#[test]
+fn densities_follow_the_scores_of_confirmed_epochs_and_say_truer_what_they_are_evidence_for() {
+    // One rule for all: weights that hardly move, so that it is the densities that follow.
+    let rule = AdaptRule {
+        memory_epochs_min: 1e6,
+        memory_epochs_max: 1e6,
+        ..AdaptRule::default()
+    };
+    let calibration = calibrated(PERSON.epochs(1, 600));
+    let mut adaptive = Adaptive::new(calibration.clone(), rule).unwrap();
+    let louder = |epochs: Epochs| -> Vec<(bool, Vec<f32>)> {
+        let mut rows = rows(&epochs);
+        for (_, features) in &mut rows {
+            features.iter_mut().for_each(|x| *x *= 1.7);
+        }
+        rows
+    };
+    for fork in louder(PERSON.epochs(2, 600)).chunks(30) {
+        adaptive.learn(&confirmed(fork)).unwrap();
+    }
+    let now = adaptive.calibration();
+    assert_eq!(
+        adaptive.fitted_densities(),
+        [calibration.density, calibration.lda_density]
+    );
+    assert_eq!(
+        now.density,
+        adaptive
+            .drift()
+            .moved(&calibration.density, calibration.base_rate)
+    );
+    assert!(adaptive.drift().stretch() > 1.3, "{:?}", adaptive.drift());
+    let mut scorer = now.scorer().unwrap();
+    let (mut follows, mut stays) = (0.0, 0.0);
+    for (target, features) in louder(PERSON.epochs(3, 600)) {
+        let features: Vec<f64> = features.iter().map(|x| f64::from(*x)).collect();
+        let score = scorer.score(&features).unwrap();
+        let loss = |density: &ScoreDensity| {
+            let p = posterior(density.llr(score).unwrap(), now.base_rate, 1.0);
+            -if target { p.ln() } else { (1.0 - p).ln() }
+        };
+        follows += loss(&now.density);
+        stays += loss(&calibration.density);
+    }
+    assert!(follows < 0.95 * stays, "{follows} {stays}");
+
+    let digest = adaptive.digest();
+    let far = vec![(true, vec![1e6_f32; CHANNELS * PERSON.bins]); 5];
+    assert!(!adaptive.learn(&confirmed(&far)).unwrap().taken);
+    assert_eq!(adaptive.digest(), digest, "what is refused moves nothing");
 }
 
 #[test]

@@ -101,6 +101,18 @@ fn without_a_drift_the_densities_stay_within_the_noise() {
 }
 
 #[test]
+fn one_wild_score_moves_the_estimates_by_no_more_than_one_four_standard_deviations_off() {
+    let mut drift = ScoreDrift::new();
+    drift.observe(1e300, &density(), SHARE);
+    // All scores together have a standard deviation of about 1.6 scales; the calibration counts for 60.
+    assert!(
+        drift.shift() > 0.0 && drift.shift() < 4.0 * 1.7 / 61.0,
+        "{drift:?}"
+    );
+    assert!(drift.stretch() < 1.15, "{drift:?}");
+}
+
+#[test]
 fn no_score_however_wild_leads_beyond_the_bounds() {
     let mut drift = ScoreDrift::new();
     for score in [f64::NAN, f64::INFINITY, 1e300, -1e300, f64::MAX] {

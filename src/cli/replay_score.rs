@@ -118,6 +118,9 @@ impl<'a> Scoring<'a> {
         };
         let mut line = EegLine::prepare(path, select, channels, scorer, calibration.density)
             .map_err(|error| Failure::new(Exit::Source, error))?;
+        let (microvolts, _) = super::unit::microvolts(stream);
+        line.set_units(&microvolts);
+        line.set_montage(calibration.channels_used());
         line.set_blinks(calibration.blinks.clone())
             .map_err(|error| Failure::new(Exit::Source, error))?;
         Ok(Self {

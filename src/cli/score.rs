@@ -33,12 +33,12 @@ pub struct Args {
 pub enum What {
     /// Flashes: onset_s,score,p_target, one line per flash whose epoch is whole.
     ///
-    /// As live, but for one thing: live, a flash during which a channel goes bad gives no evidence, and the scorer of the other
+    /// As live, but for two things. Live, a flash during which a channel goes bad gives no evidence, and the scorer of the other
     /// channels is there for later flashes; here that scorer is used for the flash itself. Its scores are given on the scale of
     /// the full scorer's. Where live would take no evidence for another reason (too few channels, a gap, a swing), p_target is the
     /// base rate.
     ///
-    /// The densities behind p_target follow a drift of the scores since the calibration (another day, gel that dries): without
+    /// And the densities behind p_target follow a drift of the scores since the calibration (another day, gel that dries): without
     /// labels, from the mean and spread of the scores before, at the calibration's share of targets. Live they follow it by
     /// confirmed choices. The scores themselves stay as they are.
     P300(P300Args),
@@ -167,7 +167,7 @@ fn p300(
         lines.len(),
         flashes.len()
     );
-    if let Some(drift) = masked.drift {
+    if let Some(drift) = masked.drift.filter(|drift| drift.seen() > 0.0) {
         let _ = writeln!(
             talk,
             "drift since the calibration, which p_target follows: {}",

@@ -11,6 +11,7 @@ use razvilka_calibration::{
     worth_taking,
 };
 use razvilka_dsp::mask::ChannelMask;
+use razvilka_dsp::score::ScoreDensity;
 use serde::{Deserialize, Serialize};
 
 use crate::config::AdaptationSection;
@@ -86,8 +87,10 @@ pub struct Adaptation {
     /// Whether the adaptation stands still, its bound reached.
     pub stands: bool,
     /// How far scores lie above what the latest fit said, in scales of its non-targets' density.
+    #[serde(default)]
     pub score_shift: f64,
     /// How many times as wide as the latest fit said the scores spread.
+    #[serde(default)]
     pub score_stretch: f64,
     /// Over every bit of the discriminant and its densities.
     pub digest: String,
@@ -245,6 +248,12 @@ impl Adapting {
     #[must_use]
     pub fn calibration(&self) -> &EegCalibration {
         self.adaptive.calibration()
+    }
+
+    /// The densities of the scorer and of the LDA alone as they were fitted, whatever scores have done since.
+    #[must_use]
+    pub fn fitted_densities(&self) -> [ScoreDensity; 2] {
+        self.adaptive.fitted_densities()
     }
 
     /// An epoch came in.

@@ -478,12 +478,13 @@ impl EegStage {
 impl Stage for EegStage {
     fn block(&mut self, stamps: &[f64], data: &[f32], pulled: MonoTime) {
         // Before the flashes: a scorer is sent before the first flash that it is meant for.
+        // One that waits comes first: a newer one takes its place.
+        let old = self.line.offer_waiting();
+        self.retire(old);
         while let Some(new) = self.ports.scorers.try_pop() {
             let old = self.line.set_scorer(new);
             self.retire(old);
         }
-        let old = self.line.offer_waiting();
-        self.retire(old);
         while let Some(notice) = self.ports.notices.try_pop() {
             self.offset_s = notice.offset_s;
             self.lease = notice.lease;

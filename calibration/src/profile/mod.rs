@@ -185,6 +185,24 @@ pub struct EegCalibration {
     pub prior: Option<PriorUse>,
 }
 
+/// Which scorer is left without some channels.
+#[derive(Debug, Clone, Copy)]
+enum Part {
+    /// The whole one, with every channel.
+    All,
+    /// The whole one, some channels made up.
+    Whole,
+    /// The LDA alone.
+    Lda,
+}
+
+/// A scorer without some channels, and the share of the classes' squared distance that is left to it.
+struct Restricted {
+    scorer: EpochScorer,
+    part: Part,
+    left: f64,
+}
+
 impl EegCalibration {
     /// The stream it was made for.
     #[must_use]
@@ -226,6 +244,43 @@ impl EegCalibration {
     /// # Errors
     /// As [`LdaModel::restrict`].
     pub fn restrict(&self, kept: &[bool]) -> Result<(EpochScorer, ScoreDensity)> {
+        let Restricted { scorer, part, left } = self.restricted(kept)?;
+        let densities = [self.density, self.lda_density];
+        Ok((scorer, self.density_of(part, left, densities)?))
+    }
+
+    /// The same, with the densities that another calibration of this scorer gives, beside its own: `fitted` are its densities of the
+    /// scorer and of the LDA alone.
+    ///
+    /// # Errors
+    /// As [`LdaModel::restrict`].
+    pub fn restrict_beside(
+        &self,
+        kept: &[bool],
+        fitted: [ScoreDensity; 2],
+    ) -> Result<(EpochScorer, ScoreDensity, ScoreDensity)> {
+        let Restricted { scorer, part, left } = self.restricted(kept)?;
+        let now = self.density_of(part, left, [self.density, self.lda_density])?;
+        let then = self.density_of(part, left, fitted)?;
+        Ok((scorer, now, then))
+    }
+
+    /// The density of what is left of a scorer, from those of the scorer and of the LDA.
+    fn density_of(
+        &self,
+        part: Part,
+        left: f64,
+        densities: [ScoreDensity; 2],
+    ) -> Result<ScoreDensity> {
+        let [whole, lda] = densities;
+        match part {
+            Part::All => Ok(whole),
+            Part::Whole => restrict_density(&whole, left),
+            Part::Lda => Ok(restrict_density(&lda, left)?.discounted(self.lda_trust())?),
+        }
+    }
+
+    fn restricted(&self, kept: &[bool]) -> Result<Restricted> {
         let restricted = self.lda.restrict(kept)?;
         let shape = self.path.epoch_shape()?;
         let of = |keep: bool| -> Vec<usize> {
@@ -237,7 +292,11 @@ impl EegCalibration {
         };
         let (good, masked) = (of(true), of(false));
         if masked.is_empty() {
-            return Ok((self.scorer()?, self.density));
+            return Ok(Restricted {
+                scorer: self.scorer()?,
+                part: Part::All,
+                left: 1.0,
+            });
         }
         let few = MASKED_SHARE * masked.len() < good.len() + masked.len()
             && restricted.distance_ratio >= DISTANCE_LEFT_MIN;
@@ -261,18 +320,22 @@ impl EegCalibration {
                 .collect();
             let linear = LinearScorer::new(shape, &weights, restricted.bias * lda_weight)?;
             let scorer = EpochScorer::new(linear, Some(tangent.scorer_without(shape, &left)?))?;
-            return Ok((
+            return Ok(Restricted {
                 scorer,
-                restrict_density(&self.density, restricted.distance_ratio)?,
-            ));
+                part: Part::Whole,
+                left: restricted.distance_ratio,
+            });
         }
         let linear = LinearScorer::new(
             shape,
             &unpaired(&restricted.weights, shape),
             restricted.bias,
         )?;
-        let density = restrict_density(&self.lda_density, restricted.distance_ratio)?;
-        Ok((linear.into(), density.discounted(self.lda_trust())?))
+        Ok(Restricted {
+            scorer: linear.into(),
+            part: Part::Lda,
+            left: restricted.distance_ratio,
+        })
     }
 
     /// How much less the LDA alone is to be trusted than the scorer, 0 to 1.

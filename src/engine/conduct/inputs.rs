@@ -16,6 +16,7 @@ use super::feed::{Change, Feed};
 use crate::config::{ClocksDisagree, Plan};
 use crate::engine::latency::StreamLatency;
 use crate::engine::{EngineError, lines};
+use crate::fork::ForkId;
 use crate::pipeline::clock::disagree;
 use crate::pipeline::decision::{GateThread, Watched};
 use crate::pipeline::eeg::{EegLine, EegPorts, EegStage, EegWatch, NewScorer};
@@ -55,7 +56,7 @@ pub(super) struct Eeg {
     pub(super) watch: Arc<EegWatch>,
     pub(super) scorers: HeapProd<NewScorer>,
     retired: HeapCons<EpochScorer>,
-    /// The channels without which the scorer in use works.
+    /// The channels that were last asked to be done without.
     pub(super) bad: ChannelMask,
     /// Where features come out to be learnt from.
     pub(super) features: Option<FeatureDrain>,
@@ -65,10 +66,12 @@ pub(super) struct Eeg {
     rest: Duration,
     /// Whether a scorer was sent within a fork and no fork has been opened since.
     pub(super) within: bool,
+    /// The fork within which a scorer was sent last.
+    pub(super) mixed_in: Option<ForkId>,
     /// Whether such a scorer may wait for a stamp of a clock that is gone: the next opening sends another.
     pub(super) again: bool,
-    /// Densities of the scorer in use.
-    pub(super) density: ScoreDensity,
+    /// Densities of the scorer in use as they were fitted, whatever its scores have done since.
+    pub(super) fitted: ScoreDensity,
     /// What the stream says of itself.
     pub(super) spec: StreamSpec,
     /// Where the samples for the state of the person come out, until it is taken.
@@ -170,7 +173,8 @@ impl Inputs {
                     drain
                 });
                 Some(Eeg {
-                    density: calibration.density,
+                    mixed_in: None,
+                    fitted: calibration.density,
                     spec,
                     state,
                     feed: Feed::start("eeg", source, stage, recorder, wish)?,

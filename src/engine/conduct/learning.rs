@@ -4,6 +4,7 @@
 use crossbeam::channel::{Receiver, TryRecvError, bounded};
 use razvilka_calibration::{EegCalibration, Epochs, Profile};
 use razvilka_dsp::mask::ChannelMask;
+use razvilka_dsp::score::ScoreDensity;
 
 use super::Conductor;
 use super::inputs::Inputs;
@@ -23,6 +24,8 @@ pub(super) struct Learning {
     held: Held,
     /// The calibration as of the latest step that was taken over.
     now: EegCalibration,
+    /// Its densities as they were fitted.
+    fitted: [ScoreDensity; 2],
     /// What came while a step was under way, in order.
     later: Vec<Later>,
     refit: Option<Receiver<RefitDone>>,
@@ -60,6 +63,7 @@ impl Learning {
         Ok(Some(Self {
             held: Held::Here(Box::new(adapting.map_err(LineError::from)?)),
             now: calibration.clone(),
+            fitted: [calibration.density, calibration.lda_density],
             later: Vec::new(),
             refit: None,
         }))
@@ -129,6 +133,7 @@ impl Learning {
         match back.try_recv() {
             Ok((adapting, step)) => {
                 self.now = adapting.calibration().clone();
+                self.fitted = adapting.fitted_densities();
                 self.held = Held::Here(adapting);
                 for what in std::mem::take(&mut self.later) {
                     self.tell(what);
@@ -171,6 +176,14 @@ impl Conductor<'_> {
         match &self.learning {
             Some(learning) => Some(&learning.now),
             None => self.profile.eeg.as_ref(),
+        }
+    }
+
+    /// The densities of this calibration as they were fitted.
+    pub(super) fn fitted_densities(&self, calibration: &EegCalibration) -> [ScoreDensity; 2] {
+        match &self.learning {
+            Some(learning) => learning.fitted,
+            None => [calibration.density, calibration.lda_density],
         }
     }
 
@@ -219,7 +232,7 @@ impl Conductor<'_> {
         self.hear_epochs();
         let learnt = self.learn(fork);
         let moved = learnt.as_ref().is_some_and(Adaptation::moved);
-        let Some(bad) = self.inputs.eeg.as_ref().map(|eeg| eeg.watch.bad()) else {
+        let Some(bad) = self.bad_now() else {
             return;
         };
         let exchanged = self.swap_scorer(fork, bad, moved);

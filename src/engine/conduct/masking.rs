@@ -1,8 +1,8 @@
 //! Bad channels: the EEG thread is given a scorer that does without them, at the opening of a fork or, when a channel goes bad
 //! within one, from a flash on that is still to come.
 //!
-//! Within a fork the flash is named by the stamp of its onset, [`AHEAD`] after now, and the event is written before the scorer is
-//! sent. So which scorer a flash gets is a matter of its stamp alone, live and in replay.
+//! Within a fork the flash is named by the stamp of its onset, [`AHEAD`] after now, and the scorer is sent before anything is
+//! written, as a disk or a terminal may be slow. So which scorer a flash gets is a matter of its stamp alone, live and in replay.
 
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,8 @@ use crate::session::EventKind;
 /// of it while its stream is not silent.
 const AHEAD: Duration = Duration::from_millis(250);
 
-type Restricted = Result<(EpochScorer, ScoreDensity), CalibrationError>;
+/// A scorer, its densities now, and those of the fit, against which the state of the person is told.
+type Restricted = Result<(EpochScorer, ScoreDensity, ScoreDensity), CalibrationError>;
 
 /// A scorer for the channels that are good now, on its way within a fork: for a large cap solving takes a second, which nobody
 /// shall wait for.
@@ -33,14 +34,19 @@ pub(super) struct Masking {
 }
 
 impl Masking {
-    fn begin(calibration: &EegCalibration, fork: ForkId, bad: ChannelMask) -> Option<Self> {
+    fn begin(
+        calibration: &EegCalibration,
+        fitted: [ScoreDensity; 2],
+        fork: ForkId,
+        bad: ChannelMask,
+    ) -> Option<Self> {
         let (tell, solved) = bounded(1);
         let (calibration, kept) = (calibration.clone(), kept(calibration, bad));
         let begun = std::thread::Builder::new()
             .name("mask".into())
             .spawn(move || {
                 // Nobody listens any more when the session has ended.
-                let _ = tell.send(calibration.restrict(&kept));
+                let _ = tell.send(calibration.restrict_beside(&kept, fitted));
             });
         begun.is_ok().then_some(Self { fork, bad, solved })
     }
@@ -64,15 +70,16 @@ impl Conductor<'_> {
             // The EEG thread holds two scorers, no more; within the fork the channels are looked at again.
             return false;
         }
-        let changed = bad != eeg.bad || std::mem::take(&mut eeg.again);
-        eeg.within = false;
+        let again = std::mem::take(&mut eeg.again);
+        let changed = again || bad != eeg.bad;
         if !(changed || moved) {
             return false;
         }
         let Some(calibration) = self.calibration() else {
             return false;
         };
-        let restricted = calibration.restrict(&kept(calibration, bad));
+        let restricted = calibration
+            .restrict_beside(&kept(calibration, bad), self.fitted_densities(calibration));
         self.give_scorer(fork, bad, restricted, changed, None)
     }
 
@@ -80,11 +87,11 @@ impl Conductor<'_> {
     /// that is still to come.
     pub(super) fn mask_meanwhile(&mut self) {
         let open = self.question.as_ref().map(|question| question.id);
-        let (Some(fork), Some(eeg)) = (open, &self.inputs.eeg) else {
+        let (Some(fork), Some(eeg), Some(bad)) = (open, &self.inputs.eeg, self.bad_now()) else {
             self.masking = None;
             return;
         };
-        let (bad, busy) = (eeg.watch.bad(), eeg.is_busy());
+        let busy = eeg.is_busy();
         let wanted = bad != eeg.bad && !eeg.watch.is_poor() && !busy;
         match self.masking.take() {
             Some(masking) if masking.fork == fork && masking.bad == bad && wanted => {
@@ -95,16 +102,32 @@ impl Conductor<'_> {
                         self.give_scorer(fork, bad, restricted, true, Some(from_s));
                     }
                     Err(TryRecvError::Empty) => self.masking = Some(masking),
-                    Err(TryRecvError::Disconnected) => {}
+                    Err(TryRecvError::Disconnected) => {
+                        // It panicked, and would again: the scorer stays while these channels are bad.
+                        if let Some(eeg) = &mut self.inputs.eeg {
+                            eeg.bad = bad;
+                        }
+                        let words = "the scorer without the bad channels could not be solved";
+                        self.event(EventKind::Fault, words.to_owned());
+                        self.note(words);
+                    }
                 }
             }
             _ if wanted => {
-                self.masking = self
-                    .calibration()
-                    .and_then(|calibration| Masking::begin(calibration, fork, bad));
+                self.masking = self.calibration().and_then(|calibration| {
+                    let fitted = self.fitted_densities(calibration);
+                    Masking::begin(calibration, fitted, fork, bad)
+                });
             }
             _ => {}
         }
+    }
+
+    /// The channels that are bad, of those that the calibration uses; `None` without EEG.
+    pub(super) fn bad_now(&self) -> Option<ChannelMask> {
+        let used = self.calibration()?.channels_used();
+        let eeg = self.inputs.eeg.as_ref()?;
+        Some(eeg.watch.bad().intersection(&used))
     }
 
     /// Says what is bad, and gives the EEG thread the scorer that does without. Whether it was given.
@@ -131,13 +154,20 @@ impl Conductor<'_> {
         };
         eeg.bad = bad;
         match restricted {
-            Ok((scorer, density)) => {
-                eeg.density = density;
+            Ok((scorer, density, fitted)) => {
+                eeg.fitted = fitted;
                 eeg.swapped_at = Some(match from_s {
                     Some(_) => Instant::now() + AHEAD,
                     None => Instant::now(),
                 });
-                eeg.within |= from_s.is_some();
+                eeg.within = from_s.is_some();
+                eeg.mixed_in = from_s.map(|_| fork);
+                // Eight may be under way; a full ring means that the thread has ended, which the heartbeat shows.
+                let _ = eeg.scorers.try_push(NewScorer {
+                    scorer,
+                    density,
+                    from_s,
+                });
                 if changed {
                     let mut detail = serde_json::json!({ "bad_channels": bad, "fork": fork });
                     if let Some(from_s) = from_s {
@@ -145,14 +175,6 @@ impl Conductor<'_> {
                     }
                     self.event(EventKind::Exchange, detail.to_string());
                     self.note(&words);
-                }
-                if let Some(eeg) = &mut self.inputs.eeg {
-                    // Eight may be under way; a full ring means that the thread has ended, which the heartbeat shows.
-                    let _ = eeg.scorers.try_push(NewScorer {
-                        scorer,
-                        density,
-                        from_s,
-                    });
                 }
                 true
             }

@@ -10,7 +10,8 @@
 //! | `keys` | key presses |
 //! | `asking` | from a fork to an open gate |
 //! | `answers` | from the gate's record to the row that says how a fork ended |
-//! | `learning` | what the scorer learns from confirmed choices, and its exchange |
+//! | `learning` | what the scorer learns from confirmed choices, and when that is taken over |
+//! | `masking` | bad channels, and the scorers that do without them |
 //! | `saying` | text, notes, events, faults |
 //! | `watching` | streams, clocks, gate and recording, while the session runs |
 //! | `ending` | the end of a session, in order |

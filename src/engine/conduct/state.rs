@@ -114,7 +114,11 @@ impl Conductor<'_> {
         let (Some(state), Some(eeg)) = (&self.state, &self.inputs.eeg) else {
             return;
         };
-        if let Some(reference) = Reference::of(&eeg.density)
+        if eeg.mixed_in == Some(question.id) {
+            // Two scorers in one fork have no common unit.
+            return;
+        }
+        if let Some(reference) = Reference::of(&eeg.fitted)
             && let Some(fork) = question.attended(|score| reference.standardise(score))
         {
             state.thread.attended(fork);
