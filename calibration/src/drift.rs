@@ -142,10 +142,7 @@ impl ScoreDrift {
 /// Mean and variance of the score of a flash that is a target with this probability.
 fn moments(density: &ScoreDensity, target_share: f64) -> (f64, f64) {
     let (target, other) = (density.target(), density.nontarget());
-    let variance = |t: StudentT| {
-        let dof = t.dof.max(DOF_MIN);
-        t.scale.powi(2) * dof / (dof - 2.0)
-    };
+    let variance = |t: StudentT| t.variance(DOF_MIN);
     let apart = target.location - other.location;
     (
         other.location + target_share * apart,

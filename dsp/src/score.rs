@@ -196,6 +196,14 @@ impl StudentT {
         self.ln_norm() - 0.5 * (self.dof + 1.0) * (z * z / self.dof).ln_1p()
     }
 
+    /// Variance, `s^2 v / (v - 2)`, with the degrees of freedom `v` taken as at least `dof_min`, above 2: below 3 or 4 it is all
+    /// tail.
+    #[must_use]
+    pub fn variance(&self, dof_min: f64) -> f64 {
+        let dof = self.dof.max(dof_min);
+        self.scale * self.scale * dof / (dof - 2.0)
+    }
+
     fn ln_norm(&self) -> f64 {
         let v = self.dof;
         ln_gamma_half_step(v) - 0.5 * (v * std::f64::consts::PI).ln() - self.scale.ln()

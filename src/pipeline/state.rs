@@ -136,7 +136,7 @@ impl Reference {
     #[must_use]
     pub fn standard_error(&self, density: &ScoreDensity, epochs: usize, targets: usize) -> f64 {
         // Below 4 degrees of freedom the variance of t is all tail: taken at 4.
-        let variance = |t: StudentT| t.scale * t.scale * t.dof.max(4.0) / (t.dof.max(4.0) - 2.0);
+        let variance = |t: StudentT| t.variance(4.0);
         let others = epochs.saturating_sub(targets).max(1) as f64;
         let of_targets = variance(density.target()) / targets.max(1) as f64;
         let of_others = variance(density.nontarget()) / others;

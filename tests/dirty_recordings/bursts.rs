@@ -5,7 +5,7 @@ use std::path::Path;
 use razvilka::cli::recorded::{Recorded, Streams};
 
 use super::made::{self, Folder, HEADER, Noise, calibrate, columns, score};
-use super::{Eeg, dc, dirty, judged, shared};
+use super::{Eeg, dc, dirty, judged, people};
 
 /// Every 2 s one channel is not a number for up to 0.24 s; no epoch has eight good channels for long.
 fn holes(eeg: &mut Eeg) {
@@ -33,13 +33,7 @@ fn steps(eeg: &mut Eeg) {
 
 #[test]
 fn faults_of_one_channel_after_the_other_cost_no_channel_and_few_epochs() {
-    for person in ["S1", "S2", "S3"] {
-        let (Some(train), Some(test)) = (
-            shared(&format!("gtec5_{person}_train.xdf")),
-            shared(&format!("gtec5_{person}_test.xdf")),
-        ) else {
-            return;
-        };
+    for (person, train, test) in people() {
         let folder = Folder::new();
         let files = [folder.path("train.xdf"), folder.path("test.xdf")];
         let of = |name: &str, spoil: &dyn Fn(&mut Eeg)| {
@@ -81,13 +75,7 @@ fn clench(eeg: &mut Eeg, channels: &[usize], uv: f64) {
 
 #[test]
 fn clenched_jaws_bring_no_confident_evidence() {
-    for person in ["S1", "S2", "S3"] {
-        let (Some(train), Some(test)) = (
-            shared(&format!("gtec5_{person}_train.xdf")),
-            shared(&format!("gtec5_{person}_test.xdf")),
-        ) else {
-            return;
-        };
+    for (person, train, test) in people() {
         let folder = Folder::new();
         let out = folder.path("clean");
         let (profile, _) = calibrate(&["--xdf", train.to_str().unwrap(), "--out", &out]).unwrap();

@@ -30,6 +30,15 @@ fn shared(name: &str) -> Option<PathBuf> {
     Some(path)
 }
 
+/// Three people, each with what to train and what to test on; ends at the first recording that is not there.
+fn people() -> impl Iterator<Item = (&'static str, PathBuf, PathBuf)> {
+    ["S1", "S2", "S3"].into_iter().map_while(|person| {
+        let train = shared(&format!("gtec5_{person}_train.xdf"))?;
+        let test = shared(&format!("gtec5_{person}_test.xdf"))?;
+        Some((person, train, test))
+    })
+}
+
 /// The samples of a recording's EEG, to be spoilt.
 struct Eeg {
     stamps: Vec<f64>,
@@ -129,13 +138,7 @@ const KEPT: [bool; 8] = [true, false, true, true, false, false, true, true];
 #[test]
 fn three_railed_channels_are_left_out_whatever_the_rail_and_the_rest_scores_as_without_them() {
     let mut sums = [0.0; 2];
-    for person in ["S1", "S2", "S3"] {
-        let (Some(train), Some(test)) = (
-            shared(&format!("gtec5_{person}_train.xdf")),
-            shared(&format!("gtec5_{person}_test.xdf")),
-        ) else {
-            return;
-        };
+    for (person, train, test) in people() {
         let folder = Folder::new();
         // The truth to compare with: the five channels alone, clean.
         let five = |eeg: &mut Eeg| {
@@ -180,13 +183,7 @@ type Spoil<'a> = &'a dyn Fn(&mut Eeg);
 #[test]
 fn one_or_two_channels_that_rail_after_the_calibration_cost_less_than_a_hundredth_against_a_new_fit()
  {
-    for person in ["S1", "S2", "S3"] {
-        let (Some(train), Some(test)) = (
-            shared(&format!("gtec5_{person}_train.xdf")),
-            shared(&format!("gtec5_{person}_test.xdf")),
-        ) else {
-            return;
-        };
+    for (person, train, test) in people() {
         let folder = Folder::new();
         let good = folder.path("good.xdf");
         dirty(&train, &good, dc);
