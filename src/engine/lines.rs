@@ -8,7 +8,7 @@ use razvilka_calibration::{
 };
 use razvilka_dsp::DspError;
 use razvilka_dsp::eeg::{BandSpec, EegSpec, NotchSpec};
-use razvilka_dsp::gaze_evidence::DwellModel;
+use razvilka_dsp::gaze_evidence::{DwellModel, REGIONS, region_of};
 use razvilka_dsp::quality::QualitySpec;
 use razvilka_dsp::state::StateSpec;
 use razvilka_dsp::units::{Hertz, Microvolts, OutOfRange, Seconds};
@@ -28,6 +28,8 @@ use crate::view::layout::half_extent_deg;
 
 /// Centre of the mains notch over its -3 dB width: 50 Hz is removed from 49.2 to 50.8 Hz.
 const NOTCH_Q: f64 = 30.0;
+/// Points of the mean error that each region of the screen starts from.
+const REGION_PRIOR_POINTS: f64 = 2.0;
 /// How far forward an electrode lies at most to be parietal or occipital, in radii of the head: P8, the foremost, lies at
 /// -0.56, CPz at -0.31.
 const BEHIND: f64 = -0.45;
@@ -307,15 +309,43 @@ pub fn dwell_model(plan: &Plan, calibration: Option<&GazeCalibration>) -> DwellM
     let (half_w, half_h) = half_extent_deg(&plan.screen);
     let mut model = DwellModel {
         area_deg2: 4.0 * half_w * half_h,
-        unit_s: 0.5,
+        half_deg: [half_w, half_h].map(|half| half.clamp(0.5, 180.0)),
         ..DwellModel::default()
     };
     if let Some(calibration) = calibration {
         let error = &calibration.error;
-        model.sd_deg = error.sd_x_deg.max(error.sd_y_deg).clamp(0.3, 5.0);
+        model.sd_x_deg = error.sd_x_deg.clamp(0.3, 5.0);
+        model.sd_y_deg = error.sd_y_deg.clamp(0.3, 5.0);
+        model.region = region_factors(calibration, model.half_deg);
     }
     model.clip_nats = plan.gate.config().gaze.total_clip_nats.min(20.0);
     model
+}
+
+/// How much larger or smaller the error is in each third by third of the screen than everywhere: the root mean square distance of the
+/// region's points from their targets, to which [`REGION_PRIOR_POINTS`] points of the mean are added, within 0.5 to 2.
+fn region_factors(calibration: &GazeCalibration, half_deg: [f64; 2]) -> [f64; REGIONS] {
+    let squares = |region: Option<usize>| {
+        let points = calibration.points.iter().filter(|point| {
+            let (x, y) = point.target_deg;
+            region.is_none_or(|region| region_of(half_deg, x, y) == region)
+        });
+        points.fold((0.0, 0.0), |(n, sum), point| {
+            (n + 1.0, sum + point.error_deg * point.error_deg)
+        })
+    };
+    let (n, sum) = squares(None);
+    let mean = sum / n;
+    std::array::from_fn(|region| {
+        let (n, sum) = squares(Some(region));
+        let here = (sum + REGION_PRIOR_POINTS * mean) / (n + REGION_PRIOR_POINTS);
+        let factor = (here / mean).sqrt();
+        if factor.is_finite() {
+            factor.clamp(0.5, 2.0)
+        } else {
+            1.0
+        }
+    })
 }
 
 /// The gate's settings with the reliabilities that the calibration found.

@@ -511,14 +511,7 @@ impl Day {
             timeout_s: self.gate_settings.config().timeout_s,
         };
         self.world.say(open, appears_s);
-        let tiles = tiles_of(
-            id,
-            &question.tiles,
-            &self.plan.ask,
-            LEASE,
-            at(appears_s),
-            GAZE_OFFSET_S,
-        );
+        let tiles = tiles_of(id, &question.tiles, LEASE, at(appears_s), GAZE_OFFSET_S);
         self.gaze.put_up(tiles, None);
         let mut sequence =
             FlashSequence::new(question.kinds.len(), &self.plan.flash, 3, id.0).unwrap();

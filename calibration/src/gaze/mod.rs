@@ -75,13 +75,13 @@ const OUTLIER_FIELD_DEG2: f64 = 60.0 * 40.0;
 impl GazeErrorModel {
     /// The real-time model of dwell evidence with this person's error in it, everything else as in `base`.
     ///
-    /// The two axes become one by their mean variance. The share of fixations elsewhere is `base`'s, raised if calibration saw
+    /// The share of fixations elsewhere is `base`'s, raised if calibration saw
     /// more: at a fork people look around more than at a calibration point.
     #[must_use]
     pub fn dwell_model(&self, base: DwellModel) -> DwellModel {
-        let sd = ((self.sd_x_deg.powi(2) + self.sd_y_deg.powi(2)) / 2.0).sqrt();
         DwellModel {
-            sd_deg: sd.clamp(0.05, 20.0),
+            sd_x_deg: self.sd_x_deg.clamp(0.05, 20.0),
+            sd_y_deg: self.sd_y_deg.clamp(0.05, 20.0),
             outlier: base.outlier.max(self.outlier_share).min(0.999),
             ..base
         }

@@ -51,41 +51,126 @@ fn nats(e: &DwellEvidence) -> [f64; 3] {
     out
 }
 
-#[test]
-fn reading_every_tile_once_says_next_to_nothing_and_returning_says_much() {
-    let mut e = evidence();
-    for (number, x) in [-10.0, 0.0, 10.0].into_iter().enumerate() {
-        e.end(&fixation(number as u64, x, 0.9), true);
+/// Fixations of reading: one word after the other on the tile at `x_deg`.
+fn read(e: &mut DwellEvidence, number: &mut u64, x_deg: f64) {
+    for word in 0..4 {
+        let at = x_deg - 3.0 + 2.0 * f64::from(word);
+        e.end(&fixation(*number, at, 0.25), true);
+        *number += 1;
     }
-    let read = nats(&e);
-    assert!(read.iter().all(|n| *n > -0.1), "{read:?}");
-    // Back to the first tile for as long again.
-    e.end(&fixation(3, -10.0, 0.9), true);
+}
+
+#[test]
+fn reading_every_tile_twice_says_nothing_and_staying_on_one_says_much() {
+    let mut e = evidence();
+    let mut number = 0;
+    for x in [-10.0, 0.0, 10.0, -10.0, 0.0, 10.0] {
+        read(&mut e, &mut number, x);
+        assert_eq!(nats(&e), [0.0; 3]);
+    }
+    e.update(&fixation(number, -10.0, 0.6));
+    assert_eq!(nats(&e), [0.0; 3], "no longer than a long fixation");
+    e.update(&fixation(number, -10.0, 1.2));
     let [a, b, c] = nats(&e);
     assert!(a == 0.0 && b < -4.0 && c < -4.0, "{a} {b} {c}");
 }
 
 #[test]
-fn staying_longer_than_reading_takes_counts() {
+fn a_stay_goes_on_over_small_saccades_and_not_over_steps_of_reading() {
+    let after = |steps: [f64; 4]| {
+        let mut e = evidence();
+        let mut number = 0;
+        for x in [-10.0, 0.0, 10.0] {
+            read(&mut e, &mut number, x);
+        }
+        for step in steps {
+            e.end(&fixation(number, step, 0.35), true);
+            number += 1;
+        }
+        nats(&e)
+    };
+    assert!(after([0.0, 0.4, -0.2, 0.1])[0] < -4.0);
+    // Only the length of the visit says a little; small steps in one direction are no stay either.
+    for steps in [[-1.5, 0.0, 1.5, 0.0], [-2.0, -1.0, 0.0, 1.0]] {
+        let said = after(steps);
+        assert!(said.iter().all(|n| (-0.5..=0.0).contains(n)), "{said:?}");
+    }
+}
+
+#[test]
+fn a_tile_that_is_not_read_yet_takes_longer_by_the_time_its_words_ask_for() {
+    let until = |first_pass: bool| {
+        let mut e = evidence();
+        if !first_pass {
+            let mut number = 0;
+            read(&mut e, &mut number, 0.0);
+            read(&mut e, &mut number, 10.0);
+        }
+        (1..400)
+            .map(|n| 0.01 * f64::from(n))
+            .find(|s| {
+                e.update(&fixation(50, 0.0, *s));
+                nats(&e)[0] < -3.0
+            })
+            .unwrap()
+    };
+    let (unread_s, read_s) = (until(true), until(false));
+    assert!((1.05..1.25).contains(&read_s), "{read_s}");
+    assert!((1.0..1.2).contains(&(unread_s - read_s)), "{unread_s}");
+}
+
+#[test]
+fn a_slow_reader_is_given_more_time_and_a_fast_one_less_within_bounds() {
+    let pace = |word_s: f64| {
+        let mut e = evidence();
+        let mut number = 0;
+        for x in [-10.0, 0.0, 10.0, -10.0] {
+            for word in 0..4 {
+                e.end(
+                    &fixation(number, x - 3.0 + 2.0 * f64::from(word), word_s),
+                    true,
+                );
+                number += 1;
+            }
+        }
+        e.pace()
+    };
+    let (fast, usual, slow) = (pace(0.15), pace(0.275), pace(0.5));
+    assert!((0.6..0.8).contains(&fast), "{fast}");
+    assert!((0.95..1.05).contains(&usual), "{usual}");
+    assert!((1.3..=1.8).contains(&slow), "{slow}");
+    assert!(pace(5.0) <= 1.8);
+}
+
+#[test]
+fn looking_between_two_tiles_favours_neither() {
     let mut e = evidence();
-    e.end(&fixation(0, 0.0, 1.1), true);
-    let within = nats(&e)[0];
-    assert!(
-        (-1.0..0.0).contains(&within),
-        "one tile read, the others not yet: {within}"
-    );
-    e.end(&fixation(1, 0.5, 0.5), true);
-    let beyond = nats(&e)[0];
-    assert!(
-        beyond < 2.0 * within && beyond < -3.0,
-        "{within} then {beyond}"
-    );
+    e.end(&fixation(0, 5.0, 5.0), true);
+    let [a, b, c] = nats(&e);
+    assert!((b - c).abs() < 1e-9 && a <= b, "{a} {b} {c}");
+}
+
+#[test]
+fn where_the_error_is_larger_in_a_region_a_look_beside_a_tile_says_less() {
+    let of = |factor: f64| {
+        let mut model = DwellModel::default();
+        model.region[4] = factor;
+        model.ln_likelihood(&TILES[1], 4.0, 0.0) - model.ln_likelihood(&TILES[1], 0.0, 0.0)
+    };
+    assert!(of(2.0) > of(1.0) && of(1.0) > of(0.5));
+    // The error is not the same in both directions.
+    let model = DwellModel {
+        sd_x_deg: 2.0,
+        sd_y_deg: 0.5,
+        ..DwellModel::default()
+    };
+    assert!(model.ln_likelihood(&TILES[1], 4.0, 0.0) > model.ln_likelihood(&TILES[1], 0.0, 2.0));
 }
 
 #[test]
 fn a_fixation_that_is_lost_takes_back_what_it_said() {
     let mut e = evidence();
-    e.end(&fixation(0, 0.0, 0.5), true);
+    e.end(&fixation(0, 0.0, 2.5), true);
     let before = nats(&e);
     e.update(&fixation(1, 10.0, 2.0));
     assert_ne!(nats(&e), before);
@@ -141,11 +226,15 @@ fn tiles_and_models_that_cannot_be_are_refused() {
     assert!(e.reset(&[flat]).is_err());
     for model in [
         DwellModel {
-            sd_deg: f64::NAN,
+            sd_y_deg: f64::NAN,
             ..DwellModel::default()
         },
         DwellModel {
             outlier: 0.0,
+            ..DwellModel::default()
+        },
+        DwellModel {
+            region: [0.0; 9],
             ..DwellModel::default()
         },
         DwellModel {

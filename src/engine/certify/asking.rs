@@ -11,7 +11,7 @@ use ringbuf::traits::{Consumer, Producer};
 use super::Forks;
 use super::threads::Threads;
 use crate::choice::{FlashSequence, FlashSettings};
-use crate::config::{AskSection, BudgetSection, ScreenSection};
+use crate::config::{BudgetSection, ScreenSection};
 use crate::engine::EngineError;
 use crate::engine::conduct::tiles_of;
 use crate::engine::question::priors;
@@ -32,11 +32,6 @@ const LEAD: Duration = Duration::from_millis(5);
 const TURN: Duration = Duration::from_millis(2);
 /// How long the record of a choice is awaited.
 const RECORD_WAIT: Duration = Duration::from_millis(200);
-/// Nobody reads here: looks count as soon as the tiles are up.
-const NO_READING: AskSection = AskSection {
-    reading_base_s: 0.0,
-    reading_s_per_word: 0.0,
-};
 /// Words of a commit's text that stay: the rest, thought ahead on the branch, is taken back by the call for the next fork. Else
 /// a few commits would use a story up, and the last of them find a decoder with nothing left to think.
 const WORDS_KEPT: usize = 6;
@@ -205,14 +200,10 @@ impl<'a> Asking<'a> {
             rt::now().as_nanos() + LEAD.as_nanos() as u64,
         ));
         // Room for many forks: only a thread that has ended leaves it full, and its silence aborts the fork.
-        let _ = self.threads.gaze_orders.try_push(tiles_of(
-            id,
-            &tiles,
-            &NO_READING,
-            lease,
-            appears,
-            0.0,
-        ));
+        let _ = self
+            .threads
+            .gaze_orders
+            .try_push(tiles_of(id, &tiles, lease, appears, 0.0));
         let timeout_s = self.gate_settings.config().timeout_s;
         let context = fork.context.clone();
         let event = Event::ForkOpen {

@@ -170,7 +170,7 @@ mod tests {
 
     use super::super::{gate_settings, paths};
     use super::*;
-    use crate::config::{AskSection, ScreenSection};
+    use crate::config::ScreenSection;
     use crate::engine::conduct::tiles_of;
     use crate::engine::question::priors;
     use crate::fork::{Branch, Fork, ForkId, ForkOrigin, options_of};
@@ -230,10 +230,6 @@ mod tests {
 
     #[test]
     fn at_every_rate_the_first_whole_rest_decides_a_fork_for_the_first_tile() {
-        const AT_ONCE: AskSection = AskSection {
-            reading_base_s: 0.0,
-            reading_s_per_word: 0.0,
-        };
         let lease = Lease { epoch: 1 };
         for gaze_rate_hz in [60.0, 120.0, 250.0, 500.0, 1_000.0, 2_000.0] {
             let load = Load {
@@ -258,7 +254,7 @@ mod tests {
                     gate.close();
                     gate.open(id, &kinds, &priors(&fork, &kinds), now, lease)
                         .unwrap();
-                    line.put_up(tiles_of(id, &tiles(&fork), &AT_ONCE, lease, now, 0.0), None);
+                    line.put_up(tiles_of(id, &tiles(&fork), lease, now, 0.0), None);
                     sample
                 });
                 let Some(word) = line.sample(now.get(), row) else {

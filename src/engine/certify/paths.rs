@@ -16,9 +16,9 @@ use crate::pipeline::eeg::EegLine;
 use crate::pipeline::gaze::{GazeLine, GazeReading};
 use crate::view::layout;
 
-/// Dwell time that counts as one observation, seconds, and the share of fixations that mean nothing: both small, so that
-/// one short fixation decides and forks follow quickly.
-const DWELL_UNIT_S: f64 = 0.02;
+/// What a stay says, nats per second, and the share of fixations that mean nothing: so that one short fixation decides and
+/// forks follow quickly.
+const STAY_NATS_PER_S: f64 = 200.0;
 const DWELL_OUTLIER: f64 = 0.05;
 /// Most that one flash says, nats: the scorer is random and must not decide.
 const FLASH_CLIP_NATS: f64 = 0.05;
@@ -63,7 +63,8 @@ pub fn gaze_line(rate_hz: f64, screen: &ScreenSection) -> Result<GazeLine, LineE
     let reading = GazeReading::new((0, 1), None, GazeUnits::Degrees, screen);
     let (half_w, half_h) = layout::half_extent_deg(screen);
     let model = DwellModel {
-        unit_s: DWELL_UNIT_S,
+        stay_s: 0.0,
+        stay_nats_per_s: STAY_NATS_PER_S,
         outlier: DWELL_OUTLIER,
         area_deg2: 4.0 * half_w * half_h,
         reading_s_per_word: 0.0,

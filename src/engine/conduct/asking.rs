@@ -182,7 +182,6 @@ impl Conductor<'_> {
             let tiles = tiles_of(
                 question.id,
                 &question.tiles,
-                &self.plan.ask,
                 self.lease,
                 appears,
                 clock.offset_s,

@@ -4,7 +4,6 @@ use razvilka_dsp::gaze_evidence::Tile;
 use razvilka_dsp::units::LslTime;
 
 use crate::choice::{Step, Why};
-use crate::config::AskSection;
 use crate::decode::Model;
 use crate::engine::question::{Question, priors};
 use crate::fork::{ForkId, MAX_OPTIONS};
@@ -55,13 +54,12 @@ pub fn option_rows(question: &Question) -> Vec<OptionRow> {
         .collect()
 }
 
-/// The tiles as the gaze thread needs them: looks count from the moment when the branches could have been read. What is
-/// looked at later is looked at again, so no reading time is taken off any more.
+/// The tiles as the gaze thread needs them: looks count from the moment when the tiles appear, and what is reading among them is
+/// told by the words there are to read.
 #[must_use]
 pub fn tiles_of(
     fork: ForkId,
     shown: &[OptionTile],
-    ask: &AskSection,
     lease: Lease,
     appears: LslTime,
     offset_s: f64,
@@ -80,7 +78,7 @@ pub fn tiles_of(
             y_deg: tile.y_deg,
             w_deg: tile.w_deg,
             h_deg: tile.h_deg,
-            words: 0,
+            words: tile.text.split_whitespace().count() as u32,
         };
     }
     Tiles {
@@ -88,7 +86,7 @@ pub fn tiles_of(
         lease,
         tiles,
         count: shown.len().min(MAX_OPTIONS),
-        from_s: appears.get() + ask.reading_s(shown) - offset_s,
+        from_s: appears.get() - offset_s,
         offset_s,
     }
 }

@@ -12,7 +12,7 @@ use razvilka_dsp::units::LslTime;
 use super::ReplayError;
 use super::eeg::EegFeed;
 use super::happened::Exchange;
-use crate::config::{AskSection, Plan};
+use crate::config::Plan;
 use crate::engine::adapting::{Adaptation, Adapting};
 use crate::engine::conduct::tiles_of;
 use crate::engine::lines;
@@ -167,7 +167,7 @@ pub(super) fn remake(
     let mut gaze = match (&plan.gaze, spec_of(manifest, GAZE)) {
         (Some(section), Some(spec)) => {
             let line = lines::gaze_line(section, plan, profile.gaze.as_ref(), spec)?;
-            Some(GazeFeed::new(line, spec, &survey.markers, known, &plan.ask))
+            Some(GazeFeed::new(line, spec, &survey.markers, known))
         }
         _ => None,
     };
@@ -314,13 +314,7 @@ struct GazeFeed {
 }
 
 impl GazeFeed {
-    fn new(
-        line: GazeLine,
-        spec: &StreamSpec,
-        markers: &[(f64, Marker)],
-        known: &Known,
-        ask: &AskSection,
-    ) -> Self {
+    fn new(line: GazeLine, spec: &StreamSpec, markers: &[(f64, Marker)], known: &Known) -> Self {
         let opened = markers
             .iter()
             .filter_map(|(stamp, marker)| match marker.body {
@@ -332,7 +326,7 @@ impl GazeFeed {
             let offset_s = row.gaze_clock?.offset_s;
             let tiles: Vec<_> = options.iter().map(|option| option.tile.clone()).collect();
             let appears = LslTime::new(appears_s).ok()?;
-            Some(tiles_of(fork, &tiles, ask, row.lease, appears, offset_s))
+            Some(tiles_of(fork, &tiles, row.lease, appears, offset_s))
         });
         // As live: tiles that have not gone up yet give way to later ones that go up before them.
         let mut tiles: VecDeque<Tiles> = VecDeque::new();
