@@ -14,8 +14,8 @@ use razvilka_dsp::gaze::{
 };
 use razvilka_dsp::gaze_evidence::{DwellEvidence, DwellModel, Tile};
 use razvilka_dsp::units::{Hertz, LslTime, MonoTime};
-use ringbuf::HeapCons;
-use ringbuf::traits::Consumer;
+use ringbuf::traits::{Consumer, Producer};
+use ringbuf::{HeapCons, HeapProd};
 
 use super::decision::{Item, Lane, Made};
 use super::eeg::StepTimes;
@@ -144,6 +144,19 @@ pub struct GazeWord {
     pub sample: u64,
     /// Log-likelihood of each option, nats.
     pub ln_lik: [f64; MAX_OPTIONS],
+    /// How far each option has come towards all that gaze can say for it, 0..=1.
+    pub progress: [f64; MAX_OPTIONS],
+}
+
+/// What the person may be shown of what gaze says: how far each option has come.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Dwell {
+    /// The fork.
+    pub fork: ForkId,
+    /// Stamp of the sample after which it was so, our clock.
+    pub at: LslTime,
+    /// 0..=1 for each option.
+    pub progress: [f64; MAX_OPTIONS],
 }
 
 /// The pure part: from raw samples to words about the tiles.
@@ -257,6 +270,8 @@ impl GazeLine {
         let tiles = up.filter(|_| tell)?;
         let mut ln_lik = [0.0; MAX_OPTIONS];
         self.dwell.ln_likelihoods(&mut ln_lik);
+        let mut progress = [0.0; MAX_OPTIONS];
+        self.dwell.progress(&mut progress);
         let number = self.number;
         self.number += 1;
         Some(GazeWord {
@@ -267,6 +282,7 @@ impl GazeLine {
             offset_s: tiles.offset_s,
             sample: index,
             ln_lik,
+            progress,
         })
     }
 }
@@ -318,6 +334,7 @@ pub struct GazeStage {
     orders: HeapCons<Tiles>,
     lane: Lane<Item>,
     watch: Arc<GazeWatch>,
+    feedback: Option<HeapProd<Dwell>>,
     channels: usize,
     offset_s: f64,
     newest_s: Option<f64>,
@@ -341,11 +358,17 @@ impl GazeStage {
             orders,
             lane,
             watch,
+            feedback: None,
             channels,
             offset_s,
             newest_s: None,
             steps,
         }
+    }
+
+    /// Says from now on how far each option has come. What finds the ring full is dropped: newer ones follow.
+    pub fn feed_back(&mut self, ring: HeapProd<Dwell>) {
+        self.feedback = Some(ring);
     }
 
     /// The latencies, after the thread has ended.
@@ -369,6 +392,13 @@ impl Stage for GazeStage {
             let Some(evidence) = gaze_evidence(&word) else {
                 continue;
             };
+            if let Some(feedback) = &mut self.feedback {
+                let _ = feedback.try_push(Dwell {
+                    fork: word.fork,
+                    at: evidence.at,
+                    progress: word.progress,
+                });
+            }
             let mut trace = Trace::default();
             trace.mark(Place::Stamp, rt::mono_of(evidence.at).as_nanos());
             trace.mark(Place::Pulled, pulled.as_nanos());

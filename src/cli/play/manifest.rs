@@ -2,7 +2,7 @@
 
 use crate::cli::exit::{Exit, Failure};
 use crate::decode::Model;
-use crate::engine::conduct::StateSetting;
+use crate::engine::conduct::{FeedbackSetting, StateSetting};
 use crate::engine::streams::Streams;
 use crate::session::{Folder, Manifest, ModelRecord, StreamRecord};
 use crate::source::StreamSpec;
@@ -28,6 +28,7 @@ pub(super) fn stream_records(
     streams: &Streams,
     markers: &StreamSpec,
     state: Option<&StateSetting>,
+    feedback: Option<&FeedbackSetting>,
 ) -> Vec<StreamRecord> {
     let specs = [
         ("eeg", streams.eeg.as_ref().map(|source| source.spec())),
@@ -39,6 +40,7 @@ pub(super) fn stream_records(
         ),
         ("markers", Some(markers)),
         ("state", state.map(|state| &state.spec)),
+        ("feedback", feedback.map(|feedback| &feedback.spec)),
     ];
     specs
         .into_iter()

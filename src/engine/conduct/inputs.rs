@@ -21,7 +21,7 @@ use crate::pipeline::clock::disagree;
 use crate::pipeline::decision::{GateThread, Watched};
 use crate::pipeline::eeg::{EegLine, EegPorts, EegStage, EegWatch, NewScorer};
 use crate::pipeline::features::FeatureDrain;
-use crate::pipeline::gaze::{GazeStage, GazeWatch, Tiles};
+use crate::pipeline::gaze::{Dwell, GazeStage, GazeWatch, Tiles};
 use crate::pipeline::inlet::Heartbeat;
 use crate::pipeline::presenter::FlashNotice;
 use crate::pipeline::state::{StateDrain, state_ring};
@@ -93,6 +93,8 @@ pub(super) struct Gaze {
     feed: Feed<GazeStage>,
     watch: Arc<GazeWatch>,
     pub(super) orders: HeapProd<Tiles>,
+    /// How far the options have come, newest last.
+    pub(super) feedback: HeapCons<Dwell>,
 }
 
 /// Why no fork can be asked at the moment.
@@ -203,7 +205,7 @@ impl Inputs {
                     .ok_or(EngineError::Internal("the gate's gaze lane is taken"))?;
                 let offset_s = offset_of(source.as_ref());
                 let channels = source.spec().labels.len();
-                let stage = GazeStage::new(
+                let mut stage = GazeStage::new(
                     line,
                     orders_out,
                     lane,
@@ -211,10 +213,13 @@ impl Inputs {
                     channels,
                     offset_s,
                 );
+                let (ring, feedback) = HeapRb::new(64).split();
+                stage.feed_back(ring);
                 Some(Gaze {
                     feed: Feed::start("gaze", source, stage, recorder, wish)?,
                     watch,
                     orders,
+                    feedback,
                 })
             }
             _ => None,
