@@ -15,10 +15,10 @@ use sha2::{Digest, Sha256};
 
 pub use limits::{explain, limits, own as limit};
 pub use sections::{
-    AdaptationSection, AskSection, BudgetSection, CalibrationSection, ClocksDisagree, EegSection,
-    EpochSection, FilterSection, GazeSection, GazeUnits, KeysSection, ModelSection, NetworkMode,
-    NetworkSection, QualitySection, RealtimeSection, ScreenSection, SessionSection, StateSection,
-    StreamsSection, WriterSection,
+    AUTO, AdaptationSection, AskSection, BudgetSection, CalibrationSection, ClocksDisagree,
+    EegSection, EpochSection, FilterSection, GazeOrigin, GazeSection, GazeUnits, KeysSection,
+    ModelSection, NetworkMode, NetworkSection, QualitySection, RealtimeSection, ScreenSection,
+    SessionSection, StateSection, StreamsSection, Validity, WhichEyes, WriterSection,
 };
 pub use signal::{NOTCH_MIN_HZ, check_filter, check_quality};
 

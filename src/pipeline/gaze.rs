@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use razvilka_calibration::GazeMap;
 use razvilka_dsp::DspError;
 use razvilka_dsp::gaze::{
-    DetectorKind, Fixation, FixationEnd, GazeDetector, GazeEvent, GazeSample,
+    Binocular, BinocularCounts, BinocularSpec, DetectorKind, Fixation, FixationEnd, GazeDetector,
+    GazeEvent, GazeSample,
 };
 use razvilka_dsp::gaze_evidence::{DwellEvidence, DwellModel, Tile};
 use razvilka_dsp::units::{Hertz, LslTime, MonoTime};
@@ -19,96 +20,15 @@ use ringbuf::traits::Consumer;
 
 use super::decision::{Item, Lane, Made};
 use super::eeg::StepTimes;
+pub use super::gaze_reading::{EyesRead, GazeReading, RawGaze};
 use super::inlet::Stage;
 use super::trace::{Place, Trace};
-use crate::config::{GazeUnits, ScreenSection};
 use crate::fork::{ForkId, MAX_OPTIONS};
 use crate::gate::{Evidence, Lease};
 use crate::rt;
 
 /// A fixation that goes on is told to the gate once in this time.
 const TELL_EVERY_S: f64 = 0.040;
-
-/// How the numbers of a gaze stream become degrees.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct GazeReading {
-    /// Index of the horizontal channel.
-    pub x: usize,
-    /// Index of the vertical channel.
-    pub y: usize,
-    /// Index of the confidence channel.
-    pub confidence: Option<usize>,
-    /// Samples of less confidence count as lost.
-    pub confidence_min: f32,
-    /// What the numbers mean.
-    pub units: GazeUnits,
-    /// Size of the picture in the stream's units, and in centimetres, and the distance of the eye.
-    width_cm: f64,
-    height_cm: f64,
-    distance_cm: f64,
-    width_px: f64,
-    height_px: f64,
-}
-
-impl GazeReading {
-    /// A reading of channels `x`, `y` and `confidence` on this screen.
-    #[must_use]
-    pub fn new(
-        (x, y): (usize, usize),
-        confidence: Option<(usize, f64)>,
-        units: GazeUnits,
-        screen: &ScreenSection,
-    ) -> Self {
-        Self {
-            x,
-            y,
-            confidence: confidence.map(|(channel, _)| channel),
-            confidence_min: confidence.map_or(0.0, |(_, min)| min as f32),
-            units,
-            width_cm: screen.width_cm,
-            height_cm: screen.height_cm,
-            distance_cm: screen.distance_cm,
-            width_px: f64::from(screen.width_px),
-            height_px: f64::from(screen.height_px),
-        }
-    }
-
-    /// One sample in the tracker's own unit; whether the tracker believes it.
-    #[must_use]
-    pub fn raw(&self, sample: &[f32]) -> (f64, f64, bool) {
-        let channel = |index: usize| {
-            sample
-                .get(index)
-                .map_or(f64::NAN, |value| f64::from(*value))
-        };
-        let (x, y) = (channel(self.x), channel(self.y));
-        let believed = self.confidence.is_none_or(|index| {
-            sample
-                .get(index)
-                .is_some_and(|confidence| *confidence >= self.confidence_min)
-        });
-        (x, y, believed && x.is_finite() && y.is_finite())
-    }
-
-    /// A position in the tracker's unit as degrees from the centre, by the geometry of the screen alone: for a tracker
-    /// that is calibrated by itself.
-    #[must_use]
-    pub fn degrees(&self, x: f64, y: f64) -> (f64, f64) {
-        let angle = |share: f64, size_cm: f64| {
-            ((share - 0.5) * size_cm / self.distance_cm)
-                .atan()
-                .to_degrees()
-        };
-        match self.units {
-            GazeUnits::Degrees => (x, y),
-            GazeUnits::Normalised => (angle(x, self.width_cm), angle(y, self.height_cm)),
-            GazeUnits::Pixels => (
-                angle(x / self.width_px, self.width_cm),
-                angle(y / self.height_px, self.height_cm),
-            ),
-        }
-    }
-}
 
 /// The tiles of a fork, and from when on looks at them count.
 #[derive(Debug, Clone, Copy)]
@@ -149,7 +69,9 @@ pub struct GazeWord {
 /// The pure part: from raw samples to words about the tiles.
 pub struct GazeLine {
     reading: GazeReading,
-    map: Option<GazeMap>,
+    /// From the tracker's unit to degrees: of the left eye, or of what the tracker combined, and of the right one.
+    maps: [Option<GazeMap>; 2],
+    eyes: Binocular,
     detector: GazeDetector,
     dwell: DwellEvidence,
     up: Option<Tiles>,
@@ -176,7 +98,8 @@ impl GazeLine {
     ) -> Result<Self, DspError> {
         Ok(Self {
             reading,
-            map,
+            maps: [map; 2],
+            eyes: Binocular::new(BinocularSpec::default())?,
             detector: GazeDetector::new(detector, rate)?,
             dwell: DwellEvidence::new(model)?,
             up: None,
@@ -197,6 +120,7 @@ impl GazeLine {
     /// The source begins anew: no tile is up, and no fixation reaches across.
     pub fn restart(&mut self) {
         self.detector.restart();
+        self.eyes.restart();
         (self.up, self.next) = (None, None);
     }
 
@@ -204,6 +128,33 @@ impl GazeLine {
     #[must_use]
     pub fn late(&self) -> u64 {
         self.late
+    }
+
+    /// Where the person looks, degrees; `None` when no eye was seen.
+    fn regard(&mut self, stamp_s: f64, sample: &[f32]) -> Option<[f64; 2]> {
+        let raw = self.reading.raw(sample);
+        let mut eyes = [None; 2];
+        for ((eye, seen), map) in eyes.iter_mut().zip(raw.eyes).zip(&self.maps) {
+            *eye = seen.map(|(x, y)| {
+                let (x_deg, y_deg) = match map {
+                    Some(map) => map.apply(x, y),
+                    None => self.reading.degrees(x, y),
+                };
+                [x_deg, y_deg]
+            });
+        }
+        if self.reading.eyes.is_binocular() {
+            self.eyes.push(stamp_s, eyes)
+        } else {
+            eyes.into_iter().flatten().next()
+        }
+    }
+
+    /// Which eyes were seen; nothing of a stream that does not tell of both.
+    #[must_use]
+    pub fn eyes_seen(&self) -> Option<BinocularCounts> {
+        let binocular = self.reading.eyes.is_binocular();
+        binocular.then(|| self.eyes.counts())
     }
 
     /// Takes one sample of the whole stream; at most one word comes out.
@@ -216,12 +167,8 @@ impl GazeLine {
             self.up = self.dwell.reset(shown).is_ok().then_some(tiles);
             self.number = 0;
         }
-        let (x, y, valid) = self.reading.raw(sample);
-        let (x_deg, y_deg) = match &self.map {
-            _ if !valid => (f64::NAN, f64::NAN),
-            Some(map) => map.apply(x, y),
-            None => self.reading.degrees(x, y),
-        };
+        let at = self.regard(stamp_s, sample);
+        let [x_deg, y_deg] = at.unwrap_or([f64::NAN; 2]);
         let (up, dwell, tell_every) = (self.up, &mut self.dwell, self.tell_every);
         let mut tell = false;
         let counts = |fixation: &Fixation| up.is_some_and(|tiles| fixation.onset_s >= tiles.from_s);
@@ -229,7 +176,7 @@ impl GazeLine {
             t_s: stamp_s,
             x_deg,
             y_deg,
-            valid,
+            valid: at.is_some(),
         };
         self.detector.push(sample, &mut |event| match event {
             GazeEvent::Label(_) => {}

@@ -162,7 +162,11 @@ mod tests {
             ("left", "ScreenX", "normalized")
         );
         assert_eq!(
-            (b.kind.as_str(), b.unit.as_str(), b.coordinate_system.as_str()),
+            (
+                b.kind.as_str(),
+                b.unit.as_str(),
+                b.coordinate_system.as_str()
+            ),
             ("ScreenY", "px", "world")
         );
     }

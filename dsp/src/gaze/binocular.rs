@@ -253,7 +253,10 @@ mod tests {
             assert!((x - expected[0]).abs() < 1e-12 && (y - expected[1]).abs() < 1e-12);
         }
         let [dx, dy] = eyes.difference_deg();
-        assert!((dx - 1.5).abs() < 0.05 && (dy + 0.6).abs() < 0.05, "{dx} {dy}");
+        assert!(
+            (dx - 1.5).abs() < 0.05 && (dy + 0.6).abs() < 0.05,
+            "{dx} {dy}"
+        );
         assert_eq!(eyes.counts().both, 500);
     }
 
@@ -277,7 +280,10 @@ mod tests {
         };
         for of in [500..1000, 1000..1500, 1500..2000, 2000..2500] {
             let (x, y) = (mean(of.clone(), 0), mean(of.clone(), 1));
-            assert!((x - 1.75).abs() < 0.05 && (y - 1.7).abs() < 0.05, "{of:?}: {x} {y}");
+            assert!(
+                (x - 1.75).abs() < 0.05 && (y - 1.7).abs() < 0.05,
+                "{of:?}: {x} {y}"
+            );
         }
         let counts = eyes.counts();
         assert_eq!((counts.left, counts.right, counts.both), (500, 500, 2000));
@@ -288,7 +294,10 @@ mod tests {
         let mut eyes = stage();
         for k in 0..100 {
             let (left, _) = seen(k);
-            assert_eq!(eyes.push(k as f64 / RATE_HZ, [Some(left), None]), Some(left));
+            assert_eq!(
+                eyes.push(k as f64 / RATE_HZ, [Some(left), None]),
+                Some(left)
+            );
         }
     }
 
