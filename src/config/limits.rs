@@ -69,6 +69,13 @@ pub(super) const OWN: &[Limit] = &[
         "samples of less confidence count as lost",
     ),
     limit(
+        "gaze.margin_deg",
+        "deg",
+        (0.0, 90.0),
+        10.0,
+        "gaze farther outside the picture than this counts as lost",
+    ),
+    limit(
         "screen.width_cm",
         "cm",
         (5.0, 500.0),

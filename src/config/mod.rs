@@ -234,6 +234,7 @@ impl Plan {
         ];
         if let Some(gaze) = &self.gaze {
             all.push(("gaze.confidence_min", gaze.confidence_min));
+            all.push(("gaze.margin_deg", gaze.margin_deg));
         }
         let sections: [&dyn Checked; 10] = [
             &self.session,

@@ -358,6 +358,9 @@ pub struct GazeSection {
     /// From where they count; absent: as is usual for the unit and the tracker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<GazeOrigin>,
+    /// Gaze this much farther outside the picture counts as lost, degrees.
+    #[serde(default = "default_margin")]
+    pub margin_deg: f64,
     /// What finds fixations and saccades.
     #[serde(default)]
     pub detector: DetectorKind,
@@ -378,6 +381,7 @@ impl Default for GazeSection {
             eyes: WhichEyes::default(),
             units: None,
             origin: None,
+            margin_deg: default_margin(),
             detector: DetectorKind::default(),
         }
     }
@@ -385,6 +389,9 @@ impl Default for GazeSection {
 
 fn auto() -> String {
     AUTO.into()
+}
+fn default_margin() -> f64 {
+    default_of("gaze.margin_deg")
 }
 fn default_confidence() -> f64 {
     default_of("gaze.confidence_min")

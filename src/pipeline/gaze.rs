@@ -10,13 +10,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use razvilka_calibration::GazeMap;
 use razvilka_dsp::DspError;
 use razvilka_dsp::gaze::{
-    Binocular, BinocularCounts, BinocularSpec, DetectorKind, Fixation, FixationEnd, GazeDetector,
-    GazeEvent, GazeSample,
+    Binocular, BinocularCounts, BinocularSpec, DetectorKind, Fixation, FixationEnd, GazeCounts,
+    GazeDetector, GazeEvent, GazeSample,
 };
 use razvilka_dsp::gaze_evidence::{DwellEvidence, DwellModel, Tile};
 use razvilka_dsp::units::{Hertz, LslTime, MonoTime};
 use ringbuf::HeapCons;
 use ringbuf::traits::Consumer;
+use serde::Serialize;
 
 use super::decision::{Item, Lane, Made};
 use super::eeg::StepTimes;
@@ -81,6 +82,16 @@ pub struct GazeLine {
     sample: u64,
     tell_every: u64,
     late: u64,
+    outside: Outside,
+}
+
+/// Samples that lay outside the picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Outside {
+    /// Outside, but within the margin: taken as they are.
+    pub near: u64,
+    /// Beyond the margin: lost.
+    pub beyond: u64,
 }
 
 impl GazeLine {
@@ -108,6 +119,7 @@ impl GazeLine {
             sample: 0,
             tell_every: ((TELL_EVERY_S * rate.get()).round() as u64).max(1),
             late: 0,
+            outside: Outside::default(),
         })
     }
 
@@ -143,11 +155,36 @@ impl GazeLine {
                 [x_deg, y_deg]
             });
         }
-        if self.reading.eyes.is_binocular() {
+        let at = if self.reading.eyes.is_binocular() {
             self.eyes.push(stamp_s, eyes)
         } else {
             eyes.into_iter().flatten().next()
+        };
+        let outside_deg = at.map_or(0.0, |at| self.reading.outside_deg(at));
+        if outside_deg > self.reading.margin_deg {
+            self.outside.beyond += 1;
+            return None;
         }
+        self.outside.near += u64::from(outside_deg > 0.0);
+        at
+    }
+
+    /// Samples outside the picture so far.
+    #[must_use]
+    pub fn outside(&self) -> Outside {
+        self.outside
+    }
+
+    /// What the detector could not use so far: positions that were lost, and stamps that are no times or do not go on.
+    #[must_use]
+    pub fn unused(&self) -> GazeCounts {
+        self.detector.counts()
+    }
+
+    /// Whether the left and the right eye count as lost for good, while the other one is seen.
+    #[must_use]
+    pub fn eyes_lost(&self) -> [bool; 2] {
+        self.eyes.lost()
     }
 
     /// Which eyes were seen; nothing of a stream that does not tell of both.
@@ -237,6 +274,50 @@ pub struct GazeWatch {
     late: AtomicU64,
     lost: AtomicU64,
     samples: AtomicU64,
+    /// By [`Trouble`].
+    troubles: [AtomicU64; Trouble::ALL.len()],
+    /// 1: the left eye is lost for good; 2: the right one.
+    eyes_lost: AtomicU64,
+}
+
+/// What may be wrong with gaze samples, and is told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// Farther outside the picture than the margin.
+    BeyondMargin,
+    /// The eyes contradict each other.
+    Apart,
+    /// The stamp is not after the last one.
+    Backward,
+    /// The stamp is no number.
+    NoTime,
+}
+
+impl Trouble {
+    /// All of them.
+    pub const ALL: [Self; 4] = [
+        Self::BeyondMargin,
+        Self::Apart,
+        Self::Backward,
+        Self::NoTime,
+    ];
+
+    /// For people, after "so many gaze samples are".
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::BeyondMargin => {
+                "far outside the picture: they count as lost. Check [screen], gaze.units and gaze.origin, or calibrate"
+            }
+            Self::Apart => {
+                "of eyes that contradict each other: they count as lost. Calibrate, or choose one by gaze.eyes"
+            }
+            Self::Backward => {
+                "from before the last one, or as old, by their stamps: they are dropped"
+            }
+            Self::NoTime => "without a stamp that is a time: they are dropped",
+        }
+    }
 }
 
 impl GazeWatch {
@@ -250,6 +331,40 @@ impl GazeWatch {
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
+    }
+
+    /// How many samples had this trouble.
+    #[must_use]
+    pub fn troubled(&self, trouble: Trouble) -> u64 {
+        let count = self.troubles.get(trouble as usize);
+        count.map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+
+    /// Whether the left and the right eye are lost for good.
+    #[must_use]
+    pub fn eyes_lost(&self) -> [bool; 2] {
+        let bits = self.eyes_lost.load(Ordering::Relaxed);
+        [bits & 1 != 0, bits & 2 != 0]
+    }
+
+    fn follow(&self, line: &GazeLine) {
+        let unused = line.unused();
+        self.late.store(line.late(), Ordering::Relaxed);
+        self.lost.store(unused.invalid, Ordering::Relaxed);
+        self.samples.store(line.sample, Ordering::Relaxed);
+        let apart = line.eyes_seen().map_or(0, |seen| seen.apart);
+        let counts = [
+            line.outside.beyond,
+            apart,
+            unused.backward,
+            unused.not_finite,
+        ];
+        for (trouble, count) in self.troubles.iter().zip(counts) {
+            trouble.store(count, Ordering::Relaxed);
+        }
+        let [left, right] = line.eyes_lost();
+        self.eyes_lost
+            .store(u64::from(left) | u64::from(right) << 1, Ordering::Relaxed);
     }
 
     /// Samples in all.
@@ -295,6 +410,12 @@ impl GazeStage {
         }
     }
 
+    /// The line.
+    #[must_use]
+    pub fn line(&self) -> &GazeLine {
+        &self.line
+    }
+
     /// The latencies, after the thread has ended.
     #[must_use]
     pub fn into_steps(self) -> StepTimes {
@@ -334,13 +455,7 @@ impl Stage for GazeStage {
         {
             self.steps.note(stamp, pulled, rt::now());
         }
-        self.watch.late.store(self.line.late(), Ordering::Relaxed);
-        self.watch
-            .lost
-            .store(self.line.detector.counts().invalid, Ordering::Relaxed);
-        self.watch
-            .samples
-            .store(self.line.sample, Ordering::Relaxed);
+        self.watch.follow(&self.line);
     }
 
     fn restart(&mut self) {

@@ -2,7 +2,7 @@
 //!
 //! Which channels are read is decided once, by [`crate::engine::eyes`]; here every sample is read by it.
 
-use crate::config::{GazeOrigin, GazeUnits, ScreenSection};
+use crate::config::{GazeOrigin, GazeUnits, ScreenSection, limit};
 
 /// EyeLink writes this for what it does not see (`MISSING_DATA` of SR Research's `eye_data.h`), and so do programs that hand it on.
 const MISSING_AT_MOST: f64 = -32_768.0;
@@ -150,6 +150,8 @@ pub struct GazeReading {
     /// Whether they are places in the picture of a camera on the head: no geometry of the screen leads from there to degrees, a
     /// calibration must.
     pub in_scene: bool,
+    /// A place this much farther outside the picture is none, degrees.
+    pub margin_deg: f64,
     /// Size of the picture in the stream's units, and in centimetres, and the distance of the eye.
     width_cm: f64,
     height_cm: f64,
@@ -185,6 +187,7 @@ impl GazeReading {
             units,
             origin,
             in_scene,
+            margin_deg: limit("gaze.margin_deg").map_or(0.0, |limit| limit.default),
             width_cm: screen.width_cm,
             height_cm: screen.height_cm,
             distance_cm: screen.distance_cm,
@@ -197,6 +200,15 @@ impl GazeReading {
     #[must_use]
     pub fn raw(&self, sample: &[f32]) -> RawGaze {
         self.eyes.raw(sample)
+    }
+
+    /// How far a place in degrees lies outside the picture, degrees: 0 within it.
+    #[must_use]
+    pub fn outside_deg(&self, [x_deg, y_deg]: [f64; 2]) -> f64 {
+        let half = |size_cm: f64| (0.5 * size_cm / self.distance_cm).atan().to_degrees();
+        let beyond_x = (x_deg.abs() - half(self.width_cm)).max(0.0);
+        let beyond_y = (y_deg.abs() - half(self.height_cm)).max(0.0);
+        beyond_x.max(beyond_y)
     }
 
     /// A position in the tracker's unit as degrees from the centre, x to the right, y downwards, by the geometry of the screen
@@ -301,6 +313,29 @@ mod tests {
         assert!(read.raw(&[-1.0, -1.0]).mean().is_some());
         read.minus_one_is_lost = true;
         assert_eq!(read.raw(&[-1.0, -1.0]).mean(), None);
+    }
+
+    #[test]
+    fn places_outside_the_picture_are_measured_from_its_edge() {
+        let screen = ScreenSection {
+            width_cm: 60.0,
+            height_cm: 40.0,
+            distance_cm: 60.0,
+            ..ScreenSection::default()
+        };
+        let reading = GazeReading::new((0, 1), None, GazeUnits::Normalised, &screen);
+        // Half the width is atan(30/60) = 26.5651 degrees, half the height atan(20/60) = 18.4349.
+        for (at, outside_deg) in [
+            ([0.0, 0.0], 0.0),
+            ([26.5, -18.4], 0.0),
+            ([-27.565_051_177_077_99, 0.0], 1.0),
+            ([27.0, 20.434_948_822_922_01], 2.0),
+        ] {
+            assert!(
+                (reading.outside_deg(at) - outside_deg).abs() < 1e-9,
+                "{at:?}"
+            );
+        }
     }
 
     #[test]

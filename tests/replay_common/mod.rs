@@ -728,6 +728,7 @@ pub(crate) fn live(path: &Path) {
     .map(|(role, spec)| StreamRecord {
         role: role.into(),
         spec,
+        read_as: None,
     })
     .to_vec();
     let profile_path = path.join(PROFILE);

@@ -166,7 +166,7 @@ fn read_as(plan: &Plan) -> recorded::Streams {
     let section = plan.eeg.as_ref();
     let channels = section.and_then(|eeg| eeg.use_channels.clone());
     let gaze = plan.gaze.as_ref().map(|gaze| recorded::GazeChannels {
-        section: Some(gaze.clone()),
+        section: Some(Box::new(gaze.clone())),
         ..recorded::GazeChannels::default()
     });
     recorded::Streams {

@@ -18,7 +18,7 @@ use razvilka_calibration::Profile;
 use self::calibrating::{
     CALIBRATION, CALIBRATION_FILE, baseline_of, calibrate_live, keep_profile, note_calibration,
 };
-use self::manifest::{models, stream_records, write_manifest};
+use self::manifest::{chosen, models, stream_records, write_manifest};
 use super::calibrate;
 use super::exit::{Exit, Failure};
 use crate::config::Plan;
@@ -154,13 +154,21 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
     let mut manifest = Manifest::begin(command, ConfigRecord::new(plan.to_toml()));
     manifest.seeds.insert("session".into(), plan.session.seed);
     manifest.models = models(&model);
-    manifest.streams = stream_records(&streams, &marker_spec, state.as_ref());
+    manifest.streams = stream_records(&plan, &streams, &marker_spec, state.as_ref());
     if let Some(reason) = unlocked {
         manifest
             .uncertified
             .push(format!("memory could not be locked: {reason}"));
     }
     write_manifest(&folder, &manifest)?;
+    if let Some(source) = &streams.gaze
+        && let Some(chosen) = chosen(&plan, source.spec())
+    {
+        let _ = view.note(&format!("gaze is read as {}", chosen.words));
+        for remark in &chosen.remarks {
+            let _ = view.note(&format!("the gaze stream: {remark}"));
+        }
+    }
     if plan.typed_keys() {
         let _ = view.note(KEYS);
     }

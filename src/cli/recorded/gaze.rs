@@ -29,13 +29,13 @@ pub struct GazeChannels {
     pub confidence_min: Option<f64>,
     /// How an experiment file reads the stream; the labels above go before it.
     #[arg(skip)]
-    pub section: Option<GazeSection>,
+    pub section: Option<Box<GazeSection>>,
 }
 
 impl GazeChannels {
     /// As an experiment file would say it.
     fn section(&self) -> GazeSection {
-        let mut section = self.section.clone().unwrap_or_default();
+        let mut section = self.section.as_deref().cloned().unwrap_or_default();
         if let Some(x) = &self.x {
             section.x.clone_from(x);
         }
@@ -95,7 +95,13 @@ impl Recorded {
             .streams
             .gaze
             .read(&stream.spec)
-            .map_err(|e| failure(Exit::Source, e))?;
+            .map_err(|e| match e {
+                SourceError::Unclear { .. } => Failure::said(
+                    Exit::Source,
+                    format!("{e}; on the command line --gaze-x, --gaze-y and --gaze-confidence"),
+                ),
+                other => failure(Exit::Source, other),
+            })?;
         for (index, &t_s) in stream.stamps.iter().enumerate() {
             let (Some(row), Some((point, _))) = (
                 stream.numbers(index),

@@ -102,6 +102,20 @@ impl Conductor<'_> {
                 self.event(EventKind::Fault, words.to_owned());
                 self.note(words);
             }
+            Change::Eye { eye, lost } => {
+                let words = if lost {
+                    format!("the {eye} eye is no longer seen: the other one goes on alone")
+                } else {
+                    format!("the {eye} eye is seen again")
+                };
+                self.event(EventKind::Source, words.clone());
+                self.note(&words);
+            }
+            Change::Gaze { samples, trouble } => {
+                let words = format!("{samples} gaze samples are {}", trouble.words());
+                self.event(EventKind::Source, words.clone());
+                self.note(&words);
+            }
             Change::GivenUp { stream } => self.fail(EngineError::Lost { name: stream }),
             Change::Panicked => self.fail(EngineError::Internal("an inlet thread panicked")),
         }

@@ -92,9 +92,11 @@ pub fn choose(
         origin,
         origin_by,
     };
+    let mut reading = GazeReading::of(eyes.read, units, origin, in_scene, screen);
+    reading.margin_deg = section.margin_deg;
     Ok(Chosen {
         words: in_words(spec, &eyes, &told),
-        reading: GazeReading::of(eyes.read, units, origin, in_scene, screen),
+        reading,
         remarks,
     })
 }
