@@ -6,6 +6,7 @@
 use crate::config::{GazeSection, GazeUnits, ScreenSection};
 use crate::engine::eyes;
 use crate::source::StreamSpec;
+use crate::source::channel_words::words_of;
 use crate::source::pins::{Channels, Pins};
 
 /// A stream as it describes itself, and why it may not be opened where it may not.
@@ -91,6 +92,9 @@ pub fn section(spec: &StreamSpec) -> String {
         text.push_str(&gaze_keys(spec));
     }
     text.push_str(&format!("[{}.pins]\n{}", role.section(), pins_toml(&pins)));
+    if role == Role::Gaze {
+        text.push_str(&screen_keys(spec));
+    }
     match pins.check() {
         Ok(()) => text,
         Err(error) => format!(
@@ -154,6 +158,24 @@ fn gaze_keys(spec: &StreamSpec) -> String {
         ),
     }
     text
+}
+
+/// The geometry that gaze rests on; no stream tells how large the picture is and how far the eye.
+fn screen_keys(spec: &StreamSpec) -> String {
+    let screen = ScreenSection::default();
+    let (width_px, height_px, why) = match words_of(spec).resolution_px {
+        Some((width, height)) => (width, height, "as the stream says"),
+        None => (
+            f64::from(screen.width_px),
+            f64::from(screen.height_px),
+            "a guess",
+        ),
+    };
+    format!(
+        "\n[screen] # measure the visible picture and the distance of the eye: what stands here is a guess\n\
+         width_cm = {:?}\nheight_cm = {:?}\ndistance_cm = {:?}\nwidth_px = {width_px} # {why}\nheight_px = {height_px} # {why}\n",
+        screen.width_cm, screen.height_cm, screen.distance_cm
+    )
 }
 
 /// The labels of the horizontal and the vertical position: the shortest pair that differs in `x` and `y` alone.

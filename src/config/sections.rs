@@ -358,6 +358,9 @@ pub struct GazeSection {
     /// From where they count; absent: as is usual for the unit and the tracker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<GazeOrigin>,
+    /// What the tracker's rate really is, hertz; 0: as the stream declares, or as measured at the start.
+    #[serde(default = "default_rate")]
+    pub rate_hz: f64,
     /// Gaze this much farther outside the picture counts as lost, degrees.
     #[serde(default = "default_margin")]
     pub margin_deg: f64,
@@ -381,6 +384,7 @@ impl Default for GazeSection {
             eyes: WhichEyes::default(),
             units: None,
             origin: None,
+            rate_hz: default_rate(),
             margin_deg: default_margin(),
             detector: DetectorKind::default(),
         }
@@ -389,6 +393,9 @@ impl Default for GazeSection {
 
 fn auto() -> String {
     AUTO.into()
+}
+fn default_rate() -> f64 {
+    default_of("gaze.rate_hz")
 }
 fn default_margin() -> f64 {
     default_of("gaze.margin_deg")

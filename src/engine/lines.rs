@@ -57,6 +57,12 @@ pub enum LineError {
     /// A gate setting out of range.
     #[error(transparent)]
     Settings(#[from] SettingsError),
+    /// A gaze stream whose rate is not known.
+    #[error("stream '{name}' declares no rate. Set gaze.rate_hz to the tracker's, 30 to 2000 Hz")]
+    NoRate {
+        /// The stream's name.
+        name: String,
+    },
     /// Positions that only a calibration leads to the screen.
     #[error(
         "stream '{name}' gives positions in the picture of its scene camera, and no geometry leads from there to the screen. Calibrate with it: leave calibration.profile out, or name a profile with a gaze part"
@@ -285,15 +291,31 @@ pub fn gaze_line(
             name: spec.name.clone(),
         });
     }
+    let rate_hz = gaze_rate_hz(section, spec);
+    if rate_hz == 0.0 {
+        return Err(LineError::NoRate {
+            name: spec.name.clone(),
+        });
+    }
     let map = calibration.map(|calibration| calibration.map);
     let model = dwell_model(plan, calibration);
     Ok(GazeLine::prepare(
         reading,
         map,
         model,
-        Hertz::new(spec.rate_hz)?,
+        Hertz::new(rate_hz)?,
         section.detector,
     )?)
+}
+
+/// The rate that a gaze stream is taken to have, Hz: that of the experiment file before the declared one; 0 when neither says any.
+#[must_use]
+pub fn gaze_rate_hz(section: &GazeSection, spec: &StreamSpec) -> f64 {
+    if section.rate_hz > 0.0 {
+        section.rate_hz
+    } else {
+        spec.rate_hz
+    }
 }
 
 /// How looks become evidence: the error as calibrated, the screen as it is.

@@ -83,6 +83,7 @@ pub struct GazeLine {
     tell_every: u64,
     late: u64,
     outside: Outside,
+    at_deg: Option<[f64; 2]>,
 }
 
 /// Samples that lay outside the picture.
@@ -120,6 +121,7 @@ impl GazeLine {
             tell_every: ((TELL_EVERY_S * rate.get()).round() as u64).max(1),
             late: 0,
             outside: Outside::default(),
+            at_deg: None,
         })
     }
 
@@ -169,6 +171,12 @@ impl GazeLine {
         at
     }
 
+    /// Where the person looked at the latest sample, degrees; `None` when no eye was seen.
+    #[must_use]
+    pub fn at_deg(&self) -> Option<[f64; 2]> {
+        self.at_deg
+    }
+
     /// Samples outside the picture so far.
     #[must_use]
     pub fn outside(&self) -> Outside {
@@ -205,6 +213,7 @@ impl GazeLine {
             self.number = 0;
         }
         let at = self.regard(stamp_s, sample);
+        self.at_deg = at;
         let [x_deg, y_deg] = at.unwrap_or([f64::NAN; 2]);
         let (up, dwell, tell_every) = (self.up, &mut self.dwell, self.tell_every);
         let mut tell = false;
@@ -384,6 +393,7 @@ pub struct GazeStage {
     offset_s: f64,
     newest_s: Option<f64>,
     steps: StepTimes,
+    rate_hz: Option<f64>,
 }
 
 impl GazeStage {
@@ -407,7 +417,15 @@ impl GazeStage {
             offset_s,
             newest_s: None,
             steps,
+            rate_hz: None,
         }
+    }
+
+    /// Holds the stream to this rate instead of to the one that it declares.
+    #[must_use]
+    pub fn at_rate(mut self, rate_hz: Option<f64>) -> Self {
+        self.rate_hz = rate_hz;
+        self
     }
 
     /// The line.
@@ -461,5 +479,9 @@ impl Stage for GazeStage {
     fn restart(&mut self) {
         self.line.restart();
         self.newest_s = None;
+    }
+
+    fn rate_hz(&self) -> Option<f64> {
+        self.rate_hz
     }
 }

@@ -24,7 +24,7 @@ use super::exit::{Exit, Failure};
 use crate::config::Plan;
 use crate::decode::{Model, ModelError};
 use crate::engine::conduct::{Played, Setting, StateSetting, conduct};
-use crate::engine::streams::{Streams, marker_outlet, state_outlet, state_spec};
+use crate::engine::streams::{Streams, marker_outlet, measured_rate_hz, state_outlet, state_spec};
 use crate::engine::{EngineError, lines};
 use crate::pipeline::presenter::MarkerStream;
 use crate::rt;
@@ -95,12 +95,15 @@ fn load_profile(path: &Path) -> Result<Profile, Failure> {
     Profile::load(path).map_err(|error| Failure::new(Exit::Usage, error))
 }
 
-/// Whether the profile fits the EEG stream that was found.
+/// Whether the profile fits the streams that were found.
 fn check_profile(plan: &Plan, profile: &Profile, streams: &Streams) -> Result<(), EngineError> {
     if let (Some(section), Some(source)) = (&plan.eeg, &streams.eeg) {
         let part = lines::LineError::NoPart { part: "eeg" };
         let calibration = profile.eeg.as_ref().ok_or(part)?;
         lines::eeg_line(section, calibration, source.spec(), None)?;
+    }
+    if let (Some(section), Some(source)) = (&plan.gaze, &streams.gaze) {
+        lines::gaze_line(section, plan, profile.gaze.as_ref(), source.spec())?;
     }
     Ok(())
 }
@@ -112,7 +115,7 @@ fn check_profile(plan: &Plan, profile: &Profile, streams: &Streams) -> Result<()
 /// [`Failure`] with the exit code of what went wrong before the session began. What goes wrong later is in [`Left`].
 pub fn play(play: Play<'_>) -> Result<Left, Failure> {
     let Play {
-        plan,
+        mut plan,
         network,
         out,
         command,
@@ -140,7 +143,17 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
     } else {
         None
     };
-    let streams = Streams::open(network, &plan, typed, &stop)?;
+    let mut streams = Streams::open(network, &plan, typed, &stop)?;
+    // What was measured becomes part of the plan, so that a replay reads the stream as the session did.
+    if let (Some(section), Some(source)) = (&mut plan.gaze, &mut streams.gaze)
+        && lines::gaze_rate_hz(section, source.spec()) == 0.0
+    {
+        section.rate_hz = measured_rate_hz(source.as_mut())?;
+        let _ = view.note(&format!(
+            "the gaze stream declares no rate: {} Hz as measured",
+            section.rate_hz
+        ));
+    }
     if let Some(profile) = &profile {
         check_profile(&plan, profile, &streams)?;
     }

@@ -91,17 +91,13 @@ impl Recorded {
                 ),
             ));
         };
-        let read = self
-            .streams
-            .gaze
-            .read(&stream.spec)
-            .map_err(|e| match e {
-                SourceError::Unclear { .. } => Failure::said(
-                    Exit::Source,
-                    format!("{e}; on the command line --gaze-x, --gaze-y and --gaze-confidence"),
-                ),
-                other => failure(Exit::Source, other),
-            })?;
+        let read = self.streams.gaze.read(&stream.spec).map_err(|e| match e {
+            SourceError::Unclear { .. } => Failure::said(
+                Exit::Source,
+                format!("{e}; on the command line --gaze-x, --gaze-y and --gaze-confidence"),
+            ),
+            other => failure(Exit::Source, other),
+        })?;
         for (index, &t_s) in stream.stamps.iter().enumerate() {
             let (Some(row), Some((point, _))) = (
                 stream.numbers(index),

@@ -245,6 +245,9 @@ impl Inputs {
                     channels,
                     offset_s,
                 );
+                // A stream that declares no rate is not held to one.
+                let stated = section.rate_hz > 0.0 && source.spec().rate_hz > 0.0;
+                let stage = stage.at_rate(stated.then_some(section.rate_hz));
                 Some(Gaze {
                     feed: Feed::start("gaze", source, stage, recorder, wish)?,
                     watch,

@@ -83,7 +83,10 @@ impl Conductor<'_> {
                 self.note(&format!("the {stream} stream: {why}"));
             }
             Change::Doubted { stream, doubts } => {
-                let words = format!("the {stream} stream's clock is doubted: {doubts}");
+                let mut words = format!("the {stream} stream's clock is doubted: {doubts}");
+                if stream == "gaze" && doubts.contains("rate off") {
+                    words.push_str(". If the tracker is slower or faster than it declares, say so in gaze.rate_hz");
+                }
                 self.event(EventKind::Clock, words.clone());
                 self.note(&words);
             }
