@@ -20,6 +20,15 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(1_500);
 /// How long a lost stream is looked for at once.
 const REOPEN_WAIT: Duration = Duration::from_secs(1);
+/// How long a stream that declares no rate is measured.
+const MEASURE: Duration = Duration::from_secs(2);
+/// Samples taken at once meanwhile.
+const MEASURED_AT_ONCE: usize = 64;
+/// Fewest samples that a rate is measured by.
+const MEASURED_MIN: u32 = 30;
+/// Lowest and highest rate of an eye tracker that is followed, Hz.
+const GAZE_RATE_MIN_HZ: f64 = 30.0;
+const GAZE_RATE_MAX_HZ: f64 = 2_000.0;
 /// Name of the engine's own marker stream.
 pub const MARKER_STREAM: &str = "Razvilka";
 /// Name of the stream that tells the state of the person.
@@ -107,6 +116,44 @@ impl Streams {
         }
         Ok(())
     }
+}
+
+/// The rate of a stream that declares none, Hz, from the stamps of its first samples, rounded to a tenth.
+///
+/// # Errors
+/// [`SourceError::Mismatch`] when too few samples come, or their rate is none of an eye tracker (30 to 2000 Hz).
+pub fn measured_rate_hz(source: &mut dyn SampleSource) -> Result<f64, SourceError> {
+    let channels = source.spec().labels.len();
+    let (mut data, mut stamps) = (
+        vec![0.0; MEASURED_AT_ONCE * channels],
+        vec![0.0; MEASURED_AT_ONCE],
+    );
+    let (mut n, mut first_s, mut last_s) = (0u32, 0.0, 0.0);
+    let begun = Instant::now();
+    while begun.elapsed() < MEASURE {
+        let pulled = source.pull(&mut data, &mut stamps, Duration::from_millis(50))?;
+        for stamp_s in stamps.iter().take(pulled).filter(|stamp| stamp.is_finite()) {
+            if n == 0 {
+                (n, first_s, last_s) = (1, *stamp_s, *stamp_s);
+            } else if *stamp_s > last_s {
+                n += 1;
+                last_s = *stamp_s;
+            }
+        }
+    }
+    let rate_hz = (10.0 * f64::from(n.saturating_sub(1)) / (last_s - first_s)).round() / 10.0;
+    if n >= MEASURED_MIN && (GAZE_RATE_MIN_HZ..=GAZE_RATE_MAX_HZ).contains(&rate_hz) {
+        return Ok(rate_hz);
+    }
+    Err(SourceError::Mismatch {
+        name: source.spec().name.clone(),
+        what: "the rate, which it does not declare (gaze.rate_hz),",
+        expected: format!("{GAZE_RATE_MIN_HZ} to {GAZE_RATE_MAX_HZ} Hz"),
+        actual: format!(
+            "{n} samples with times of their own in {} s",
+            MEASURE.as_secs()
+        ),
+    })
 }
 
 /// Resolves every stream, as soon as all are there and at the latest after `wait`.

@@ -10,105 +10,26 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use razvilka_calibration::GazeMap;
 use razvilka_dsp::DspError;
 use razvilka_dsp::gaze::{
-    DetectorKind, Fixation, FixationEnd, GazeDetector, GazeEvent, GazeSample,
+    Binocular, BinocularCounts, BinocularSpec, DetectorKind, Fixation, FixationEnd, GazeCounts,
+    GazeDetector, GazeEvent, GazeSample,
 };
 use razvilka_dsp::gaze_evidence::{DwellEvidence, DwellModel, Tile};
 use razvilka_dsp::units::{Hertz, LslTime, MonoTime};
 use ringbuf::traits::{Consumer, Producer};
 use ringbuf::{HeapCons, HeapProd};
+use serde::Serialize;
 
 use super::decision::{Item, Lane, Made};
 use super::eeg::StepTimes;
+pub use super::gaze_reading::{EyesRead, GazeReading, RawGaze};
 use super::inlet::Stage;
 use super::trace::{Place, Trace};
-use crate::config::{GazeUnits, ScreenSection};
 use crate::fork::{ForkId, MAX_OPTIONS};
 use crate::gate::{Evidence, Lease};
 use crate::rt;
 
 /// A fixation that goes on is told to the gate once in this time.
 const TELL_EVERY_S: f64 = 0.040;
-
-/// How the numbers of a gaze stream become degrees.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct GazeReading {
-    /// Index of the horizontal channel.
-    pub x: usize,
-    /// Index of the vertical channel.
-    pub y: usize,
-    /// Index of the confidence channel.
-    pub confidence: Option<usize>,
-    /// Samples of less confidence count as lost.
-    pub confidence_min: f32,
-    /// What the numbers mean.
-    pub units: GazeUnits,
-    /// Size of the picture in the stream's units, and in centimetres, and the distance of the eye.
-    width_cm: f64,
-    height_cm: f64,
-    distance_cm: f64,
-    width_px: f64,
-    height_px: f64,
-}
-
-impl GazeReading {
-    /// A reading of channels `x`, `y` and `confidence` on this screen.
-    #[must_use]
-    pub fn new(
-        (x, y): (usize, usize),
-        confidence: Option<(usize, f64)>,
-        units: GazeUnits,
-        screen: &ScreenSection,
-    ) -> Self {
-        Self {
-            x,
-            y,
-            confidence: confidence.map(|(channel, _)| channel),
-            confidence_min: confidence.map_or(0.0, |(_, min)| min as f32),
-            units,
-            width_cm: screen.width_cm,
-            height_cm: screen.height_cm,
-            distance_cm: screen.distance_cm,
-            width_px: f64::from(screen.width_px),
-            height_px: f64::from(screen.height_px),
-        }
-    }
-
-    /// One sample in the tracker's own unit; whether the tracker believes it.
-    #[must_use]
-    pub fn raw(&self, sample: &[f32]) -> (f64, f64, bool) {
-        let channel = |index: usize| {
-            sample
-                .get(index)
-                .map_or(f64::NAN, |value| f64::from(*value))
-        };
-        let (x, y) = (channel(self.x), channel(self.y));
-        let believed = self.confidence.is_none_or(|index| {
-            sample
-                .get(index)
-                .is_some_and(|confidence| *confidence >= self.confidence_min)
-        });
-        (x, y, believed && x.is_finite() && y.is_finite())
-    }
-
-    /// A position in the tracker's unit as degrees from the centre, by the geometry of the screen alone: for a tracker
-    /// that is calibrated by itself.
-    #[must_use]
-    pub fn degrees(&self, x: f64, y: f64) -> (f64, f64) {
-        let angle = |share: f64, size_cm: f64| {
-            ((share - 0.5) * size_cm / self.distance_cm)
-                .atan()
-                .to_degrees()
-        };
-        match self.units {
-            GazeUnits::Degrees => (x, y),
-            GazeUnits::Normalised => (angle(x, self.width_cm), angle(y, self.height_cm)),
-            GazeUnits::Pixels => (
-                angle(x / self.width_px, self.width_cm),
-                angle(y / self.height_px, self.height_cm),
-            ),
-        }
-    }
-}
 
 /// The tiles of a fork, and from when on looks at them count.
 #[derive(Debug, Clone, Copy)]
@@ -162,7 +83,9 @@ pub struct Dwell {
 /// The pure part: from raw samples to words about the tiles.
 pub struct GazeLine {
     reading: GazeReading,
-    map: Option<GazeMap>,
+    /// From the tracker's unit to degrees: of the left eye, or of what the tracker combined, and of the right one.
+    maps: [Option<GazeMap>; 2],
+    eyes: Binocular,
     detector: GazeDetector,
     dwell: DwellEvidence,
     up: Option<Tiles>,
@@ -172,6 +95,17 @@ pub struct GazeLine {
     sample: u64,
     tell_every: u64,
     late: u64,
+    outside: Outside,
+    at_deg: Option<[f64; 2]>,
+}
+
+/// Samples that lay outside the picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Outside {
+    /// Outside, but within the margin: taken as they are.
+    pub near: u64,
+    /// Beyond the margin: lost.
+    pub beyond: u64,
 }
 
 impl GazeLine {
@@ -189,7 +123,8 @@ impl GazeLine {
     ) -> Result<Self, DspError> {
         Ok(Self {
             reading,
-            map,
+            maps: [map; 2],
+            eyes: Binocular::new(BinocularSpec::default())?,
             detector: GazeDetector::new(detector, rate)?,
             dwell: DwellEvidence::new(model)?,
             up: None,
@@ -198,6 +133,8 @@ impl GazeLine {
             sample: 0,
             tell_every: ((TELL_EVERY_S * rate.get()).round() as u64).max(1),
             late: 0,
+            outside: Outside::default(),
+            at_deg: None,
         })
     }
 
@@ -210,6 +147,7 @@ impl GazeLine {
     /// The source begins anew: no tile is up, and no fixation reaches across.
     pub fn restart(&mut self) {
         self.detector.restart();
+        self.eyes.restart();
         (self.up, self.next) = (None, None);
     }
 
@@ -217,6 +155,64 @@ impl GazeLine {
     #[must_use]
     pub fn late(&self) -> u64 {
         self.late
+    }
+
+    /// Where the person looks, degrees; `None` when no eye was seen.
+    fn regard(&mut self, stamp_s: f64, sample: &[f32]) -> Option<[f64; 2]> {
+        let raw = self.reading.raw(sample);
+        let mut eyes = [None; 2];
+        for ((eye, seen), map) in eyes.iter_mut().zip(raw.eyes).zip(&self.maps) {
+            *eye = seen.map(|(x, y)| {
+                let (x_deg, y_deg) = match map {
+                    Some(map) => map.apply(x, y),
+                    None => self.reading.degrees(x, y),
+                };
+                [x_deg, y_deg]
+            });
+        }
+        let at = if self.reading.eyes.is_binocular() {
+            self.eyes.push(stamp_s, eyes)
+        } else {
+            eyes.into_iter().flatten().next()
+        };
+        let outside_deg = at.map_or(0.0, |at| self.reading.outside_deg(at));
+        if outside_deg > self.reading.margin_deg {
+            self.outside.beyond += 1;
+            return None;
+        }
+        self.outside.near += u64::from(outside_deg > 0.0);
+        at
+    }
+
+    /// Where the person looked at the latest sample, degrees; `None` when no eye was seen.
+    #[must_use]
+    pub fn at_deg(&self) -> Option<[f64; 2]> {
+        self.at_deg
+    }
+
+    /// Samples outside the picture so far.
+    #[must_use]
+    pub fn outside(&self) -> Outside {
+        self.outside
+    }
+
+    /// What the detector could not use so far: positions that were lost, and stamps that are no times or do not go on.
+    #[must_use]
+    pub fn unused(&self) -> GazeCounts {
+        self.detector.counts()
+    }
+
+    /// Whether the left and the right eye count as lost for good, while the other one is seen.
+    #[must_use]
+    pub fn eyes_lost(&self) -> [bool; 2] {
+        self.eyes.lost()
+    }
+
+    /// Which eyes were seen; nothing of a stream that does not tell of both.
+    #[must_use]
+    pub fn eyes_seen(&self) -> Option<BinocularCounts> {
+        let binocular = self.reading.eyes.is_binocular();
+        binocular.then(|| self.eyes.counts())
     }
 
     /// Takes one sample of the whole stream; at most one word comes out.
@@ -229,12 +225,9 @@ impl GazeLine {
             self.up = self.dwell.reset(shown).is_ok().then_some(tiles);
             self.number = 0;
         }
-        let (x, y, valid) = self.reading.raw(sample);
-        let (x_deg, y_deg) = match &self.map {
-            _ if !valid => (f64::NAN, f64::NAN),
-            Some(map) => map.apply(x, y),
-            None => self.reading.degrees(x, y),
-        };
+        let at = self.regard(stamp_s, sample);
+        self.at_deg = at;
+        let [x_deg, y_deg] = at.unwrap_or([f64::NAN; 2]);
         let (up, dwell, tell_every) = (self.up, &mut self.dwell, self.tell_every);
         let mut tell = false;
         let counts = |fixation: &Fixation| up.is_some_and(|tiles| fixation.onset_s >= tiles.from_s);
@@ -242,7 +235,7 @@ impl GazeLine {
             t_s: stamp_s,
             x_deg,
             y_deg,
-            valid,
+            valid: at.is_some(),
         };
         self.detector.push(sample, &mut |event| match event {
             GazeEvent::Label(_) => {}
@@ -306,6 +299,50 @@ pub struct GazeWatch {
     late: AtomicU64,
     lost: AtomicU64,
     samples: AtomicU64,
+    /// By [`Trouble`].
+    troubles: [AtomicU64; Trouble::ALL.len()],
+    /// 1: the left eye is lost for good; 2: the right one.
+    eyes_lost: AtomicU64,
+}
+
+/// What may be wrong with gaze samples, and is told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// Farther outside the picture than the margin.
+    BeyondMargin,
+    /// The eyes contradict each other.
+    Apart,
+    /// The stamp is not after the last one.
+    Backward,
+    /// The stamp is no number.
+    NoTime,
+}
+
+impl Trouble {
+    /// All of them.
+    pub const ALL: [Self; 4] = [
+        Self::BeyondMargin,
+        Self::Apart,
+        Self::Backward,
+        Self::NoTime,
+    ];
+
+    /// For people, after "so many gaze samples are".
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::BeyondMargin => {
+                "far outside the picture: they count as lost. Check [screen], gaze.units and gaze.origin, or calibrate"
+            }
+            Self::Apart => {
+                "of eyes that contradict each other: they count as lost. Calibrate, or choose one by gaze.eyes"
+            }
+            Self::Backward => {
+                "from before the last one, or as old, by their stamps: they are dropped"
+            }
+            Self::NoTime => "without a stamp that is a time: they are dropped",
+        }
+    }
 }
 
 impl GazeWatch {
@@ -319,6 +356,40 @@ impl GazeWatch {
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
+    }
+
+    /// How many samples had this trouble.
+    #[must_use]
+    pub fn troubled(&self, trouble: Trouble) -> u64 {
+        let count = self.troubles.get(trouble as usize);
+        count.map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+
+    /// Whether the left and the right eye are lost for good.
+    #[must_use]
+    pub fn eyes_lost(&self) -> [bool; 2] {
+        let bits = self.eyes_lost.load(Ordering::Relaxed);
+        [bits & 1 != 0, bits & 2 != 0]
+    }
+
+    fn follow(&self, line: &GazeLine) {
+        let unused = line.unused();
+        self.late.store(line.late(), Ordering::Relaxed);
+        self.lost.store(unused.invalid, Ordering::Relaxed);
+        self.samples.store(line.sample, Ordering::Relaxed);
+        let apart = line.eyes_seen().map_or(0, |seen| seen.apart);
+        let counts = [
+            line.outside.beyond,
+            apart,
+            unused.backward,
+            unused.not_finite,
+        ];
+        for (trouble, count) in self.troubles.iter().zip(counts) {
+            trouble.store(count, Ordering::Relaxed);
+        }
+        let [left, right] = line.eyes_lost();
+        self.eyes_lost
+            .store(u64::from(left) | u64::from(right) << 1, Ordering::Relaxed);
     }
 
     /// Samples in all.
@@ -339,6 +410,7 @@ pub struct GazeStage {
     offset_s: f64,
     newest_s: Option<f64>,
     steps: StepTimes,
+    rate_hz: Option<f64>,
 }
 
 impl GazeStage {
@@ -363,12 +435,26 @@ impl GazeStage {
             offset_s,
             newest_s: None,
             steps,
+            rate_hz: None,
         }
     }
 
     /// Says from now on how far each option has come. What finds the ring full is dropped: newer ones follow.
     pub fn feed_back(&mut self, ring: HeapProd<Dwell>) {
         self.feedback = Some(ring);
+    }
+
+    /// Holds the stream to this rate instead of to the one that it declares.
+    #[must_use]
+    pub fn at_rate(mut self, rate_hz: Option<f64>) -> Self {
+        self.rate_hz = rate_hz;
+        self
+    }
+
+    /// The line.
+    #[must_use]
+    pub fn line(&self) -> &GazeLine {
+        &self.line
     }
 
     /// The latencies, after the thread has ended.
@@ -417,17 +503,15 @@ impl Stage for GazeStage {
         {
             self.steps.note(stamp, pulled, rt::now());
         }
-        self.watch.late.store(self.line.late(), Ordering::Relaxed);
-        self.watch
-            .lost
-            .store(self.line.detector.counts().invalid, Ordering::Relaxed);
-        self.watch
-            .samples
-            .store(self.line.sample, Ordering::Relaxed);
+        self.watch.follow(&self.line);
     }
 
     fn restart(&mut self) {
         self.line.restart();
         self.newest_s = None;
+    }
+
+    fn rate_hz(&self) -> Option<f64> {
+        self.rate_hz
     }
 }

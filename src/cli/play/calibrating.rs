@@ -166,10 +166,8 @@ fn read_as(plan: &Plan) -> recorded::Streams {
     let section = plan.eeg.as_ref();
     let channels = section.and_then(|eeg| eeg.use_channels.clone());
     let gaze = plan.gaze.as_ref().map(|gaze| recorded::GazeChannels {
-        x: Some(gaze.x.clone()),
-        y: Some(gaze.y.clone()),
-        confidence: gaze.confidence.clone(),
-        confidence_min: Some(gaze.confidence_min),
+        section: Some(Box::new(gaze.clone())),
+        ..recorded::GazeChannels::default()
     });
     recorded::Streams {
         channels: channels.unwrap_or_default(),

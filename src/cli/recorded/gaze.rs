@@ -6,33 +6,68 @@ use serde_json::Value;
 use super::markers::event;
 use super::{Recorded, failure};
 use crate::cli::exit::{Exit, Failure};
+use crate::config::{AUTO, GazeSection};
+use crate::engine::eyes;
+use crate::pipeline::gaze_reading::EyesRead;
 use crate::recording::RecordedStream;
-
-/// Confidence of the tracker below which a gaze sample is invalid, where the stream has such a channel.
-const CONFIDENCE_MIN: f64 = 0.5;
+use crate::source::{SourceError, StreamSpec};
 
 /// Labels of a gaze stream's channels.
 #[derive(Debug, Clone, Default, PartialEq, clap::Args)]
 pub struct GazeChannels {
-    /// Label of the horizontal gaze channel; `x`, else the first channel.
+    /// Label of the horizontal gaze channel; as the stream describes itself, else the first channel.
     #[arg(long = "gaze-x", value_name = "LABEL")]
     pub x: Option<String>,
-    /// Label of the vertical gaze channel; `y`, else the second channel.
+    /// Label of the vertical gaze channel; as the stream describes itself, else the second channel.
     #[arg(long = "gaze-y", value_name = "LABEL")]
     pub y: Option<String>,
-    /// Label of the channel of the tracker's confidence; `confidence` where there is one.
+    /// Label of the channel of the tracker's confidence; as the stream describes itself.
     #[arg(long = "gaze-confidence", value_name = "LABEL")]
     pub confidence: Option<String>,
     /// Gaze samples of less confidence count as lost; 0.5.
     #[arg(long = "confidence-min", value_name = "SHARE")]
     pub confidence_min: Option<f64>,
+    /// How an experiment file reads the stream; the labels above go before it.
+    #[arg(skip)]
+    pub section: Option<Box<GazeSection>>,
+}
+
+impl GazeChannels {
+    /// As an experiment file would say it.
+    fn section(&self) -> GazeSection {
+        let mut section = self.section.as_deref().cloned().unwrap_or_default();
+        if let Some(x) = &self.x {
+            section.x.clone_from(x);
+        }
+        if let Some(y) = &self.y {
+            section.y.clone_from(y);
+        }
+        if self.confidence.is_some() {
+            section.confidence.clone_from(&self.confidence);
+        }
+        if let Some(least) = self.confidence_min {
+            section.confidence_min = least;
+        }
+        section
+    }
+
+    /// Which channels of the stream are read. Recordings of others must work: where nothing in the stream looks like a
+    /// position, and no label is given, the first two channels are taken for it.
+    fn read(&self, spec: &StreamSpec) -> Result<EyesRead, SourceError> {
+        let section = self.section();
+        let silent = spec.labels.iter().all(String::is_empty);
+        if silent && section.x == AUTO && section.y == AUTO {
+            return Ok(EyesRead::combined((0, 1), None));
+        }
+        Ok(eyes::choose_eyes(&section, spec)?.read)
+    }
 }
 
 impl Recorded {
     /// Calibration points with their samples; empty when no point was shown.
     ///
-    /// Position and confidence are read from the channels that [`GazeChannels`] names; where it names none, from those
-    /// labelled `x`, `y` and `confidence`, or else from the first two, without a confidence.
+    /// Position and confidence are read from the channels that [`GazeChannels`] names; where it names none, as the stream
+    /// describes itself. Of two eyes it is their mean, of one that of the other.
     ///
     /// # Errors
     /// [`Exit::Source`] when points were shown but there is not exactly one gaze stream, or a label is not there.
@@ -41,8 +76,11 @@ impl Recorded {
         if points.is_empty() {
             return Ok(Vec::new());
         }
-        let streams: Vec<&RecordedStream> =
-            self.numeric("gaze").filter(|s| s.channels() >= 2).collect();
+        let streams: Vec<&RecordedStream> = self
+            .numeric("gaze")
+            .chain(self.numeric("eyetracker"))
+            .filter(|s| s.channels() >= 2)
+            .collect();
         let [stream] = streams.as_slice() else {
             return Err(Failure::said(
                 Exit::Source,
@@ -53,25 +91,13 @@ impl Recorded {
                 ),
             ));
         };
-        let named = |label: &Option<String>| {
-            label
-                .as_ref()
-                .map(|label| stream.spec.channel(label))
-                .transpose()
-                .map_err(|e| failure(Exit::Source, e))
-        };
-        let usual = |name: &str| {
-            let labels = stream.spec.labels.iter();
-            labels
-                .map(|l| l.to_ascii_lowercase())
-                .position(|l| l == name)
-        };
-        let gaze = &self.streams.gaze;
-        let (first, second) = usual("x").zip(usual("y")).unwrap_or((0, 1));
-        let x = named(&gaze.x)?.unwrap_or(first);
-        let y = named(&gaze.y)?.unwrap_or(second);
-        let confidence = named(&gaze.confidence)?.or_else(|| usual("confidence"));
-        let confidence_min = gaze.confidence_min.unwrap_or(CONFIDENCE_MIN);
+        let read = self.streams.gaze.read(&stream.spec).map_err(|e| match e {
+            SourceError::Unclear { .. } => Failure::said(
+                Exit::Source,
+                format!("{e}; on the command line --gaze-x, --gaze-y and --gaze-confidence"),
+            ),
+            other => failure(Exit::Source, other),
+        })?;
         for (index, &t_s) in stream.stamps.iter().enumerate() {
             let (Some(row), Some((point, _))) = (
                 stream.numbers(index),
@@ -81,12 +107,15 @@ impl Recorded {
             ) else {
                 continue;
             };
-            let value = |channel: usize| row.get(channel).copied().unwrap_or(f64::NAN);
+            // As the pipeline sees them.
+            let row: Vec<f32> = row.iter().map(|value| *value as f32).collect();
+            let at = read.raw(&row).mean();
+            let (x, y) = at.unwrap_or((f64::NAN, f64::NAN));
             point.samples.push(GazeSample {
                 t_s,
-                x: value(x),
-                y: value(y),
-                valid: confidence.is_none_or(|channel| value(channel) >= confidence_min),
+                x,
+                y,
+                valid: at.is_some(),
             });
         }
         Ok(points.into_iter().map(|(point, _)| point).collect())
