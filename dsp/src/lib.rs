@@ -14,6 +14,7 @@ pub mod eeg;
 pub mod eigen;
 pub mod epoch;
 mod error;
+pub mod eye_state;
 pub mod gaze;
 pub mod gaze_evidence;
 pub mod mask;
