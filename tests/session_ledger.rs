@@ -477,3 +477,33 @@ fn a_ledger_from_before_there_were_states_is_read_and_its_chain_holds() {
     assert_eq!(ledger.forks().unwrap().len(), 3);
     assert!(!ledger.entries().unwrap().is_empty());
 }
+
+#[test]
+fn a_ledger_from_before_the_eyes_were_watched_is_read() {
+    let place = place();
+    let (writer, _) = ledger_of(&place.path, 3);
+    writer.finish().unwrap();
+    let of_eyes = [
+        "eyes_baseline_share",
+        "blinks_per_min",
+        "perclos",
+        "rms_s2s_deg",
+    ];
+    let connection = Connection::open(&place.path).unwrap();
+    for column in of_eyes {
+        connection
+            .execute_batch(&format!("ALTER TABLE state DROP COLUMN {column};"))
+            .unwrap();
+    }
+    connection
+        .execute_batch("PRAGMA user_version = 2;")
+        .unwrap();
+    connection.close().unwrap();
+    let ledger = Ledger::open_read_only(&place.path).unwrap();
+    let states = ledger.states().unwrap();
+    assert_eq!(states.len(), 3);
+    assert_eq!(
+        states[0].state.eyes,
+        razvilka_dsp::eye_state::EyeIndices::default()
+    );
+}

@@ -139,6 +139,7 @@ fn plan(args: &Args, settings: &SimSettings, streams: &Streams, lsl_session: &st
             y: "y".into(),
             confidence: Some("confidence".into()),
             confidence_min: 0.5,
+            openness: None,
             units: GazeUnits::Normalised,
             detector: razvilka_dsp::gaze::DetectorKind::default(),
         }),

@@ -265,6 +265,10 @@ pub struct GazeSection {
     /// Samples of less confidence count as lost.
     #[serde(default = "default_confidence")]
     pub confidence_min: f64,
+    /// Label of the channel that tells how far the lid is open (0 when shut, any unit): with it PERCLOS is measured, without it
+    /// taken from the times without an eye.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub openness: Option<String>,
     /// What the numbers mean.
     pub units: GazeUnits,
     /// What finds fixations and saccades.

@@ -8,6 +8,7 @@ use razvilka_calibration::{
 };
 use razvilka_dsp::DspError;
 use razvilka_dsp::eeg::{BandSpec, EegSpec, NotchSpec};
+use razvilka_dsp::eye_state::EyeStateSpec;
 use razvilka_dsp::gaze_evidence::{DwellModel, REGIONS, region_of};
 use razvilka_dsp::quality::QualitySpec;
 use razvilka_dsp::state::StateSpec;
@@ -19,6 +20,7 @@ use crate::config::{
 };
 use crate::gate::{GateSettings, SettingsError};
 use crate::pipeline::eeg::{EegLine, EegLineError};
+use crate::pipeline::eyes::EyeLine;
 use crate::pipeline::features::{FeatureDrain, feature_ring};
 use crate::pipeline::gaze::{GazeLine, GazeReading};
 use crate::pipeline::state::StateLine;
@@ -303,6 +305,30 @@ pub fn gaze_line(
     )?)
 }
 
+/// The state of the eyes from a gaze stream, read as for choosing.
+///
+/// # Errors
+/// [`LineError`] when the plan's labels are not there or the rate is out of range.
+pub fn eye_line(
+    section: &GazeSection,
+    plan: &Plan,
+    calibration: Option<&GazeCalibration>,
+    spec: &StreamSpec,
+) -> Result<EyeLine, LineError> {
+    let openness = section.openness.as_ref();
+    Ok(EyeLine::new(
+        EyeStateSpec {
+            rate: Hertz::new(spec.rate_hz)?,
+            detector: section.detector,
+            baseline: Seconds::new(plan.state.baseline_s)?,
+            recent: Seconds::new(plan.state.recent_s)?,
+        },
+        gaze_reading(section, plan, spec)?,
+        calibration.map(|calibration| calibration.map),
+        openness.map(|label| spec.channel(label)).transpose()?,
+    )?)
+}
+
 /// How looks become evidence: the error as calibrated, the screen as it is.
 #[must_use]
 pub fn dwell_model(plan: &Plan, calibration: Option<&GazeCalibration>) -> DwellModel {
@@ -385,6 +411,7 @@ mod tests {
             y: "y".into(),
             confidence: None,
             confidence_min: 0.5,
+            openness: None,
             units,
             detector: razvilka_dsp::gaze::DetectorKind::default(),
         };

@@ -20,6 +20,7 @@ use ringbuf::traits::Consumer;
 use super::decision::{Item, Lane, Made};
 use super::eeg::StepTimes;
 use super::inlet::Stage;
+use super::state::StateTap;
 use super::trace::{Place, Trace};
 use crate::config::{GazeUnits, ScreenSection};
 use crate::fork::{ForkId, MAX_OPTIONS};
@@ -322,6 +323,7 @@ pub struct GazeStage {
     offset_s: f64,
     newest_s: Option<f64>,
     steps: StepTimes,
+    state: Option<StateTap>,
 }
 
 impl GazeStage {
@@ -345,7 +347,13 @@ impl GazeStage {
             offset_s,
             newest_s: None,
             steps,
+            state: None,
         }
+    }
+
+    /// From now on every block is also copied here, for the state of the eyes.
+    pub fn listen(&mut self, tap: StateTap) {
+        self.state = Some(tap);
     }
 
     /// The latencies, after the thread has ended.
@@ -387,6 +395,10 @@ impl Stage for GazeStage {
         {
             self.steps.note(stamp, pulled, rt::now());
         }
+        if let Some(tap) = &mut self.state {
+            // After the evidence has gone: nobody waits for it.
+            tap.push(stamps, data);
+        }
         self.watch.late.store(self.line.late(), Ordering::Relaxed);
         self.watch
             .lost
@@ -399,5 +411,8 @@ impl Stage for GazeStage {
     fn restart(&mut self) {
         self.line.restart();
         self.newest_s = None;
+        if let Some(tap) = &mut self.state {
+            tap.restart();
+        }
     }
 }

@@ -51,6 +51,7 @@ pub(super) struct Person {
     key_share: f64,
     rng: ChaCha8Rng,
     tiredness: Tiredness,
+    drowsy: ChaCha8Rng,
     tiles: Vec<OptionTile>,
     cued: Option<i32>,
     asked: Option<Asked>,
@@ -73,6 +74,7 @@ impl Person {
             key_share: settings.key_share,
             rng: stream(settings.seed, "person"),
             tiredness: Tiredness::new(traits.tires_in_s),
+            drowsy: stream(settings.seed, "drowsy"),
             tiles: Vec::new(),
             cued: None,
             asked: None,
@@ -111,7 +113,7 @@ impl Person {
             Happening::FixationEnds(n) if n == self.fixation => self.next_fixation(t_s, scene),
             Happening::Corrects(n, to) if n == self.fixation => {
                 let to = to.map(|v| v + 0.15 * gauss(&mut self.rng));
-                let vigour = self.vigour();
+                let vigour = self.vigour(t_s);
                 scene.eye.look(to, t_s, vigour);
             }
             Happening::Decides(turn) if turn == self.turn => self.decide(t_s, scene),
@@ -332,6 +334,13 @@ impl Person {
     /// Blinks; returns when the lids are open again.
     fn blink(&mut self, t_s: f64, scene: &mut Scene<'_>) -> f64 {
         let shut_s = log_normal(&mut self.rng, 0.055, 0.35) * (1.0 + 0.8 * self.tiredness.at(t_s));
+        // Now and then the lids of a tired person stay down. Drawn apart: a fresh person is who it was without.
+        let tired = self.tiredness.at(t_s);
+        if self.drowsy.random::<f64>() < 0.25 * tired * tired {
+            return scene
+                .lids
+                .blink(t_s, log_normal(&mut self.drowsy, 0.8, 0.4).min(3.0));
+        }
         scene.lids.blink(t_s, shut_s.min(0.6))
     }
 

@@ -108,6 +108,7 @@ pub(crate) fn plan() -> Plan {
             y: "y".into(),
             confidence: Some("confidence".into()),
             confidence_min: 0.5,
+            openness: None,
             units: GazeUnits::Normalised,
             detector: razvilka_dsp::gaze::DetectorKind::default(),
         }),

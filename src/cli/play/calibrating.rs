@@ -15,7 +15,7 @@ use crate::engine::calibrate::{Progress, record};
 use crate::engine::lines;
 use crate::engine::streams::Streams;
 use crate::pipeline::presenter::MarkerStream;
-use crate::pipeline::state::StateLine;
+use crate::pipeline::state::{StateLine, Watches};
 use crate::recording::Recording;
 use crate::session::Folder;
 use crate::source::StreamSpec;
@@ -29,7 +29,7 @@ pub(super) const CALIBRATION_FILE: &str = "calibration.xdf";
 const GAZE_ERROR_MAX_DEG: f64 = 6.0;
 
 /// A line that has seen the EEG of the calibration just recorded; `None` when it cannot be read: then the session's own
-/// beginning is the baseline.
+/// beginning is the baseline. The eyes' baseline is always that: in a calibration they stare at points and blink when asked.
 pub(super) fn baseline_of(
     plan: &Plan,
     profile: &Profile,

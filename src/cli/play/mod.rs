@@ -287,8 +287,8 @@ fn open_state(
     session: &str,
     view: &mut dyn View,
 ) -> Option<StateSetting> {
-    // Without EEG there is nothing to publish: the time on task stands in the ledger.
-    if !plan.state.on || plan.eeg.is_none() {
+    // Without streams there is nothing to publish: the time on task stands in the ledger.
+    if !plan.state.on || (plan.eeg.is_none() && plan.gaze.is_none()) {
         return None;
     }
     let (spec, sink) = match state_outlet(network, session) {

@@ -93,6 +93,10 @@ pub(super) struct Gaze {
     feed: Feed<GazeStage>,
     watch: Arc<GazeWatch>,
     pub(super) orders: HeapProd<Tiles>,
+    /// What the stream says of itself.
+    pub(super) spec: StreamSpec,
+    /// Where the samples for the state of the eyes come out, until it is taken.
+    pub(super) state: Option<StateDrain>,
 }
 
 /// Why no fork can be asked at the moment.
@@ -202,8 +206,9 @@ impl Inputs {
                     .take()
                     .ok_or(EngineError::Internal("the gate's gaze lane is taken"))?;
                 let offset_s = offset_of(source.as_ref());
-                let channels = source.spec().labels.len();
-                let stage = GazeStage::new(
+                let spec = source.spec().clone();
+                let channels = spec.labels.len();
+                let mut stage = GazeStage::new(
                     line,
                     orders_out,
                     lane,
@@ -211,7 +216,14 @@ impl Inputs {
                     channels,
                     offset_s,
                 );
+                let state = plan.state.on.then(|| {
+                    let (tap, drain) = state_ring(spec.rate_hz, channels);
+                    stage.listen(tap);
+                    drain
+                });
                 Some(Gaze {
+                    spec,
+                    state,
                     feed: Feed::start("gaze", source, stage, recorder, wish)?,
                     watch,
                     orders,
