@@ -79,6 +79,7 @@ pub fn profile_of_keys() -> Profile {
         },
         eeg: None,
         gaze: None,
+        blink: None,
     }
 }
 
@@ -305,6 +306,25 @@ pub fn gaze_line(
     )?)
 }
 
+/// Lets a gaze line listen for deliberate blinks, where the plan wants them and the profile has learnt them.
+///
+/// # Errors
+/// [`LineError`] for a label that is not there or a number out of range.
+pub fn listen_for_blinks(
+    line: &mut GazeLine,
+    section: &GazeSection,
+    plan: &Plan,
+    profile: &Profile,
+    spec: &StreamSpec,
+) -> Result<(), LineError> {
+    let Some(blink) = profile.blink.as_ref().filter(|_| plan.blink.on) else {
+        return Ok(());
+    };
+    let openness = section.openness.as_ref();
+    let openness = openness.map(|label| spec.channel(label)).transpose()?;
+    Ok(line.listen_for_blinks(blink.model, plan.blink.reach_s, openness)?)
+}
+
 /// The state of the eyes from a gaze stream, read as for choosing.
 ///
 /// # Errors
@@ -382,6 +402,9 @@ pub fn gate_settings(plan: &Plan, profile: &Profile) -> Result<GateSettings, Set
     let mut config = *plan.gate.config();
     if let Some(eeg) = &profile.eeg {
         config.p300.reliability *= eeg.reliability;
+    }
+    if let Some(blink) = &profile.blink {
+        config.blink.reliability *= blink.reliability;
     }
     GateSettings::new(config)
 }

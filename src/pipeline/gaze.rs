@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use razvilka_calibration::GazeMap;
 use razvilka_dsp::DspError;
+use razvilka_dsp::deliberate::{BlinkModel, BlinkScorer};
 use razvilka_dsp::gaze::{
     DetectorKind, Fixation, FixationEnd, GazeDetector, GazeEvent, GazeSample,
 };
@@ -27,6 +28,10 @@ use crate::fork::{ForkId, MAX_OPTIONS};
 use crate::gate::{Evidence, Lease};
 use crate::rt;
 
+/// A shorter fixation is no look that a blink could mean, seconds.
+const LOOK_MIN_S: f64 = 0.1;
+/// A look this far beside every tile means none of them, degrees.
+const BESIDE_MAX_DEG: f64 = 1.5;
 /// A fixation that goes on is told to the gate once in this time.
 const TELL_EVERY_S: f64 = 0.040;
 
@@ -147,6 +152,75 @@ pub struct GazeWord {
     pub ln_lik: [f64; MAX_OPTIONS],
 }
 
+/// A deliberate blink at the tiles that are up.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BlinkWord {
+    /// The fork.
+    pub fork: ForkId,
+    /// Epoch of the streams.
+    pub lease: Lease,
+    /// Number of the word within the fork.
+    pub number: u64,
+    /// Stamp of the sample with which the eye was seen again, on the gaze stream's clock, seconds.
+    pub at_s: f64,
+    /// To be added to that to give our clock.
+    pub offset_s: f64,
+    /// Index of that sample.
+    pub sample: u64,
+    /// The tile that the eyes rested on.
+    pub item: usize,
+    /// How much it looks like a signal.
+    pub score: f64,
+    /// Evidence that it was one, nats.
+    pub llr_nats: f64,
+}
+
+/// Deliberate blinks: what finds and judges them, and where the eyes were before.
+#[derive(Debug, Clone)]
+struct Blinks {
+    scorer: BlinkScorer,
+    model: BlinkModel,
+    openness: Option<usize>,
+    /// The last look may have ended so long before the lids closed, seconds.
+    reach_s: f64,
+    /// The latest fixation that is long enough for a look.
+    look: Option<Fixation>,
+    number: u64,
+    found: Option<BlinkWord>,
+}
+
+impl Blinks {
+    fn restart(&mut self) {
+        self.scorer.interrupt();
+        self.look = None;
+        self.found = None;
+    }
+
+    /// A fixation goes on or is over.
+    fn looks(&mut self, fixation: &Fixation) {
+        if fixation.dwell_s >= LOOK_MIN_S {
+            self.look = Some(*fixation);
+        }
+    }
+
+    /// The tile that was looked at before these lids closed.
+    fn tile_before(&self, onset_s: f64, tiles: &Tiles) -> Option<usize> {
+        let look = self.look.filter(|look| {
+            look.onset_s >= tiles.from_s
+                && look.onset_s < onset_s
+                && onset_s - look.last_s <= self.reach_s
+        })?;
+        let beside = |tile: &Tile| {
+            let past =
+                |at: f64, centre: f64, size: f64| ((at - centre).abs() - size / 2.0).max(0.0);
+            past(look.x_deg, tile.x_deg, tile.w_deg).hypot(past(look.y_deg, tile.y_deg, tile.h_deg))
+        };
+        let shown = tiles.tiles.iter().take(tiles.count).map(beside);
+        let (item, beside_deg) = shown.enumerate().min_by(|(_, a), (_, b)| a.total_cmp(b))?;
+        (beside_deg <= BESIDE_MAX_DEG).then_some(item)
+    }
+}
+
 /// The pure part: from raw samples to words about the tiles.
 pub struct GazeLine {
     reading: GazeReading,
@@ -160,6 +234,8 @@ pub struct GazeLine {
     sample: u64,
     tell_every: u64,
     late: u64,
+    rate: Hertz,
+    blinks: Option<Blinks>,
 }
 
 impl GazeLine {
@@ -186,7 +262,38 @@ impl GazeLine {
             sample: 0,
             tell_every: ((TELL_EVERY_S * rate.get()).round() as u64).max(1),
             late: 0,
+            rate,
+            blinks: None,
         })
+    }
+
+    /// Listens for deliberate blinks as `model` tells them, at the tile that was last looked at up to `reach_s` before; `openness` is the channel
+    /// of the lid's opening, if there is one.
+    ///
+    /// # Errors
+    /// [`DspError`] for a number out of range.
+    pub fn listen_for_blinks(
+        &mut self,
+        model: BlinkModel,
+        reach_s: f64,
+        openness: Option<usize>,
+    ) -> Result<(), DspError> {
+        model.check()?;
+        self.blinks = Some(Blinks {
+            scorer: BlinkScorer::new(model.kind, self.rate),
+            model,
+            openness,
+            reach_s,
+            look: None,
+            number: 0,
+            found: None,
+        });
+        Ok(())
+    }
+
+    /// The deliberate blink that ended with the latest sample.
+    pub fn take_blink(&mut self) -> Option<BlinkWord> {
+        self.blinks.as_mut()?.found.take()
     }
 
     /// Puts tiles up at their stamp, in place of those that are up. Tiles whose stamp has passed go up with the next sample and are counted as late.
@@ -199,6 +306,9 @@ impl GazeLine {
     pub fn restart(&mut self) {
         self.detector.restart();
         (self.up, self.next) = (None, None);
+        if let Some(blinks) = &mut self.blinks {
+            blinks.restart();
+        }
     }
 
     /// Orders that came after the sample with their stamp: a replay may then differ.
@@ -216,14 +326,24 @@ impl GazeLine {
             let shown = tiles.tiles.get(..tiles.count).unwrap_or(&tiles.tiles);
             self.up = self.dwell.reset(shown).is_ok().then_some(tiles);
             self.number = 0;
+            if let Some(blinks) = &mut self.blinks {
+                blinks.number = 0;
+            }
         }
         let (x, y, valid) = self.reading.raw(sample);
+        self.blink(stamp_s, sample, valid);
         let (x_deg, y_deg) = match &self.map {
             _ if !valid => (f64::NAN, f64::NAN),
             Some(map) => map.apply(x, y),
             None => self.reading.degrees(x, y),
         };
         let (up, dwell, tell_every) = (self.up, &mut self.dwell, self.tell_every);
+        let blinks = &mut self.blinks;
+        let mut look = |fixation: &Fixation| {
+            if let Some(blinks) = blinks {
+                blinks.looks(fixation);
+            }
+        };
         let mut tell = false;
         let counts = |fixation: &Fixation| up.is_some_and(|tiles| fixation.onset_s >= tiles.from_s);
         let sample = GazeSample {
@@ -241,12 +361,14 @@ impl GazeLine {
                 }
             }
             GazeEvent::Update(fixation) => {
+                look(&fixation);
                 if counts(&fixation) && fixation.n % tell_every == 0 {
                     dwell.update(&fixation);
                     tell = true;
                 }
             }
             GazeEvent::End(fixation, end) => {
+                look(&fixation);
                 if counts(&fixation) {
                     dwell.end(&fixation, end == FixationEnd::Saccade);
                     tell = true;
@@ -270,6 +392,65 @@ impl GazeLine {
             ln_lik,
         })
     }
+}
+
+impl GazeLine {
+    /// Scores the lids; a signal at a tile that is up is kept for [`Self::take_blink`].
+    fn blink(&mut self, stamp_s: f64, sample: &[f32], valid: bool) {
+        let Some(blinks) = &mut self.blinks else {
+            return;
+        };
+        blinks.found = None;
+        let openness = blinks
+            .openness
+            .map(|channel| sample.get(channel).copied().map_or(f64::NAN, f64::from));
+        let (Some(scored), Some(tiles)) = (blinks.scorer.push(stamp_s, !valid, openness), &self.up)
+        else {
+            return;
+        };
+        // A signal that began before the tiles went up was not about them.
+        if scored.onset_s < tiles.from_s {
+            return;
+        }
+        let (Some(llr_nats), Some(item)) = (
+            blinks.model.llr(scored.score),
+            blinks.tile_before(scored.onset_s, tiles),
+        ) else {
+            return;
+        };
+        blinks.found = Some(BlinkWord {
+            fork: tiles.fork,
+            lease: tiles.lease,
+            number: blinks.number,
+            at_s: stamp_s,
+            offset_s: tiles.offset_s,
+            sample: self.sample,
+            item,
+            score: scored.score,
+            llr_nats,
+        });
+        blinks.number += 1;
+    }
+}
+
+/// What the gate is told of a deliberate blink, and what it was made from; the same live and in replay. `None` when the stamp is no time.
+#[must_use]
+pub fn blink_evidence(word: &BlinkWord) -> Option<(Evidence, Made)> {
+    let at = LslTime::new(word.at_s + word.offset_s).ok()?;
+    let evidence = Evidence::blink(
+        word.fork,
+        word.lease,
+        word.number,
+        at,
+        word.item,
+        word.llr_nats,
+    );
+    let made = Made::Blink {
+        item: u32::try_from(word.item).ok()?,
+        sample: word.sample,
+        score: word.score,
+    };
+    Some((evidence, made))
 }
 
 /// What the gate is told; the same live and in replay. `None` when the stamp is no time.
@@ -371,23 +552,27 @@ impl Stage for GazeStage {
         }
         for (stamp, sample) in stamps.iter().zip(data.chunks_exact(self.channels.max(1))) {
             self.newest_s = Some(*stamp);
-            let Some(word) = self.line.sample(*stamp, sample) else {
-                continue;
-            };
-            let Some(evidence) = gaze_evidence(&word) else {
-                continue;
-            };
-            let mut trace = Trace::default();
-            trace.mark(Place::Stamp, rt::mono_of(evidence.at).as_nanos());
-            trace.mark(Place::Pulled, pulled.as_nanos());
-            trace.mark(Place::Scored, rt::now().as_nanos());
-            self.lane.send(Item {
-                evidence,
-                trace,
-                made: Made::Gaze {
+            let gaze = self.line.sample(*stamp, sample).and_then(|word| {
+                let made = Made::Gaze {
                     sample: word.sample,
-                },
+                };
+                Some((gaze_evidence(&word)?, made))
             });
+            let blink = self
+                .line
+                .take_blink()
+                .and_then(|word| blink_evidence(&word));
+            for (evidence, made) in gaze.into_iter().chain(blink) {
+                let mut trace = Trace::default();
+                trace.mark(Place::Stamp, rt::mono_of(evidence.at).as_nanos());
+                trace.mark(Place::Pulled, pulled.as_nanos());
+                trace.mark(Place::Scored, rt::now().as_nanos());
+                self.lane.send(Item {
+                    evidence,
+                    trace,
+                    made,
+                });
+            }
         }
         if let Some(stamp) = stamps
             .last()

@@ -21,6 +21,7 @@ use super::traits::PersonTraits;
 use super::wish::{Choice, Wish};
 use super::{ForkTruth, SimOutput};
 use looking::{Aim, hold};
+use razvilka_dsp::deliberate::BlinkKind;
 
 /// How much of the P300 is left while attention is gone.
 const LAPSED_ATTENTION: f64 = 0.15;
@@ -52,6 +53,8 @@ pub(super) struct Person {
     rng: ChaCha8Rng,
     tiredness: Tiredness,
     drowsy: ChaCha8Rng,
+    blink_signal: Option<BlinkKind>,
+    signalling: ChaCha8Rng,
     tiles: Vec<OptionTile>,
     cued: Option<i32>,
     asked: Option<Asked>,
@@ -75,6 +78,8 @@ impl Person {
             rng: stream(settings.seed, "person"),
             tiredness: Tiredness::new(traits.tires_in_s),
             drowsy: stream(settings.seed, "drowsy"),
+            blink_signal: settings.blink_signal,
+            signalling: stream(settings.seed, "signalling"),
             tiles: Vec::new(),
             cued: None,
             asked: None,
@@ -125,6 +130,9 @@ impl Person {
             Happening::BlinksOnCue => {
                 self.blink(t_s, scene);
             }
+            Happening::Signals(turn, kind) if turn.is_none_or(|turn| turn == self.turn) => {
+                self.signal(t_s, kind, scene);
+            }
             Happening::LapseBegins => {
                 self.lapsing = true;
                 let for_s = log_normal(&mut self.rng, 1.2, 0.4).min(4.0);
@@ -167,6 +175,11 @@ impl Person {
             Event::Blink => {
                 let after_s = log_normal(&mut self.rng, 0.35, 0.25).min(1.0);
                 scene.agenda.enter(t_s + after_s, Happening::BlinksOnCue);
+            }
+            Event::Signal { blink } => {
+                let after_s = log_normal(&mut self.signalling, 0.45, 0.25).min(1.2);
+                let what = Happening::Signals(None, blink);
+                scene.agenda.enter(t_s + after_s, what);
             }
             Event::Cue { item, options, .. } => {
                 self.calibrating = true;
@@ -287,6 +300,29 @@ impl Person {
         if let Some(aim) = self.dwell_on(attended) {
             self.aim = aim;
             self.next_fixation(t_s, scene);
+        }
+        if let Some(kind) = self.blink_signal {
+            let after_s = log_normal(&mut self.signalling, 0.5, 0.2).clamp(0.25, 1.5);
+            scene
+                .agenda
+                .enter(t_s + after_s, Happening::Signals(Some(self.turn), kind));
+        }
+    }
+
+    /// A deliberate blink: one that stays shut, or two.
+    fn signal(&mut self, t_s: f64, kind: BlinkKind, scene: &mut Scene<'_>) {
+        let rng = &mut self.signalling;
+        match kind {
+            BlinkKind::Long => {
+                let shut_s = log_normal(rng, 0.65, 0.2).clamp(0.4, 1.5);
+                scene.lids.blink(t_s, shut_s);
+            }
+            BlinkKind::Double => {
+                let shut_s = log_normal(rng, 0.05, 0.3).min(0.3);
+                let open_s = scene.lids.blink(t_s, shut_s);
+                let apart_s = log_normal(rng, 0.06, 0.4).min(0.4);
+                scene.agenda.enter(open_s + apart_s, Happening::BlinksOnCue);
+            }
         }
     }
 

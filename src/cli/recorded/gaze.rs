@@ -1,6 +1,8 @@
 //! The calibration points of gaze in a recording, with the samples that were taken while each was shown.
 
-use razvilka_calibration::{GazePoint, GazeSample, PointUse};
+use razvilka_calibration::{BlinkTrials, GazePoint, GazeSample, PointUse};
+use razvilka_dsp::deliberate::{BlinkKind, BlinkScorer};
+use razvilka_dsp::units::Hertz;
 use serde_json::Value;
 
 use super::markers::event;
@@ -26,6 +28,19 @@ pub struct GazeChannels {
     /// Gaze samples of less confidence count as lost; 0.5.
     #[arg(long = "confidence-min", value_name = "SHARE")]
     pub confidence_min: Option<f64>,
+    /// Label of the channel that tells how far the lid is open; for deliberate blinks.
+    #[arg(long = "gaze-openness", value_name = "LABEL")]
+    pub openness: Option<String>,
+}
+
+/// A gaze stream, and which of its channels are what.
+struct Read<'a> {
+    stream: &'a RecordedStream,
+    x: usize,
+    y: usize,
+    confidence: Option<usize>,
+    confidence_min: f64,
+    openness: Option<usize>,
 }
 
 impl Recorded {
@@ -41,13 +56,101 @@ impl Recorded {
         if points.is_empty() {
             return Ok(Vec::new());
         }
+        let Read {
+            stream,
+            x,
+            y,
+            confidence,
+            confidence_min,
+            ..
+        } = self.gaze_stream("gaze points were shown")?;
+        for (index, &t_s) in stream.stamps.iter().enumerate() {
+            let (Some(row), Some((point, _))) = (
+                stream.numbers(index),
+                points
+                    .iter_mut()
+                    .find(|(point, until_s)| t_s >= point.shown_s && t_s < *until_s),
+            ) else {
+                continue;
+            };
+            let value = |channel: usize| row.get(channel).copied().unwrap_or(f64::NAN);
+            point.samples.push(GazeSample {
+                t_s,
+                x: value(x),
+                y: value(y),
+                valid: confidence.is_none_or(|channel| value(channel) >= confidence_min),
+            });
+        }
+        Ok(points.into_iter().map(|(point, _)| point).collect())
+    }
+
+    /// Deliberate blinks that the person was asked for, and every blink beside; `None` when it was not asked.
+    ///
+    /// # Errors
+    /// As [`Self::gaze_points`].
+    pub fn blink_trials(&self) -> Result<Option<BlinkTrials>, Failure> {
+        let asked: Vec<(f64, BlinkKind)> = self
+            .markers
+            .iter()
+            .filter(|(_, marker)| event(marker) == Some("signal"))
+            .filter_map(|(stamp_s, marker)| {
+                let blink = marker.get("blink")?.clone();
+                Some((*stamp_s, serde_json::from_value(blink).ok()?))
+            })
+            .collect();
+        let Some((_, kind)) = asked.first().copied() else {
+            return Ok(None);
+        };
+        let read = self.gaze_stream("deliberate blinks were asked for")?;
+        let rate = Hertz::new(read.stream.spec.rate_hz).map_err(|e| failure(Exit::Source, e))?;
+        let mut scorer = BlinkScorer::new(kind, rate);
+        let mut trials = BlinkTrials {
+            kind,
+            cues_s: asked.iter().map(|(at_s, _)| *at_s).collect(),
+            ..BlinkTrials::default()
+        };
+        // Blinks made on another cue are neither signals nor spontaneous.
+        let told = self.blink_spans();
+        let elsewhere = |t_s: f64| {
+            told.iter()
+                .any(|(from, until)| (*from..*until).contains(&t_s))
+        };
+        let mut last_s = None;
+        for (index, &t_s) in read.stream.stamps.iter().enumerate() {
+            let Some(row) = read.stream.numbers(index) else {
+                continue;
+            };
+            let value = |channel: usize| row.get(channel).copied().unwrap_or(f64::NAN);
+            let believed = read
+                .confidence
+                .is_none_or(|channel| value(channel) >= read.confidence_min);
+            let valid = believed && value(read.x).is_finite() && value(read.y).is_finite();
+            let scored = scorer.push(t_s, !valid, read.openness.map(value));
+            if elsewhere(t_s) {
+                last_s = None;
+                continue;
+            }
+            trials.scores.extend(scored);
+            let passed_s = last_s.map_or(0.0, |last_s: f64| t_s - last_s);
+            trials.watched_s += if (0.0..0.1).contains(&passed_s) {
+                passed_s
+            } else {
+                0.0
+            };
+            last_s = Some(t_s);
+        }
+        Ok(Some(trials))
+    }
+
+    /// The one gaze stream, `why` it is needed, and its channels.
+    fn gaze_stream(&self, why: &str) -> Result<Read<'_>, Failure> {
         let streams: Vec<&RecordedStream> =
             self.numeric("gaze").filter(|s| s.channels() >= 2).collect();
         let [stream] = streams.as_slice() else {
             return Err(Failure::said(
                 Exit::Source,
                 format!(
-                    "{}: gaze points were shown, but {} streams of type \"Gaze\" have samples; one is needed",
+                    "{}: {why}, but {} streams of type \"Gaze\" have samples; one is needed",
                     self.path.display(),
                     streams.len()
                 ),
@@ -71,25 +174,15 @@ impl Recorded {
         let x = named(&gaze.x)?.unwrap_or(first);
         let y = named(&gaze.y)?.unwrap_or(second);
         let confidence = named(&gaze.confidence)?.or_else(|| usual("confidence"));
-        let confidence_min = gaze.confidence_min.unwrap_or(CONFIDENCE_MIN);
-        for (index, &t_s) in stream.stamps.iter().enumerate() {
-            let (Some(row), Some((point, _))) = (
-                stream.numbers(index),
-                points
-                    .iter_mut()
-                    .find(|(point, until_s)| t_s >= point.shown_s && t_s < *until_s),
-            ) else {
-                continue;
-            };
-            let value = |channel: usize| row.get(channel).copied().unwrap_or(f64::NAN);
-            point.samples.push(GazeSample {
-                t_s,
-                x: value(x),
-                y: value(y),
-                valid: confidence.is_none_or(|channel| value(channel) >= confidence_min),
-            });
-        }
-        Ok(points.into_iter().map(|(point, _)| point).collect())
+        let openness = named(&gaze.openness)?;
+        Ok(Read {
+            stream,
+            x,
+            y,
+            confidence,
+            confidence_min: gaze.confidence_min.unwrap_or(CONFIDENCE_MIN),
+            openness,
+        })
     }
 
     /// Points with the time until which each was shown.

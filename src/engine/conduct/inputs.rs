@@ -198,7 +198,9 @@ impl Inputs {
         };
         let gaze = match (gaze, &plan.gaze) {
             (Some(source), Some(section)) => {
-                let line = lines::gaze_line(section, plan, profile.gaze.as_ref(), source.spec())?;
+                let mut line =
+                    lines::gaze_line(section, plan, profile.gaze.as_ref(), source.spec())?;
+                lines::listen_for_blinks(&mut line, section, plan, profile, source.spec())?;
                 let (orders, orders_out) = HeapRb::new(16).split();
                 let watch = Arc::new(GazeWatch::default());
                 let lane = gate
