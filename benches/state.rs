@@ -3,12 +3,14 @@
 //! ```sh
 //! cargo bench --bench state -- --persons 20 --minutes 15
 //! cargo bench --bench state -- --persons 0 --data ../shared/data/p300
+//! cargo bench --bench state -- --persons 0 --gaze ../shared/data/gaze/gazecom
 //! ```
 //!
 //! Each simulated person sits twice: once it tires (two thirds of its tiredness after 15 minutes), once it does not. It is calibrated, then
 //! asked fork after fork. One JSON line per sitting with the state at its end, one with how many were told as tired; the option
 //! that counts as chosen is the one the person attended to, so no wrong choice is in the P300 figures. With `--data` the indices of each
-//! `gtec5_S*` recording, every 10 s, training and test one after the other. `--cost` gives the time of one second of EEG.
+//! `gtec5_S*` recording, every 10 s, training and test one after the other. `--cost` gives the time of one second of EEG. With `--gaze` what the state of the eyes counts in a folder of
+//! `t_ms,x_deg,y_deg,valid` tables, all one after the other as if one person had sat through them: blinks, and the main sequence.
 
 #[path = "../tests/state_common/mod.rs"]
 mod state_common;
@@ -22,7 +24,9 @@ use razvilka::config::StateSection;
 use razvilka::person::PersonState;
 use razvilka::sim::SimSettings;
 use razvilka_dsp::eeg::EegSpec;
-use razvilka_dsp::state::StateTracker;
+use razvilka_dsp::eye_state::{EyeIndices, EyeSample, EyeStateSpec, EyeStateTracker};
+use razvilka_dsp::gaze::{DetectorKind, GazeSample};
+use razvilka_dsp::state::{Index, StateTracker};
 use razvilka_dsp::units::{Hertz, Seconds};
 use serde_json::{Value, json};
 use state_common::{sitting, state_spec};
@@ -35,6 +39,7 @@ struct Options {
     minutes: f64,
     seed: u64,
     data: Option<PathBuf>,
+    gaze: Option<PathBuf>,
     cost: bool,
 }
 
@@ -44,6 +49,7 @@ fn options() -> anyhow::Result<Options> {
         minutes: 5.0,
         seed: 1,
         data: None,
+        gaze: None,
         cost: false,
     };
     let mut arguments = std::env::args().skip(1);
@@ -59,29 +65,45 @@ fn options() -> anyhow::Result<Options> {
             "--minutes" => options.minutes = value()?.parse()?,
             "--seed" => options.seed = value()?.parse()?,
             "--data" => options.data = Some(value()?.into()),
+            "--gaze" => options.gaze = Some(value()?.into()),
             "--cost" => options.cost = true,
             other => bail!(
-                "{other}: only --persons, --minutes, --seed, --data and --cost are understood"
+                "{other}: only --persons, --minutes, --seed, --data, --gaze and --cost are understood"
             ),
         }
     }
     Ok(options)
 }
 
+fn of(index: &Index) -> Value {
+    json!([index.value, index.baseline, index.z, index.risen])
+}
+
 fn values(state: &PersonState) -> Value {
-    let indices = &state.indices;
+    let (indices, eyes) = (&state.indices, &state.eyes);
     json!({
-        "theta_alpha": [indices.theta_alpha.value, indices.theta_alpha.baseline, indices.theta_alpha.z, indices.theta_alpha.risen],
-        "slow_fast": [indices.slow_fast.value, indices.slow_fast.baseline, indices.slow_fast.z, indices.slow_fast.risen],
-        "spindles_per_min": [indices.spindles_per_min.value, indices.spindles_per_min.baseline, indices.spindles_per_min.z,
-            indices.spindles_per_min.risen],
+        "theta_alpha": of(&indices.theta_alpha), "slow_fast": of(&indices.slow_fast), "spindles_per_min": of(&indices.spindles_per_min),
+        "blinks_per_min": of(&eyes.blinks_per_min), "blink_s": of(&eyes.blink_s), "perclos": of(&eyes.perclos),
+        "saccade_peak_deg_s": of(&eyes.saccade_peak_deg_s), "bcea_deg2": of(&eyes.bcea_deg2), "rms_s2s_deg": eyes.rms_s2s_deg,
         "p300": state.p300.map(|p| json!([p.amplitude, p.se, p.forks, p.since.map(|s| [s.baseline, s.z, s.fallen])])),
     })
 }
 
+/// Probabilities that the eyes' indices have moved the way of fatigue.
+fn of_eyes(eyes: &EyeIndices) -> [Option<f64>; 5] {
+    [
+        eyes.blinks_per_min.risen,
+        eyes.blink_s.risen,
+        eyes.perclos.risen,
+        eyes.saccade_peak_deg_s.risen.map(|p| 1.0 - p),
+        eyes.bcea_deg2.risen,
+    ]
+}
+
 fn persons(options: &Options) {
     for (who, tires_in_s) in [("tires", 900.0), ("stays fresh", 1e7)] {
-        let mut told = [0_u64; 5];
+        let mut told = [0_u64; 11];
+        let mut known_of = [0_u64; 5];
         let mut known = 0_u64;
         for seed in options.seed..options.seed + options.persons {
             let settings = SimSettings {
@@ -95,7 +117,7 @@ fn persons(options: &Options) {
                 "{}",
                 json!({ "person": seed, "who": who, "at_s": last.seconds, "state": values(&last.state) })
             );
-            let i = &last.state.indices;
+            let (i, eyes) = (&last.state.indices, &last.state.eyes);
             let sure = |p: Option<f64>| u64::from(p.is_some_and(|p| p > TOLD));
             let of = [
                 sure(i.theta_alpha.risen.map(|p| 1.0 - p)),
@@ -103,7 +125,17 @@ fn persons(options: &Options) {
                 sure(i.slow_fast.risen),
                 sure(i.spindles_per_min.risen),
                 sure(last.state.p300.and_then(|p| p.since).map(|s| s.fallen)),
+                sure(eyes.blinks_per_min.risen),
+                sure(eyes.blink_s.risen),
+                sure(eyes.perclos.risen),
+                sure(eyes.saccade_peak_deg_s.risen.map(|p| 1.0 - p)),
+                sure(eyes.bcea_deg2.risen),
+                // Two of five is chance in one of fifty, were they independent.
+                u64::from(of_eyes(eyes).into_iter().map(sure).sum::<u64>() >= 2),
             ];
+            for (sum, one) in known_of.iter_mut().zip(of_eyes(eyes)) {
+                *sum += u64::from(one.is_some());
+            }
             told.iter_mut().zip(of).for_each(|(sum, one)| *sum += one);
             known += 1;
         }
@@ -111,7 +143,9 @@ fn persons(options: &Options) {
             "{}",
             json!({ "who": who, "minutes": options.minutes, "n": known, "probability_over": TOLD,
                 "theta_alpha_fallen": told[0], "theta_alpha_risen": told[1], "slow_fast_risen": told[2],
-                "spindles_risen": told[3], "p300_fallen": told[4] })
+                "spindles_risen": told[3], "p300_fallen": told[4], "blinks_per_min_risen": told[5], "blink_s_risen": told[6],
+                "perclos_risen": told[7], "saccade_peak_fallen": told[8], "bcea_risen": told[9], "two_of_the_eyes": told[10],
+                "eyes_known": known_of })
         );
     }
 }
@@ -161,6 +195,7 @@ fn recordings(data: &Path) -> anyhow::Result<()> {
                         let state = PersonState {
                             indices,
                             p300: None,
+                            eyes: EyeIndices::default(),
                         };
                         println!(
                             "{}",
@@ -173,6 +208,78 @@ fn recordings(data: &Path) -> anyhow::Result<()> {
             }
         }
     }
+    Ok(())
+}
+
+/// The rows of a table of gaze.
+fn gaze_of(path: &Path) -> anyhow::Result<Vec<GazeSample>> {
+    let text = std::fs::read_to_string(path)?;
+    let number = |text: Option<&str>| text.and_then(|t| t.parse::<f64>().ok());
+    let rows = text.lines().skip(1).filter_map(|line| {
+        let mut columns = line.split(',');
+        let t_s = number(columns.next())? / 1e3;
+        let [x_deg, y_deg] = [(); 2].map(|()| number(columns.next()).unwrap_or(f64::NAN));
+        let valid = number(columns.next()).is_none_or(|valid| valid != 0.0);
+        Some(GazeSample {
+            t_s,
+            x_deg,
+            y_deg,
+            valid: valid && x_deg.is_finite() && y_deg.is_finite(),
+        })
+    });
+    Ok(rows.collect())
+}
+
+/// Every recording of a folder through one tracker per rate; the recordings are short, so the figures are those of all people together.
+fn eyes_of_recordings(folder: &Path) -> anyhow::Result<()> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<_, _>>()?;
+    files.retain(|path| path.extension().is_some_and(|ending| ending == "csv"));
+    files.sort();
+    let mut tracker: Option<EyeStateTracker> = None;
+    let mut offset_s = 0.0;
+    let mut seconds = 0.0;
+    for path in &files {
+        let samples = gaze_of(path)?;
+        let (Some(first), Some(last)) = (samples.first(), samples.last()) else {
+            continue;
+        };
+        let length_s = last.t_s - first.t_s;
+        seconds += length_s;
+        let rate_hz = (samples.len() - 1) as f64 / length_s;
+        let tracker = match &mut tracker {
+            Some(tracker) => tracker,
+            empty => empty.insert(EyeStateTracker::new(EyeStateSpec {
+                rate: Hertz::new(rate_hz.round())?,
+                detector: DetectorKind::Trained,
+                baseline: Seconds::new(60.0)?,
+                recent: Seconds::new(600.0)?,
+            })?),
+        };
+        tracker.restart();
+        for sample in &samples {
+            let t_s = offset_s + sample.t_s - first.t_s;
+            let gaze = GazeSample { t_s, ..*sample };
+            tracker.push(EyeSample {
+                gaze,
+                openness: None,
+            });
+        }
+        offset_s += length_s + 1.0;
+    }
+    let Some(tracker) = tracker else {
+        return Ok(());
+    };
+    let indices = tracker.indices();
+    println!(
+        "{}",
+        json!({ "folder": folder.display().to_string(), "recordings": files.len(), "seconds": seconds,
+            "blinks_per_min": of(&indices.blinks_per_min), "blink_s": of(&indices.blink_s), "perclos": of(&indices.perclos),
+            "saccade_peak_deg_s": of(&indices.saccade_peak_deg_s), "bcea_deg2": of(&indices.bcea_deg2),
+            "rms_s2s_deg": indices.rms_s2s_deg,
+            "main_sequence": tracker.main_sequence().map(|s| json!({ "at_1_deg": s.at_one_ln.exp(), "exponent": s.exponent })) })
+    );
     Ok(())
 }
 
@@ -225,6 +332,9 @@ fn main() -> anyhow::Result<()> {
     }
     if let Some(data) = &options.data {
         recordings(data)?;
+    }
+    if let Some(gaze) = &options.gaze {
+        eyes_of_recordings(gaze)?;
     }
     Ok(())
 }

@@ -6,6 +6,7 @@
 //!
 //! Positions are degrees of visual angle from the centre of the screen, x to the right, y downwards.
 
+use razvilka_dsp::deliberate::BlinkKind;
 use serde::{Deserialize, Serialize};
 
 /// A marker with its sequence number, as it stands on the wire.
@@ -52,6 +53,11 @@ pub enum Event {
     },
     /// Blink once, now.
     Blink,
+    /// Make the signal, now.
+    Signal {
+        /// Which blink it is.
+        blink: BlinkKind,
+    },
     /// The block is over.
     BlockEnd,
     /// Attend to this item until the block ends.
@@ -123,6 +129,8 @@ pub enum Event {
 pub enum BlockKind {
     /// Blinks at each `Blink`: what the electrodes see of it is learnt from here.
     Blink,
+    /// Makes a deliberate blink at each `Signal`, and otherwise blinks as it pleases.
+    Signal,
 }
 
 /// What a gaze point is for.

@@ -477,3 +477,37 @@ fn a_ledger_from_before_there_were_states_is_read_and_its_chain_holds() {
     assert_eq!(ledger.forks().unwrap().len(), 3);
     assert!(!ledger.entries().unwrap().is_empty());
 }
+
+#[test]
+fn a_ledger_from_before_the_eyes_were_watched_is_read() {
+    let place = place();
+    let (mut writer, _) = ledger_of(&place.path, 3);
+    let values = std::array::from_fn(|n| Some(0.5 * n as f64));
+    let state = PersonState::of_values(&values);
+    let row = StateRow {
+        fork: ForkId(0),
+        at: LslTime::new(12.5).unwrap(),
+        mono: MonoTime::from_nanos(12_500_000_000),
+        time_on_task_s: 3.25,
+        state,
+    };
+    writer.state(&row).unwrap();
+    writer.finish().unwrap();
+    let connection = Connection::open(&place.path).unwrap();
+    for column in ["eyes_baseline_share", "blinks_per_min", "rms_s2s_deg"] {
+        let sql = format!("ALTER TABLE state DROP COLUMN {column};");
+        connection.execute_batch(&sql).unwrap();
+    }
+    let version = "PRAGMA user_version = 2;";
+    connection.execute_batch(version).unwrap();
+    connection.close().unwrap();
+    let states = Ledger::open_read_only(&place.path)
+        .unwrap()
+        .states()
+        .unwrap();
+    let without = PersonState {
+        eyes: razvilka_dsp::eye_state::EyeIndices::default(),
+        ..state
+    };
+    assert_eq!(states[0].state, without);
+}

@@ -15,6 +15,7 @@ mod choice;
 mod comparison;
 mod covariance;
 mod crossval;
+mod deliberate;
 mod density;
 mod drift;
 mod epochs;
@@ -46,6 +47,9 @@ pub use choice::{PriorAlone, Selection};
 pub use comparison::Candidate;
 pub use covariance::{Shrunk, Symmetric, ledoit_wolf};
 pub use crossval::{FOLDS, OutOfFold, contiguous_folds, out_of_fold};
+pub use deliberate::{
+    ANSWER_S, BLINKS_OF_EACH_MIN, BlinkTrials, DeliberateBlink, fit_deliberate_blink,
+};
 pub use density::{
     DOF_RANGE, fit_score_density, fit_student_t, logistic, on_scale_of, posterior, restrict_density,
 };

@@ -162,6 +162,7 @@ pub fn fit_session(input: &CalibrationInput) -> Result<Fitted> {
         provenance: input.provenance.clone(),
         eeg,
         gaze,
+        blink: None,
     };
     profile.validate()?;
     Ok(Fitted {

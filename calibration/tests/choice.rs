@@ -442,6 +442,7 @@ fn profile(eeg: EegCalibration) -> Profile {
         provenance: provenance(),
         eeg: Some(eeg),
         gaze: None,
+        blink: None,
     }
 }
 

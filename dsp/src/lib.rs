@@ -9,11 +9,13 @@
 pub mod blink;
 pub mod car;
 pub mod clock;
+pub mod deliberate;
 pub mod design;
 pub mod eeg;
 pub mod eigen;
 pub mod epoch;
 mod error;
+pub mod eye_state;
 pub mod gaze;
 pub mod gaze_evidence;
 pub mod mask;

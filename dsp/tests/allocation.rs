@@ -10,6 +10,7 @@ use razvilka_dsp::clock::{Chunk, ClockGuard, ClockSpec};
 use razvilka_dsp::design::butter_bandpass;
 use razvilka_dsp::eeg::{EegPath, EegSpec, Reference};
 use razvilka_dsp::epoch::EpochShape;
+use razvilka_dsp::eye_state::{EyeSample, EyeStateSpec, EyeStateTracker};
 use razvilka_dsp::gaze::{DetectorKind, GazeDetector, GazeEvent, GazeSample};
 use razvilka_dsp::gaze_evidence::{DwellEvidence, DwellModel, Tile};
 use razvilka_dsp::mask::ChannelMask;
@@ -309,5 +310,38 @@ fn the_state_of_the_person_does_not_allocate() {
         tracker.reset();
     });
     assert!(known > 10, "only {known} windows were known");
+    assert_eq!(n, 0);
+}
+
+#[test]
+fn the_state_of_the_eyes_does_not_allocate() {
+    let mut tracker = EyeStateTracker::new(EyeStateSpec {
+        rate: hz(250.0),
+        detector: DetectorKind::Trained,
+        baseline: Seconds::new(30.0).unwrap(),
+        recent: Seconds::new(20.0).unwrap(),
+    })
+    .unwrap();
+    let mut known = 0;
+    let n = allocations(|| {
+        for i in 0..20_000_u64 {
+            let shut = i % 500 < 40;
+            let looks = if i / 125 % 2 == 0 { 0.0 } else { 6.0 };
+            let noise = ((i * 31 + i / 7 * 3) % 101) as f64 * 1e-4;
+            let gaze = GazeSample {
+                t_s: (i + i / 9_000 * 300) as f64 / 250.0,
+                x_deg: looks + noise,
+                y_deg: 2.0 * noise - looks,
+                valid: !shut,
+            };
+            let openness = (i % 3 == 0).then_some(if shut { 0.0 } else { 8.0 });
+            if tracker.push(EyeSample { gaze, openness }) {
+                known += usize::from(tracker.indices().blinks_per_min.z.is_some());
+            }
+        }
+        tracker.restart();
+        tracker.reset();
+    });
+    assert!(known > 10, "only {known} seconds were known");
     assert_eq!(n, 0);
 }

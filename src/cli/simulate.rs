@@ -12,6 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam::channel;
+use razvilka_dsp::deliberate::BlinkKind;
 use serde_json::json;
 
 use super::participant::Participant;
@@ -70,6 +71,9 @@ pub struct Args {
     /// Share of forks that the person answers by key as well, 0 to 1
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     pub key_share: f64,
+    /// The blink that the person makes on purpose once it has decided: a further signal, where the experiment has [blink] on
+    #[arg(long, value_enum)]
+    pub blink: Option<BlinkWord>,
     /// How fast the person reads and decides, 0.5 to 2
     #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
     pub pace: f64,
@@ -101,6 +105,24 @@ pub struct Args {
     /// Print the streams, when they are up, and the final report as JSON lines
     #[arg(long)]
     pub json: bool,
+}
+
+/// A deliberate blink, as typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum BlinkWord {
+    /// Two, one right after the other.
+    Double,
+    /// One that stays shut.
+    Long,
+}
+
+impl BlinkWord {
+    const fn kind(self) -> BlinkKind {
+        match self {
+            Self::Double => BlinkKind::Double,
+            Self::Long => BlinkKind::Long,
+        }
+    }
 }
 
 fn fault(text: &str) -> Result<Fault, SettingsError> {
@@ -213,6 +235,7 @@ impl Args {
             goals: self.goals.clone(),
             key_share: self.key_share,
             pace: self.pace,
+            blink_signal: self.blink.map(BlinkWord::kind),
             faults: self.faults.clone(),
             ..SimSettings::default()
         };

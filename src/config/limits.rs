@@ -230,6 +230,27 @@ pub(super) const OWN: &[Limit] = &[
         "channels that must be good for EEG to count; 0: half of them, at most 4",
     ),
     limit(
+        "blink.cues",
+        "",
+        (10.0, 60.0),
+        15.0,
+        "how often a deliberate blink is asked for in a live calibration",
+    ),
+    limit(
+        "blink.cue_every_s",
+        "s",
+        (4.0, 20.0),
+        6.0,
+        "from one time to the next; in between the person blinks as ever",
+    ),
+    limit(
+        "blink.reach_s",
+        "s",
+        (0.1, 5.0),
+        0.7,
+        "how long before a deliberate blink the look at the option may have ended",
+    ),
+    limit(
         "calibration.blink_s",
         "s",
         (0.0, 60.0),

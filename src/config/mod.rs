@@ -15,10 +15,11 @@ use sha2::{Digest, Sha256};
 
 pub use limits::{explain, limits, own as limit};
 pub use sections::{
-    AUTO, AdaptationSection, AskSection, BudgetSection, CalibrationSection, ClocksDisagree,
-    EegSection, EpochSection, FilterSection, GazeOrigin, GazeSection, GazeUnits, KeysSection,
-    ModelSection, NetworkMode, NetworkSection, QualitySection, RealtimeSection, ScreenSection,
-    SessionSection, StateSection, StreamsSection, Validity, WhichEyes, WriterSection,
+    AUTO, AdaptationSection, AskSection, BlinkSection, BudgetSection, CalibrationSection,
+    ClocksDisagree, EegSection, EpochSection, FilterSection, GazeOrigin, GazeSection, GazeUnits,
+    KeysSection, ModelSection, NetworkMode, NetworkSection, QualitySection, RealtimeSection,
+    ScreenSection, SessionSection, StateSection, StreamsSection, Validity, WhichEyes,
+    WriterSection,
 };
 pub use signal::{NOTCH_MIN_HZ, check_filter, check_quality};
 
@@ -128,6 +129,9 @@ pub struct Plan {
     /// Calibration.
     #[serde(default)]
     pub calibration: CalibrationSection,
+    /// A deliberate blink as a signal.
+    #[serde(default)]
+    pub blink: BlinkSection,
     /// Language model.
     #[serde(default)]
     pub model: ModelSection,
@@ -238,7 +242,8 @@ impl Plan {
             all.push(("gaze.rate_hz", gaze.rate_hz));
             all.push(("gaze.margin_deg", gaze.margin_deg));
         }
-        let sections: [&dyn Checked; 10] = [
+        let sections: [&dyn Checked; 11] = [
+            &self.blink,
             &self.session,
             &self.screen,
             &self.filter,
@@ -270,6 +275,11 @@ impl Plan {
         if self.eeg.is_none() && self.gaze.is_none() && self.keys.is_none() {
             return contradiction(
                 "no source can choose: give at least one of [eeg], [gaze] and [keys]".into(),
+            );
+        }
+        if self.blink.on && self.gaze.is_none() {
+            return contradiction(
+                "blink.on = true, but there is no [gaze]: the eye tracker sees the blinks. Describe its stream, or set blink.on = false".into(),
             );
         }
         if let Some(keys) = &self.keys

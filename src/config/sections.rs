@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use razvilka_calibration::AdaptRule;
+use razvilka_dsp::deliberate::BlinkKind;
 use razvilka_dsp::gaze::DetectorKind;
 use serde::{Deserialize, Serialize};
 
@@ -364,6 +365,10 @@ pub struct GazeSection {
     /// Gaze this much farther outside the picture counts as lost, degrees.
     #[serde(default = "default_margin")]
     pub margin_deg: f64,
+    /// Label of the channel that tells how far the lid is open (0 when shut, any unit): with it PERCLOS is measured, without it
+    /// taken from the times without an eye.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub openness: Option<String>,
     /// What finds fixations and saccades.
     #[serde(default)]
     pub detector: DetectorKind,
@@ -386,6 +391,7 @@ impl Default for GazeSection {
             origin: None,
             rate_hz: default_rate(),
             margin_deg: default_margin(),
+            openness: None,
             detector: DetectorKind::default(),
         }
     }
@@ -488,6 +494,44 @@ impl Default for CalibrationSection {
             check_points: default_of("calibration.check_points") as u32,
             point_s: default_of("calibration.point_s"),
         }
+    }
+}
+
+/// A deliberate blink as a signal: yes, this one, to the option that the eyes rest on. Needs gaze, and a calibration in which it was asked for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BlinkSection {
+    /// Whether it counts, and is asked for in a live calibration.
+    pub on: bool,
+    /// Which blink.
+    pub kind: BlinkKind,
+    /// How often it is asked for in a live calibration.
+    pub cues: u32,
+    /// From one time to the next, seconds: in between the person blinks as ever.
+    pub cue_every_s: f64,
+    /// How long before the blink the look at the option may have ended, seconds.
+    pub reach_s: f64,
+}
+
+impl Default for BlinkSection {
+    fn default() -> Self {
+        Self {
+            on: false,
+            kind: BlinkKind::default(),
+            cues: default_of("blink.cues") as u32,
+            cue_every_s: default_of("blink.cue_every_s"),
+            reach_s: default_of("blink.reach_s"),
+        }
+    }
+}
+
+impl Checked for BlinkSection {
+    fn numbers(&self) -> Vec<(&'static str, f64)> {
+        vec![
+            ("blink.cues", f64::from(self.cues)),
+            ("blink.cue_every_s", self.cue_every_s),
+            ("blink.reach_s", self.reach_s),
+        ]
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::bounded;
 use razvilka_calibration::blink_reference;
+use razvilka_dsp::deliberate::BlinkKind;
 
 use super::EngineError;
 use super::lines::montage;
@@ -57,6 +58,8 @@ pub enum Progress {
     Point(u32, u32),
     /// Blink number `.0` of `.1`.
     Blink(u32, u32),
+    /// Deliberate blink number `.0` of `.1`.
+    Signal(u32, u32, BlinkKind),
     /// Block number `.0` of `.1`.
     Block(u32, u32),
 }
@@ -104,8 +107,10 @@ pub fn record(
         marker_offsets: &marker_offsets,
         stop,
     };
-    let finished =
-        run.points(progress) && (!sees_blinks || run.blinks(progress)) && run.blocks(progress);
+    let finished = run.points(progress)
+        && (!sees_blinks || run.blinks(progress))
+        && run.signals(progress)
+        && run.blocks(progress);
     presenter.ask(Ask::RecordTo(None));
     let mut sources = Vec::new();
     for (name, inlet) in inlets {
@@ -206,6 +211,30 @@ impl Run<'_> {
             self.presenter.ask(Ask::Say(Event::Blink));
         }
         if !self.wait(BLINK) {
+            return false;
+        }
+        self.presenter.ask(Ask::Say(Event::BlockEnd));
+        true
+    }
+
+    /// Deliberate blinks on cue, where they are to count; `false` when it was stopped.
+    fn signals(&mut self, progress: &mut dyn FnMut(Progress)) -> bool {
+        let section = &self.plan.blink;
+        if !section.on || self.plan.gaze.is_none() {
+            return true;
+        }
+        let kind = BlockKind::Signal;
+        self.presenter.ask(Ask::Say(Event::Block { kind }));
+        for signal in 0..section.cues {
+            if !self.wait(Duration::from_secs_f64(section.cue_every_s)) {
+                return false;
+            }
+            progress(Progress::Signal(signal + 1, section.cues, section.kind));
+            self.presenter.ask(Ask::Say(Event::Signal {
+                blink: section.kind,
+            }));
+        }
+        if !self.wait(Duration::from_secs_f64(section.cue_every_s)) {
             return false;
         }
         self.presenter.ask(Ask::Say(Event::BlockEnd));

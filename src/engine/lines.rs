@@ -8,6 +8,7 @@ use razvilka_calibration::{
 };
 use razvilka_dsp::DspError;
 use razvilka_dsp::eeg::{BandSpec, EegSpec, NotchSpec};
+use razvilka_dsp::eye_state::EyeStateSpec;
 use razvilka_dsp::gaze_evidence::{DwellModel, REGIONS, region_of};
 use razvilka_dsp::quality::QualitySpec;
 use razvilka_dsp::state::StateSpec;
@@ -20,6 +21,7 @@ use crate::config::{
 use crate::engine::eyes;
 use crate::gate::{GateSettings, SettingsError};
 use crate::pipeline::eeg::{EegLine, EegLineError};
+use crate::pipeline::eyes::EyeLine;
 use crate::pipeline::features::{FeatureDrain, feature_ring};
 use crate::pipeline::gaze::{GazeLine, GazeReading};
 use crate::pipeline::state::StateLine;
@@ -92,6 +94,7 @@ pub fn profile_of_keys() -> Profile {
         },
         eeg: None,
         gaze: None,
+        blink: None,
     }
 }
 
@@ -318,6 +321,49 @@ pub fn gaze_rate_hz(section: &GazeSection, spec: &StreamSpec) -> f64 {
     }
 }
 
+/// Lets a gaze line listen for deliberate blinks, where the plan wants them and the profile has learnt them.
+///
+/// # Errors
+/// [`LineError`] for a label that is not there or a number out of range.
+pub fn listen_for_blinks(
+    line: &mut GazeLine,
+    section: &GazeSection,
+    plan: &Plan,
+    profile: &Profile,
+    spec: &StreamSpec,
+) -> Result<(), LineError> {
+    let Some(blink) = profile.blink.as_ref().filter(|_| plan.blink.on) else {
+        return Ok(());
+    };
+    let openness = section.openness.as_ref();
+    let openness = openness.map(|label| spec.channel(label)).transpose()?;
+    Ok(line.listen_for_blinks(blink.model, plan.blink.reach_s, openness)?)
+}
+
+/// The state of the eyes from a gaze stream, read as for choosing.
+///
+/// # Errors
+/// [`LineError`] when the plan's labels are not there or the rate is out of range.
+pub fn eye_line(
+    section: &GazeSection,
+    plan: &Plan,
+    calibration: Option<&GazeCalibration>,
+    spec: &StreamSpec,
+) -> Result<EyeLine, LineError> {
+    let openness = section.openness.as_ref();
+    Ok(EyeLine::new(
+        EyeStateSpec {
+            rate: Hertz::new(spec.rate_hz)?,
+            detector: section.detector,
+            baseline: Seconds::new(plan.state.baseline_s)?,
+            recent: Seconds::new(plan.state.recent_s)?,
+        },
+        gaze_reading(section, plan, spec)?,
+        calibration.map(|calibration| calibration.map),
+        openness.map(|label| spec.channel(label)).transpose()?,
+    )?)
+}
+
 /// How looks become evidence: the error as calibrated, the screen as it is.
 #[must_use]
 pub fn dwell_model(plan: &Plan, calibration: Option<&GazeCalibration>) -> DwellModel {
@@ -372,6 +418,9 @@ pub fn gate_settings(plan: &Plan, profile: &Profile) -> Result<GateSettings, Set
     let mut config = *plan.gate.config();
     if let Some(eeg) = &profile.eeg {
         config.p300.reliability *= eeg.reliability;
+    }
+    if let Some(blink) = &profile.blink {
+        config.blink.reliability *= blink.reliability;
     }
     GateSettings::new(config)
 }

@@ -130,6 +130,11 @@ impl Question {
                 self.looks += 1;
                 (None, None, None)
             }
+            Some(Made::Blink {
+                item,
+                sample,
+                score,
+            }) => (i32::try_from(item).ok(), Some(score), Some(sample)),
             Some(Made::Key { item }) => (i32::try_from(item).ok(), None, None),
             None => (None, None, None),
         };

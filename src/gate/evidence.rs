@@ -14,6 +14,8 @@ pub enum Source {
     Gaze,
     /// The brain's answer to flashes.
     P300,
+    /// A deliberate blink: yes, this one, to the option that the eyes rested on. Off unless it was asked for.
+    Blink,
     /// A key or a switch, pressed on purpose.
     ///
     /// The rule: the option with the largest log-likelihood is committed at once with posterior 1, whatever the prior and the
@@ -106,6 +108,22 @@ impl Evidence {
             seq,
             at,
             log_lik_nats,
+        }
+    }
+
+    /// A deliberate blink after a look at option `item`: `llr_nats` is the log of `p(blink | signal) / p(blink | spontaneous)`.
+    #[must_use]
+    pub fn blink(
+        fork: ForkId,
+        lease: Lease,
+        seq: u64,
+        at: LslTime,
+        item: usize,
+        llr_nats: f64,
+    ) -> Self {
+        Self {
+            source: Source::Blink,
+            ..Self::flash(fork, lease, seq, at, item, llr_nats)
         }
     }
 

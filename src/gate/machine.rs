@@ -67,6 +67,7 @@ pub struct Gate {
     prior: Posterior,
     gaze: Heard,
     p300: Heard,
+    blink: Heard,
     switch: Heard,
     pressed: Option<usize>,
     fused: Posterior,
@@ -95,6 +96,7 @@ impl Gate {
             prior: Posterior::EMPTY,
             gaze: Heard::NOTHING,
             p300: Heard::NOTHING,
+            blink: Heard::NOTHING,
             switch: Heard::NOTHING,
             pressed: None,
             fused: Posterior::EMPTY,
@@ -353,7 +355,9 @@ impl Gate {
     /// Whether the fused posterior and the person's own evidence both ask for this commit.
     fn is_due(&self, best: &Best, human: &[f64; MAX_OPTIONS]) -> bool {
         let config = self.settings.config();
-        let items = self.gaze.items.saturating_add(self.p300.items);
+        let items = [&self.gaze, &self.p300, &self.blink]
+            .iter()
+            .fold(0_u64, |sum, heard| sum.saturating_add(heard.items));
         let led = best_and_lead(human, self.options).is_some_and(|(option, lead)| {
             option == best.option && lead >= config.human_lead_nats_min
         });
@@ -366,7 +370,7 @@ impl Gate {
 
     /// Evidence that somebody attends to this option, against nobody attending, nats.
     ///
-    /// A P300 ratio is just that, so the option's own flashes add up; gaze speaks for it by its lead over the next option,
+    /// A P300 ratio is just that, so the option's own flashes add up, and so is that of a deliberate blink; gaze speaks for it by its lead over the next option,
     /// since a person who only looks around favours none.
     fn attention(&self, option: usize) -> f64 {
         let reliability = |source| {
@@ -374,11 +378,13 @@ impl Gate {
                 .source(source)
                 .map_or(0.0, |source| source.reliability)
         };
-        let own = self.p300.attended.get(option).copied().unwrap_or(0.0);
+        let own = |heard: &Heard| heard.attended.get(option).copied().unwrap_or(0.0);
         let lead = best_and_lead(&self.contribution(Source::Gaze), self.options)
             .filter(|(best, _)| *best == option)
             .map_or(0.0, |(_, lead)| lead);
-        reliability(Source::P300) * own + lead
+        reliability(Source::P300) * own(&self.p300)
+            + reliability(Source::Blink) * own(&self.blink)
+            + lead
     }
 
     /// Whether a source, by itself, is sure of an option other than `option`.
@@ -399,11 +405,13 @@ impl Gate {
         relative(total, self.options, trust.total_clip_nats).map(|value| trust.reliability * value)
     }
 
-    /// Gaze and P300 together, without the prior, nats.
+    /// Gaze, P300 and deliberate blinks together, without the prior, nats.
     fn human(&self) -> [f64; MAX_OPTIONS] {
         let mut sum = self.contribution(Source::Gaze);
-        for (entry, value) in sum.iter_mut().zip(self.contribution(Source::P300)) {
-            *entry += value;
+        for source in [Source::P300, Source::Blink] {
+            for (entry, value) in sum.iter_mut().zip(self.contribution(source)) {
+                *entry += value;
+            }
         }
         sum
     }
@@ -417,6 +425,7 @@ impl Gate {
         match source {
             Source::Gaze => &self.gaze,
             Source::P300 => &self.p300,
+            Source::Blink => &self.blink,
             Source::Switch => &self.switch,
         }
     }
@@ -425,6 +434,7 @@ impl Gate {
         match source {
             Source::Gaze => &mut self.gaze,
             Source::P300 => &mut self.p300,
+            Source::Blink => &mut self.blink,
             Source::Switch => &mut self.switch,
         }
     }

@@ -103,7 +103,7 @@ const CONTRADICTION_CONFIDENCE: Limit = Limit {
     default: 0.99,
     about: "posterior of one source alone from which it counts as contradicting a commit",
 };
-const RELIABILITY: [Limit; 2] = [
+const RELIABILITY: [Limit; 3] = [
     Limit {
         key: "gate.gaze.reliability",
         unit: "",
@@ -120,8 +120,16 @@ const RELIABILITY: [Limit; 2] = [
         default: 1.0,
         about: "exponent of the P300 likelihood; fitted in calibration",
     },
+    Limit {
+        key: "gate.blink.reliability",
+        unit: "",
+        min: 0.0,
+        max: 1.0,
+        default: 1.0,
+        about: "exponent of the likelihood of a deliberate blink; fitted in calibration",
+    },
 ];
-const ITEM_CLIP_NATS: [Limit; 2] = [
+const ITEM_CLIP_NATS: [Limit; 3] = [
     Limit {
         key: "gate.gaze.item_clip_nats",
         unit: "nats",
@@ -139,8 +147,16 @@ const ITEM_CLIP_NATS: [Limit; 2] = [
         default: 4.6,
         about: "most that one flash may separate two options by",
     },
+    Limit {
+        key: "gate.blink.item_clip_nats",
+        unit: "nats",
+        min: 0.1,
+        max: 20.0,
+        default: 3.0,
+        about: "most that one deliberate blink may separate two options by",
+    },
 ];
-const TOTAL_CLIP_NATS: [Limit; 2] = [
+const TOTAL_CLIP_NATS: [Limit; 3] = [
     Limit {
         key: "gate.gaze.total_clip_nats",
         unit: "nats",
@@ -156,6 +172,14 @@ const TOTAL_CLIP_NATS: [Limit; 2] = [
         max: 100.0,
         default: 12.0,
         about: "most that P300 as a whole may separate two options by",
+    },
+    Limit {
+        key: "gate.blink.total_clip_nats",
+        unit: "nats",
+        min: 0.1,
+        max: 100.0,
+        default: 3.0,
+        about: "most that deliberate blinks as a whole may separate two options by",
     },
 ];
 
@@ -222,6 +246,9 @@ pub struct GateConfig {
     /// Trust in P300.
     #[serde(deserialize_with = "p300_as_written")]
     pub p300: SourceConfig,
+    /// Trust in deliberate blinks. By default less than any threshold asks for: they never choose alone.
+    #[serde(deserialize_with = "blink_as_written")]
+    pub blink: SourceConfig,
 }
 
 impl SourceConfig {
@@ -265,6 +292,10 @@ fn p300_as_written<'de, D: Deserializer<'de>>(from: D) -> Result<SourceConfig, D
     Ok(WrittenSource::deserialize(from)?.or(SourceConfig::default_of(1)))
 }
 
+fn blink_as_written<'de, D: Deserializer<'de>>(from: D) -> Result<SourceConfig, D::Error> {
+    Ok(WrittenSource::deserialize(from)?.or(SourceConfig::default_of(2)))
+}
+
 impl Default for GateConfig {
     fn default() -> Self {
         Self {
@@ -284,13 +315,14 @@ impl Default for GateConfig {
             contradiction_confidence: CONTRADICTION_CONFIDENCE.default,
             gaze: SourceConfig::default_of(0),
             p300: SourceConfig::default_of(1),
+            blink: SourceConfig::default_of(2),
         }
     }
 }
 
 impl GateConfig {
     /// Every number of this configuration with its range and default, in the order of the fields.
-    pub const LIMITS: [Limit; 18] = [
+    pub const LIMITS: [Limit; 21] = [
         COMMIT_THRESHOLD,
         COMMIT_MARGIN,
         PRIOR_RATIO_MAX,
@@ -309,10 +341,13 @@ impl GateConfig {
         RELIABILITY[1],
         ITEM_CLIP_NATS[1],
         TOTAL_CLIP_NATS[1],
+        RELIABILITY[2],
+        ITEM_CLIP_NATS[2],
+        TOTAL_CLIP_NATS[2],
     ];
 
     /// The values in the order of [`GateConfig::LIMITS`].
-    fn values(&self) -> [f64; 18] {
+    fn values(&self) -> [f64; 21] {
         [
             self.commit_threshold,
             self.commit_margin,
@@ -332,6 +367,9 @@ impl GateConfig {
             self.p300.reliability,
             self.p300.item_clip_nats,
             self.p300.total_clip_nats,
+            self.blink.reliability,
+            self.blink.item_clip_nats,
+            self.blink.total_clip_nats,
         ]
     }
 }
@@ -372,6 +410,7 @@ impl GateSettings {
         match source {
             Source::Gaze => Some(&self.0.gaze),
             Source::P300 => Some(&self.0.p300),
+            Source::Blink => Some(&self.0.blink),
             Source::Switch => None,
         }
     }

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use razvilka_calibration::GazeMap;
 use razvilka_dsp::DspError;
+use razvilka_dsp::deliberate::{BlinkModel, BlinkScorer};
 use razvilka_dsp::gaze::{
     Binocular, BinocularCounts, BinocularSpec, DetectorKind, Fixation, FixationEnd, GazeCounts,
     GazeDetector, GazeEvent, GazeSample,
@@ -23,11 +24,16 @@ use super::decision::{Item, Lane, Made};
 use super::eeg::StepTimes;
 pub use super::gaze_reading::{EyesRead, GazeReading, RawGaze};
 use super::inlet::Stage;
+use super::state::StateTap;
 use super::trace::{Place, Trace};
 use crate::fork::{ForkId, MAX_OPTIONS};
 use crate::gate::{Evidence, Lease};
 use crate::rt;
 
+/// A shorter fixation is no look that a blink could mean, seconds.
+const LOOK_MIN_S: f64 = 0.1;
+/// A look this far beside every tile means none of them, degrees.
+const BESIDE_MAX_DEG: f64 = 1.5;
 /// A fixation that goes on is told to the gate once in this time.
 const TELL_EVERY_S: f64 = 0.040;
 
@@ -80,6 +86,75 @@ pub struct Dwell {
     pub progress: [f64; MAX_OPTIONS],
 }
 
+/// A deliberate blink at the tiles that are up.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BlinkWord {
+    /// The fork.
+    pub fork: ForkId,
+    /// Epoch of the streams.
+    pub lease: Lease,
+    /// Number of the word within the fork.
+    pub number: u64,
+    /// Stamp of the sample with which the eye was seen again, on the gaze stream's clock, seconds.
+    pub at_s: f64,
+    /// To be added to that to give our clock.
+    pub offset_s: f64,
+    /// Index of that sample.
+    pub sample: u64,
+    /// The tile that the eyes rested on.
+    pub item: usize,
+    /// How much it looks like a signal.
+    pub score: f64,
+    /// Evidence that it was one, nats.
+    pub llr_nats: f64,
+}
+
+/// Deliberate blinks: what finds and judges them, and where the eyes were before.
+#[derive(Debug, Clone)]
+struct Blinks {
+    scorer: BlinkScorer,
+    model: BlinkModel,
+    openness: Option<usize>,
+    /// The last look may have ended so long before the lids closed, seconds.
+    reach_s: f64,
+    /// The latest fixation that is long enough for a look.
+    look: Option<Fixation>,
+    number: u64,
+    found: Option<BlinkWord>,
+}
+
+impl Blinks {
+    fn restart(&mut self) {
+        self.scorer.interrupt();
+        self.look = None;
+        self.found = None;
+    }
+
+    /// A fixation goes on or is over.
+    fn looks(&mut self, fixation: &Fixation) {
+        if fixation.dwell_s >= LOOK_MIN_S {
+            self.look = Some(*fixation);
+        }
+    }
+
+    /// The tile that was looked at before these lids closed.
+    fn tile_before(&self, onset_s: f64, tiles: &Tiles) -> Option<usize> {
+        let look = self.look.filter(|look| {
+            look.onset_s >= tiles.from_s
+                && look.onset_s < onset_s
+                && onset_s - look.last_s <= self.reach_s
+        })?;
+        let beside = |tile: &Tile| {
+            let past =
+                |at: f64, centre: f64, size: f64| ((at - centre).abs() - size / 2.0).max(0.0);
+            past(look.x_deg, tile.x_deg, tile.w_deg).hypot(past(look.y_deg, tile.y_deg, tile.h_deg))
+        };
+        let shown = tiles.tiles.iter().take(tiles.count).map(beside);
+        let (item, beside_deg) = shown.enumerate().min_by(|(_, a), (_, b)| a.total_cmp(b))?;
+        (beside_deg <= BESIDE_MAX_DEG).then_some(item)
+    }
+}
+
 /// The pure part: from raw samples to words about the tiles.
 pub struct GazeLine {
     reading: GazeReading,
@@ -97,6 +172,8 @@ pub struct GazeLine {
     late: u64,
     outside: Outside,
     at_deg: Option<[f64; 2]>,
+    rate: Hertz,
+    blinks: Option<Blinks>,
 }
 
 /// Samples that lay outside the picture.
@@ -135,7 +212,38 @@ impl GazeLine {
             late: 0,
             outside: Outside::default(),
             at_deg: None,
+            rate,
+            blinks: None,
         })
+    }
+
+    /// Listens for deliberate blinks as `model` tells them, at the tile that was last looked at up to `reach_s` before; `openness` is the channel
+    /// of the lid's opening, if there is one.
+    ///
+    /// # Errors
+    /// [`DspError`] for a number out of range.
+    pub fn listen_for_blinks(
+        &mut self,
+        model: BlinkModel,
+        reach_s: f64,
+        openness: Option<usize>,
+    ) -> Result<(), DspError> {
+        model.check()?;
+        self.blinks = Some(Blinks {
+            scorer: BlinkScorer::new(model.kind, self.rate),
+            model,
+            openness,
+            reach_s,
+            look: None,
+            number: 0,
+            found: None,
+        });
+        Ok(())
+    }
+
+    /// The deliberate blink that ended with the latest sample.
+    pub fn take_blink(&mut self) -> Option<BlinkWord> {
+        self.blinks.as_mut()?.found.take()
     }
 
     /// Puts tiles up at their stamp, in place of those that are up. Tiles whose stamp has passed go up with the next sample and are counted as late.
@@ -149,6 +257,9 @@ impl GazeLine {
         self.detector.restart();
         self.eyes.restart();
         (self.up, self.next) = (None, None);
+        if let Some(blinks) = &mut self.blinks {
+            blinks.restart();
+        }
     }
 
     /// Orders that came after the sample with their stamp: a replay may then differ.
@@ -224,11 +335,21 @@ impl GazeLine {
             let shown = tiles.tiles.get(..tiles.count).unwrap_or(&tiles.tiles);
             self.up = self.dwell.reset(shown).is_ok().then_some(tiles);
             self.number = 0;
+            if let Some(blinks) = &mut self.blinks {
+                blinks.number = 0;
+            }
         }
         let at = self.regard(stamp_s, sample);
+        self.blink(stamp_s, sample);
         self.at_deg = at;
         let [x_deg, y_deg] = at.unwrap_or([f64::NAN; 2]);
         let (up, dwell, tell_every) = (self.up, &mut self.dwell, self.tell_every);
+        let blinks = &mut self.blinks;
+        let mut look = |fixation: &Fixation| {
+            if let Some(blinks) = blinks {
+                blinks.looks(fixation);
+            }
+        };
         let mut tell = false;
         let counts = |fixation: &Fixation| up.is_some_and(|tiles| fixation.onset_s >= tiles.from_s);
         let sample = GazeSample {
@@ -246,12 +367,14 @@ impl GazeLine {
                 }
             }
             GazeEvent::Update(fixation) => {
+                look(&fixation);
                 if counts(&fixation) && fixation.n % tell_every == 0 {
                     dwell.update(&fixation);
                     tell = true;
                 }
             }
             GazeEvent::End(fixation, end) => {
+                look(&fixation);
                 if counts(&fixation) {
                     dwell.end(&fixation, end == FixationEnd::Saccade);
                     tell = true;
@@ -278,6 +401,66 @@ impl GazeLine {
             progress,
         })
     }
+}
+
+impl GazeLine {
+    /// Scores the lids; a signal at a tile that is up is kept for [`Self::take_blink`].
+    fn blink(&mut self, stamp_s: f64, sample: &[f32]) {
+        let Some(blinks) = &mut self.blinks else {
+            return;
+        };
+        let valid = self.reading.raw(sample).mean().is_some();
+        blinks.found = None;
+        let openness = blinks
+            .openness
+            .map(|channel| sample.get(channel).copied().map_or(f64::NAN, f64::from));
+        let (Some(scored), Some(tiles)) = (blinks.scorer.push(stamp_s, !valid, openness), &self.up)
+        else {
+            return;
+        };
+        // A signal that began before the tiles went up was not about them.
+        if scored.onset_s < tiles.from_s {
+            return;
+        }
+        let (Some(llr_nats), Some(item)) = (
+            blinks.model.llr(scored.score),
+            blinks.tile_before(scored.onset_s, tiles),
+        ) else {
+            return;
+        };
+        blinks.found = Some(BlinkWord {
+            fork: tiles.fork,
+            lease: tiles.lease,
+            number: blinks.number,
+            at_s: stamp_s,
+            offset_s: tiles.offset_s,
+            sample: self.sample,
+            item,
+            score: scored.score,
+            llr_nats,
+        });
+        blinks.number += 1;
+    }
+}
+
+/// What the gate is told of a deliberate blink, and what it was made from; the same live and in replay. `None` when the stamp is no time.
+#[must_use]
+pub fn blink_evidence(word: &BlinkWord) -> Option<(Evidence, Made)> {
+    let at = LslTime::new(word.at_s + word.offset_s).ok()?;
+    let evidence = Evidence::blink(
+        word.fork,
+        word.lease,
+        word.number,
+        at,
+        word.item,
+        word.llr_nats,
+    );
+    let made = Made::Blink {
+        item: u32::try_from(word.item).ok()?,
+        sample: word.sample,
+        score: word.score,
+    };
+    Some((evidence, made))
 }
 
 /// What the gate is told; the same live and in replay. `None` when the stamp is no time.
@@ -411,6 +594,7 @@ pub struct GazeStage {
     newest_s: Option<f64>,
     steps: StepTimes,
     rate_hz: Option<f64>,
+    state: Option<StateTap>,
 }
 
 impl GazeStage {
@@ -436,6 +620,7 @@ impl GazeStage {
             newest_s: None,
             steps,
             rate_hz: None,
+            state: None,
         }
     }
 
@@ -457,6 +642,11 @@ impl GazeStage {
         &self.line
     }
 
+    /// From now on every block is also copied here, for the state of the eyes.
+    pub fn listen(&mut self, tap: StateTap) {
+        self.state = Some(tap);
+    }
+
     /// The latencies, after the thread has ended.
     #[must_use]
     pub fn into_steps(self) -> StepTimes {
@@ -472,30 +662,35 @@ impl Stage for GazeStage {
         }
         for (stamp, sample) in stamps.iter().zip(data.chunks_exact(self.channels.max(1))) {
             self.newest_s = Some(*stamp);
-            let Some(word) = self.line.sample(*stamp, sample) else {
-                continue;
-            };
-            let Some(evidence) = gaze_evidence(&word) else {
-                continue;
-            };
-            if let Some(feedback) = &mut self.feedback {
-                let _ = feedback.try_push(Dwell {
-                    fork: word.fork,
-                    at: evidence.at,
-                    progress: word.progress,
+            let gaze = self.line.sample(*stamp, sample).and_then(|word| {
+                let evidence = gaze_evidence(&word)?;
+                if let Some(feedback) = &mut self.feedback {
+                    let _ = feedback.try_push(Dwell {
+                        fork: word.fork,
+                        at: evidence.at,
+                        progress: word.progress,
+                    });
+                }
+                let made = Made::Gaze {
+                    sample: word.sample,
+                };
+                Some((evidence, made))
+            });
+            let blink = self
+                .line
+                .take_blink()
+                .and_then(|word| blink_evidence(&word));
+            for (evidence, made) in gaze.into_iter().chain(blink) {
+                let mut trace = Trace::default();
+                trace.mark(Place::Stamp, rt::mono_of(evidence.at).as_nanos());
+                trace.mark(Place::Pulled, pulled.as_nanos());
+                trace.mark(Place::Scored, rt::now().as_nanos());
+                self.lane.send(Item {
+                    evidence,
+                    trace,
+                    made,
                 });
             }
-            let mut trace = Trace::default();
-            trace.mark(Place::Stamp, rt::mono_of(evidence.at).as_nanos());
-            trace.mark(Place::Pulled, pulled.as_nanos());
-            trace.mark(Place::Scored, rt::now().as_nanos());
-            self.lane.send(Item {
-                evidence,
-                trace,
-                made: Made::Gaze {
-                    sample: word.sample,
-                },
-            });
         }
         if let Some(stamp) = stamps
             .last()
@@ -504,11 +699,18 @@ impl Stage for GazeStage {
             self.steps.note(stamp, pulled, rt::now());
         }
         self.watch.follow(&self.line);
+        if let Some(tap) = &mut self.state {
+            // After the evidence has gone: nobody waits for it.
+            tap.push(stamps, data);
+        }
     }
 
     fn restart(&mut self) {
         self.line.restart();
         self.newest_s = None;
+        if let Some(tap) = &mut self.state {
+            tap.restart();
+        }
     }
 
     fn rate_hz(&self) -> Option<f64> {

@@ -15,6 +15,7 @@
 pub mod clock;
 pub mod decision;
 pub mod eeg;
+pub mod eyes;
 pub mod features;
 pub mod gaze;
 pub mod gaze_reading;

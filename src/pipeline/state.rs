@@ -5,7 +5,7 @@
 //! only copies its block into a ring ([`StateTap`], no allocation, never waits; what does not fit is dropped, and the tracker sees
 //! a gap), and an ordinary thread of the control plane computes, publishes once a second, and keeps the latest state at hand.
 //!
-//! [`StateLine`] is pure: the same samples give the same state.
+//! The gaze thread does the same with its block. [`StateLine`] and [`EyeLine`] are pure: the same samples give the same state.
 
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -13,10 +13,12 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use razvilka_dsp::DspError;
+use razvilka_dsp::eye_state::EyeIndices;
 use razvilka_dsp::score::{ScoreDensity, StudentT};
 use razvilka_dsp::state::{AmplitudeDrift, AttendedFork, Indices, StateSpec, StateTracker};
 use razvilka_dsp::units::MonoTime;
 
+use super::eyes::EyeLine;
 use crate::person::PersonState;
 use crate::recording::SampleTap;
 use crate::rt;
@@ -35,6 +37,15 @@ const STALE: Duration = Duration::from_secs(5);
 const DRAIN_SAMPLES: usize = 256;
 /// In place of a stamp: the source begins anew. No source's stamp is infinite.
 const RESTART: f64 = f64::NEG_INFINITY;
+
+/// What the thread gives a stream's samples to.
+pub trait Watches {
+    /// Takes one sample of the whole stream; `true` when the indices are new. A sample of another shape is passed over.
+    fn sample(&mut self, stamp_s: f64, sample: &[f32]) -> bool;
+
+    /// The source begins anew; the baseline stays.
+    fn restart(&mut self);
+}
 
 /// The pure part: picks the channels, tracks the state.
 #[derive(Debug, Clone)]
@@ -79,8 +90,21 @@ impl StateLine {
         self.stream_channels
     }
 
-    /// Takes one sample of the whole stream; `true` when the indices are new. A sample of another shape is passed over.
-    pub fn sample(&mut self, stamp_s: f64, sample: &[f32]) -> bool {
+    /// The indices as they stand.
+    #[must_use]
+    pub fn indices(&self) -> Indices {
+        self.tracker.indices()
+    }
+
+    /// The tracker inside.
+    #[must_use]
+    pub fn tracker(&self) -> &StateTracker {
+        &self.tracker
+    }
+}
+
+impl Watches for StateLine {
+    fn sample(&mut self, stamp_s: f64, sample: &[f32]) -> bool {
         if sample.len() != self.stream_channels {
             return false;
         }
@@ -92,21 +116,8 @@ impl StateLine {
         self.tracker.push(stamp_s, &self.picked).unwrap_or(false)
     }
 
-    /// The source begins anew; the baseline stays.
-    pub fn restart(&mut self) {
+    fn restart(&mut self) {
         self.tracker.restart();
-    }
-
-    /// The indices as they stand.
-    #[must_use]
-    pub fn indices(&self) -> Indices {
-        self.tracker.indices()
-    }
-
-    /// The tracker inside.
-    #[must_use]
-    pub fn tracker(&self) -> &StateTracker {
-        &self.tracker
     }
 }
 
@@ -144,7 +155,7 @@ impl Reference {
     }
 }
 
-/// The EEG thread's end of the ring.
+/// The real-time thread's end of the ring.
 pub struct StateTap(RingIn);
 
 /// The other end.
@@ -173,7 +184,7 @@ impl StateTap {
 
 impl StateDrain {
     /// Gives everything that waits to the line; `true` when its indices are new.
-    pub fn drain(&mut self, line: &mut StateLine) -> bool {
+    pub fn drain(&mut self, line: &mut impl Watches) -> bool {
         let mut new = false;
         let channels = self.0.channels();
         let mut stamps = [0.0; DRAIN_SAMPLES];
@@ -239,26 +250,33 @@ pub struct StateThread {
     thread: JoinHandle<()>,
 }
 
+/// What the thread watches. Of what is absent nothing is told; the time on task goes out all the same.
+#[derive(Default)]
+pub struct Sources {
+    /// The EEG.
+    pub eeg: Option<(StateLine, StateDrain)>,
+    /// The eyes.
+    pub eyes: Option<(EyeLine, StateDrain)>,
+    /// The amplitude of the P300.
+    pub drift: Option<AmplitudeDrift>,
+}
+
 impl StateThread {
-    /// Starts the thread. Where nothing can be told from the EEG (`stream` absent), the time on task alone goes out.
+    /// Starts the thread.
     ///
     /// # Errors
     /// The system's error when no thread can be made.
-    pub fn start(
-        stream: Option<(StateLine, StateDrain)>,
-        drift: Option<AmplitudeDrift>,
-        telemetry: Telemetry,
-    ) -> std::io::Result<Self> {
+    pub fn start(sources: Sources, telemetry: Telemetry) -> std::io::Result<Self> {
         let (tell, told) = bounded(256);
         let now = Arc::new(Mutex::new(PersonState::default()));
         let mut watching = Watching {
-            stream,
-            drift,
+            sources,
             telemetry,
             now: Arc::clone(&now),
             state: PersonState::default(),
             begun: None,
-            fresh: Instant::now(),
+            eeg_fresh: Instant::now(),
+            eyes_fresh: Instant::now(),
         };
         let thread = std::thread::Builder::new()
             .name("state".into())
@@ -296,13 +314,13 @@ impl StateThread {
 }
 
 struct Watching {
-    stream: Option<(StateLine, StateDrain)>,
-    drift: Option<AmplitudeDrift>,
+    sources: Sources,
     telemetry: Telemetry,
     now: Arc<Mutex<PersonState>>,
     state: PersonState,
     begun: Option<MonoTime>,
-    fresh: Instant,
+    eeg_fresh: Instant,
+    eyes_fresh: Instant,
 }
 
 impl Watching {
@@ -313,7 +331,7 @@ impl Watching {
             match told.recv_timeout(idle) {
                 Ok(Tell::Begun(at)) => self.begun = Some(at),
                 Ok(Tell::Attended(fork)) => {
-                    if let Some(drift) = &mut self.drift {
+                    if let Some(drift) = &mut self.sources.drift {
                         drift.push(fork);
                         self.state.p300 = drift.drift();
                         self.keep();
@@ -337,23 +355,39 @@ impl Watching {
     }
 
     fn drain(&mut self) {
-        let Some((line, drain)) = &mut self.stream else {
-            return;
-        };
-        if drain.drain(line) {
-            self.fresh = Instant::now();
-            self.state.indices = line.indices();
-        } else if self.fresh.elapsed() >= STALE {
-            // Without samples nothing is known of the person now; the baseline stays.
-            let baseline_share = self.state.indices.baseline_share;
-            self.state.indices = Indices {
-                baseline_share,
-                ..Indices::default()
-            };
-        } else {
-            return;
+        let mut changed = false;
+        if let Some((line, drain)) = &mut self.sources.eeg {
+            if drain.drain(line) {
+                self.eeg_fresh = Instant::now();
+                self.state.indices = line.indices();
+                changed = true;
+            } else if self.eeg_fresh.elapsed() >= STALE {
+                // Without samples nothing is known of the person now; the baseline stays.
+                let baseline_share = self.state.indices.baseline_share;
+                self.state.indices = Indices {
+                    baseline_share,
+                    ..Indices::default()
+                };
+                changed = true;
+            }
         }
-        self.keep();
+        if let Some((line, drain)) = &mut self.sources.eyes {
+            if drain.drain(line) {
+                self.eyes_fresh = Instant::now();
+                self.state.eyes = line.indices();
+                changed = true;
+            } else if self.eyes_fresh.elapsed() >= STALE {
+                let baseline_share = self.state.eyes.baseline_share;
+                self.state.eyes = EyeIndices {
+                    baseline_share,
+                    ..EyeIndices::default()
+                };
+                changed = true;
+            }
+        }
+        if changed {
+            self.keep();
+        }
     }
 
     fn keep(&self) {

@@ -1,6 +1,7 @@
 //! State of the person: each index at each fork over the time on task, against the person's own baseline.
 
 use maud::{Markup, html};
+use razvilka_dsp::state::Index;
 
 use super::figures::{NONE, count, probability};
 use super::material::Material;
@@ -20,33 +21,29 @@ struct Shown {
 /// Value, baseline, and probability of having moved.
 type Point = (f64, f64, Option<f64>);
 
-const SHOWN: [Shown; 4] = [
+/// Point of an index that rises with fatigue.
+fn rising(index: Index) -> Option<Point> {
+    Some((index.value?, index.baseline?, index.risen))
+}
+
+const SHOWN: [Shown; 9] = [
     Shown {
         name: "theta / alpha",
         expected: "falls while alpha rises, rises towards sleep",
         moved: "risen",
-        of: |row| {
-            let index = row.state.indices.theta_alpha;
-            Some((index.value?, index.baseline?, index.risen))
-        },
+        of: |row| rising(row.state.indices.theta_alpha),
     },
     Shown {
         name: "(theta + alpha) / beta",
         expected: "rises",
         moved: "risen",
-        of: |row| {
-            let index = row.state.indices.slow_fast;
-            Some((index.value?, index.baseline?, index.risen))
-        },
+        of: |row| rising(row.state.indices.slow_fast),
     },
     Shown {
         name: "alpha spindles per minute",
         expected: "rises",
         moved: "risen",
-        of: |row| {
-            let index = row.state.indices.spindles_per_min;
-            Some((index.value?, index.baseline?, index.risen))
-        },
+        of: |row| rising(row.state.indices.spindles_per_min),
     },
     Shown {
         name: "P300 amplitude / calibration",
@@ -57,6 +54,40 @@ const SHOWN: [Shown; 4] = [
             let since = drift.since?;
             Some((drift.amplitude, since.baseline, Some(since.fallen)))
         },
+    },
+    Shown {
+        name: "blinks per minute",
+        expected: "rises",
+        moved: "risen",
+        of: |row| rising(row.state.eyes.blinks_per_min),
+    },
+    Shown {
+        name: "length of a blink, s",
+        expected: "rises",
+        moved: "risen",
+        of: |row| rising(row.state.eyes.blink_s),
+    },
+    Shown {
+        name: "PERCLOS: share of time in closures over 0.5 s",
+        expected: "rises",
+        moved: "risen",
+        of: |row| rising(row.state.eyes.perclos),
+    },
+    Shown {
+        name: "peak velocity of a 5° saccade, °/s",
+        expected: "falls",
+        moved: "fallen",
+        of: |row| {
+            let index = row.state.eyes.saccade_peak_deg_s;
+            let fallen = index.risen.map(|risen| 1.0 - risen);
+            Some((index.value?, index.baseline?, fallen))
+        },
+    },
+    Shown {
+        name: "spread of a fixation (BCEA), square degrees",
+        expected: "rises",
+        moved: "risen",
+        of: |row| rising(row.state.eyes.bcea_deg2),
     },
 ];
 
@@ -69,18 +100,28 @@ pub(super) fn section(material: &Material) -> Markup {
                 Some(summary) => {
                     @let indices = [
                         summary.theta_alpha, summary.slow_fast, summary.spindles_per_min, summary.p300_amplitude,
+                        summary.blinks_per_min, summary.blink_s, summary.perclos, summary.saccade_peak_deg_s, summary.bcea_deg2,
                     ];
                     p {
-                        "What EEG told at each of " (count(summary.forks, "fork")) ", against this person's own baseline: the first good EEG of the \
-                         sitting, a live calibration included; of the P300, whose unit is the calibration's amplitude, the first forks. Nothing was decided by it. The probability says how surely \
+                        "What EEG and eyes told at each of " (count(summary.forks, "fork")) ", against this person's own baseline: the first good EEG of the \
+                         sitting, a live calibration included; of the P300, whose unit is the calibration's amplitude, the first forks; of the eyes the first \
+                         minutes of the session. Nothing was decided by it. The probability says how surely \
                          an index has truly moved, given how much it scattered and how few of its values are independent. Time on task is \
                          the null model: an index that only follows the clock tells nothing that the clock does not. These indices are no \
                          diagnosis."
                     }
                     @if indices.iter().all(|index| index.known == 0) {
-                        p { "No index was known before the session ended: the baseline was still being taken, or there was no EEG." }
+                        p { "No index was known before the session ended: the baseline was still being taken, or there was neither EEG nor gaze." }
                     }
                     (table(&indices))
+                    @match summary.perclos_measured {
+                        Some(true) => p class="aside" { "PERCLOS: the lid at least 80 % down, by the tracker's own channel of its opening; blinks left out." }
+                        Some(false) => p class="aside" {
+                            "PERCLOS is an estimate here: the stream does not tell the lid's opening, so every time over 0.5 s without an eye counts as a \
+                             shut eye, and a tracker that loses an open eye for 0.075 to 0.5 s makes a blink."
+                        }
+                        None => {}
+                    }
                     div class="multiples" {
                         @for shown in &SHOWN { (panel(shown, &material.states)) }
                     }
@@ -90,7 +131,7 @@ pub(super) fn section(material: &Material) -> Markup {
     }
 }
 
-fn table(indices: &[IndexSummary; 4]) -> Markup {
+fn table(indices: &[IndexSummary; 9]) -> Markup {
     let figure = |value: Option<f64>| value.map_or_else(|| NONE.to_owned(), |v| format!("{v:.2}"));
     html! {
         table {

@@ -64,10 +64,28 @@ pub struct StateSummary {
     pub spindles_per_min: IndexSummary,
     /// Amplitude of the P300 as a share of the calibration's; has fallen since the first forks.
     pub p300_amplitude: IndexSummary,
+    /// Blinks per minute; have risen.
+    #[serde(default)]
+    pub blinks_per_min: IndexSummary,
+    /// Length of a blink; has risen.
+    #[serde(default)]
+    pub blink_s: IndexSummary,
+    /// PERCLOS; has risen.
+    #[serde(default)]
+    pub perclos: IndexSummary,
+    /// Whether PERCLOS rests on the lid's opening; `false`: on times without an eye. `None` when not known.
+    #[serde(default)]
+    pub perclos_measured: Option<bool>,
+    /// Peak velocity of a saccade of 5 degrees; has fallen.
+    #[serde(default)]
+    pub saccade_peak_deg_s: IndexSummary,
+    /// Area over which a fixation spreads; has risen.
+    #[serde(default)]
+    pub bcea_deg2: IndexSummary,
 }
 
 /// One index over a session.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct IndexSummary {
     /// Forks at which it was known how it stood against the baseline.
     pub known: u64,
@@ -102,6 +120,15 @@ impl StateSummary {
                 let since = p300.since?;
                 Some((p300.amplitude, since.z, since.fallen))
             }),
+            blinks_per_min: IndexSummary::of(rows, |row| of_index(&row.state.eyes.blinks_per_min)),
+            blink_s: IndexSummary::of(rows, |row| of_index(&row.state.eyes.blink_s)),
+            perclos: IndexSummary::of(rows, |row| of_index(&row.state.eyes.perclos)),
+            perclos_measured: last.state.eyes.perclos_measured,
+            saccade_peak_deg_s: IndexSummary::of(rows, |row| {
+                let (value, z, risen) = of_index(&row.state.eyes.saccade_peak_deg_s)?;
+                Some((value, z, 1.0 - risen))
+            }),
+            bcea_deg2: IndexSummary::of(rows, |row| of_index(&row.state.eyes.bcea_deg2)),
         })
     }
 }

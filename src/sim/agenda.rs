@@ -3,6 +3,8 @@
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
+use razvilka_dsp::deliberate::BlinkKind;
+
 use crate::marker::{Event, Key};
 
 use super::eye::Point;
@@ -26,6 +28,8 @@ pub(super) enum Happening {
     Blinks,
     /// The person was asked to blink and does.
     BlinksOnCue,
+    /// The person makes the signal: asked to by a cue (`None`), or at this turn, stale when the fork is over.
+    Signals(Option<u64>, BlinkKind),
     /// Attention goes.
     LapseBegins,
     /// Attention comes back.

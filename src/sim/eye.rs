@@ -154,12 +154,23 @@ impl Tracker {
     /// The next sample: x and y on the screen (0..1 from the top left corner) and confidence (0..1).
     ///
     /// When the eye is not seen, x and y are NaN and the confidence is 0.
-    pub(super) fn sample(&mut self, t_s: f64, gaze: Point, closure: f64) -> [f32; 3] {
+    /// A tired eye stands less still.
+    pub(super) fn sample(
+        &mut self,
+        t_s: f64,
+        gaze: Point,
+        closure: f64,
+        tiredness: f64,
+    ) -> [f32; 3] {
         let rng = &mut self.rng;
+        let unrest = 1.0 + 0.5 * tiredness;
         // A closing lid covers the pupil from above: its centre seems to sink.
         let seen: Point = [
-            gaze[0] + self.fixational[0].step(rng) + self.tremor[0].step(rng),
-            gaze[1] + self.fixational[1].step(rng) + self.tremor[1].step(rng) + 1.5 * closure,
+            gaze[0] + unrest * self.fixational[0].step(rng) + self.tremor[0].step(rng),
+            gaze[1]
+                + unrest * self.fixational[1].step(rng)
+                + self.tremor[1].step(rng)
+                + 1.5 * closure,
         ];
         let measured: Point = std::array::from_fn(|k| {
             self.traits.offset_deg[k]

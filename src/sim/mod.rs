@@ -269,9 +269,9 @@ impl Laboratory {
                 self.sample_eeg(eeg_s, output);
             } else {
                 self.gaze_samples += 1;
-                let gaze =
-                    self.tracker
-                        .sample(gaze_s, self.eye.at(gaze_s), self.lids.closure(gaze_s));
+                let (at, closure) = (self.eye.at(gaze_s), self.lids.closure(gaze_s));
+                let tiredness = self.person.tiredness(gaze_s);
+                let gaze = self.tracker.sample(gaze_s, at, closure, tiredness);
                 output(SimOutput::Gaze {
                     stamp_s: self.start_s + gaze_s,
                     gaze,

@@ -21,6 +21,7 @@ use super::traits::PersonTraits;
 use super::wish::{Choice, Wish};
 use super::{ForkTruth, SimOutput};
 use looking::{Aim, hold};
+use razvilka_dsp::deliberate::BlinkKind;
 
 /// How much of the P300 is left while attention is gone.
 const LAPSED_ATTENTION: f64 = 0.15;
@@ -51,6 +52,9 @@ pub(super) struct Person {
     key_share: f64,
     rng: ChaCha8Rng,
     tiredness: Tiredness,
+    drowsy: ChaCha8Rng,
+    blink_signal: Option<BlinkKind>,
+    signalling: ChaCha8Rng,
     tiles: Vec<OptionTile>,
     cued: Option<i32>,
     asked: Option<Asked>,
@@ -73,6 +77,9 @@ impl Person {
             key_share: settings.key_share,
             rng: stream(settings.seed, "person"),
             tiredness: Tiredness::new(traits.tires_in_s),
+            drowsy: stream(settings.seed, "drowsy"),
+            blink_signal: settings.blink_signal,
+            signalling: stream(settings.seed, "signalling"),
             tiles: Vec::new(),
             cued: None,
             asked: None,
@@ -111,7 +118,7 @@ impl Person {
             Happening::FixationEnds(n) if n == self.fixation => self.next_fixation(t_s, scene),
             Happening::Corrects(n, to) if n == self.fixation => {
                 let to = to.map(|v| v + 0.15 * gauss(&mut self.rng));
-                let vigour = self.vigour();
+                let vigour = self.vigour(t_s);
                 scene.eye.look(to, t_s, vigour);
             }
             Happening::Decides(turn) if turn == self.turn => self.decide(t_s, scene),
@@ -122,6 +129,9 @@ impl Person {
             }
             Happening::BlinksOnCue => {
                 self.blink(t_s, scene);
+            }
+            Happening::Signals(turn, kind) if turn.is_none_or(|turn| turn == self.turn) => {
+                self.signal(t_s, kind, scene);
             }
             Happening::LapseBegins => {
                 self.lapsing = true;
@@ -165,6 +175,11 @@ impl Person {
             Event::Blink => {
                 let after_s = log_normal(&mut self.rng, 0.35, 0.25).min(1.0);
                 scene.agenda.enter(t_s + after_s, Happening::BlinksOnCue);
+            }
+            Event::Signal { blink } => {
+                let after_s = log_normal(&mut self.signalling, 0.45, 0.25).min(1.2);
+                let what = Happening::Signals(None, blink);
+                scene.agenda.enter(t_s + after_s, what);
             }
             Event::Cue { item, options, .. } => {
                 self.calibrating = true;
@@ -286,6 +301,29 @@ impl Person {
             self.aim = aim;
             self.next_fixation(t_s, scene);
         }
+        if let Some(kind) = self.blink_signal {
+            let after_s = log_normal(&mut self.signalling, 0.5, 0.2).clamp(0.25, 1.5);
+            scene
+                .agenda
+                .enter(t_s + after_s, Happening::Signals(Some(self.turn), kind));
+        }
+    }
+
+    /// A deliberate blink: one that stays shut, or two.
+    fn signal(&mut self, t_s: f64, kind: BlinkKind, scene: &mut Scene<'_>) {
+        let rng = &mut self.signalling;
+        match kind {
+            BlinkKind::Long => {
+                let shut_s = log_normal(rng, 0.65, 0.2).clamp(0.4, 1.5);
+                scene.lids.blink(t_s, shut_s);
+            }
+            BlinkKind::Double => {
+                let shut_s = log_normal(rng, 0.05, 0.3).min(0.3);
+                let open_s = scene.lids.blink(t_s, shut_s);
+                let apart_s = log_normal(rng, 0.06, 0.4).min(0.4);
+                scene.agenda.enter(open_s + apart_s, Happening::BlinksOnCue);
+            }
+        }
     }
 
     fn call(&mut self, t_s: f64, scene: &mut Scene<'_>) {
@@ -332,6 +370,13 @@ impl Person {
     /// Blinks; returns when the lids are open again.
     fn blink(&mut self, t_s: f64, scene: &mut Scene<'_>) -> f64 {
         let shut_s = log_normal(&mut self.rng, 0.055, 0.35) * (1.0 + 0.8 * self.tiredness.at(t_s));
+        // Now and then the lids of a tired person stay down. Drawn apart: a fresh person is who it was without.
+        let tired = self.tiredness.at(t_s);
+        if self.drowsy.random::<f64>() < 0.25 * tired * tired {
+            return scene
+                .lids
+                .blink(t_s, log_normal(&mut self.drowsy, 0.8, 0.4).min(3.0));
+        }
         scene.lids.blink(t_s, shut_s.min(0.6))
     }
 

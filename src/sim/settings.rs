@@ -1,5 +1,6 @@
 //! What a simulated laboratory is made of, as asked for: seed, difficulty, devices, wishes and faults. Checked once.
 
+use razvilka_dsp::deliberate::BlinkKind;
 use serde::{Deserialize, Serialize};
 
 use super::faults::Fault;
@@ -183,6 +184,8 @@ pub struct SimSettings {
     pub gaze_noise_deg: Option<f64>,
     /// Time on task after which two thirds of the tiredness has come, seconds, 60 to 10,000,000; `None` for the preset's.
     pub tires_in_s: Option<f64>,
+    /// The blink that the person makes on purpose when it has decided; `None`: none.
+    pub blink_signal: Option<BlinkKind>,
     /// Faults, at most [`MAX_FAULTS`].
     pub faults: Vec<Fault>,
 }
@@ -202,6 +205,7 @@ impl Default for SimSettings {
             pace: 1.0,
             gaze_noise_deg: None,
             tires_in_s: None,
+            blink_signal: None,
             faults: Vec::new(),
         }
     }

@@ -8,6 +8,7 @@
 )]
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use razvilka::choice::{Ask, Decision, FlashSequence, Presence, Protocol, Step, cued_items};
@@ -21,11 +22,11 @@ use razvilka::engine::question::{Done, Question};
 use razvilka::engine::replay::PROFILE;
 use razvilka::fork::{Chooser, Fork, ForkId, options_of};
 use razvilka::gate::{Gate, GateInput, GateSettings, Lease};
-use razvilka::marker::{Event, GazePhase, Marker, OptionKind};
+use razvilka::marker::{BlockKind, Event, GazePhase, Marker, OptionKind};
 use razvilka::pipeline::decision::{Made, Record};
 use razvilka::pipeline::eeg::{EegLine, flash_evidence};
 use razvilka::pipeline::features::FeatureDrain;
-use razvilka::pipeline::gaze::{GazeLine, gaze_evidence};
+use razvilka::pipeline::gaze::{GazeLine, blink_evidence, gaze_evidence};
 use razvilka::pipeline::presenter::{FlashId, FlashNotice};
 use razvilka::pipeline::scribe::{BETWEEN_TEXTS, Texts};
 use razvilka::pipeline::trace::Trace;
@@ -39,6 +40,7 @@ use razvilka::source::pins::Pins;
 use razvilka::source::{ClockOffset, Format, StreamSpec};
 use razvilka::view::layout;
 use razvilka_calibration::Profile;
+use razvilka_dsp::deliberate::BlinkKind;
 use razvilka_dsp::mask::ChannelMask;
 use razvilka_dsp::units::{LslTime, MonoTime};
 
@@ -65,11 +67,19 @@ pub(crate) fn model() -> Arc<Model> {
     Arc::clone(MODEL.get_or_init(|| Arc::new(Model::embedded().unwrap())))
 }
 
+/// Whether the person of this process also blinks on purpose, and the session listens to it; set before anything else.
+pub(crate) static WITH_BLINKS: AtomicBool = AtomicBool::new(false);
+
+fn with_blinks() -> bool {
+    WITH_BLINKS.load(Ordering::Relaxed)
+}
+
 pub(crate) fn settings() -> SimSettings {
     SimSettings {
         seed: 3,
         preset: Preset::Easy,
         pace: 2.0,
+        blink_signal: with_blinks().then_some(BlinkKind::Double),
         ..SimSettings::default()
     }
 }
@@ -123,6 +133,16 @@ pub(crate) fn plan() -> Plan {
     plan.calibration.blocks = 7;
     plan.ask.reading_s_per_word = 0.11;
     plan.adaptation.refit_every_forks = 2;
+    plan.blink.on = with_blinks();
+    plan.blink.cues = 20;
+    plan.blink.cue_every_s = 8.0;
+    if with_blinks() {
+        // A person who is nearly there: the others leave something to say.
+        let mut gate = *plan.gate.config();
+        gate.gaze.total_clip_nats = 2.0;
+        gate.commit_threshold = 0.97;
+        plan.gate = GateSettings::new(gate).unwrap();
+    }
     plan.check().unwrap();
     plan
 }
@@ -241,6 +261,17 @@ fn calibrate(folder: &Path, plan: &Plan) -> (Laboratory, f64) {
         world.say(Event::GazePointEnd { point }, world.now_s);
     }
     world.turn(world.now_s + 1.0);
+    if plan.blink.on {
+        let kind = BlockKind::Signal;
+        world.say(Event::Block { kind }, world.now_s);
+        for _ in 0..plan.blink.cues {
+            world.turn(world.now_s + plan.blink.cue_every_s);
+            let blink = plan.blink.kind;
+            world.say(Event::Signal { blink }, world.now_s);
+        }
+        world.turn(world.now_s + plan.blink.cue_every_s);
+        world.say(Event::BlockEnd, world.now_s);
+    }
     let items = plan.flash.config().items_min as usize;
     let tiles = layout::calibration_tiles(items, &plan.screen);
     let cues = cued_items(plan.session.seed, items, plan.calibration.blocks as usize);
@@ -553,6 +584,13 @@ impl Day {
                         }),
                     ));
                 }
+                if let Some(word) = self.gaze.take_blink()
+                    && word.fork == id
+                {
+                    let (evidence, made) = blink_evidence(&word).unwrap();
+                    let now = heard;
+                    inputs.push((GateInput::Evidence { evidence, now }, Some(made)));
+                }
             }
             for (stamp, row) in samples.eeg {
                 self.eeg.sample(stamp, &row);
@@ -771,7 +809,12 @@ pub(crate) fn live(path: &Path) {
             10_000,
         ),
         eeg: line,
-        gaze: lines::gaze_line(gaze, &plan, profile.gaze.as_ref(), &specs.gaze).unwrap(),
+        gaze: {
+            let mut line =
+                lines::gaze_line(gaze, &plan, profile.gaze.as_ref(), &specs.gaze).unwrap();
+            lines::listen_for_blinks(&mut line, gaze, &plan, &profile, &specs.gaze).unwrap();
+            line
+        },
         gate_settings: lines::gate_settings(&plan, &profile).unwrap(),
         ledger: LedgerWriter::create(&folder.file(SessionFile::Ledger), &session).unwrap(),
         protocol: Protocol::new(plan.protocol),

@@ -9,14 +9,18 @@
 mod session;
 
 use razvilka::choice::{FlashSequence, FlashSettings};
-use razvilka::config::StateSection;
+use razvilka::config::{GazeUnits, ScreenSection, StateSection};
 use razvilka::marker::{Event, Marker, OptionKind, OptionTile, Outcome};
 use razvilka::person::PersonState;
-use razvilka::pipeline::state::Reference;
+use razvilka::pipeline::eyes::EyeLine;
+use razvilka::pipeline::gaze::GazeReading;
+use razvilka::pipeline::state::{Reference, Watches};
 use razvilka::sim::{Laboratory, SimOutput, SimSettings};
 use razvilka_calibration::{EegCalibration, EpochInfo, Epochs, fit_session};
 use razvilka_dsp::eeg::{EegPath, EegSpec};
 use razvilka_dsp::epoch::EpochStatus;
+use razvilka_dsp::eye_state::EyeStateSpec;
+use razvilka_dsp::gaze::DetectorKind;
 use razvilka_dsp::state::{AmplitudeDrift, AttendedFork, StateSpec, StateTracker};
 use razvilka_dsp::units::{Hertz, Seconds};
 
@@ -155,6 +159,7 @@ fn script(seed: u64, seconds: f64) -> (Script, f64) {
 struct Recorded {
     stamps: Vec<f64>,
     samples: Vec<f32>,
+    gaze: Vec<(f64, [f32; 3])>,
     attended: Vec<(u64, i32)>,
 }
 
@@ -163,6 +168,7 @@ fn record(settings: &SimSettings, script: &Script, seconds: f64) -> Recorded {
     let mut recorded = Recorded {
         stamps: Vec::new(),
         samples: Vec::new(),
+        gaze: Vec::new(),
         attended: Vec::new(),
     };
     let mut take = |output: SimOutput<'_>| match output {
@@ -178,7 +184,8 @@ fn record(settings: &SimSettings, script: &Script, seconds: f64) -> Recorded {
                 .attended
                 .extend(truth.attended.map(|item| (truth.fork, item)));
         }
-        SimOutput::Gaze { .. } | SimOutput::Key { .. } => {}
+        SimOutput::Gaze { stamp_s, gaze } => recorded.gaze.push((stamp_s, gaze)),
+        SimOutput::Key { .. } => {}
     };
     for (at_s, marker) in &script.markers {
         if *at_s >= seconds {
@@ -275,6 +282,19 @@ pub(crate) fn state_spec(section: &StateSection, path: &EegSpec, labels: &[Strin
     }
 }
 
+/// The line of the eyes for the simulated tracker, by the geometry of the screen.
+fn eye_line(settings: &SimSettings, section: &StateSection) -> EyeLine {
+    let screen = ScreenSection::default();
+    let reading = GazeReading::new((0, 1), Some((2, 0.5)), GazeUnits::Normalised, &screen);
+    let spec = EyeStateSpec {
+        rate: Hertz::new(settings.gaze_rate_hz).unwrap(),
+        detector: DetectorKind::default(),
+        baseline: Seconds::new(section.baseline_s).unwrap(),
+        recent: Seconds::new(section.recent_s).unwrap(),
+    };
+    EyeLine::new(spec, reading, None, None).unwrap()
+}
+
 /// Sits a person down, calibrates it, asks it forks for `seconds`, and follows its state: one entry per fork. The option that counts
 /// as chosen is the one it attended to.
 pub(crate) fn sitting(settings: &SimSettings, seconds: f64) -> Vec<At> {
@@ -296,6 +316,13 @@ pub(crate) fn sitting(settings: &SimSettings, seconds: f64) -> Vec<At> {
     let mut path = EegPath::prepare(calibration.path).unwrap();
     path.set_scorer(calibration.scorer().unwrap()).unwrap();
 
+    let mut eyes = eye_line(settings, &section);
+    // The calibration, with its points and its blinks when asked, is not the eyes' baseline.
+    let mut gaze = recorded
+        .gaze
+        .iter()
+        .filter(|(stamp, _)| *stamp >= START_S + calibrated_s)
+        .peekable();
     let mut asked = script
         .markers
         .iter()
@@ -323,6 +350,7 @@ pub(crate) fn sitting(settings: &SimSettings, seconds: f64) -> Vec<At> {
                     let state = PersonState {
                         indices: tracker.indices(),
                         p300: drift.drift(),
+                        eyes: eyes.indices(),
                     };
                     states.push(At {
                         seconds: *at,
@@ -331,6 +359,9 @@ pub(crate) fn sitting(settings: &SimSettings, seconds: f64) -> Vec<At> {
                 }
                 _ => {}
             }
+        }
+        while let Some((at, gaze)) = gaze.next_if(|(at, _)| at <= stamp) {
+            eyes.sample(*at, gaze);
         }
         path.push(*stamp, sample).unwrap();
         while let Some(scored) = path.pop() {

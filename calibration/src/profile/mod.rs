@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::choice::Selection;
 use crate::covariance::Symmetric;
+use crate::deliberate::DeliberateBlink;
 use crate::density::{posterior, restrict_density};
 use crate::error::{CalibrationError, Result};
 use crate::gaze::GazeCalibration;
@@ -41,6 +42,9 @@ pub struct Profile {
     pub eeg: Option<EegCalibration>,
     /// Gaze: map and error.
     pub gaze: Option<GazeCalibration>,
+    /// A deliberate blink as a signal; absent where none was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blink: Option<DeliberateBlink>,
 }
 
 /// Where a profile comes from.
@@ -368,6 +372,11 @@ impl Profile {
             return Err(CalibrationError::Nothing);
         }
         self.eeg.as_ref().map_or(Ok(()), EegCalibration::validate)?;
-        self.gaze.as_ref().map_or(Ok(()), GazeCalibration::validate)
+        self.gaze
+            .as_ref()
+            .map_or(Ok(()), GazeCalibration::validate)?;
+        self.blink
+            .as_ref()
+            .map_or(Ok(()), DeliberateBlink::validate)
     }
 }

@@ -17,8 +17,8 @@ use std::path::{Path, PathBuf};
 use clap::Args as ClapArgs;
 use razvilka_calibration::report::{grade_eeg, grade_gaze, save_report};
 use razvilka_calibration::{
-    CalibrationError, CalibrationInput, EegInput, Fitted, GazePoint, Overwrite, Profile,
-    epochs_beside, fit_session,
+    CalibrationError, CalibrationInput, DeliberateBlink, EegInput, Fitted, GazePoint, Overwrite,
+    Profile, epochs_beside, fit_deliberate_blink, fit_session,
 };
 
 use super::exit::{Exit, Failure};
@@ -132,6 +132,7 @@ pub fn run(args: &Args, talk: &mut impl Write) -> Result<Profile, Failure> {
     if let Some(eeg) = &mut fitted.profile.eeg {
         eeg.blinks = blinks;
     }
+    fitted.profile.blink = deliberate_blink(&recordings, talk)?;
     say_verdict(talk, &fitted);
     let unwritable = |e: CalibrationError| failure(Exit::Usage, e);
     if let (Some(eeg), Some(own)) = (&mut fitted.profile.eeg, &input.eeg)
@@ -208,6 +209,48 @@ fn gaze_points(recordings: &[Recorded]) -> Result<Vec<GazePoint>, Failure> {
         points.extend(recorded.gaze_points()?);
     }
     Ok(points)
+}
+
+/// The deliberate blink, from the last recording in which it was asked for; where it cannot be told the rest goes on without it.
+fn deliberate_blink(
+    recordings: &[Recorded],
+    talk: &mut impl Write,
+) -> Result<Option<DeliberateBlink>, Failure> {
+    let mut trials = None;
+    for recorded in recordings {
+        trials = recorded.blink_trials()?.or(trials);
+    }
+    let Some(trials) = trials else {
+        return Ok(None);
+    };
+    match fit_deliberate_blink(&trials) {
+        Ok(blink) => {
+            let (per_min, up_to) = blink.false_alarms_per_min();
+            say(
+                talk,
+                format_args!(
+                    "deliberate blink: {} of {} told, {} of {} spontaneous ones taken for it in {:.0} s ({per_min:.1} per minute, up to \
+                     {up_to:.1}), reliability {:.2}, held out",
+                    blink.hits,
+                    blink.cues,
+                    blink.false_alarms,
+                    blink.spontaneous,
+                    blink.rest_s,
+                    blink.reliability
+                ),
+            );
+            Ok(Some(blink))
+        }
+        Err(error) => {
+            say(
+                talk,
+                format_args!(
+                    "deliberate blink: not used. {error}. Calibrate for longer, or with more blink.cues"
+                ),
+            );
+            Ok(None)
+        }
+    }
 }
 
 /// Refuses flashes of which none has a label, and says what would be enough.

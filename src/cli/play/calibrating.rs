@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use razvilka_calibration::{Profile, epochs_beside};
+use razvilka_dsp::deliberate::BlinkKind;
 
 use super::progress::progress_bar;
 use crate::cli::exit::{Exit, Failure};
@@ -15,7 +16,7 @@ use crate::engine::calibrate::{Progress, record};
 use crate::engine::lines;
 use crate::engine::streams::Streams;
 use crate::pipeline::presenter::MarkerStream;
-use crate::pipeline::state::StateLine;
+use crate::pipeline::state::{StateLine, Watches};
 use crate::recording::Recording;
 use crate::session::Folder;
 use crate::source::StreamSpec;
@@ -29,7 +30,7 @@ pub(super) const CALIBRATION_FILE: &str = "calibration.xdf";
 const GAZE_ERROR_MAX_DEG: f64 = 6.0;
 
 /// A line that has seen the EEG of the calibration just recorded; `None` when it cannot be read: then the session's own
-/// beginning is the baseline.
+/// beginning is the baseline. The eyes' baseline is always that: in a calibration they stare at points and blink when asked.
 pub(super) fn baseline_of(
     plan: &Plan,
     profile: &Profile,
@@ -121,6 +122,13 @@ pub(super) fn calibrate_live(
             let (position, message) = match progress {
                 Progress::Point(n, of) => (n - 1, format!("gaze point {n} of {of}")),
                 Progress::Blink(n, of) => (steps, format!("blink when asked: {n} of {of}")),
+                Progress::Signal(n, of, kind) => {
+                    let what = match kind {
+                        BlinkKind::Double => "blink twice, now",
+                        BlinkKind::Long => "keep your eyes shut for most of a second, now",
+                    };
+                    (steps, format!("{what}: {n} of {of}"))
+                }
                 Progress::Block(n, of) => (steps + n - 1, format!("flash block {n} of {of}")),
             };
             bar.set_position(u64::from(position));
@@ -190,6 +198,13 @@ pub(super) fn note_calibration(profile: &Profile, view: &mut dyn View) {
         if gaze.error.sd_x_deg.hypot(gaze.error.sd_y_deg) > GAZE_ERROR_MAX_DEG {
             words.push("gaze is too inaccurate to choose tiles: calibrate again".into());
         }
+    }
+    if let Some(blink) = &profile.blink {
+        let (per_min, up_to) = blink.false_alarms_per_min();
+        words.push(format!(
+            "deliberate blink: {} of {} told, {per_min:.1} false alarms per minute (up to {up_to:.1}), reliability {:.2}",
+            blink.hits, blink.cues, blink.reliability
+        ));
     }
     let _ = view.note(&words.join("; "));
 }

@@ -25,7 +25,8 @@ use crate::config::Plan;
 use crate::decode::{Model, ModelError};
 use crate::engine::conduct::{FeedbackSetting, Played, Setting, StateSetting, conduct};
 use crate::engine::streams::{
-    Streams, feedback_outlet, feedback_spec, marker_outlet, measured_rate_hz, state_outlet, state_spec,
+    Streams, feedback_outlet, feedback_spec, marker_outlet, measured_rate_hz, state_outlet,
+    state_spec,
 };
 use crate::engine::{EngineError, lines};
 use crate::pipeline::presenter::MarkerStream;
@@ -170,7 +171,13 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
     let mut manifest = Manifest::begin(command, ConfigRecord::new(plan.to_toml()));
     manifest.seeds.insert("session".into(), plan.session.seed);
     manifest.models = models(&model);
-    manifest.streams = stream_records(&plan, &streams, &marker_spec, state.as_ref(), feedback.as_ref());
+    manifest.streams = stream_records(
+        &plan,
+        &streams,
+        &marker_spec,
+        state.as_ref(),
+        feedback.as_ref(),
+    );
     if let Some(reason) = unlocked {
         manifest
             .uncertified
@@ -312,8 +319,8 @@ fn open_state(
     session: &str,
     view: &mut dyn View,
 ) -> Option<StateSetting> {
-    // Without EEG there is nothing to publish: the time on task stands in the ledger.
-    if !plan.state.on || plan.eeg.is_none() {
+    // Without streams there is nothing to publish: the time on task stands in the ledger.
+    if !plan.state.on || (plan.eeg.is_none() && plan.gaze.is_none()) {
         return None;
     }
     let (spec, sink) = match state_outlet(network, session) {

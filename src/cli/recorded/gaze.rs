@@ -1,6 +1,8 @@
 //! The calibration points of gaze in a recording, with the samples that were taken while each was shown.
 
-use razvilka_calibration::{GazePoint, GazeSample, PointUse};
+use razvilka_calibration::{BlinkTrials, GazePoint, GazeSample, PointUse};
+use razvilka_dsp::deliberate::{BlinkKind, BlinkScorer};
+use razvilka_dsp::units::Hertz;
 use serde_json::Value;
 
 use super::markers::event;
@@ -27,6 +29,9 @@ pub struct GazeChannels {
     /// Gaze samples of less confidence count as lost; 0.5.
     #[arg(long = "confidence-min", value_name = "SHARE")]
     pub confidence_min: Option<f64>,
+    /// Label of the channel that tells how far the lid is open; for deliberate blinks.
+    #[arg(long = "gaze-openness", value_name = "LABEL")]
+    pub openness: Option<String>,
     /// How an experiment file reads the stream; the labels above go before it.
     #[arg(skip)]
     pub section: Option<Box<GazeSection>>,
@@ -44,6 +49,9 @@ impl GazeChannels {
         }
         if self.confidence.is_some() {
             section.confidence.clone_from(&self.confidence);
+        }
+        if self.openness.is_some() {
+            section.openness.clone_from(&self.openness);
         }
         if let Some(least) = self.confidence_min {
             section.confidence_min = least;
@@ -63,6 +71,21 @@ impl GazeChannels {
     }
 }
 
+/// A gaze stream, and which of its channels are what.
+struct Read<'a> {
+    stream: &'a RecordedStream,
+    eyes: EyesRead,
+    openness: Option<usize>,
+}
+
+impl Read<'_> {
+    /// Where the tracker says that the eyes look, in its own unit, as the pipeline sees it; `None` when it sees none.
+    fn at(&self, row: &[f64]) -> Option<(f64, f64)> {
+        let row: Vec<f32> = row.iter().map(|value| *value as f32).collect();
+        self.eyes.raw(&row).mean()
+    }
+}
+
 impl Recorded {
     /// Calibration points with their samples; empty when no point was shown.
     ///
@@ -76,40 +99,17 @@ impl Recorded {
         if points.is_empty() {
             return Ok(Vec::new());
         }
-        let streams: Vec<&RecordedStream> = self
-            .numeric("gaze")
-            .chain(self.numeric("eyetracker"))
-            .filter(|s| s.channels() >= 2)
-            .collect();
-        let [stream] = streams.as_slice() else {
-            return Err(Failure::said(
-                Exit::Source,
-                format!(
-                    "{}: gaze points were shown, but {} streams of type \"Gaze\" have samples; one is needed",
-                    self.path.display(),
-                    streams.len()
-                ),
-            ));
-        };
-        let read = self.streams.gaze.read(&stream.spec).map_err(|e| match e {
-            SourceError::Unclear { .. } => Failure::said(
-                Exit::Source,
-                format!("{e}; on the command line --gaze-x, --gaze-y and --gaze-confidence"),
-            ),
-            other => failure(Exit::Source, other),
-        })?;
-        for (index, &t_s) in stream.stamps.iter().enumerate() {
+        let read = self.gaze_stream("gaze points were shown")?;
+        for (index, &t_s) in read.stream.stamps.iter().enumerate() {
             let (Some(row), Some((point, _))) = (
-                stream.numbers(index),
+                read.stream.numbers(index),
                 points
                     .iter_mut()
                     .find(|(point, until_s)| t_s >= point.shown_s && t_s < *until_s),
             ) else {
                 continue;
             };
-            // As the pipeline sees them.
-            let row: Vec<f32> = row.iter().map(|value| *value as f32).collect();
-            let at = read.raw(&row).mean();
+            let at = read.at(&row);
             let (x, y) = at.unwrap_or((f64::NAN, f64::NAN));
             point.samples.push(GazeSample {
                 t_s,
@@ -119,6 +119,94 @@ impl Recorded {
             });
         }
         Ok(points.into_iter().map(|(point, _)| point).collect())
+    }
+
+    /// Deliberate blinks that the person was asked for, and every blink beside; `None` when it was not asked.
+    ///
+    /// # Errors
+    /// As [`Self::gaze_points`].
+    pub fn blink_trials(&self) -> Result<Option<BlinkTrials>, Failure> {
+        let asked: Vec<(f64, BlinkKind)> = self
+            .markers
+            .iter()
+            .filter(|(_, marker)| event(marker) == Some("signal"))
+            .filter_map(|(stamp_s, marker)| {
+                let blink = marker.get("blink")?.clone();
+                Some((*stamp_s, serde_json::from_value(blink).ok()?))
+            })
+            .collect();
+        let Some((_, kind)) = asked.first().copied() else {
+            return Ok(None);
+        };
+        let read = self.gaze_stream("deliberate blinks were asked for")?;
+        let rate = Hertz::new(read.stream.spec.rate_hz).map_err(|e| failure(Exit::Source, e))?;
+        let mut scorer = BlinkScorer::new(kind, rate);
+        let mut trials = BlinkTrials {
+            kind,
+            cues_s: asked.iter().map(|(at_s, _)| *at_s).collect(),
+            ..BlinkTrials::default()
+        };
+        // Blinks made on another cue are neither signals nor spontaneous.
+        let told = self.blink_spans();
+        let elsewhere = |t_s: f64| {
+            told.iter()
+                .any(|(from, until)| (*from..*until).contains(&t_s))
+        };
+        let mut last_s = None;
+        for (index, &t_s) in read.stream.stamps.iter().enumerate() {
+            let Some(row) = read.stream.numbers(index) else {
+                continue;
+            };
+            let value = |channel: usize| row.get(channel).copied().unwrap_or(f64::NAN);
+            let valid = read.at(&row).is_some();
+            let scored = scorer.push(t_s, !valid, read.openness.map(value));
+            if elsewhere(t_s) {
+                last_s = None;
+                continue;
+            }
+            trials.scores.extend(scored);
+            let passed_s = last_s.map_or(0.0, |last_s: f64| t_s - last_s);
+            trials.watched_s += if (0.0..0.1).contains(&passed_s) {
+                passed_s
+            } else {
+                0.0
+            };
+            last_s = Some(t_s);
+        }
+        Ok(Some(trials))
+    }
+
+    /// The one gaze stream, `why` it is needed, and its channels.
+    fn gaze_stream(&self, why: &str) -> Result<Read<'_>, Failure> {
+        let streams: Vec<&RecordedStream> = self
+            .numeric("gaze")
+            .chain(self.numeric("eyetracker"))
+            .filter(|s| s.channels() >= 2)
+            .collect();
+        let [stream] = streams.as_slice() else {
+            return Err(Failure::said(
+                Exit::Source,
+                format!(
+                    "{}: {why}, but {} streams of type \"Gaze\" have samples; one is needed",
+                    self.path.display(),
+                    streams.len()
+                ),
+            ));
+        };
+        let eyes = self.streams.gaze.read(&stream.spec).map_err(|e| match e {
+            SourceError::Unclear { .. } => Failure::said(
+                Exit::Source,
+                format!("{e}; on the command line --gaze-x, --gaze-y and --gaze-confidence"),
+            ),
+            other => failure(Exit::Source, other),
+        })?;
+        let openness = self.streams.gaze.section().openness;
+        let openness = openness.map(|label| stream.spec.channel(&label));
+        Ok(Read {
+            stream,
+            eyes,
+            openness: openness.transpose().map_err(|e| failure(Exit::Source, e))?,
+        })
     }
 
     /// Points with the time until which each was shown.

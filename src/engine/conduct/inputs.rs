@@ -104,6 +104,10 @@ pub(super) struct Gaze {
     told: Vec<Trouble>,
     /// Which eyes were told to be lost, left and right.
     lost: [bool; 2],
+    /// What the stream says of itself.
+    pub(super) spec: StreamSpec,
+    /// Where the samples for the state of the eyes come out, until it is taken.
+    pub(super) state: Option<StateDrain>,
 }
 
 impl Gaze {
@@ -230,7 +234,9 @@ impl Inputs {
         };
         let gaze = match (gaze, &plan.gaze) {
             (Some(source), Some(section)) => {
-                let line = lines::gaze_line(section, plan, profile.gaze.as_ref(), source.spec())?;
+                let mut line =
+                    lines::gaze_line(section, plan, profile.gaze.as_ref(), source.spec())?;
+                lines::listen_for_blinks(&mut line, section, plan, profile, source.spec())?;
                 let (orders, orders_out) = HeapRb::new(16).split();
                 let watch = Arc::new(GazeWatch::default());
                 let lane = gate
@@ -238,7 +244,8 @@ impl Inputs {
                     .take()
                     .ok_or(EngineError::Internal("the gate's gaze lane is taken"))?;
                 let offset_s = offset_of(source.as_ref());
-                let channels = source.spec().labels.len();
+                let spec = source.spec().clone();
+                let channels = spec.labels.len();
                 let stage = GazeStage::new(
                     line,
                     orders_out,
@@ -252,7 +259,14 @@ impl Inputs {
                 let mut stage = stage.at_rate(stated.then_some(section.rate_hz));
                 let (ring, feedback) = HeapRb::new(64).split();
                 stage.feed_back(ring);
+                let state = plan.state.on.then(|| {
+                    let (tap, drain) = state_ring(lines::gaze_rate_hz(section, &spec), channels);
+                    stage.listen(tap);
+                    drain
+                });
                 Some(Gaze {
+                    spec,
+                    state,
                     feed: Feed::start("gaze", source, stage, recorder, wish)?,
                     watch,
                     orders,

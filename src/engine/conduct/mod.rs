@@ -258,10 +258,9 @@ impl<'a> Conductor<'a> {
             wish,
         )?;
         let keys = KeysEnds::start(setting.network, [keys, terminal], &recorder)?;
-        let eeg = profile.eeg.as_ref();
         let state = setting
             .state
-            .map(|state| StateEnds::start(state, plan, eeg, &mut inputs, &recorder))
+            .map(|state| StateEnds::start(state, plan, profile, &mut inputs, &recorder))
             .transpose()?;
 
         let feedback = setting

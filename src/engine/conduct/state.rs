@@ -1,6 +1,6 @@
 //! State of the person in a session: started, told of confirmed choices, written beside every fork.
 
-use razvilka_calibration::EegCalibration;
+use razvilka_calibration::{EegCalibration, Profile};
 use razvilka_dsp::state::AmplitudeDrift;
 use razvilka_dsp::units::MonoTime;
 
@@ -12,7 +12,7 @@ use crate::engine::question::Question;
 use crate::engine::{EngineError, lines};
 use crate::fork::ForkId;
 use crate::person::PersonState;
-use crate::pipeline::state::{Reference, StateLine, StateThread, Telemetry};
+use crate::pipeline::state::{Reference, Sources, StateLine, StateThread, Telemetry};
 use crate::recording::{OffsetTap, Recorder};
 use crate::rt;
 use crate::session::StateRow;
@@ -39,14 +39,14 @@ impl StateEnds {
     pub(super) fn start(
         setting: StateSetting,
         plan: &Plan,
-        calibration: Option<&EegCalibration>,
+        profile: &Profile,
         inputs: &mut Inputs,
         recorder: &Recorder,
     ) -> Result<Self, EngineError> {
         let (tap, offsets) = recorder.add_samples(&setting.spec)?;
-        let (mut stream, mut drift) = (None, None);
+        let mut sources = Sources::default();
         if let (Some(eeg), Some(section), Some(calibration)) =
-            (&mut inputs.eeg, &plan.eeg, calibration)
+            (&mut inputs.eeg, &plan.eeg, &profile.eeg)
         {
             let fresh = || {
                 lines::state_line(section, &plan.state, &calibration.path, &eeg.spec)
@@ -55,14 +55,20 @@ impl StateEnds {
             };
             let fits = |line: &StateLine| line.stream_channels() == eeg.spec.labels.len();
             let line = setting.line.filter(fits).or_else(fresh);
-            stream = line.zip(eeg.state.take());
-            drift = drift_of(calibration, plan.state.p300_half_life_forks);
+            sources.eeg = line.zip(eeg.state.take());
+            sources.drift = drift_of(calibration, plan.state.p300_half_life_forks);
+        }
+        if let (Some(gaze), Some(section)) = (&mut inputs.gaze, &plan.gaze) {
+            let line = lines::eye_line(section, plan, profile.gaze.as_ref(), &gaze.spec)
+                .inspect_err(|error| eprintln!("razvilka: no state of the eyes: {error}"))
+                .ok();
+            sources.eyes = line.zip(gaze.state.take());
         }
         let telemetry = Telemetry {
             sink: setting.sink,
             tap: Some(tap),
         };
-        let thread = StateThread::start(stream, drift, telemetry)?;
+        let thread = StateThread::start(sources, telemetry)?;
         Ok(Self { thread, offsets })
     }
 

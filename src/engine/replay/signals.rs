@@ -20,7 +20,7 @@ use crate::fork::ForkId;
 use crate::gate::{Evidence, Source};
 use crate::marker::{Event, Marker};
 use crate::pipeline::decision::Made;
-use crate::pipeline::gaze::{GazeLine, Tiles, gaze_evidence};
+use crate::pipeline::gaze::{GazeLine, Tiles, blink_evidence, gaze_evidence};
 use crate::recording::xdf::{Chunk, Reader, SampleChunk, StreamId, Values, XdfError};
 use crate::session::{ForkRow, Manifest, OptionRow};
 use crate::source::StreamSpec;
@@ -82,7 +82,7 @@ impl Remade {
     pub(super) fn ends_before(&self, evidence: &Evidence, fork: &ForkRow) -> bool {
         let (end_s, clock) = match evidence.source {
             Source::P300 => (self.eeg_end_s, fork.eeg_clock),
-            Source::Gaze => (self.gaze_end_s, fork.gaze_clock),
+            Source::Gaze | Source::Blink => (self.gaze_end_s, fork.gaze_clock),
             Source::Switch => return false,
         };
         let offset_s = clock.map_or(0.0, |clock| clock.offset_s);
@@ -166,7 +166,8 @@ pub(super) fn remake(
     };
     let mut gaze = match (&plan.gaze, spec_of(manifest, GAZE)) {
         (Some(section), Some(spec)) => {
-            let line = lines::gaze_line(section, plan, profile.gaze.as_ref(), spec)?;
+            let mut line = lines::gaze_line(section, plan, profile.gaze.as_ref(), spec)?;
+            lines::listen_for_blinks(&mut line, section, plan, profile, spec)?;
             Some(GazeFeed::new(line, spec, &survey.markers, known))
         }
         _ => None,
@@ -372,6 +373,11 @@ impl GazeFeed {
                         },
                     ),
                 );
+            }
+            if let Some(word) = self.line.take_blink()
+                && let Some((evidence, made)) = blink_evidence(&word)
+            {
+                items.insert(key_of(&evidence), (evidence, made));
             }
         }
     }

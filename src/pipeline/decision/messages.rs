@@ -55,6 +55,15 @@ pub enum Made {
         /// The scorer's output.
         score: f64,
     },
+    /// A deliberate blink.
+    Blink {
+        /// The item that the eyes rested on before it.
+        item: u32,
+        /// Index of the sample with which the eye was seen again.
+        sample: u64,
+        /// The scorer's output.
+        score: f64,
+    },
     /// Gaze since the fork opened.
     Gaze {
         /// Index of the newest gaze sample.

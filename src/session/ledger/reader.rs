@@ -209,17 +209,17 @@ impl Ledger {
         clause: &str,
         params: impl Params,
     ) -> Result<Vec<(i64, R)>, LedgerError> {
-        if tables_of(self.version).all(|table| table != R::TABLE) {
+        let Some(table) = R::TABLE.at(self.version) else {
             return Ok(Vec::new());
-        }
+        };
         let reading = |error| LedgerError::reading(&self.path, error);
-        let sql = format!("{} {clause}", R::TABLE.select_sql());
+        let sql = format!("{} {clause}", table.select_sql());
         let mut statement = self.connection.prepare_cached(&sql).map_err(reading)?;
         let mut rows = statement.query(params).map_err(reading)?;
         let mut typed = Vec::new();
         while let Some(row) = rows.next().map_err(reading)? {
-            let stored = Stored::of(R::TABLE, row).map_err(reading)?;
-            let read = R::read(Columns::new(R::TABLE, stored.n, &stored.values))?;
+            let stored = Stored::of(table, row).map_err(reading)?;
+            let read = R::read(Columns::new(table, stored.n, &stored.values))?;
             typed.push((stored.n, read));
         }
         Ok(typed)

@@ -1,7 +1,8 @@
 //! The tables. Their order of columns is part of the hash: it never changes within a version.
 
-/// Version of the tables, kept in SQLite's `user_version`. 1: without the table `state`, read as well.
-pub const SCHEMA_VERSION: u32 = 2;
+/// Version of the tables, kept in SQLite's `user_version`. Read as well: 1, without the table `state`; 2, in which that has no columns
+/// of the eyes.
+pub const SCHEMA_VERSION: u32 = 3;
 /// "RZVL", kept in SQLite's `application_id`: tells a ledger from other databases.
 pub(super) const APPLICATION_ID: i64 = 0x525A_564C;
 
@@ -141,36 +142,71 @@ pub(super) const EVENT: Table = Table {
 /// State of the person at a fork; the values are [`crate::person::COLUMNS`].
 pub(super) const STATE: Table = Table {
     name: "state",
-    columns: &[
-        ("fork", "INTEGER NOT NULL UNIQUE"),
-        ("at_lsl_s", "REAL"),
-        ("at_mono_ns", "INTEGER NOT NULL"),
-        ("time_on_task_s", "REAL NOT NULL"),
-        ("baseline_share", "REAL NOT NULL"),
-        ("channels", "REAL NOT NULL"),
-        ("theta_alpha", "REAL"),
-        ("theta_alpha_baseline", "REAL"),
-        ("theta_alpha_z", "REAL"),
-        ("theta_alpha_risen", "REAL"),
-        ("slow_fast", "REAL"),
-        ("slow_fast_baseline", "REAL"),
-        ("slow_fast_z", "REAL"),
-        ("slow_fast_risen", "REAL"),
-        ("spindles_per_min", "REAL"),
-        ("spindles_per_min_baseline", "REAL"),
-        ("spindles_per_min_z", "REAL"),
-        ("spindles_per_min_risen", "REAL"),
-        ("spindle_s", "REAL"),
-        ("spindle_uv", "REAL"),
-        ("p300_amplitude", "REAL"),
-        ("p300_se", "REAL"),
-        ("p300_forks", "REAL"),
-        ("p300_baseline", "REAL"),
-        ("p300_z", "REAL"),
-        ("p300_fallen", "REAL"),
-    ],
+    columns: &STATE_COLUMNS,
     index: "",
 };
+
+/// The same before there were eyes in it.
+const STATE_2: Table = Table {
+    name: "state",
+    columns: STATE_COLUMNS.split_at(STATE_2_COLUMNS).0,
+    index: "",
+};
+
+/// Columns of [`STATE`] that version 2 has: where and when, then what rests on EEG.
+const STATE_2_COLUMNS: usize = 4 + crate::person::OF_EEG;
+
+const STATE_COLUMNS: [(&str, &str); 4 + crate::person::VALUES] = [
+    ("fork", "INTEGER NOT NULL UNIQUE"),
+    ("at_lsl_s", "REAL"),
+    ("at_mono_ns", "INTEGER NOT NULL"),
+    ("time_on_task_s", "REAL NOT NULL"),
+    ("baseline_share", "REAL NOT NULL"),
+    ("channels", "REAL NOT NULL"),
+    ("theta_alpha", "REAL"),
+    ("theta_alpha_baseline", "REAL"),
+    ("theta_alpha_z", "REAL"),
+    ("theta_alpha_risen", "REAL"),
+    ("slow_fast", "REAL"),
+    ("slow_fast_baseline", "REAL"),
+    ("slow_fast_z", "REAL"),
+    ("slow_fast_risen", "REAL"),
+    ("spindles_per_min", "REAL"),
+    ("spindles_per_min_baseline", "REAL"),
+    ("spindles_per_min_z", "REAL"),
+    ("spindles_per_min_risen", "REAL"),
+    ("spindle_s", "REAL"),
+    ("spindle_uv", "REAL"),
+    ("p300_amplitude", "REAL"),
+    ("p300_se", "REAL"),
+    ("p300_forks", "REAL"),
+    ("p300_baseline", "REAL"),
+    ("p300_z", "REAL"),
+    ("p300_fallen", "REAL"),
+    ("eyes_baseline_share", "REAL NOT NULL"),
+    ("blinks_per_min", "REAL"),
+    ("blinks_per_min_baseline", "REAL"),
+    ("blinks_per_min_z", "REAL"),
+    ("blinks_per_min_risen", "REAL"),
+    ("blink_s", "REAL"),
+    ("blink_s_baseline", "REAL"),
+    ("blink_s_z", "REAL"),
+    ("blink_s_risen", "REAL"),
+    ("perclos", "REAL"),
+    ("perclos_baseline", "REAL"),
+    ("perclos_z", "REAL"),
+    ("perclos_risen", "REAL"),
+    ("perclos_measured", "REAL"),
+    ("saccade_peak_deg_s", "REAL"),
+    ("saccade_peak_deg_s_baseline", "REAL"),
+    ("saccade_peak_deg_s_z", "REAL"),
+    ("saccade_peak_deg_s_risen", "REAL"),
+    ("bcea_deg2", "REAL"),
+    ("bcea_deg2_baseline", "REAL"),
+    ("bcea_deg2_z", "REAL"),
+    ("bcea_deg2_risen", "REAL"),
+    ("rms_s2s_deg", "REAL"),
+];
 
 /// All tables of the chain.
 pub(super) const TABLES: [&Table; 7] =
@@ -180,7 +216,7 @@ pub(super) const TABLES: [&Table; 7] =
 pub(super) fn tables_of(version: u32) -> impl Iterator<Item = &'static Table> {
     TABLES
         .into_iter()
-        .filter(move |table| version >= 2 || **table != STATE)
+        .filter_map(move |table| table.at(version))
 }
 
 /// One row per fork, for people with `sqlite3` at hand.
@@ -194,6 +230,16 @@ const VIEW: &str = "CREATE VIEW decision AS
     ORDER BY f.fork;";
 
 impl Table {
+    /// As it is in a ledger of this version; `None` where it is not there.
+    pub(super) fn at(&'static self, version: u32) -> Option<&'static Self> {
+        match version {
+            _ if *self != STATE => Some(self),
+            0 | 1 => None,
+            2 => Some(&STATE_2),
+            _ => Some(self),
+        }
+    }
+
     fn create_sql(&self) -> String {
         let columns: String = self
             .columns

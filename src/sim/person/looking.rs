@@ -102,7 +102,7 @@ impl Person {
         let landing: Point = std::array::from_fn(|k| {
             from[k] + gain * (next.at[k] - from[k]) + stray * gauss(&mut self.rng)
         });
-        let vigour = self.vigour();
+        let vigour = self.vigour(t_s);
         let lands_s = scene.eye.look(landing, t_s, vigour);
         let correction_s = log_normal(&mut self.rng, 0.14, 0.2);
         if distance_deg(landing, next.at) > 0.5 && correction_s < next.for_s {
@@ -191,9 +191,10 @@ impl Person {
         }
     }
 
-    /// Peak velocity of the next saccade relative to the main sequence.
-    pub(super) fn vigour(&mut self) -> f64 {
-        self.traits.saccade_vigour * log_normal(&mut self.rng, 1.0, 0.05)
+    /// Peak velocity of the next saccade relative to the main sequence. Tired eyes are slower.
+    pub(super) fn vigour(&mut self, t_s: f64) -> f64 {
+        let tired = 1.0 - 0.12 * self.tiredness.at(t_s);
+        self.traits.saccade_vigour * tired * log_normal(&mut self.rng, 1.0, 0.05)
     }
 }
 
