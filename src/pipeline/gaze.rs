@@ -356,7 +356,8 @@ impl GazeWatch {
         [bits & 1 != 0, bits & 2 != 0]
     }
 
-    fn follow(&self, line: &GazeLine) {
+    /// Takes over what the line counted. Does not wait.
+    pub fn follow(&self, line: &GazeLine) {
         let unused = line.unused();
         self.late.store(line.late(), Ordering::Relaxed);
         self.lost.store(unused.invalid, Ordering::Relaxed);

@@ -22,6 +22,7 @@ mod answers;
 mod asking;
 mod ending;
 mod feed;
+mod gaze_news;
 mod inputs;
 mod keys;
 mod learning;
