@@ -25,7 +25,7 @@ use crate::pipeline::gaze::{GazeLine, GazeReading};
 use crate::pipeline::state::StateLine;
 use crate::source::unit::microvolts_of;
 use crate::source::{SourceError, StreamSpec};
-use crate::view::layout::half_extent_deg;
+use crate::view::layout::{half_extent_deg, text_area};
 
 /// Centre of the mains notch over its -3 dB width: 50 Hz is removed from 49.2 to 50.8 Hz.
 const NOTCH_Q: f64 = 30.0;
@@ -325,6 +325,7 @@ pub fn dwell_model(plan: &Plan, calibration: Option<&GazeCalibration>) -> DwellM
     let mut model = DwellModel {
         area_deg2: 4.0 * half_w * half_h,
         half_deg: [half_w, half_h].map(|half| half.clamp(0.5, 180.0)),
+        text: Some(text_area(&plan.screen)),
         ..DwellModel::default()
     };
     if let Some(calibration) = calibration {

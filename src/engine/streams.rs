@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::lines::gaze_reading;
 use crate::config::{Plan, check_filter};
+use crate::fork::MAX_OPTIONS;
 use crate::person;
 use crate::source::lsl::{
     LslMarkerOutlet, LslMarkers, LslSampleOutlet, LslSamples, Network, Stream, reopen,
@@ -32,6 +33,8 @@ const GAZE_RATE_MAX_HZ: f64 = 2_000.0;
 pub const MARKER_STREAM: &str = "Razvilka";
 /// Name of the stream that tells the state of the person.
 pub const STATE_STREAM: &str = "RazvilkaState";
+/// Name of the stream of dwell feedback.
+pub const FEEDBACK_STREAM: &str = "RazvilkaDwell";
 
 /// The sources that an experiment file names, open.
 pub struct Streams {
@@ -251,6 +254,36 @@ pub fn state_outlet(
 ) -> Result<(StreamSpec, LslSampleOutlet), SourceError> {
     let outlet = LslSampleOutlet::new(network, &state_spec(session))?;
     Ok((outlet.spec().clone(), outlet))
+}
+
+/// What the stream says of itself that tells how far each option of the open fork has come by gaze: number of the fork, then 0..=1 for each
+/// option, NaN where there is none. A sample every 40 ms in which gaze says anything of the fork, stamped as the gaze it rests on.
+#[must_use]
+pub fn feedback_spec(session: &str) -> StreamSpec {
+    let options = (0..MAX_OPTIONS).map(|option| format!("option{option}"));
+    StreamSpec {
+        name: FEEDBACK_STREAM.into(),
+        kind: "Feedback".into(),
+        source_id: format!("razvilka-dwell-{session}"),
+        hostname: String::new(),
+        uid: String::new(),
+        rate_hz: 0.0,
+        format: Format::Float32,
+        labels: std::iter::once("fork".to_owned()).chain(options).collect(),
+        units: std::iter::once("number")
+            .chain(std::iter::repeat_n("share", MAX_OPTIONS))
+            .map(str::to_owned)
+            .collect(),
+        xml: String::new(),
+    }
+}
+
+/// The stream of dwell feedback; `session` makes its identity.
+///
+/// # Errors
+/// [`SourceError::Lsl`] when no port is free.
+pub fn feedback_outlet(network: Network, session: &str) -> Result<LslSampleOutlet, SourceError> {
+    LslSampleOutlet::new(network, &feedback_spec(session))
 }
 
 /// The `source_id` of the engine's marker stream.

@@ -15,8 +15,8 @@ use razvilka_dsp::gaze::{
 };
 use razvilka_dsp::gaze_evidence::{DwellEvidence, DwellModel, Tile};
 use razvilka_dsp::units::{Hertz, LslTime, MonoTime};
-use ringbuf::HeapCons;
-use ringbuf::traits::Consumer;
+use ringbuf::traits::{Consumer, Producer};
+use ringbuf::{HeapCons, HeapProd};
 use serde::Serialize;
 
 use super::decision::{Item, Lane, Made};
@@ -65,6 +65,19 @@ pub struct GazeWord {
     pub sample: u64,
     /// Log-likelihood of each option, nats.
     pub ln_lik: [f64; MAX_OPTIONS],
+    /// How far each option has come towards all that gaze can say for it, 0..=1.
+    pub progress: [f64; MAX_OPTIONS],
+}
+
+/// What the person may be shown of what gaze says: how far each option has come.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Dwell {
+    /// The fork.
+    pub fork: ForkId,
+    /// Stamp of the sample after which it was so, our clock.
+    pub at: LslTime,
+    /// 0..=1 for each option.
+    pub progress: [f64; MAX_OPTIONS],
 }
 
 /// The pure part: from raw samples to words about the tiles.
@@ -250,6 +263,8 @@ impl GazeLine {
         let tiles = up.filter(|_| tell)?;
         let mut ln_lik = [0.0; MAX_OPTIONS];
         self.dwell.ln_likelihoods(&mut ln_lik);
+        let mut progress = [0.0; MAX_OPTIONS];
+        self.dwell.progress(&mut progress);
         let number = self.number;
         self.number += 1;
         Some(GazeWord {
@@ -260,6 +275,7 @@ impl GazeLine {
             offset_s: tiles.offset_s,
             sample: index,
             ln_lik,
+            progress,
         })
     }
 }
@@ -390,6 +406,7 @@ pub struct GazeStage {
     orders: HeapCons<Tiles>,
     lane: Lane<Item>,
     watch: Arc<GazeWatch>,
+    feedback: Option<HeapProd<Dwell>>,
     channels: usize,
     offset_s: f64,
     newest_s: Option<f64>,
@@ -414,6 +431,7 @@ impl GazeStage {
             orders,
             lane,
             watch,
+            feedback: None,
             channels,
             offset_s,
             newest_s: None,
@@ -433,6 +451,11 @@ impl GazeStage {
     #[must_use]
     pub fn line(&self) -> &GazeLine {
         &self.line
+    }
+
+    /// Says from now on how far each option has come. What finds the ring full is dropped: newer ones follow.
+    pub fn feed_back(&mut self, ring: HeapProd<Dwell>) {
+        self.feedback = Some(ring);
     }
 
     /// The latencies, after the thread has ended.
@@ -456,6 +479,13 @@ impl Stage for GazeStage {
             let Some(evidence) = gaze_evidence(&word) else {
                 continue;
             };
+            if let Some(feedback) = &mut self.feedback {
+                let _ = feedback.try_push(Dwell {
+                    fork: word.fork,
+                    at: evidence.at,
+                    progress: word.progress,
+                });
+            }
             let mut trace = Trace::default();
             trace.mark(Place::Stamp, rt::mono_of(evidence.at).as_nanos());
             trace.mark(Place::Pulled, pulled.as_nanos());

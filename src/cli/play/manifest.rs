@@ -3,7 +3,7 @@
 use crate::cli::exit::{Exit, Failure};
 use crate::config::Plan;
 use crate::decode::Model;
-use crate::engine::conduct::StateSetting;
+use crate::engine::conduct::{FeedbackSetting, StateSetting};
 use crate::engine::eyes::{self, Chosen};
 use crate::engine::streams::Streams;
 use crate::session::{Folder, Manifest, ModelRecord, StreamRecord};
@@ -37,6 +37,7 @@ pub(super) fn stream_records(
     streams: &Streams,
     markers: &StreamSpec,
     state: Option<&StateSetting>,
+    feedback: Option<&FeedbackSetting>,
 ) -> Vec<StreamRecord> {
     let specs = [
         ("eeg", streams.eeg.as_ref().map(|source| source.spec())),
@@ -48,6 +49,7 @@ pub(super) fn stream_records(
         ),
         ("markers", Some(markers)),
         ("state", state.map(|state| &state.spec)),
+        ("feedback", feedback.map(|feedback| &feedback.spec)),
     ];
     specs
         .into_iter()

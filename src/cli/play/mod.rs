@@ -23,8 +23,11 @@ use super::calibrate;
 use super::exit::{Exit, Failure};
 use crate::config::Plan;
 use crate::decode::{Model, ModelError};
-use crate::engine::conduct::{Played, Setting, StateSetting, conduct};
-use crate::engine::streams::{Streams, marker_outlet, measured_rate_hz, state_outlet, state_spec};
+use crate::engine::conduct::{FeedbackSetting, Played, Setting, StateSetting, conduct};
+use crate::engine::streams::{
+    Streams, feedback_outlet, feedback_spec, marker_outlet, measured_rate_hz, state_outlet,
+    state_spec,
+};
 use crate::engine::{EngineError, lines};
 use crate::pipeline::presenter::MarkerStream;
 use crate::rt;
@@ -159,6 +162,7 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
     }
     let (marker_spec, outlet) = marker_outlet(network, &marker_session)?;
     let mut state = open_state(&plan, network, &marker_session, view);
+    let feedback = open_feedback(&plan, network, &marker_session, view);
     if let Some(wait) = listener {
         await_listener(&outlet, wait, &stop)?;
     }
@@ -167,7 +171,13 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
     let mut manifest = Manifest::begin(command, ConfigRecord::new(plan.to_toml()));
     manifest.seeds.insert("session".into(), plan.session.seed);
     manifest.models = models(&model);
-    manifest.streams = stream_records(&plan, &streams, &marker_spec, state.as_ref());
+    manifest.streams = stream_records(
+        &plan,
+        &streams,
+        &marker_spec,
+        state.as_ref(),
+        feedback.as_ref(),
+    );
     if let Some(reason) = unlocked {
         manifest
             .uncertified
@@ -246,6 +256,7 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
         markers,
         marker_spec,
         state,
+        feedback,
         model,
         folder: &folder,
         session: manifest.session.clone(),
@@ -325,6 +336,27 @@ fn open_state(
         spec,
         sink,
         line: None,
+    })
+}
+
+/// The stream of dwell feedback. Without a port for it the session goes on, and records it all the same.
+fn open_feedback(
+    plan: &Plan,
+    network: Network,
+    session: &str,
+    view: &mut dyn View,
+) -> Option<FeedbackSetting> {
+    plan.gaze.as_ref()?;
+    let sink = feedback_outlet(network, session)
+        .inspect_err(|error| {
+            let _ = view.note(&format!(
+                "dwell feedback is recorded, but not published: {error}"
+            ));
+        })
+        .ok();
+    Some(FeedbackSetting {
+        spec: feedback_spec(session),
+        sink: sink.map(|outlet| Box::new(outlet) as Box<dyn SampleSink>),
     })
 }
 

@@ -22,7 +22,7 @@ use crate::pipeline::clock::disagree;
 use crate::pipeline::decision::{GateThread, Watched};
 use crate::pipeline::eeg::{EegLine, EegPorts, EegStage, EegWatch, NewScorer};
 use crate::pipeline::features::FeatureDrain;
-use crate::pipeline::gaze::{GazeStage, GazeWatch, Tiles};
+use crate::pipeline::gaze::{Dwell, GazeStage, GazeWatch, Tiles};
 use crate::pipeline::inlet::Heartbeat;
 use crate::pipeline::presenter::FlashNotice;
 use crate::pipeline::state::{StateDrain, state_ring};
@@ -95,6 +95,8 @@ pub(super) struct Gaze {
     watch: Arc<GazeWatch>,
     pub(super) orders: HeapProd<Tiles>,
     news: GazeNews,
+    /// How far the options have come, newest last.
+    pub(super) feedback: HeapCons<Dwell>,
 }
 
 /// Why no fork can be asked at the moment.
@@ -215,12 +217,15 @@ impl Inputs {
                 );
                 // A stream that declares no rate is not held to one.
                 let stated = section.rate_hz > 0.0 && source.spec().rate_hz > 0.0;
-                let stage = stage.at_rate(stated.then_some(section.rate_hz));
+                let mut stage = stage.at_rate(stated.then_some(section.rate_hz));
+                let (ring, feedback) = HeapRb::new(64).split();
+                stage.feed_back(ring);
                 Some(Gaze {
                     feed: Feed::start("gaze", source, stage, recorder, wish)?,
                     watch,
                     orders,
                     news: GazeNews::default(),
+                    feedback,
                 })
             }
             _ => None,

@@ -23,6 +23,9 @@ impl Conductor<'_> {
         if let Some(state) = &self.state {
             state.offsets.push(ours);
         }
+        if let Some(feedback) = &self.feedback {
+            feedback.offsets.push(ours);
+        }
         self.hear_epochs();
         for change in self.inputs.look_after() {
             self.changed(change);
