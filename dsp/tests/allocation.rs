@@ -11,7 +11,9 @@ use razvilka_dsp::design::butter_bandpass;
 use razvilka_dsp::eeg::{EegPath, EegSpec, Reference};
 use razvilka_dsp::epoch::EpochShape;
 use razvilka_dsp::eye_state::{EyeSample, EyeStateSpec, EyeStateTracker};
-use razvilka_dsp::gaze::{DetectorKind, GazeDetector, GazeEvent, GazeSample};
+use razvilka_dsp::gaze::{
+    Binocular, BinocularSpec, DetectorKind, GazeDetector, GazeEvent, GazeSample,
+};
 use razvilka_dsp::gaze_evidence::{DwellEvidence, DwellModel, Tile};
 use razvilka_dsp::mask::ChannelMask;
 use razvilka_dsp::quality::QualitySpec;
@@ -220,6 +222,23 @@ fn does_not_allocate(mut detector: GazeDetector) {
         detector.reset();
     });
     assert!(fixations > 30, "only {fixations} fixations");
+    assert_eq!(n, 0);
+}
+
+#[test]
+fn two_eyes_become_one_point_of_regard_without_allocating() {
+    let mut eyes = Binocular::new(BinocularSpec::default()).unwrap();
+    let mut seen = 0;
+    let n = allocations(|| {
+        for i in 0..10_000_u32 {
+            let left = (i % 7 != 3).then_some([f64::from(i % 40), 0.0]);
+            let right = (i % 11 != 5).then_some([f64::from(i % 40) + 1.0, f64::NAN]);
+            seen += u32::from(eyes.push(f64::from(i) * 0.002, [left, right]).is_some());
+        }
+        eyes.restart();
+        eyes.reset();
+    });
+    assert!(seen > 5_000, "{seen}");
     assert_eq!(n, 0);
 }
 

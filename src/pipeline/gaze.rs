@@ -555,7 +555,8 @@ impl GazeWatch {
         [bits & 1 != 0, bits & 2 != 0]
     }
 
-    fn follow(&self, line: &GazeLine) {
+    /// Takes over what the line counted. Does not wait.
+    pub fn follow(&self, line: &GazeLine) {
         let unused = line.unused();
         self.late.store(line.late(), Ordering::Relaxed);
         self.lost.store(unused.invalid, Ordering::Relaxed);
@@ -624,11 +625,6 @@ impl GazeStage {
         }
     }
 
-    /// Says from now on how far each option has come. What finds the ring full is dropped: newer ones follow.
-    pub fn feed_back(&mut self, ring: HeapProd<Dwell>) {
-        self.feedback = Some(ring);
-    }
-
     /// Holds the stream to this rate instead of to the one that it declares.
     #[must_use]
     pub fn at_rate(mut self, rate_hz: Option<f64>) -> Self {
@@ -645,6 +641,11 @@ impl GazeStage {
     /// From now on every block is also copied here, for the state of the eyes.
     pub fn listen(&mut self, tap: StateTap) {
         self.state = Some(tap);
+    }
+
+    /// Says from now on how far each option has come. What finds the ring full is dropped: newer ones follow.
+    pub fn feed_back(&mut self, ring: HeapProd<Dwell>) {
+        self.feedback = Some(ring);
     }
 
     /// The latencies, after the thread has ended.

@@ -325,7 +325,7 @@ mod tests {
     fn closed_eyes_are_not_an_eye_lost_for_good() {
         let mut eyes = stage();
         for k in 0..5000 {
-            assert_eq!(eyes.push(k as f64 / RATE_HZ, [None, None]), None);
+            assert_eq!(eyes.push(f64::from(k) / RATE_HZ, [None, None]), None);
         }
         assert_eq!(eyes.lost(), [false, false]);
         assert_eq!(eyes.counts().neither, 5000);
@@ -348,7 +348,10 @@ mod tests {
     fn the_difference_that_is_taken_out_is_bounded() {
         let mut eyes = stage();
         for k in 0..5000 {
-            eyes.push(k as f64 / RATE_HZ, [Some([0.0, 0.0]), Some([6.5, -6.5])]);
+            eyes.push(
+                f64::from(k) / RATE_HZ,
+                [Some([0.0, 0.0]), Some([6.5, -6.5])],
+            );
         }
         assert_eq!(eyes.difference_deg(), [5.0, -5.0]);
         assert_eq!(eyes.push(30.0, [Some([0.0, 0.0]), None]), Some([2.5, -2.5]));

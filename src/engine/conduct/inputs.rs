@@ -13,6 +13,7 @@ use ringbuf::traits::{Consumer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
 
 use super::feed::{Change, Feed};
+use super::gaze_news::GazeNews;
 use crate::config::{ClocksDisagree, Plan};
 use crate::engine::latency::StreamLatency;
 use crate::engine::{EngineError, lines};
@@ -21,7 +22,7 @@ use crate::pipeline::clock::disagree;
 use crate::pipeline::decision::{GateThread, Watched};
 use crate::pipeline::eeg::{EegLine, EegPorts, EegStage, EegWatch, NewScorer};
 use crate::pipeline::features::FeatureDrain;
-use crate::pipeline::gaze::{Dwell, GazeStage, GazeWatch, Tiles, Trouble};
+use crate::pipeline::gaze::{Dwell, GazeStage, GazeWatch, Tiles};
 use crate::pipeline::inlet::Heartbeat;
 use crate::pipeline::presenter::FlashNotice;
 use crate::pipeline::state::{StateDrain, state_ring};
@@ -88,51 +89,18 @@ impl Eeg {
     }
 }
 
-/// So many samples in trouble are told of, ...
-const TROUBLE_SAMPLES: u64 = 50;
-/// ... when they are more than this share of all.
-const TROUBLE_SHARE: f64 = 0.01;
-
 /// The gaze stream.
 pub(super) struct Gaze {
     feed: Feed<GazeStage>,
     watch: Arc<GazeWatch>,
     pub(super) orders: HeapProd<Tiles>,
+    news: GazeNews,
     /// How far the options have come, newest last.
     pub(super) feedback: HeapCons<Dwell>,
-    /// What was told of.
-    told: Vec<Trouble>,
-    /// Which eyes were told to be lost, left and right.
-    lost: [bool; 2],
     /// What the stream says of itself.
     pub(super) spec: StreamSpec,
     /// Where the samples for the state of the eyes come out, until it is taken.
     pub(super) state: Option<StateDrain>,
-}
-
-impl Gaze {
-    /// What is new with the eyes.
-    fn look_at_eyes(&mut self, changes: &mut Vec<Change>) {
-        let lost_now = self.watch.eyes_lost();
-        for ((eye, was), lost) in ["left", "right"]
-            .into_iter()
-            .zip(&mut self.lost)
-            .zip(lost_now)
-        {
-            if *was != lost {
-                *was = lost;
-                changes.push(Change::Eye { eye, lost });
-            }
-        }
-        let least = TROUBLE_SAMPLES.max((self.watch.samples() as f64 * TROUBLE_SHARE) as u64);
-        for trouble in Trouble::ALL {
-            let samples = self.watch.troubled(trouble);
-            if samples >= least && !self.told.contains(&trouble) {
-                self.told.push(trouble);
-                changes.push(Change::Gaze { samples, trouble });
-            }
-        }
-    }
 }
 
 /// Why no fork can be asked at the moment.
@@ -270,9 +238,8 @@ impl Inputs {
                     feed: Feed::start("gaze", source, stage, recorder, wish)?,
                     watch,
                     orders,
+                    news: GazeNews::default(),
                     feedback,
-                    told: Vec::new(),
-                    lost: [false; 2],
                 })
             }
             _ => None,
@@ -323,7 +290,7 @@ impl Inputs {
         }
         if let Some(gaze) = &mut self.gaze {
             gaze.feed.look_after(network, wish, wait, &mut changes);
-            gaze.look_at_eyes(&mut changes);
+            gaze.news.look(&gaze.watch, &mut changes);
         }
         if changes.iter().any(|c| matches!(c, Change::Back { .. })) {
             self.settled_at = Instant::now() + SETTLE;

@@ -24,6 +24,7 @@ mod asking;
 mod ending;
 mod feed;
 mod feedback;
+mod gaze_news;
 mod inputs;
 mod keys;
 mod learning;

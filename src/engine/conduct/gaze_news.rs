@@ -1,0 +1,118 @@
+//! What is new with the eyes since it was last told: an eye that is lost for good, samples that cannot be used.
+
+use super::feed::Change;
+use crate::pipeline::gaze::{GazeWatch, Trouble};
+
+/// So many samples in trouble are told of, ...
+const TROUBLE_SAMPLES: u64 = 50;
+/// ... when they are more than this share of all.
+const TROUBLE_SHARE: f64 = 0.01;
+
+/// What was told.
+#[derive(Debug, Default)]
+pub(super) struct GazeNews {
+    told: Vec<Trouble>,
+    /// Which eyes were told to be lost, left and right.
+    lost: [bool; 2],
+}
+
+impl GazeNews {
+    /// Adds what is new to `changes`: a trouble once, an eye each time that it goes or comes.
+    pub(super) fn look(&mut self, watch: &GazeWatch, changes: &mut Vec<Change>) {
+        let eyes = ["left", "right"].into_iter().zip(&mut self.lost);
+        for ((eye, was), lost) in eyes.zip(watch.eyes_lost()) {
+            if *was != lost {
+                *was = lost;
+                changes.push(Change::Eye { eye, lost });
+            }
+        }
+        let least = TROUBLE_SAMPLES.max((watch.samples() as f64 * TROUBLE_SHARE) as u64);
+        for trouble in Trouble::ALL {
+            let samples = watch.troubled(trouble);
+            if samples >= least && !self.told.contains(&trouble) {
+                self.told.push(trouble);
+                changes.push(Change::Gaze { samples, trouble });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use razvilka_dsp::gaze::DetectorKind;
+    use razvilka_dsp::gaze_evidence::DwellModel;
+    use razvilka_dsp::units::Hertz;
+
+    use super::*;
+    use crate::config::{GazeOrigin, GazeUnits, ScreenSection};
+    use crate::pipeline::gaze::{EyesRead, GazeLine, GazeReading};
+    use crate::pipeline::gaze_reading::{EyeChannels, Eyes};
+
+    fn two_eyes() -> GazeLine {
+        let eye = |x, y| EyeChannels { x, y, belief: None };
+        let eyes = EyesRead {
+            eyes: Eyes::Two {
+                left: eye(0, 1),
+                right: eye(2, 3),
+            },
+            zero_is_lost: false,
+            minus_one_is_lost: false,
+        };
+        let (units, origin) = (GazeUnits::Degrees, GazeOrigin::Centre);
+        let reading = GazeReading::of(eyes, units, origin, false, &ScreenSection::default());
+        let rate = Hertz::new(100.0).unwrap();
+        GazeLine::prepare(
+            reading,
+            None,
+            DwellModel::default(),
+            rate,
+            DetectorKind::default(),
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn an_eye_lost_for_good_and_its_return_are_told_once_each() {
+        let (mut line, watch) = (two_eyes(), GazeWatch::default());
+        let mut news = GazeNews::default();
+        let mut told = Vec::new();
+        for k in 0..2000 {
+            let right = if (200..1500).contains(&k) {
+                f32::NAN
+            } else {
+                1.0
+            };
+            line.sample(f64::from(k) * 0.01, &[0.5, 0.0, right, 0.0]);
+            watch.follow(&line);
+            let mut changes = Vec::new();
+            news.look(&watch, &mut changes);
+            told.extend(changes.into_iter().map(|change| (k, format!("{change:?}"))));
+        }
+        // Missing from sample 200 on, so for 5 s at sample 699 or one later; back at 1500.
+        assert!(
+            matches!(told.as_slice(), [(699..=700, gone), (1500, back)]
+                if gone == "Eye { eye: \"right\", lost: true }" && back == "Eye { eye: \"right\", lost: false }"),
+            "{told:?}"
+        );
+    }
+
+    #[test]
+    fn samples_that_cannot_be_used_are_told_of_once_when_they_are_many() {
+        let (mut line, watch) = (two_eyes(), GazeWatch::default());
+        let mut news = GazeNews::default();
+        let mut told = Vec::new();
+        for k in 0..1000u32 {
+            // Every tenth sample lies far outside the picture, every hundredth is as old as the one before.
+            let x = if k % 10 == 3 { 60.0 } else { 1.0 };
+            let stamp_s = f64::from(k - u32::from(k % 100 == 50)) * 0.01;
+            line.sample(stamp_s, &[x, 0.0, x, 0.0]);
+            watch.follow(&line);
+            let mut changes = Vec::new();
+            news.look(&watch, &mut changes);
+            told.extend(changes.into_iter().map(|change| format!("{change:?}")));
+        }
+        assert_eq!(told, ["Gaze { samples: 50, trouble: BeyondMargin }"]);
+        assert_eq!(watch.troubled(Trouble::Backward), 10);
+        assert_eq!(watch.troubled(Trouble::BeyondMargin), 100);
+    }
+}
