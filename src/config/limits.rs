@@ -258,6 +258,13 @@ pub(super) const OWN: &[Limit] = &[
         "how long a gaze point stands",
     ),
     limit(
+        "calibration.pursuit_deg_s",
+        "deg/s",
+        (3.0, 20.0),
+        10.0,
+        "mean speed of the moving target; its peak is 1.6 times that",
+    ),
+    limit(
         "model.pace_tokens_per_s",
         "1/s",
         (1.0, 10_000.0),

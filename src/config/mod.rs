@@ -16,9 +16,9 @@ use sha2::{Digest, Sha256};
 pub use limits::{explain, limits, own as limit};
 pub use sections::{
     AdaptationSection, AskSection, BudgetSection, CalibrationSection, ClocksDisagree, EegSection,
-    EpochSection, FilterSection, GazeSection, GazeUnits, KeysSection, ModelSection, NetworkMode,
-    NetworkSection, QualitySection, RealtimeSection, ScreenSection, SessionSection, StateSection,
-    StreamsSection, WriterSection,
+    EpochSection, FilterSection, GazeProcedure, GazeSection, GazeUnits, KeysSection, ModelSection,
+    NetworkMode, NetworkSection, QualitySection, RealtimeSection, ScreenSection, SessionSection,
+    StateSection, StreamsSection, WriterSection,
 };
 pub use signal::{NOTCH_MIN_HZ, check_filter, check_quality};
 
@@ -229,6 +229,7 @@ impl Plan {
                 f64::from(self.calibration.check_points),
             ),
             ("calibration.point_s", self.calibration.point_s),
+            ("calibration.pursuit_deg_s", self.calibration.pursuit_deg_s),
             ("model.pace_tokens_per_s", self.model.pace_tokens_per_s),
             ("realtime.priority", f64::from(self.realtime.priority)),
         ];
@@ -324,6 +325,11 @@ impl Plan {
                 "calibration.points = {} must be 5, 9 or 13",
                 self.calibration.points
             ));
+        }
+        if self.calibration.gaze == GazeProcedure::Pursuit && self.calibration.check_points == 0 {
+            return contradiction(
+                "calibration.gaze = \"pursuit\" needs points to judge the map by: set calibration.check_points to 1 or more".into(),
+            );
         }
         Ok(())
     }

@@ -335,6 +335,19 @@ impl Default for StreamsSection {
     }
 }
 
+/// How a live calibration comes to a map of gaze.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GazeProcedure {
+    /// Points that stand still are fitted, others judge.
+    #[default]
+    Points,
+    /// A target that moves is followed and fitted, points judge.
+    Pursuit,
+    /// The tracker is calibrated by itself: nothing is fitted, all points judge.
+    Check,
+}
+
 /// Calibration: a saved profile, or the numbers of a live calibration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -347,12 +360,16 @@ pub struct CalibrationSection {
     pub blocks: u32,
     /// Flashes of each item in a block.
     pub flashes_per_item: u32,
+    /// How a map of gaze is come to.
+    pub gaze: GazeProcedure,
     /// Gaze points that are fitted: 5, 9 or 13.
     pub points: u32,
     /// Gaze points that only judge the map.
     pub check_points: u32,
     /// How long a gaze point stands, seconds.
     pub point_s: f64,
+    /// Mean speed of the target that moves, degrees per second.
+    pub pursuit_deg_s: f64,
 }
 
 impl Default for CalibrationSection {
@@ -362,9 +379,11 @@ impl Default for CalibrationSection {
             blink_s: default_of("calibration.blink_s"),
             blocks: default_of("calibration.blocks") as u32,
             flashes_per_item: default_of("calibration.flashes_per_item") as u32,
+            gaze: GazeProcedure::default(),
             points: default_of("calibration.points") as u32,
             check_points: default_of("calibration.check_points") as u32,
             point_s: default_of("calibration.point_s"),
+            pursuit_deg_s: default_of("calibration.pursuit_deg_s"),
         }
     }
 }

@@ -292,7 +292,10 @@ pub fn gaze_line(
     spec: &StreamSpec,
 ) -> Result<GazeLine, LineError> {
     let reading = gaze_reading(section, plan, spec)?;
-    let map = calibration.map(|calibration| calibration.map);
+    // A tracker that is calibrated by itself goes through the geometry of the screen.
+    let map = calibration
+        .and_then(GazeCalibration::maps)
+        .map(|maps| maps.both);
     let model = dwell_model(plan, calibration);
     Ok(GazeLine::prepare(
         reading,
