@@ -10,7 +10,7 @@ use razvilka_calibration::{Profile, epochs_beside};
 use super::progress::progress_bar;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{calibrate, recorded};
-use crate::config::Plan;
+use crate::config::{GazeProcedure, Plan};
 use crate::engine::calibrate::{Progress, record};
 use crate::engine::lines;
 use crate::engine::streams::Streams;
@@ -98,10 +98,10 @@ pub(super) fn calibrate_live(
         )
     })?;
     let file = out.join(CALIBRATION_FILE);
-    let steps = if plan.gaze.is_some() {
-        plan.calibration.points + plan.calibration.check_points
-    } else {
-        0
+    let steps = match (&plan.gaze, plan.calibration.gaze) {
+        (None, _) => 0,
+        (Some(_), GazeProcedure::Pursuit) => plan.calibration.check_points,
+        (Some(_), _) => plan.calibration.points + plan.calibration.check_points,
     };
     let blocks = if plan.eeg.is_some() {
         plan.calibration.blocks
@@ -119,6 +119,7 @@ pub(super) fn calibrate_live(
         stop,
         &mut |progress| {
             let (position, message) = match progress {
+                Progress::Pursuit => (0, "follow the moving target".into()),
                 Progress::Point(n, of) => (n - 1, format!("gaze point {n} of {of}")),
                 Progress::Blink(n, of) => (steps, format!("blink when asked: {n} of {of}")),
                 Progress::Block(n, of) => (steps + n - 1, format!("flash block {n} of {of}")),
@@ -170,6 +171,17 @@ fn read_as(plan: &Plan) -> recorded::Streams {
         y: Some(gaze.y.clone()),
         confidence: gaze.confidence.clone(),
         confidence_min: Some(gaze.confidence_min),
+        left: Vec::new(),
+        right: Vec::new(),
+        calibrated: plan.calibration.gaze == GazeProcedure::Check,
+        units: gaze.units.word().into(),
+        screen: vec![
+            plan.screen.width_cm,
+            plan.screen.height_cm,
+            plan.screen.distance_cm,
+            f64::from(plan.screen.width_px),
+            f64::from(plan.screen.height_px),
+        ],
     });
     recorded::Streams {
         channels: channels.unwrap_or_default(),
