@@ -454,6 +454,20 @@ pub(super) const OWN: &[Limit] = &[
         "epochs of confirmed choices in a fit anew; the latest",
     ),
     limit(
+        "adaptation.gaze_shift_max_deg",
+        "deg",
+        (0.0, 3.0),
+        1.5,
+        "how far gaze is moved in all after a tracker that drifts, by confirmed choices; 0: not at all",
+    ),
+    limit(
+        "adaptation.gaze_step_deg",
+        "deg",
+        (0.01, 1.0),
+        0.15,
+        "how far gaze is moved from one fork to the next",
+    ),
+    limit(
         "budget.stamp_to_pulled_ms",
         "ms",
         (0.1, 10_000.0),

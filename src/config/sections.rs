@@ -481,6 +481,10 @@ pub struct AdaptationSection {
     pub refit_every_forks: u32,
     /// Epochs of confirmed choices that a fit anew looks at, at most; the latest.
     pub refit_epochs_max: u32,
+    /// How far gaze is moved in all after a tracker that drifts, degrees; 0: not at all.
+    pub gaze_shift_max_deg: f64,
+    /// How far from one fork to the next, degrees.
+    pub gaze_step_deg: f64,
 }
 
 impl Default for AdaptationSection {
@@ -494,6 +498,8 @@ impl Default for AdaptationSection {
             change_max: default_of("adaptation.change_max"),
             refit_every_forks: default_of("adaptation.refit_every_forks") as u32,
             refit_epochs_max: default_of("adaptation.refit_epochs_max") as u32,
+            gaze_shift_max_deg: default_of("adaptation.gaze_shift_max_deg"),
+            gaze_step_deg: default_of("adaptation.gaze_step_deg"),
         }
     }
 }
@@ -517,6 +523,8 @@ impl Checked for AdaptationSection {
                 "adaptation.refit_epochs_max",
                 f64::from(self.refit_epochs_max),
             ),
+            ("adaptation.gaze_shift_max_deg", self.gaze_shift_max_deg),
+            ("adaptation.gaze_step_deg", self.gaze_step_deg),
         ]
     }
 }

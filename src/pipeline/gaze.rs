@@ -14,8 +14,8 @@ use razvilka_dsp::gaze::{
 };
 use razvilka_dsp::gaze_evidence::{DwellEvidence, DwellModel, Tile};
 use razvilka_dsp::units::{Hertz, LslTime, MonoTime};
-use ringbuf::HeapCons;
-use ringbuf::traits::Consumer;
+use ringbuf::traits::{Consumer, Producer};
+use ringbuf::{HeapCons, HeapProd};
 
 use super::decision::{Item, Lane, Made};
 use super::eeg::StepTimes;
@@ -125,6 +125,25 @@ pub struct Tiles {
     pub from_s: f64,
     /// To be added to the gaze stream's stamps to give our clock, frozen for the fork.
     pub offset_s: f64,
+    /// To be added to where fixations lie, degrees, frozen for the fork: how far the tracker has drifted.
+    pub shift_deg: (f64, f64),
+}
+
+/// A fixation that is over, for who learns from looks.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Look {
+    /// The fork whose tiles were up.
+    pub fork: ForkId,
+    /// Index of the sample at which it was known to be over.
+    pub number: u64,
+    /// Its beginning, on our clock, seconds.
+    pub onset_s: f64,
+    /// Time covered by its samples, seconds.
+    pub dwell_s: f64,
+    /// Mean horizontal position as mapped, without a shift, degrees.
+    pub x_deg: f64,
+    /// Mean vertical position.
+    pub y_deg: f64,
 }
 
 /// What gaze says of the tiles that are up.
@@ -159,6 +178,7 @@ pub struct GazeLine {
     sample: u64,
     tell_every: u64,
     late: u64,
+    look: Option<Look>,
 }
 
 impl GazeLine {
@@ -185,6 +205,7 @@ impl GazeLine {
             sample: 0,
             tell_every: ((TELL_EVERY_S * rate.get()).round() as u64).max(1),
             late: 0,
+            look: None,
         })
     }
 
@@ -198,6 +219,12 @@ impl GazeLine {
     pub fn restart(&mut self) {
         self.detector.restart();
         (self.up, self.next) = (None, None);
+    }
+
+    /// The fixation on these tiles that the latest sample ended by a saccade.
+    #[must_use]
+    pub fn look(&self) -> Option<Look> {
+        self.look
     }
 
     /// Orders that came after the sample with their stamp: a replay may then differ.
@@ -224,6 +251,13 @@ impl GazeLine {
         };
         let (up, dwell, tell_every) = (self.up, &mut self.dwell, self.tell_every);
         let mut tell = false;
+        let (mut look, number) = (None, self.sample);
+        let shift = up.map_or((0.0, 0.0), |tiles| tiles.shift_deg);
+        let shifted = |fixation: &Fixation| Fixation {
+            x_deg: fixation.x_deg + shift.0,
+            y_deg: fixation.y_deg + shift.1,
+            ..*fixation
+        };
         let counts = |fixation: &Fixation| up.is_some_and(|tiles| fixation.onset_s >= tiles.from_s);
         let sample = GazeSample {
             t_s: stamp_s,
@@ -235,23 +269,33 @@ impl GazeLine {
             GazeEvent::Label(_) => {}
             GazeEvent::Start(fixation) => {
                 if counts(&fixation) {
-                    dwell.update(&fixation);
+                    dwell.update(&shifted(&fixation));
                     tell = true;
                 }
             }
             GazeEvent::Update(fixation) => {
                 if counts(&fixation) && fixation.n % tell_every == 0 {
-                    dwell.update(&fixation);
+                    dwell.update(&shifted(&fixation));
                     tell = true;
                 }
             }
             GazeEvent::End(fixation, end) => {
                 if counts(&fixation) {
-                    dwell.end(&fixation, end == FixationEnd::Saccade);
+                    let valid = end == FixationEnd::Saccade;
+                    dwell.end(&shifted(&fixation), valid);
                     tell = true;
+                    look = up.filter(|_| valid).map(|tiles| Look {
+                        fork: tiles.fork,
+                        number,
+                        onset_s: fixation.onset_s + tiles.offset_s,
+                        dwell_s: fixation.dwell_s,
+                        x_deg: fixation.x_deg,
+                        y_deg: fixation.y_deg,
+                    });
                 }
             }
         });
+        self.look = look;
         let index = self.sample;
         self.sample += 1;
         let tiles = up.filter(|_| tell)?;
@@ -316,6 +360,7 @@ impl GazeWatch {
 pub struct GazeStage {
     line: GazeLine,
     orders: HeapCons<Tiles>,
+    looks: Option<HeapProd<Look>>,
     lane: Lane<Item>,
     watch: Arc<GazeWatch>,
     channels: usize,
@@ -339,6 +384,7 @@ impl GazeStage {
         Self {
             line,
             orders,
+            looks: None,
             lane,
             watch,
             channels,
@@ -346,6 +392,11 @@ impl GazeStage {
             newest_s: None,
             steps,
         }
+    }
+
+    /// Tells looks to who learns from them; when the ring is full, the newest is dropped and not learnt from.
+    pub fn tell_looks(&mut self, looks: HeapProd<Look>) {
+        self.looks = Some(looks);
     }
 
     /// The latencies, after the thread has ended.
@@ -363,9 +414,11 @@ impl Stage for GazeStage {
         }
         for (stamp, sample) in stamps.iter().zip(data.chunks_exact(self.channels.max(1))) {
             self.newest_s = Some(*stamp);
-            let Some(word) = self.line.sample(*stamp, sample) else {
-                continue;
-            };
+            let word = self.line.sample(*stamp, sample);
+            if let (Some(look), Some(looks)) = (self.line.look(), &mut self.looks) {
+                let _ = looks.try_push(look);
+            }
+            let Some(word) = word else { continue };
             let Some(evidence) = gaze_evidence(&word) else {
                 continue;
             };

@@ -21,7 +21,7 @@ use crate::pipeline::clock::disagree;
 use crate::pipeline::decision::{GateThread, Watched};
 use crate::pipeline::eeg::{EegLine, EegPorts, EegStage, EegWatch, NewScorer};
 use crate::pipeline::features::FeatureDrain;
-use crate::pipeline::gaze::{GazeStage, GazeWatch, Tiles};
+use crate::pipeline::gaze::{GazeStage, GazeWatch, Look, Tiles};
 use crate::pipeline::inlet::Heartbeat;
 use crate::pipeline::presenter::FlashNotice;
 use crate::pipeline::state::{StateDrain, state_ring};
@@ -39,6 +39,9 @@ pub(super) const SILENCE_MIN: Duration = Duration::from_millis(50);
 pub(super) const SILENCE_MAX: Duration = Duration::from_millis(500);
 /// Beyond the length of an epoch: how long the EEG thread needs at most to be through with the scorer before the one in use.
 const SCORER_REST: Duration = Duration::from_millis(500);
+/// Looks between two forks, at most.
+const LOOKS: usize = 512;
+
 /// The streams.
 pub(super) struct Inputs {
     network: Network,
@@ -93,6 +96,8 @@ pub(super) struct Gaze {
     feed: Feed<GazeStage>,
     watch: Arc<GazeWatch>,
     pub(super) orders: HeapProd<Tiles>,
+    /// Where looks come out to be learnt from.
+    pub(super) looks: HeapCons<Look>,
 }
 
 /// Why no fork can be asked at the moment.
@@ -203,7 +208,7 @@ impl Inputs {
                     .ok_or(EngineError::Internal("the gate's gaze lane is taken"))?;
                 let offset_s = offset_of(source.as_ref());
                 let channels = source.spec().labels.len();
-                let stage = GazeStage::new(
+                let mut stage = GazeStage::new(
                     line,
                     orders_out,
                     lane,
@@ -211,10 +216,13 @@ impl Inputs {
                     channels,
                     offset_s,
                 );
+                let (looks_in, looks) = HeapRb::new(LOOKS).split();
+                stage.tell_looks(looks_in);
                 Some(Gaze {
                     feed: Feed::start("gaze", source, stage, recorder, wish)?,
                     watch,
                     orders,
+                    looks,
                 })
             }
             _ => None,

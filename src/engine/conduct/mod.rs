@@ -12,6 +12,7 @@
 //! | `answers` | from the gate's record to the row that says how a fork ended |
 //! | `learning` | what the scorer learns from confirmed choices, and when that is taken over |
 //! | `masking` | bad channels, and the scorers that do without them |
+//! | `following` | a tracker that drifts, followed by confirmed choices |
 //! | `saying` | text, notes, events, faults |
 //! | `watching` | streams, clocks, gate and recording, while the session runs |
 //! | `ending` | the end of a session, in order |
@@ -22,6 +23,7 @@ mod answers;
 mod asking;
 mod ending;
 mod feed;
+mod following;
 mod inputs;
 mod keys;
 mod learning;
@@ -50,6 +52,7 @@ use self::masking::Masking;
 use self::state::StateEnds;
 use super::EngineError;
 use super::desk::Desk;
+use super::drift::GazeDrift;
 use super::latency::LatencyReport;
 use super::lines;
 use super::question::Question;
@@ -158,6 +161,8 @@ struct Conductor<'a> {
     state: Option<StateEnds>,
     learning: Option<Learning>,
     masking: Option<Masking>,
+    /// How far the tracker has drifted; `None` without gaze, or when it is not followed.
+    drift: Option<GazeDrift>,
     marker_offsets: OffsetTap,
     model_sha256: String,
     protocol: Protocol,
@@ -258,6 +263,11 @@ impl<'a> Conductor<'a> {
             .transpose()?;
 
         let learning = Learning::begin(plan, profile, setting.epochs, &inputs)?;
+        let error = profile.gaze.as_ref().map(|gaze| &gaze.error);
+        let drift = inputs
+            .gaze
+            .as_ref()
+            .and_then(|_| GazeDrift::new(&plan.adaptation, error));
 
         let mut markers = setting.markers;
         let (marker_tap, marker_offsets) = recorder.add_markers(&setting.marker_spec)?;
@@ -287,6 +297,7 @@ impl<'a> Conductor<'a> {
             state,
             learning,
             masking: None,
+            drift,
             marker_offsets,
             model_sha256,
             protocol: Protocol::new(plan.protocol),
