@@ -3,10 +3,11 @@
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
+use razvilka_calibration::report::render;
 use razvilka_calibration::{
-    CalibrationError, EyeSamples, FitRule, GazeCalibration, GazeInput, GazeMap, GazePoint,
-    GazePursuit, GazeSample, HeldOut, MapOrder, PointUse, PursuitPath, Rejection, calibrate_gaze,
-    fit_gaze, rms_s2s, sd,
+    CalibrationError, CalibrationInput, EyeSamples, FitRule, GazeCalibration, GazeInput, GazeMap,
+    GazePoint, GazePursuit, GazeSample, HeldOut, MapOrder, PointUse, Profile, Provenance,
+    PursuitPath, Rejection, calibrate_gaze, fit_gaze, fit_session, rms_s2s, sd,
 };
 use serde::Deserialize;
 
@@ -463,4 +464,33 @@ fn a_tracker_that_is_calibrated_by_itself_is_only_measured() {
     assert_eq!(gaze.quality.affine_deg, None);
     assert!(gaze.error.sd_x_deg > 0.8 && gaze.error.sd_y_deg < 0.3);
     assert!(gaze.accuracy_in_words().contains("own calibration"));
+}
+
+#[test]
+fn the_page_shows_each_eye_and_names_the_points_that_are_not_used() {
+    let mut points = two_eyes(21, 0.35);
+    let lost = points[8].eyes.as_mut().unwrap();
+    for sample in lost.left.iter_mut().chain(&mut lost.right) {
+        sample.valid = false;
+    }
+    for sample in &mut points[8].samples {
+        sample.valid = false;
+    }
+    let fitted = fit_session(&CalibrationInput {
+        eeg: None,
+        gaze: points.into(),
+        provenance: Provenance {
+            created_utc: "2025-11-27T12:00:00.000Z".into(),
+            software: "test".into(),
+            sources: Vec::new(),
+        },
+    })
+    .unwrap();
+    let page = render(&fitted.profile, &fitted.report).unwrap();
+    assert!(page.contains("Each eye alone"));
+    assert!(page.contains("the point at 16.0, 9.0 deg is not used"));
+    assert!(page.contains("the left (◁) and the right eye (▷) alone"));
+    let read: Profile =
+        serde_json::from_str(&serde_json::to_string(&fitted.profile).unwrap()).unwrap();
+    assert_eq!(read, fitted.profile);
 }

@@ -24,11 +24,11 @@ const LOOK_MIN_S: f64 = 0.12;
 /// How far beside a tile a look may lie, degrees.
 const BESIDE_DEG: f64 = 1.5;
 /// Confirmed choices whose median counts.
-const MEMORY: usize = 15;
+const MEMORY: usize = 21;
 /// Fewest of them before anything moves.
-const CHOICES_MIN: usize = 4;
+const CHOICES_MIN: usize = 8;
 /// How far trackers usually drift: standard deviation, degrees. Against it the scatter of looks is weighed.
-const DRIFT_SD_DEG: f64 = 1.0;
+const DRIFT_SD_DEG: f64 = 0.6;
 /// Width of a letter and height of a line, degrees, as the participant window sets them.
 const LETTER_DEG: f64 = 0.4;
 const LINE_DEG: f64 = 1.0;
@@ -462,7 +462,7 @@ mod tests {
             let share = (n as f64 / 40.0).min(1.0);
             (-0.4 * share, 1.2 * share)
         };
-        for (wrong, most) in [(0.0, 0.5), (0.2, 0.62)] {
+        for (wrong, most) in [(0.0, 0.3), (0.2, 0.4)] {
             let end = |max_deg: f64| {
                 let ends = (0..20).map(|seed| {
                     let left = session(max_deg, 80, wrong, 100 + seed, drift);

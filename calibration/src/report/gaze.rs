@@ -14,6 +14,11 @@ pub(super) fn push_gaze(page: &mut String, gaze: &GazeCalibration) -> Result<()>
     push_rejected(page, gaze);
     push_figures(page, gaze);
     push_eyes(page, gaze);
+    let unused = if gaze.rejected.is_empty() {
+        ""
+    } else {
+        " Slanted crosses: points that are not used."
+    };
     let eyes = if gaze.left.is_some() && gaze.right.is_some() {
         " Small triangles: the left (◁) and the right eye (▷) alone."
     } else {
@@ -24,7 +29,7 @@ pub(super) fn push_gaze(page: &mut String, gaze: &GazeCalibration) -> Result<()>
         &gaze_plot::error_map(gaze)?,
         &format!(
             "Where to look (crosses) and where the gaze was (dots; hollow where the map was fitted on the point), error in degrees beside \
-             each pair; ellipses hold 95&nbsp;% of the samples.{eyes} <span class=\"key good\"></span>good, up to 1°&ensp;<span class=\"key \
+             each pair; ellipses hold 95&nbsp;% of the samples.{unused}{eyes} <span class=\"key good\"></span>good, up to 1°&ensp;<span class=\"key \
              fair\"></span>fair, up to 1.5°&ensp;<span class=\"key poor\"></span>poor."
         ),
     );

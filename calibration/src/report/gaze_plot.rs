@@ -30,6 +30,15 @@ pub(super) fn error_map(gaze: &GazeCalibration) -> Result<String> {
             );
         }
     }
+    for point in &gaze.rejected {
+        let (x, y) = point.target_deg;
+        bounds = (
+            bounds.0.min(x - 0.5),
+            bounds.1.max(x + 0.5),
+            bounds.2.min(y - 0.5),
+            bounds.3.max(y + 0.5),
+        );
+    }
     let (x0, x1, y0, y1) = bounds;
     let (left, top, right) = (52.0, 34.0, WIDTH - 16.0);
     let inner_width: f64 = right - left;
@@ -82,6 +91,14 @@ pub(super) fn error_map(gaze: &GazeCalibration) -> Result<String> {
             // One eye alone is what the dots show already.
             for point in eye.iter().filter(|_| two_eyes).flat_map(|eye| &eye.points) {
                 triangle(area, axes.at(point.gaze_deg.0, point.gaze_deg.1), way)?;
+            }
+        }
+        for point in &gaze.rejected {
+            let (x, y) = axes.at(point.target_deg.0, point.target_deg.1);
+            let (arm, stroke) = (pos(4.5), line(MUTED, 1.4));
+            for way in [-1, 1] {
+                let ends = vec![(x - arm, y - way * arm), (x + arm, y + way * arm)];
+                area.draw(&PathElement::new(ends, stroke))?;
             }
         }
         // Figures last, and where nothing else is.
