@@ -111,6 +111,7 @@ fn a_budget_that_no_machine_keeps_ends_with_exit_code_5_and_names_the_step() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("experiment.toml");
     let budget = "[gaze]\nunits = \"degrees\"\npins = { name = \"any\" }\n\
+                  [screen]\nwidth_cm = 53.0\nheight_cm = 30.0\ndistance_cm = 65.0\n\
                   [budget]\nstamp_to_pulled_ms = 0.1\npulled_to_scored_ms = 0.01\nscored_to_decided_ms = 0.01\n\
                   decided_to_committed_ms = 0.01\ncommitted_to_shown_ms = 0.01\n";
     std::fs::write(&file, budget).unwrap();

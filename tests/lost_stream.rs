@@ -21,6 +21,7 @@ fn experiment(folder: &Path, session: &str, eeg: &str, more: &str) -> std::path:
         "[eeg]\npins = {{ source_id = \"razvilka-sim-eeg-5\" }}\n{eeg}\n\
          [gaze]\npins = {{ source_id = \"razvilka-sim-gaze-5\" }}\nunits = \"normalised\"\n\
          confidence = \"confidence\"\n\
+         [screen]\nwidth_cm = 53.0\nheight_cm = 30.0\ndistance_cm = 65.0\n\
          [network]\nmode = \"loopback\"\nsession_id = \"{session}\"\nresolve_s = 5.0\n\
          [session]\nforks = 4\nminutes_max = 5.0\n\
          [calibration]\nblocks = 5\nflashes_per_item = 4\npoints = 5\ncheck_points = 2\npoint_s = 0.8\n\

@@ -9,17 +9,17 @@
 //! its own constant error, a further one in each ninth of the screen, and noise, 500 samples a second; samples go through
 //! [`razvilka::pipeline::gaze::GazeLine`] into the gate with its defaults. The calibration's spread of the error is known, the error is not.
 //!
-//! Readers read every branch once or twice and go back now and then; then half of them look away, at the text above, and half about
-//! the screen and its tiles, until the fork is declined. Choosers read, compare, go to what they want and stay, straying by
-//! `--stray` degrees (0.35). Times: from the first landing on what they want, to stay, until the commit, and from the opening;
+//! All read every branch first and go back now and then. *Readers* read on until the fork is declined: parts of tiles again, and the text above.
+//! *Lookers* look about the screen and its tiles instead. *Choosers* compare, go to what they want and stay, straying by
+//! `--stray` degrees (0.35); one in five wants `other`, `undo` or `go on`. Times: from the first landing on what they want, to stay, until the commit, and from the opening;
 //! of choices that were right. `wrong`: something else was chosen, whenever; `early`: the right one, but before they had settled.
 //!
 //! `simulated`: durations are log-normal, median 0.22 s when reading (times the person's pace), 0.3 s when looking about and 0.4 s when staying.
-//! The others are fixations of labelled recordings, drawn whole: duration and the positions of the samples about their middle, the
-//! tracker's own noise included. `still`: from recordings of still pictures alone, as a fork stands still; `all`: films and moving dots too, where
-//! people stay on one place for seconds. Reading takes only those of up to 0.6 s. Nobody in them read or chose: where the eyes go is simulated, and
-//! no figure is that of a person at work. Looking about with fixations of films falsely chooses: who stays on a tile for a second
-//! is not told from one who means it.
+//! The others are fixations of labelled recordings, in the sequences in which they were recorded: durations and the positions of the samples about their middle, the
+//! tracker's own noise included, and for lookers the steps from one to the next. `still`: from recordings of still pictures alone, as a fork stands still; `all`: films and moving dots too, where
+//! people stay on one place for seconds. Reading takes only those of up to 0.6 s. Nobody in them read or chose: which tile the eyes go to is simulated, and
+//! no figure is that of a person at work. Who looks about as at a film falsely chooses: staying on a tile for a second
+//! is not told from meaning it.
 //!
 //! The numbers of [`DwellModel`] were chosen with seed 1. Intervals: Wilson's, and ranks for medians, 95 %, as if forks were independent.
 
@@ -43,7 +43,7 @@ use razvilka_dsp::gaze_evidence::{DwellModel, Tile};
 use razvilka_dsp::units::{Hertz, LslTime};
 
 use fixations::Pool;
-use person::{Path, Tracker};
+use person::{Deed, Path, Tracker};
 
 const RATE_HZ: f64 = 500.0;
 const LEASE: Lease = Lease { epoch: 1 };
@@ -169,17 +169,26 @@ fn model(accuracy_deg: f64, screen: &ScreenSection, gate: &GateSettings) -> Dwel
         sd_x_deg: sd_deg,
         sd_y_deg: sd_deg,
         half_deg: [half_w, half_h],
+        text: Some(layout::text_area(screen)),
         area_deg2: 4.0 * half_w * half_h,
         clip_nats: gate.config().gaze.total_clip_nats,
         ..DwellModel::default()
     }
 }
 
-/// Forks of one person: those who choose, or those who only read.
+/// What the people of a row do.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum People {
+    Readers,
+    Lookers,
+    Choosers,
+}
+
+/// Forks of one person.
 fn play(
     branches: usize,
     accuracy_deg: f64,
-    chooses: bool,
+    people: People,
     pool: &Pool,
     stray_deg: f64,
     seed: u64,
@@ -206,19 +215,19 @@ fn play(
         let (id, opened_s) = (ForkId(number), now_s);
         gate.open(id, &kinds, &priors, LslTime::new(opened_s)?, LEASE)?;
         line.put_up(tiles_of(&tiles, id, opened_s), None);
-        // One choice in five is a control.
-        let wanted = chooses.then(|| {
-            if random.random::<f64>() < 0.2 {
-                branches + random.random_range(0..3)
-            } else {
-                random.random_range(0..branches)
+        let deed = match people {
+            People::Readers => Deed::Read,
+            People::Lookers => Deed::LookAbout,
+            // One choice in five is a control.
+            People::Choosers if random.random::<f64>() < 0.2 => {
+                Deed::Choose(branches + random.random_range(0..3))
             }
-        });
-        let length_s = settings.config().timeout_s + 0.1;
+            People::Choosers => Deed::Choose(random.random_range(0..branches)),
+        };
         let path = Path::plan(
             &tiles,
-            wanted,
-            length_s,
+            deed,
+            (settings.config().timeout_s + 0.1, &model),
             (pace, stray_deg),
             pool,
             &mut random,
@@ -283,43 +292,55 @@ fn median(mut values: Vec<f64>) -> String {
     )
 }
 
-fn report(name: &str, branches: usize, accuracy_deg: f64, readers: &[End], choosers: &[End]) {
-    let false_ones = readers.iter().filter(|end| end.chosen.is_some()).count();
-    let reading = readers
-        .iter()
-        .filter(|end| end.chosen.is_some() && end.at_s < end.path.read_s)
-        .count();
-    let n = choosers.len();
-    let wanted = |end: &End| end.path.wanted;
+/// Those who mean nothing: how often something was chosen.
+fn falsely(ends: &[End]) -> String {
+    let chosen = ends.iter().filter(|end| end.chosen.is_some());
+    let first = chosen.clone().filter(|end| end.at_s < end.path.read_s);
+    let count = chosen.count();
+    format!(
+        "{:4.2} false in 50 forks ({} %), {} of {count} in the first reading",
+        50.0 * count as f64 / ends.len().max(1) as f64,
+        share(count, ends.len()),
+        first.count(),
+    )
+}
+
+/// Those who choose: how soon, and how often wrongly.
+fn chosen(ends: &[&End]) -> String {
     let settled = |end: &End| end.path.settled_s.unwrap_or(f64::INFINITY);
-    let right = |end: &&End| end.chosen.is_some() && end.chosen == wanted(end);
-    let wrong = choosers
+    let right = ends
         .iter()
-        .filter(|end| end.chosen.is_some() && end.chosen != wanted(end))
-        .count();
-    let declined = choosers.iter().filter(|end| end.chosen.is_none()).count();
-    let early = choosers
-        .iter()
-        .filter(right)
-        .filter(|end| end.at_s < settled(end))
-        .count();
-    let decided = |of: fn(&End) -> f64| {
-        let right = choosers
-            .iter()
-            .filter(right)
-            .filter(|end| end.at_s >= settled(end));
-        median(right.map(of).collect())
-    };
-    println!(
-        "{name:<10} {branches} branches {accuracy_deg} deg | readers: {:4.2} false in 50 forks ({} %), {reading} of {false_ones} while reading | choosers: settled {} s, from opening {} s, wrong {} %, early {} %, declined {} %",
-        50.0 * false_ones as f64 / readers.len().max(1) as f64,
-        share(false_ones, readers.len()),
-        decided(|end| end.at_s - end.path.settled_s.unwrap_or(0.0)),
-        decided(|end| end.at_s),
-        share(wrong, n),
-        share(early, n),
-        share(declined, n),
-    );
+        .filter(|end| end.chosen.is_some() && end.chosen == end.path.wanted());
+    let (decided, early): (Vec<&&End>, Vec<&&End>) =
+        right.partition(|end| end.at_s >= settled(end));
+    let declined = ends.iter().filter(|end| end.chosen.is_none()).count();
+    let wrong = ends.len() - declined - decided.len() - early.len();
+    let time = |of: &dyn Fn(&End) -> f64| median(decided.iter().map(|end| of(end)).collect());
+    format!(
+        "settled {} s, from opening {} s, wrong {} %, early {} %, declined {} %",
+        time(&|end| end.at_s - settled(end)),
+        time(&|end| end.at_s),
+        share(wrong, ends.len()),
+        share(early.len(), ends.len()),
+        share(declined, ends.len()),
+    )
+}
+
+fn report(people: People, branches: usize, ends: &[End]) {
+    match people {
+        People::Readers => println!("    readers  {}", falsely(ends)),
+        People::Lookers => println!("    lookers  {}", falsely(ends)),
+        People::Choosers => {
+            println!("    choosers {}", chosen(&ends.iter().collect::<Vec<_>>()));
+            let control = |end: &&End| end.path.wanted().is_some_and(|wanted| wanted >= branches);
+            let controls: Vec<&End> = ends.iter().filter(control).collect();
+            println!(
+                "      of other, undo, go on ({}): {}",
+                controls.len(),
+                chosen(&controls)
+            );
+        }
+    }
 }
 
 fn main() -> anyhow::Result<()> {
@@ -342,27 +363,26 @@ fn main() -> anyhow::Result<()> {
         println!("{name}: {}", pool.in_words());
         for accuracy_deg in ACCURACIES_DEG {
             for branches in [3, 5] {
-                let (mut readers, mut choosers) = (Vec::new(), Vec::new());
-                for person in 0..options.people {
-                    let seed = options.seed.wrapping_mul(1_000_003).wrapping_add(person);
-                    readers.extend(play(
-                        branches,
-                        accuracy_deg,
-                        false,
-                        pool,
-                        options.stray_deg,
-                        seed,
-                    )?);
-                    choosers.extend(play(
-                        branches,
-                        accuracy_deg,
-                        true,
-                        pool,
-                        options.stray_deg,
-                        !seed,
-                    )?);
+                println!("  {branches} branches, {accuracy_deg} deg");
+                for (n, people) in [People::Readers, People::Lookers, People::Choosers]
+                    .into_iter()
+                    .enumerate()
+                {
+                    let mut ends = Vec::new();
+                    for person in 0..options.people {
+                        let seed = options.seed.wrapping_mul(1_000_003).wrapping_add(person);
+                        let seed = seed.wrapping_add((n as u64) << 32);
+                        ends.extend(play(
+                            branches,
+                            accuracy_deg,
+                            people,
+                            pool,
+                            options.stray_deg,
+                            seed,
+                        )?);
+                    }
+                    report(people, branches, &ends);
                 }
-                report(name, branches, accuracy_deg, &readers, &choosers);
             }
         }
     }

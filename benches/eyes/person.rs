@@ -4,7 +4,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use razvilka::marker::{OptionKind, OptionTile};
-use razvilka_dsp::gaze_evidence::{REGIONS, region_of};
+use razvilka_dsp::gaze_evidence::{DwellModel, REGIONS, Tile, region_of};
 
 use crate::fixations::{Drawn, Pool, Purpose};
 
@@ -17,6 +17,15 @@ const NOISE_DEG: f64 = 0.1;
 /// Blinks a minute and how long the eye is lost, seconds.
 const BLINKS_PER_MIN: f64 = 12.0;
 const BLINK_S: f64 = 0.18;
+/// Most fixations about one place before the eyes go elsewhere.
+const LOOKS: usize = 6;
+const NO_TEXT: Tile = Tile {
+    x_deg: 0.0,
+    y_deg: -10.0,
+    w_deg: 36.0,
+    h_deg: 5.0,
+    words: 0,
+};
 
 fn gauss(random: &mut ChaCha8Rng) -> f64 {
     StandardNormal.sample(random)
@@ -37,10 +46,21 @@ struct Stop {
     flight_s: f64,
 }
 
+/// What a person does at a fork.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Deed {
+    /// Reads, and then chooses this option.
+    Choose(usize),
+    /// Reads, reads again, and looks at the text above.
+    Read,
+    /// Reads, and then looks about the screen and its tiles.
+    LookAbout,
+}
+
 /// A scan path over a fork.
 pub(crate) struct Path {
     stops: Vec<Stop>,
-    pub(crate) wanted: Option<usize>,
+    pub(crate) deed: Deed,
     /// When all has been read.
     pub(crate) read_s: f64,
     /// When the eyes have come to what is wanted, to stay.
@@ -52,15 +72,28 @@ struct Plan<'a> {
     t_s: f64,
     pace: f64,
     pool: &'a Pool,
+    purpose: Purpose,
 }
 
 impl Plan<'_> {
     fn go(&mut self, at: Point, purpose: Purpose, random: &mut ChaCha8Rng) {
+        let drawn = self.draw(purpose, random);
+        self.stop(at, drawn);
+    }
+
+    /// The next fixation; one for another purpose begins another sequence.
+    fn draw(&mut self, purpose: Purpose, random: &mut ChaCha8Rng) -> Drawn {
+        let before = self.stops.last().map(|stop| stop.drawn);
+        let after = before.filter(|_| self.purpose == purpose);
+        self.purpose = purpose;
+        self.pool.draw(purpose, after, self.pace, random)
+    }
+
+    fn stop(&mut self, at: Point, drawn: Drawn) {
         let from = self.stops.last().map_or([0.0; 2], |stop| stop.at);
         let amplitude = (at[0] - from[0]).hypot(at[1] - from[1]);
         // Durations of saccades: Baloh et al. 1975.
         let flight_s = 0.0027 * amplitude + 0.02;
-        let drawn = self.pool.draw(purpose, self.pace, random);
         let lands_s = self.t_s + flight_s;
         self.t_s = lands_s + drawn.for_s;
         self.stops.push(Stop {
@@ -69,6 +102,26 @@ impl Plan<'_> {
             lands_s,
             flight_s,
         });
+    }
+
+    /// Looks at a place and about it: steps as they were recorded, or 4 to 5 degrees as when pictures are looked at (Henderson 2003, Trends
+    /// Cogn. Sci. 7:498).
+    fn look_about(&mut self, home: Point, half_deg: Point, random: &mut ChaCha8Rng) {
+        let mut from = None;
+        for _ in 0..random.random_range(1..=LOOKS) {
+            let drawn = self.draw(Purpose::Idle, random);
+            let middle = self.pool.middle(drawn);
+            let first = *from.get_or_insert(middle);
+            let at: Point = match (middle, first) {
+                (Some(middle), Some(first)) => {
+                    std::array::from_fn(|k| home[k] + middle[k] - first[k])
+                }
+                _ => std::array::from_fn(|k| home[k] + 2.5 * gauss(random)),
+            };
+            // Within the screen, as recorded eyes were within theirs.
+            let within = std::array::from_fn(|k| at[k].clamp(-half_deg[k], half_deg[k]));
+            self.stop(within, drawn);
+        }
     }
 
     /// Reads a tile word by word, or its first part.
@@ -117,11 +170,26 @@ fn words_of(tile: &OptionTile) -> Vec<(usize, Point)> {
     places
 }
 
+/// One of the last lines of the text that stands above the tiles.
+fn text_above(area: Tile, random: &mut ChaCha8Rng) -> OptionTile {
+    let below = area.y_deg + 0.5 * area.h_deg;
+    OptionTile {
+        item: -1,
+        kind: OptionKind::Item,
+        text: "and so the story went on from there".into(),
+        x_deg: 0.0,
+        y_deg: below - (0.5 + f64::from(random.random_range(0..3))) * LINE_DEG,
+        w_deg: 36.0,
+        h_deg: LINE_DEG,
+    }
+}
+
 impl Path {
+    /// What the eyes do for `length_s` on the screen of `model`; `pace` and how far they stray are the person's.
     pub(crate) fn plan(
         tiles: &[OptionTile],
-        wanted: Option<usize>,
-        length_s: f64,
+        deed: Deed,
+        (length_s, model): (f64, &DwellModel),
         (pace, stray_deg): (f64, f64),
         pool: &Pool,
         random: &mut ChaCha8Rng,
@@ -131,80 +199,81 @@ impl Path {
             t_s: 0.2,
             pace,
             pool,
+            purpose: Purpose::Idle,
         };
-        let branches: Vec<&OptionTile> = tiles
-            .iter()
-            .filter(|tile| tile.kind == OptionKind::Branch)
-            .collect();
+        let text = model.text.unwrap_or(NO_TEXT);
+        let branches = tiles.iter().filter(|t| t.kind == OptionKind::Branch);
+        let branches: Vec<&OptionTile> = branches.collect();
         let again = |odds: f64, random: &mut ChaCha8Rng| random.random::<f64>() < odds;
-        let passes = if wanted.is_none() && again(0.5, random) {
-            2
-        } else {
-            1
-        };
-        for _ in 0..passes {
-            for (n, tile) in branches.iter().enumerate() {
-                plan.read(tile, 1.0, random);
-                if n > 0 && again(0.2, random) {
-                    plan.read(branches[random.random_range(0..n)], 0.5, random);
-                }
+        for (n, tile) in branches.iter().enumerate() {
+            plan.read(tile, 1.0, random);
+            if n > 0 && again(0.2, random) {
+                plan.read(branches[random.random_range(0..n)], 0.5, random);
             }
-            for tile in tiles.iter().skip(branches.len()) {
-                if again(0.15, random) {
-                    plan.read(tile, 1.0, random);
-                }
+        }
+        for tile in tiles.iter().skip(branches.len()) {
+            if again(0.15, random) {
+                plan.read(tile, 1.0, random);
             }
         }
         let read_s = plan.t_s;
         let mut settled_s = None;
-        if let Some(tile) = wanted.and_then(|wanted| tiles.get(wanted)) {
-            // Comparing: parts of two branches once more, with some odds.
-            if again(0.5, random) {
-                for _ in 0..2 {
-                    let part = random.random_range(0.3..1.0);
-                    plan.read(
-                        branches[random.random_range(0..branches.len())],
-                        part,
-                        random,
-                    );
+        match deed {
+            Deed::Choose(wanted) => {
+                // Comparing: parts of two branches once more, with some odds.
+                if again(0.5, random) {
+                    for _ in 0..2 {
+                        let part = random.random_range(0.3..1.0);
+                        let tile = branches[random.random_range(0..branches.len())];
+                        plan.read(tile, part, random);
+                    }
+                }
+                // People look at a word of the tile, near its middle.
+                let tile = &tiles[wanted];
+                let spot = [
+                    tile.x_deg + 0.12 * tile.w_deg * gauss(random),
+                    tile.y_deg + 0.12 * tile.h_deg * gauss(random),
+                ];
+                while plan.t_s < length_s {
+                    let at = spot.map(|v| v + stray_deg * gauss(random));
+                    plan.go(at, Purpose::Stay, random);
+                    settled_s = settled_s.or(plan.stops.last().map(|stop| stop.lands_s));
                 }
             }
-            // People look at a word of the tile, near its middle.
-            let spread = [0.12 * tile.w_deg, 0.12 * tile.h_deg];
-            let spot = [
-                tile.x_deg + spread[0] * gauss(random),
-                tile.y_deg + spread[1] * gauss(random),
-            ];
-            while plan.t_s < length_s {
-                let at = spot.map(|v| v + stray_deg * gauss(random));
-                plan.go(at, Purpose::Stay, random);
-                settled_s = settled_s.or(plan.stops.last().map(|stop| stop.lands_s));
+            Deed::Read => {
+                while plan.t_s < length_s {
+                    if again(0.5, random) {
+                        let part = random.random_range(0.3..1.0);
+                        plan.read(&tiles[random.random_range(0..tiles.len())], part, random);
+                    } else {
+                        plan.read(&text_above(text, random), 1.0, random);
+                    }
+                }
             }
-        }
-        // Half of them look away, at the text above and beyond.
-        let away = again(0.5, random);
-        while plan.t_s < length_s {
-            // Nothing is meant: about a tile or anywhere. Fixations of 0.33 s on average and steps of 4 to 5 degrees, as when pictures
-            // are looked at (Henderson 2003, Trends Cogn. Sci. 7:498).
-            let home = if away {
-                [8.0 * gauss(random), -10.0]
-            } else if again(0.5, random) {
-                let tile = &tiles[random.random_range(0..tiles.len())];
-                [tile.x_deg, tile.y_deg]
-            } else {
-                [12.0 * gauss(random), 8.0 * gauss(random)]
-            };
-            for _ in 0..random.random_range(1..=3) {
-                let scatter = if away { [2.5, 0.5] } else { [2.5, 2.5] };
-                let at = std::array::from_fn(|k| home[k] + scatter[k] * gauss(random));
-                plan.go(at, Purpose::Idle, random);
+            Deed::LookAbout => {
+                while plan.t_s < length_s {
+                    let home = if again(0.5, random) {
+                        let tile = &tiles[random.random_range(0..tiles.len())];
+                        [tile.x_deg, tile.y_deg]
+                    } else {
+                        [12.0 * gauss(random), 8.0 * gauss(random)]
+                    };
+                    plan.look_about(home, model.half_deg, random);
+                }
             }
         }
         Self {
             stops: plan.stops,
-            wanted,
+            deed,
             read_s,
             settled_s,
+        }
+    }
+
+    pub(crate) fn wanted(&self) -> Option<usize> {
+        match self.deed {
+            Deed::Choose(wanted) => Some(wanted),
+            Deed::Read | Deed::LookAbout => None,
         }
     }
 

@@ -86,6 +86,8 @@ pub struct DwellModel {
     pub reading_weight: f64,
     /// Largest difference between two options, nats, 0..=20.
     pub clip_nats: f64,
+    /// Where the text stands that has been written so far: whoever looks there reads it and means no tile, however near one is.
+    pub text: Option<Tile>,
 }
 
 impl Default for DwellModel {
@@ -106,6 +108,7 @@ impl Default for DwellModel {
             reading_base_s: 0.1,
             reading_weight: 0.0,
             clip_nats: 6.0,
+            text: None,
         }
     }
 }
@@ -116,6 +119,9 @@ impl DwellModel {
     /// # Errors
     /// [`DspError::Parameter`] for the first one out of range.
     pub fn check(&self) -> Result<(), DspError> {
+        if let Some(text) = &self.text {
+            text.check()?;
+        }
         parameter("gaze error in deg", self.sd_x_deg, 0.05, 20.0)?;
         parameter("gaze error in deg", self.sd_y_deg, 0.05, 20.0)?;
         for factor in self.region {
@@ -161,11 +167,17 @@ impl DwellModel {
     fn near(&self, tile: &Tile, x_deg: f64, y_deg: f64) -> f64 {
         let [sd_x, sd_y] = self.sd_at(x_deg, y_deg);
         let (w, h) = (tile.w_deg, tile.h_deg);
-        let dx = ((x_deg - tile.x_deg).abs() - 0.5 * w).max(0.0) / sd_x;
-        let dy = ((y_deg - tile.y_deg).abs() - 0.5 * h).max(0.0) / sd_y;
         let tau = std::f64::consts::TAU;
         let z = w * h + tau.sqrt() * (w * sd_y + h * sd_x) + tau * sd_x * sd_y;
-        (1.0 - self.outlier) * (-0.5 * (dx * dx + dy * dy)).exp() / z
+        (1.0 - self.outlier) * self.reach(tile, x_deg, y_deg) / z
+    }
+
+    /// How well a place fits a look into the rectangle, 0..=1: 1 inside, `exp(-d^2 / 2)` outside.
+    fn reach(&self, tile: &Tile, x_deg: f64, y_deg: f64) -> f64 {
+        let [sd_x, sd_y] = self.sd_at(x_deg, y_deg);
+        let dx = ((x_deg - tile.x_deg).abs() - 0.5 * tile.w_deg).max(0.0) / sd_x;
+        let dy = ((y_deg - tile.y_deg).abs() - 0.5 * tile.h_deg).max(0.0) / sd_y;
+        (-0.5 * (dx * dx + dy * dy)).exp()
     }
 
     /// The error at a point, by the region it lies in.
@@ -405,6 +417,39 @@ impl DwellEvidence {
         }
     }
 
+    /// How far each tile has come towards all that gaze can say for it, 0..=1: its lead over the others, or the present stay on it, whichever is
+    /// further. What a person may be shown while they stay. Values beyond the tiles are left alone.
+    pub fn progress(&self, out: &mut [f64]) {
+        let sums = &self.shown;
+        let model = &self.model;
+        let whole_s = model.stay_s + model.clip_nats / model.stay_nats_per_s;
+        let stay = sums.stay.weighed_s / whole_s;
+        let (mut best, mut second) = (0.0, 0.0);
+        let nats = |sum: &TileSum| sum.nats[0] + sum.nats[1];
+        for sum in sums.tiles.iter().take(self.tiles.len()) {
+            let nats = nats(sum);
+            if nats > best {
+                (best, second) = (nats, best);
+            } else if nats > second {
+                second = nats;
+            }
+        }
+        let tiles = sums.tiles.iter().take(self.tiles.len()).enumerate();
+        for (out, (tile, sum)) in out.iter_mut().zip(tiles) {
+            let nats = nats(sum);
+            let lead = nats - if nats < best { best } else { second };
+            let said = lead / model.clip_nats;
+            let stayed = if sums.on == Some(tile) { stay } else { 0.0 };
+            let further = said.max(stayed);
+            // A model that never counts stays, or says nothing, has no progress.
+            *out = if further.is_finite() {
+                further.clamp(0.0, 1.0)
+            } else {
+                0.0
+            };
+        }
+    }
+
     /// Time spent on a tile so far, seconds; 0 for a tile that is not there.
     #[must_use]
     pub fn dwell_s(&self, tile: usize) -> f64 {
@@ -432,6 +477,14 @@ impl DwellEvidence {
         let mut near = [0.0; MAX_TILES];
         for (near, tile) in near.iter_mut().zip(&self.tiles) {
             *near = model.near(tile, x, y);
+        }
+        if let Some(text) = &model.text {
+            // Against the text a tile counts by distance alone: the text is large, and read line by line.
+            let text = model.reach(text, x, y);
+            for (near, tile) in near.iter_mut().zip(&self.tiles) {
+                let tile = model.reach(tile, x, y);
+                *near *= tile / (tile + text).max(f64::MIN_POSITIVE);
+            }
         }
         let best = near.iter().copied().fold(0.0, f64::max);
         // How far each tile can be told from the nearest one at this place, and all of them from no tile.

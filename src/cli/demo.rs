@@ -138,9 +138,8 @@ fn plan(args: &Args, settings: &SimSettings, streams: &Streams, lsl_session: &st
             x: "x".into(),
             y: "y".into(),
             confidence: Some("confidence".into()),
-            confidence_min: 0.5,
-            units: GazeUnits::Normalised,
-            detector: razvilka_dsp::gaze::DetectorKind::default(),
+            units: Some(GazeUnits::Normalised),
+            ..GazeSection::default()
         }),
         keys: Some(KeysSection {
             terminal: args.keys,

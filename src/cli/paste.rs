@@ -3,8 +3,10 @@
 //! What is printed is a valid experiment file as it stands: everything that is not needed is a comment, and so is the
 //! second stream of one kind. A value that the stream does not state is a guess, and a comment says so.
 
-use crate::config::GazeUnits;
+use crate::config::{GazeSection, GazeUnits, ScreenSection};
+use crate::engine::eyes;
 use crate::source::StreamSpec;
+use crate::source::channel_words::words_of;
 use crate::source::pins::{Channels, Pins};
 
 /// A stream as it describes itself, and why it may not be opened where it may not.
@@ -90,6 +92,9 @@ pub fn section(spec: &StreamSpec) -> String {
         text.push_str(&gaze_keys(spec));
     }
     text.push_str(&format!("[{}.pins]\n{}", role.section(), pins_toml(&pins)));
+    if role == Role::Gaze {
+        text.push_str(&screen_keys(spec));
+    }
     match pins.check() {
         Ok(()) => text,
         Err(error) => format!(
@@ -101,9 +106,20 @@ pub fn section(spec: &StreamSpec) -> String {
     }
 }
 
-/// How the gaze stream is read: by its labels and its declared unit where it has them, else a guess.
+/// How the gaze stream is read: by itself where it says enough, else by a guess that is called one.
 fn gaze_keys(spec: &StreamSpec) -> String {
-    let mut text = "[gaze]\n".to_owned();
+    let section = GazeSection::default();
+    let unclear = match eyes::choose(&section, &ScreenSection::default(), spec) {
+        Ok(chosen) => {
+            let mut text = format!("[gaze]\n# read as: {}\n", escaped(&chosen.words));
+            for remark in chosen.remarks {
+                text.push_str(&format!("# {}\n", escaped(&remark)));
+            }
+            return text;
+        }
+        Err(unclear) => unclear,
+    };
+    let mut text = format!("[gaze]\n# {}\n", escaped(&unclear.to_string()));
     let position = position_labels(&spec.labels);
     let (x, y) = position.unwrap_or(("x", "y"));
     let index = spec.labels.iter().position(|label| label == x);
@@ -142,6 +158,24 @@ fn gaze_keys(spec: &StreamSpec) -> String {
         ),
     }
     text
+}
+
+/// The geometry that gaze rests on; no stream tells how large the picture is and how far the eye.
+fn screen_keys(spec: &StreamSpec) -> String {
+    let screen = ScreenSection::default();
+    let (width_px, height_px, why) = match words_of(spec).resolution_px {
+        Some((width, height)) => (width, height, "as the stream says"),
+        None => (
+            f64::from(screen.width_px),
+            f64::from(screen.height_px),
+            "a guess",
+        ),
+    };
+    format!(
+        "\n[screen] # measure the visible picture and the distance of the eye: what stands here is a guess\n\
+         width_cm = {:?}\nheight_cm = {:?}\ndistance_cm = {:?}\nwidth_px = {width_px} # {why}\nheight_px = {height_px} # {why}\n",
+        screen.width_cm, screen.height_cm, screen.distance_cm
+    )
 }
 
 /// The labels of the horizontal and the vertical position: the shortest pair that differs in `x` and `y` alone.
@@ -306,11 +340,13 @@ mod tests {
         assert_eq!(plan.eeg.unwrap().pins, Pins::of(&eeg));
         let section = plan.gaze.unwrap();
         assert_eq!(section.pins, Pins::of(&gaze));
+        let chosen = eyes::choose(&section, &plan.screen, &gaze).unwrap();
+        assert_eq!(chosen.reading.units, GazeUnits::Normalised);
         assert_eq!(
-            (section.x.as_str(), section.y.as_str(), section.units),
-            ("x", "y", GazeUnits::Normalised)
+            chosen.reading.raw(&[0.2, 0.3, 0.9]).mean().map(|(x, _)| x),
+            Some(f64::from(0.2f32))
         );
-        assert_eq!(section.confidence.as_deref(), Some("confidence"));
+        assert_eq!(chosen.reading.raw(&[0.2, 0.3, 0.4]).mean(), None);
         assert!(plan.keys.is_none());
     }
 
@@ -318,15 +354,18 @@ mod tests {
     fn labels_and_units_of_other_trackers_are_guessed_and_a_guess_is_called_one() {
         let labels = ["time", "Left_Gaze_X", "Left_Gaze_Y", "gaze x", "gaze y"];
         let text = section(&spec("Gaze", &labels, "px"));
-        let gaze = pasted(&text).gaze.unwrap();
-        assert_eq!((gaze.x.as_str(), gaze.y.as_str()), ("gaze x", "gaze y"));
-        assert_eq!((gaze.units, gaze.confidence), (GazeUnits::Pixels, None));
-        assert!(text.contains("as the stream declares"), "{text}");
-
-        let text = section(&spec("Gaze", &["horizontal", "vertical"], "mm"));
-        assert_eq!(pasted(&text).gaze.unwrap().units, GazeUnits::Normalised);
+        pasted(&text);
         assert!(
-            text.contains("a guess, the stream declares \"mm\""),
+            text.contains("both eyes together from 'gaze x' and 'gaze y'")
+                && text.contains("pixels (the stream declares 'px')"),
+            "{text}"
+        );
+
+        let text = section(&spec("Gaze", &["sideways", "upwards"], "lines"));
+        let gaze = pasted(&text).gaze.unwrap();
+        assert_eq!(gaze.units, Some(GazeUnits::Normalised));
+        assert!(
+            text.contains("a guess, the stream declares \"lines\""),
             "{text}"
         );
         assert!(text.contains("a guess, no label looks like it"), "{text}");

@@ -8,7 +8,7 @@ use clap::{Args as ClapArgs, Subcommand};
 use razvilka_calibration::{EegCalibration, Montage, Profile, ScoreDrift, on_scale_of, posterior};
 use razvilka_dsp::eeg::EegSpec;
 use razvilka_dsp::epoch::{EpochStatus, Rejection};
-use razvilka_dsp::gaze::{DetectorKind, GazeDetector, GazeEvent, GazeSample};
+use razvilka_dsp::gaze::{DetectorKind, GazeCounts, GazeDetector, GazeEvent, GazeSample};
 use razvilka_dsp::mask::ChannelMask;
 use razvilka_dsp::score::{EpochScorer, ScoreDensity};
 use razvilka_dsp::units::Hertz;
@@ -63,6 +63,13 @@ pub struct P300Args {
     #[command(flatten)]
     pub streams: Streams,
 }
+
+/// A given rate is off when the stamps say one that differs by this share, ...
+const RATE_DOUBTED: f64 = 0.005;
+/// ... and refused from this one on.
+const RATE_REFUSED: f64 = 0.02;
+/// Fewest intervals that a given rate is held against.
+const RATE_INTERVALS_MIN: f64 = 20.0;
 
 /// Options of `score gaze`.
 #[derive(Debug, Clone, ClapArgs)]
@@ -307,18 +314,15 @@ impl<'a> MaskedScorers<'a> {
 
 fn gaze(args: &GazeArgs, out: &mut impl Write) -> Result<io::Result<()>, Failure> {
     let samples = read_gaze(&args.csv)?;
-    let rate_hz = match args.rate {
-        Some(rate) => rate,
-        None => measured_rate(&samples).ok_or_else(|| {
-            Failure::said(
-                Exit::Source,
-                format!(
-                    "{} has too few samples to measure a rate. Give it with --rate",
-                    args.csv.display()
-                ),
-            )
-        })?,
-    };
+    let (rate_hz, lie) = believed_rate(args.rate, &samples).ok_or_else(|| {
+        Failure::said(
+            Exit::Source,
+            format!(
+                "{} has too few samples to measure a rate. Give it with --rate",
+                args.csv.display()
+            ),
+        )
+    })?;
     let usage = |e| failure(Exit::Usage, e);
     let rate = Hertz::new(rate_hz).map_err(|e| failure(Exit::Usage, e))?;
     let kind = match args.detector {
@@ -326,7 +330,14 @@ fn gaze(args: &GazeArgs, out: &mut impl Write) -> Result<io::Result<()>, Failure
         Detector::Velocity => DetectorKind::Velocity,
     };
     let mut detector = GazeDetector::new(kind, rate).map_err(usage)?;
-    Ok(write_labels(out, &label_samples(&mut detector, &samples)))
+    let lines = label_samples(&mut detector, &samples);
+    for remark in lie
+        .into_iter()
+        .chain(not_used(detector.counts(), samples.len()))
+    {
+        eprintln!("{}: {remark}", args.csv.display());
+    }
+    Ok(write_labels(out, &lines))
 }
 
 /// One line of the output.
@@ -452,6 +463,55 @@ fn read_gaze(path: &Path) -> Result<Vec<GazeSample>, Failure> {
     Ok(samples)
 }
 
+/// The rate that the samples are labelled at, and what is wrong with the one that was given: stamps that say another one are believed
+/// before it. `None` when neither is there.
+fn believed_rate(given: Option<f64>, samples: &[GazeSample]) -> Option<(f64, Option<String>)> {
+    let Some(given) = given else {
+        return Some((measured_rate(samples)?, None));
+    };
+    let Some(measured) = mean_rate(samples) else {
+        return Some((given, None));
+    };
+    let off = (measured / given - 1.0).abs();
+    Some(if off >= RATE_REFUSED {
+        let lie = format!(
+            "--rate {given} is refused: by their stamps it is {measured:.2} Hz, at which the samples are labelled"
+        );
+        (measured, Some(lie))
+    } else if off >= RATE_DOUBTED {
+        let lie = format!("--rate {given} is off: by their stamps it is {measured:.2} Hz");
+        (given, Some(lie))
+    } else {
+        (given, None)
+    })
+}
+
+/// Samples per second by the mean of the intervals, without gaps: stamps rounded to milliseconds do not show in it.
+fn mean_rate(samples: &[GazeSample]) -> Option<f64> {
+    let gap_ms = 1.5e3 / measured_rate(samples)?;
+    let intervals = samples.windows(2).map(|pair| pair[1].t_s - pair[0].t_s);
+    let (n, sum_ms) = intervals
+        .filter(|interval| *interval > 0.0 && *interval <= gap_ms)
+        .fold((0.0, 0.0), |(n, sum), interval| (n + 1.0, sum + interval));
+    (n >= RATE_INTERVALS_MIN).then_some(1e3 * n / sum_ms)
+}
+
+/// What of the table could not be used, one sentence each.
+fn not_used(counts: GazeCounts, samples: usize) -> Vec<String> {
+    let told = |n: u64, what: &str| (n > 0).then(|| format!("{n} of {samples} samples {what}"));
+    [
+        told(counts.not_finite, "have no stamp that is a time: dropped"),
+        told(
+            counts.backward,
+            "are not after the one before, by their stamps: dropped",
+        ),
+        told(counts.invalid, "are without a valid position: lost"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
 /// Samples per second by the median interval; `None` with fewer than two samples in order.
 fn measured_rate(samples: &[GazeSample]) -> Option<f64> {
     let mut intervals: Vec<f64> = samples
@@ -468,6 +528,59 @@ fn measured_rate(samples: &[GazeSample]) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn every(ms: impl Fn(usize) -> f64) -> Vec<GazeSample> {
+        (0..500)
+            .map(|k| GazeSample {
+                t_s: ms(k),
+                x_deg: 0.0,
+                y_deg: 0.0,
+                valid: true,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_rate_that_lies_is_warned_of_at_half_a_percent_and_refused_at_two() {
+        let samples = every(|k| 4.0 * k as f64);
+        let believed = |given: f64| believed_rate(Some(given), &samples).unwrap();
+        assert_eq!(believed(250.5), (250.5, None));
+        let (rate, lie) = believed(252.0);
+        assert!(rate == 252.0 && lie.unwrap().contains("is off"));
+        let (rate, lie) = believed(300.0);
+        assert!((rate - 250.0).abs() < 1e-9 && lie.unwrap().contains("refused"));
+        assert_eq!(believed_rate(None, &samples), Some((250.0, None)));
+        assert_eq!(believed_rate(None, &[]), None);
+    }
+
+    #[test]
+    fn rounded_stamps_and_gaps_are_no_lie() {
+        let rounded = every(|k| (k as f64 * 1e3 / 120.0).round());
+        assert_eq!(believed_rate(Some(120.0), &rounded).unwrap(), (120.0, None));
+        let gaps = every(|k| 2.0 * k as f64 + 300.0 * (k / 50) as f64);
+        assert_eq!(believed_rate(Some(500.0), &gaps).unwrap(), (500.0, None));
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_counted_by_what_is_wrong_with_it() {
+        let mut samples = every(|k| 2.0 * k as f64);
+        samples[10].t_s = f64::NAN;
+        samples[20].t_s = 1.0;
+        samples[30].t_s = samples[29].t_s;
+        samples[40].x_deg = f64::NAN;
+        samples[41].valid = false;
+        let mut detector =
+            GazeDetector::new(DetectorKind::Trained, Hertz::new(500.0).unwrap()).unwrap();
+        let lines = label_samples(&mut detector, &samples);
+        assert_eq!(lines.len(), 500);
+        let said = not_used(detector.counts(), samples.len()).join("; ");
+        assert!(
+            said.starts_with("1 of 500 samples have no stamp")
+                && said.contains("2 of 500 samples are not after")
+                && said.contains("2 of 500 samples are without"),
+            "{said}"
+        );
+    }
 
     #[test]
     fn every_sample_gets_one_line_in_order_and_none_is_labelled_before_it_came() {

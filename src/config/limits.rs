@@ -69,6 +69,20 @@ pub(super) const OWN: &[Limit] = &[
         "samples of less confidence count as lost",
     ),
     limit(
+        "gaze.rate_hz",
+        "Hz",
+        (0.0, 2_000.0),
+        0.0,
+        "what the tracker's rate really is; 0: as the stream declares, or as measured at the start where it declares none",
+    ),
+    limit(
+        "gaze.margin_deg",
+        "deg",
+        (0.0, 90.0),
+        10.0,
+        "gaze farther outside the picture than this counts as lost",
+    ),
+    limit(
         "screen.width_cm",
         "cm",
         (5.0, 500.0),

@@ -15,10 +15,11 @@ use sha2::{Digest, Sha256};
 
 pub use limits::{explain, limits, own as limit};
 pub use sections::{
-    AdaptationSection, AskSection, BudgetSection, CalibrationSection, ClocksDisagree, EegSection,
-    EpochSection, FilterSection, GazeProcedure, GazeSection, GazeUnits, KeysSection, ModelSection,
-    NetworkMode, NetworkSection, QualitySection, RealtimeSection, ScreenSection, SessionSection,
-    StateSection, StreamsSection, WriterSection,
+    AUTO, AdaptationSection, AskSection, BudgetSection, CalibrationSection, ClocksDisagree,
+    EegSection, EpochSection, FilterSection, GazeOrigin, GazeProcedure, GazeSection, GazeUnits,
+    KeysSection, ModelSection, NetworkMode, NetworkSection, QualitySection, RealtimeSection,
+    ScreenSection, SessionSection, StateSection, StreamsSection, Validity, WhichEyes,
+    WriterSection,
 };
 pub use signal::{NOTCH_MIN_HZ, check_filter, check_quality};
 
@@ -209,6 +210,7 @@ impl Plan {
             message: parser_words(text, &error),
         })?;
         plan.check()?;
+        check_geometry(&plan, &toml::from_str(text).unwrap_or_default())?;
         Ok(plan)
     }
 
@@ -235,6 +237,8 @@ impl Plan {
         ];
         if let Some(gaze) = &self.gaze {
             all.push(("gaze.confidence_min", gaze.confidence_min));
+            all.push(("gaze.rate_hz", gaze.rate_hz));
+            all.push(("gaze.margin_deg", gaze.margin_deg));
         }
         let sections: [&dyn Checked; 10] = [
             &self.session,
@@ -422,11 +426,85 @@ impl Plan {
     }
 }
 
+/// Whether the text states the geometry that gaze rests on: a default would put tiles and looks elsewhere, and nothing would show it.
+fn check_geometry(plan: &Plan, text: &toml::Table) -> Result<(), ConfigError> {
+    let Some(gaze) = &plan.gaze else {
+        return Ok(());
+    };
+    let screen = text.get("screen").and_then(toml::Value::as_table);
+    let in_pixels = gaze.units.is_none_or(|units| units == GazeUnits::Pixels);
+    let needed = [
+        ("screen.width_cm", true),
+        ("screen.height_cm", true),
+        ("screen.distance_cm", true),
+        ("screen.width_px", in_pixels),
+        ("screen.height_px", in_pixels),
+    ];
+    let missing: Vec<String> = needed
+        .into_iter()
+        .filter(|(key, needed)| {
+            let name = key.trim_start_matches("screen.");
+            *needed && screen.is_none_or(|screen| !screen.contains_key(name))
+        })
+        .filter_map(|(key, _)| limits::own(key))
+        .map(|limit| {
+            format!(
+                "{} ({} to {} {})",
+                limit.key, limit.min, limit.max, limit.unit
+            )
+        })
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(ConfigError::Contradiction(format!(
+        "[gaze] rests on the geometry of the screen, which is not given. Measure the visible picture and how far the eye is from it, and \
+         state {}",
+        missing.join(", ")
+    )))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const SMALL: &str = "[eeg]\npins = { source_id = \"amp-1\" }\n";
+
+    const GEOMETRY: &str = "[screen]\nwidth_cm = 53.0\nheight_cm = 30.0\ndistance_cm = 65.0\n";
+
+    #[test]
+    fn gaze_without_the_geometry_of_the_screen_is_refused_by_key_and_range() {
+        let gaze = "[gaze]\npins = { name = \"g\" }\n";
+        let words = parse(gaze).unwrap_err().to_string();
+        for part in [
+            "screen.width_cm (5 to 500 cm)",
+            "screen.height_cm (5 to 500 cm)",
+            "screen.distance_cm (10 to 1000 cm)",
+            "screen.width_px (1 to 32768 px)",
+        ] {
+            assert!(words.contains(part), "{words}");
+        }
+        // Pixels are needed where positions may come in them.
+        let words = parse(&format!("{gaze}{GEOMETRY}")).unwrap_err().to_string();
+        assert!(
+            words.contains("screen.width_px") && !words.contains("width_cm"),
+            "{words}"
+        );
+        parse(&format!(
+            "[gaze]\nunits = \"normalised\"\npins = {{ name = \"g\" }}\n{GEOMETRY}"
+        ))
+        .unwrap();
+        parse(&format!(
+            "{gaze}{GEOMETRY}width_px = 1920\nheight_px = 1080\n"
+        ))
+        .unwrap();
+        let absurd = format!("{gaze}{}", GEOMETRY.replace("65.0", "1.0"));
+        let words = parse(&absurd).unwrap_err().to_string();
+        assert!(
+            words.contains("screen.distance_cm") && words.contains("10"),
+            "{words}"
+        );
+    }
 
     fn parse(text: &str) -> Result<Plan, ConfigError> {
         Plan::parse(text, Path::new("experiment.toml"))
@@ -435,7 +513,7 @@ mod tests {
     #[test]
     fn every_number_has_a_row_and_every_row_a_number() {
         let plan = parse(&format!(
-            "{SMALL}\n[gaze]\nunits = \"degrees\"\npins = {{ name = \"g\" }}\n"
+            "{SMALL}\n[gaze]\nunits = \"degrees\"\npins = {{ name = \"g\" }}\n{GEOMETRY}"
         ))
         .unwrap();
         let mut keys: Vec<_> = plan.numbers().into_iter().map(|(key, _)| key).collect();

@@ -216,12 +216,16 @@ impl Default for NetworkSection {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum GazeUnits {
-    /// 0..1 across the picture, origin top left.
+    /// 0..1 across the picture.
     Normalised,
-    /// Pixels of the picture, origin top left.
+    /// Pixels of the picture.
     Pixels,
-    /// Degrees from the centre, x to the right, y downwards.
+    /// Degrees from the centre.
     Degrees,
+    /// Millimetres on the screen.
+    Millimetres,
+    /// Metres on the screen.
+    Metres,
 }
 
 impl GazeUnits {
@@ -232,6 +236,10 @@ impl GazeUnits {
             "normalised" | "normalized" | "norm" | "fraction" => Some(Self::Normalised),
             "pixels" | "pixel" | "px" | "pix" => Some(Self::Pixels),
             "degrees" | "degree" | "deg" | "dva" | "°" => Some(Self::Degrees),
+            "millimetres" | "millimeters" | "millimetre" | "millimeter" | "mm" => {
+                Some(Self::Millimetres)
+            }
+            "metres" | "meters" | "metre" | "meter" | "m" => Some(Self::Metres),
             _ => None,
         }
     }
@@ -243,9 +251,73 @@ impl GazeUnits {
             Self::Normalised => "normalised",
             Self::Pixels => "pixels",
             Self::Degrees => "degrees",
+            Self::Millimetres => "millimetres",
+            Self::Metres => "metres",
+        }
+    }
+
+    /// From where such numbers count when nothing else is said: shares and pixels from the top left, the others from the centre.
+    #[must_use]
+    pub const fn usual_origin(self) -> GazeOrigin {
+        match self {
+            Self::Normalised | Self::Pixels => GazeOrigin::TopLeft,
+            Self::Degrees | Self::Millimetres | Self::Metres => GazeOrigin::Centre,
         }
     }
 }
+
+/// From where the numbers of a gaze stream count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GazeOrigin {
+    /// From the top left of the picture, y downwards.
+    TopLeft,
+    /// From the bottom left, y upwards.
+    BottomLeft,
+    /// From the centre, y downwards.
+    Centre,
+    /// From the centre, y upwards.
+    CentreUp,
+}
+
+impl GazeOrigin {
+    /// For people.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::TopLeft => "from the top left, y downwards",
+            Self::BottomLeft => "from the bottom left, y upwards",
+            Self::Centre => "from the centre, y downwards",
+            Self::CentreUp => "from the centre, y upwards",
+        }
+    }
+}
+
+/// Which eyes of a stream that tells of both are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WhichEyes {
+    /// Both; each goes on alone when the other is lost.
+    #[default]
+    Both,
+    /// The left one only.
+    Left,
+    /// The right one only.
+    Right,
+}
+
+/// What a tracker's validity code says of a good sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Validity {
+    /// 1 is good, 0 is lost.
+    One,
+    /// 0 is good, 1 probably, 2 to 4 are not.
+    Zero,
+}
+
+/// What `gaze.x` and `gaze.y` say when the stream's own description is to choose.
+pub const AUTO: &str = "auto";
 
 /// The gaze stream and how to read it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -253,30 +325,80 @@ impl GazeUnits {
 pub struct GazeSection {
     /// Which stream.
     pub pins: Pins,
-    /// Label of the horizontal channel.
-    #[serde(default = "default_x")]
+    /// Label of the horizontal channel, of the left eye where `x_right` is given; `auto`: as the stream describes itself.
+    #[serde(default = "auto")]
     pub x: String,
-    /// Label of the vertical channel.
-    #[serde(default = "default_y")]
+    /// Label of the vertical channel; `auto` as for `x`.
+    #[serde(default = "auto")]
     pub y: String,
-    /// Label of the confidence channel; absent when loss is told by NaN alone.
-    #[serde(default)]
+    /// Label of the confidence channel; absent when loss is told by NaN alone, and for the stream's own description to choose.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confidence: Option<String>,
+    /// Label of the right eye's horizontal channel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub x_right: Option<String>,
+    /// Label of the right eye's vertical channel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub y_right: Option<String>,
+    /// Label of the right eye's confidence channel; that of the left eye where it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confidence_right: Option<String>,
     /// Samples of less confidence count as lost.
     #[serde(default = "default_confidence")]
     pub confidence_min: f64,
-    /// What the numbers mean.
-    pub units: GazeUnits,
+    /// How a confidence channel is read that holds a validity code; absent: it is a confidence, or the stream says what it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validity: Option<Validity>,
+    /// Which eyes are read, where the stream tells of both.
+    #[serde(default)]
+    pub eyes: WhichEyes,
+    /// What the numbers mean; absent: as the stream declares.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub units: Option<GazeUnits>,
+    /// From where they count; absent: as is usual for the unit and the tracker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<GazeOrigin>,
+    /// What the tracker's rate really is, hertz; 0: as the stream declares, or as measured at the start.
+    #[serde(default = "default_rate")]
+    pub rate_hz: f64,
+    /// Gaze this much farther outside the picture counts as lost, degrees.
+    #[serde(default = "default_margin")]
+    pub margin_deg: f64,
     /// What finds fixations and saccades.
     #[serde(default)]
     pub detector: DetectorKind,
 }
 
-fn default_x() -> String {
-    "x".into()
+impl Default for GazeSection {
+    fn default() -> Self {
+        Self {
+            pins: Pins::default(),
+            x: auto(),
+            y: auto(),
+            confidence: None,
+            x_right: None,
+            y_right: None,
+            confidence_right: None,
+            confidence_min: default_confidence(),
+            validity: None,
+            eyes: WhichEyes::default(),
+            units: None,
+            origin: None,
+            rate_hz: default_rate(),
+            margin_deg: default_margin(),
+            detector: DetectorKind::default(),
+        }
+    }
 }
-fn default_y() -> String {
-    "y".into()
+
+fn auto() -> String {
+    AUTO.into()
+}
+fn default_rate() -> f64 {
+    default_of("gaze.rate_hz")
+}
+fn default_margin() -> f64 {
+    default_of("gaze.margin_deg")
 }
 fn default_confidence() -> f64 {
     default_of("gaze.confidence_min")

@@ -14,9 +14,10 @@ use razvilka_dsp::state::StateSpec;
 use razvilka_dsp::units::{Hertz, Microvolts, OutOfRange, Seconds};
 
 use crate::config::{
-    AdaptationSection, EegSection, EpochSection, FilterSection, GazeSection, GazeUnits, Plan,
-    QualitySection, StateSection,
+    AdaptationSection, EegSection, EpochSection, FilterSection, GazeSection, Plan, QualitySection,
+    StateSection,
 };
+use crate::engine::eyes;
 use crate::gate::{GateSettings, SettingsError};
 use crate::pipeline::eeg::{EegLine, EegLineError};
 use crate::pipeline::features::{FeatureDrain, feature_ring};
@@ -24,7 +25,7 @@ use crate::pipeline::gaze::{GazeLine, GazeReading};
 use crate::pipeline::state::StateLine;
 use crate::source::unit::microvolts_of;
 use crate::source::{SourceError, StreamSpec};
-use crate::view::layout::half_extent_deg;
+use crate::view::layout::{half_extent_deg, text_area};
 
 /// Centre of the mains notch over its -3 dB width: 50 Hz is removed from 49.2 to 50.8 Hz.
 const NOTCH_Q: f64 = 30.0;
@@ -56,6 +57,20 @@ pub enum LineError {
     /// A gate setting out of range.
     #[error(transparent)]
     Settings(#[from] SettingsError),
+    /// A gaze stream whose rate is not known.
+    #[error("stream '{name}' declares no rate. Set gaze.rate_hz to the tracker's, 30 to 2000 Hz")]
+    NoRate {
+        /// The stream's name.
+        name: String,
+    },
+    /// Positions that only a calibration leads to the screen.
+    #[error(
+        "stream '{name}' gives positions in the picture of its scene camera, and no geometry leads from there to the screen. Calibrate with it: leave calibration.profile out, or name a profile with a gaze part"
+    )]
+    SceneCamera {
+        /// The stream's name.
+        name: String,
+    },
     /// The profile has no part for a stream that the plan names.
     #[error(
         "the calibration profile has no {part} part, but the experiment file names a {part} stream. Calibrate with it, or leave [{part}] out"
@@ -250,41 +265,20 @@ pub fn state_line(
 /// How a gaze stream is read.
 ///
 /// # Errors
-/// [`SourceError::Mismatch`] for a label that is not there, and for a position whose declared unit is another one than
-/// `gaze.units`; a stream that declares no unit, or one that is not known, is taken at the file's word.
+/// As [`eyes::choose`].
 pub fn gaze_reading(
     section: &GazeSection,
     plan: &Plan,
     spec: &StreamSpec,
 ) -> Result<GazeReading, SourceError> {
-    let confidence = match &section.confidence {
-        Some(label) => Some((spec.channel(label)?, section.confidence_min)),
-        None => None,
-    };
-    let xy = (spec.channel(&section.x)?, spec.channel(&section.y)?);
-    for index in [xy.0, xy.1] {
-        let unit = spec.units.get(index).map_or("", String::as_str);
-        if GazeUnits::declared(unit).is_some_and(|declared| declared != section.units) {
-            return Err(SourceError::Mismatch {
-                name: spec.name.clone(),
-                what: "the unit of the position (gaze.units)",
-                expected: format!("'{}'", section.units.word()),
-                actual: format!("'{unit}'"),
-            });
-        }
-    }
-    Ok(GazeReading::new(
-        xy,
-        confidence,
-        section.units,
-        &plan.screen,
-    ))
+    Ok(eyes::choose(section, &plan.screen, spec)?.reading)
 }
 
 /// The gaze line for a stream; with `None` the tracker's own calibration is taken as it is.
 ///
 /// # Errors
-/// [`LineError`] when the plan's labels are not there or the rate is out of range.
+/// [`LineError`] when the stream cannot be read as the plan says, the rate is out of range, or positions in the picture of a scene
+/// camera come without a calibration.
 pub fn gaze_line(
     section: &GazeSection,
     plan: &Plan,
@@ -293,17 +287,36 @@ pub fn gaze_line(
 ) -> Result<GazeLine, LineError> {
     let reading = gaze_reading(section, plan, spec)?;
     // A tracker that is calibrated by itself goes through the geometry of the screen.
-    let map = calibration
-        .and_then(GazeCalibration::maps)
-        .map(|maps| maps.both);
+    let maps = calibration.and_then(GazeCalibration::maps);
+    if reading.in_scene && maps.is_none() {
+        return Err(LineError::SceneCamera {
+            name: spec.name.clone(),
+        });
+    }
+    let rate_hz = gaze_rate_hz(section, spec);
+    if rate_hz == 0.0 {
+        return Err(LineError::NoRate {
+            name: spec.name.clone(),
+        });
+    }
     let model = dwell_model(plan, calibration);
     Ok(GazeLine::prepare(
         reading,
-        map,
+        maps,
         model,
-        Hertz::new(spec.rate_hz)?,
+        Hertz::new(rate_hz)?,
         section.detector,
     )?)
+}
+
+/// The rate that a gaze stream is taken to have, Hz: that of the experiment file before the declared one; 0 when neither says any.
+#[must_use]
+pub fn gaze_rate_hz(section: &GazeSection, spec: &StreamSpec) -> f64 {
+    if section.rate_hz > 0.0 {
+        section.rate_hz
+    } else {
+        spec.rate_hz
+    }
 }
 
 /// How looks become evidence: the error as calibrated, the screen as it is.
@@ -313,6 +326,7 @@ pub fn dwell_model(plan: &Plan, calibration: Option<&GazeCalibration>) -> DwellM
     let mut model = DwellModel {
         area_deg2: 4.0 * half_w * half_h,
         half_deg: [half_w, half_h].map(|half| half.clamp(0.5, 180.0)),
+        text: Some(text_area(&plan.screen)),
         ..DwellModel::default()
     };
     if let Some(calibration) = calibration {
@@ -361,74 +375,4 @@ pub fn gate_settings(plan: &Plan, profile: &Profile) -> Result<GateSettings, Set
         config.p300.reliability *= eeg.reliability;
     }
     GateSettings::new(config)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::source::Format;
-    use crate::source::pins::Pins;
-
-    fn read(declared: &[&str], units: GazeUnits) -> Result<GazeReading, SourceError> {
-        let spec = StreamSpec {
-            name: "eyes".into(),
-            kind: "Gaze".into(),
-            source_id: String::new(),
-            hostname: String::new(),
-            uid: String::new(),
-            rate_hz: 100.0,
-            format: Format::Float32,
-            labels: ["x", "y", "confidence"].map(str::to_owned).to_vec(),
-            units: declared.iter().map(|unit| (*unit).to_owned()).collect(),
-            xml: String::new(),
-        };
-        let section = GazeSection {
-            pins: Pins::default(),
-            x: "x".into(),
-            y: "y".into(),
-            confidence: None,
-            confidence_min: 0.5,
-            units,
-            detector: razvilka_dsp::gaze::DetectorKind::default(),
-        };
-        gaze_reading(&section, &Plan::default(), &spec)
-    }
-
-    #[test]
-    fn a_gaze_stream_that_declares_another_unit_than_the_file_is_refused() {
-        for (declared, units) in [
-            (["pixels", "pixels", ""], GazeUnits::Normalised),
-            (
-                ["normalized", "normalized", "normalized"],
-                GazeUnits::Pixels,
-            ),
-            (["deg", "deg", ""], GazeUnits::Normalised),
-            // One axis is enough.
-            (["px", "normalised", ""], GazeUnits::Pixels),
-        ] {
-            let error = read(&declared, units).unwrap_err();
-            assert!(matches!(error, SourceError::Mismatch { .. }), "{error}");
-            let said = error.to_string();
-            assert!(
-                said.contains("gaze.units") && said.contains(units.word()),
-                "{said}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_gaze_stream_whose_unit_fits_is_absent_or_is_not_known_is_taken() {
-        for declared in [
-            &["Normalized", " normalised ", "percent"][..],
-            &["", "", ""],
-            &["mm", "mm", ""],
-            &[],
-        ] {
-            assert!(
-                read(declared, GazeUnits::Normalised).is_ok(),
-                "{declared:?}"
-            );
-        }
-        assert!(read(&["px", "pixel", "pixels"], GazeUnits::Pixels).is_ok());
-    }
 }

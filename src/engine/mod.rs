@@ -6,6 +6,7 @@ pub mod certify;
 pub mod conduct;
 pub mod desk;
 pub mod drift;
+pub mod eyes;
 pub mod latency;
 pub mod lines;
 pub mod question;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::lines::gaze_reading;
 use crate::config::{Plan, check_filter};
+use crate::fork::MAX_OPTIONS;
 use crate::person;
 use crate::source::lsl::{
     LslMarkerOutlet, LslMarkers, LslSampleOutlet, LslSamples, Network, Stream, reopen,
@@ -19,10 +20,21 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(1_500);
 /// How long a lost stream is looked for at once.
 const REOPEN_WAIT: Duration = Duration::from_secs(1);
+/// How long a stream that declares no rate is measured.
+const MEASURE: Duration = Duration::from_secs(2);
+/// Samples taken at once meanwhile.
+const MEASURED_AT_ONCE: usize = 64;
+/// Fewest samples that a rate is measured by.
+const MEASURED_MIN: u32 = 30;
+/// Lowest and highest rate of an eye tracker that is followed, Hz.
+const GAZE_RATE_MIN_HZ: f64 = 30.0;
+const GAZE_RATE_MAX_HZ: f64 = 2_000.0;
 /// Name of the engine's own marker stream.
 pub const MARKER_STREAM: &str = "Razvilka";
 /// Name of the stream that tells the state of the person.
 pub const STATE_STREAM: &str = "RazvilkaState";
+/// Name of the stream of dwell feedback.
+pub const FEEDBACK_STREAM: &str = "RazvilkaDwell";
 
 /// The sources that an experiment file names, open.
 pub struct Streams {
@@ -104,6 +116,44 @@ impl Streams {
         }
         Ok(())
     }
+}
+
+/// The rate of a stream that declares none, Hz, from the stamps of its first samples, rounded to a tenth.
+///
+/// # Errors
+/// [`SourceError::Mismatch`] when too few samples come, or their rate is none of an eye tracker (30 to 2000 Hz).
+pub fn measured_rate_hz(source: &mut dyn SampleSource) -> Result<f64, SourceError> {
+    let channels = source.spec().labels.len();
+    let (mut data, mut stamps) = (
+        vec![0.0; MEASURED_AT_ONCE * channels],
+        vec![0.0; MEASURED_AT_ONCE],
+    );
+    let (mut n, mut first_s, mut last_s) = (0u32, 0.0, 0.0);
+    let begun = Instant::now();
+    while begun.elapsed() < MEASURE {
+        let pulled = source.pull(&mut data, &mut stamps, Duration::from_millis(50))?;
+        for stamp_s in stamps.iter().take(pulled).filter(|stamp| stamp.is_finite()) {
+            if n == 0 {
+                (n, first_s, last_s) = (1, *stamp_s, *stamp_s);
+            } else if *stamp_s > last_s {
+                n += 1;
+                last_s = *stamp_s;
+            }
+        }
+    }
+    let rate_hz = (10.0 * f64::from(n.saturating_sub(1)) / (last_s - first_s)).round() / 10.0;
+    if n >= MEASURED_MIN && (GAZE_RATE_MIN_HZ..=GAZE_RATE_MAX_HZ).contains(&rate_hz) {
+        return Ok(rate_hz);
+    }
+    Err(SourceError::Mismatch {
+        name: source.spec().name.clone(),
+        what: "the rate, which it does not declare (gaze.rate_hz),",
+        expected: format!("{GAZE_RATE_MIN_HZ} to {GAZE_RATE_MAX_HZ} Hz"),
+        actual: format!(
+            "{n} samples with times of their own in {} s",
+            MEASURE.as_secs()
+        ),
+    })
 }
 
 /// Resolves every stream, as soon as all are there and at the latest after `wait`.
@@ -204,6 +254,36 @@ pub fn state_outlet(
 ) -> Result<(StreamSpec, LslSampleOutlet), SourceError> {
     let outlet = LslSampleOutlet::new(network, &state_spec(session))?;
     Ok((outlet.spec().clone(), outlet))
+}
+
+/// What the stream says of itself that tells how far each option of the open fork has come by gaze: number of the fork, then 0..=1 for each
+/// option, NaN where there is none. A sample every 40 ms in which gaze says anything of the fork, stamped as the gaze it rests on.
+#[must_use]
+pub fn feedback_spec(session: &str) -> StreamSpec {
+    let options = (0..MAX_OPTIONS).map(|option| format!("option{option}"));
+    StreamSpec {
+        name: FEEDBACK_STREAM.into(),
+        kind: "Feedback".into(),
+        source_id: format!("razvilka-dwell-{session}"),
+        hostname: String::new(),
+        uid: String::new(),
+        rate_hz: 0.0,
+        format: Format::Float32,
+        labels: std::iter::once("fork".to_owned()).chain(options).collect(),
+        units: std::iter::once("number")
+            .chain(std::iter::repeat_n("share", MAX_OPTIONS))
+            .map(str::to_owned)
+            .collect(),
+        xml: String::new(),
+    }
+}
+
+/// The stream of dwell feedback; `session` makes its identity.
+///
+/// # Errors
+/// [`SourceError::Lsl`] when no port is free.
+pub fn feedback_outlet(network: Network, session: &str) -> Result<LslSampleOutlet, SourceError> {
+    LslSampleOutlet::new(network, &feedback_spec(session))
 }
 
 /// The `source_id` of the engine's marker stream.

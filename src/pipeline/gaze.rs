@@ -7,108 +7,30 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use razvilka_calibration::GazeMap;
+use razvilka_calibration::{EyeMaps, GazeMap};
 use razvilka_dsp::DspError;
 use razvilka_dsp::gaze::{
-    DetectorKind, Fixation, FixationEnd, GazeDetector, GazeEvent, GazeSample,
+    Binocular, BinocularCounts, BinocularSpec, DetectorKind, Fixation, FixationEnd, GazeCounts,
+    GazeDetector, GazeEvent, GazeSample,
 };
 use razvilka_dsp::gaze_evidence::{DwellEvidence, DwellModel, Tile};
 use razvilka_dsp::units::{Hertz, LslTime, MonoTime};
 use ringbuf::traits::{Consumer, Producer};
 use ringbuf::{HeapCons, HeapProd};
+use serde::Serialize;
 
 use super::decision::{Item, Lane, Made};
 use super::eeg::StepTimes;
+use super::gaze_reading::{Eyes, LEFT, RIGHT};
+pub use super::gaze_reading::{EyesRead, GazeReading, RawGaze};
 use super::inlet::Stage;
 use super::trace::{Place, Trace};
-use crate::config::{GazeUnits, ScreenSection};
 use crate::fork::{ForkId, MAX_OPTIONS};
 use crate::gate::{Evidence, Lease};
 use crate::rt;
 
 /// A fixation that goes on is told to the gate once in this time.
 const TELL_EVERY_S: f64 = 0.040;
-
-/// How the numbers of a gaze stream become degrees.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct GazeReading {
-    /// Index of the horizontal channel.
-    pub x: usize,
-    /// Index of the vertical channel.
-    pub y: usize,
-    /// Index of the confidence channel.
-    pub confidence: Option<usize>,
-    /// Samples of less confidence count as lost.
-    pub confidence_min: f32,
-    /// What the numbers mean.
-    pub units: GazeUnits,
-    /// Size of the picture in the stream's units, and in centimetres, and the distance of the eye.
-    width_cm: f64,
-    height_cm: f64,
-    distance_cm: f64,
-    width_px: f64,
-    height_px: f64,
-}
-
-impl GazeReading {
-    /// A reading of channels `x`, `y` and `confidence` on this screen.
-    #[must_use]
-    pub fn new(
-        (x, y): (usize, usize),
-        confidence: Option<(usize, f64)>,
-        units: GazeUnits,
-        screen: &ScreenSection,
-    ) -> Self {
-        Self {
-            x,
-            y,
-            confidence: confidence.map(|(channel, _)| channel),
-            confidence_min: confidence.map_or(0.0, |(_, min)| min as f32),
-            units,
-            width_cm: screen.width_cm,
-            height_cm: screen.height_cm,
-            distance_cm: screen.distance_cm,
-            width_px: f64::from(screen.width_px),
-            height_px: f64::from(screen.height_px),
-        }
-    }
-
-    /// One sample in the tracker's own unit; whether the tracker believes it.
-    #[must_use]
-    pub fn raw(&self, sample: &[f32]) -> (f64, f64, bool) {
-        let channel = |index: usize| {
-            sample
-                .get(index)
-                .map_or(f64::NAN, |value| f64::from(*value))
-        };
-        let (x, y) = (channel(self.x), channel(self.y));
-        let believed = self.confidence.is_none_or(|index| {
-            sample
-                .get(index)
-                .is_some_and(|confidence| *confidence >= self.confidence_min)
-        });
-        (x, y, believed && x.is_finite() && y.is_finite())
-    }
-
-    /// A position in the tracker's unit as degrees from the centre, by the geometry of the screen alone: for a tracker
-    /// that is calibrated by itself.
-    #[must_use]
-    pub fn degrees(&self, x: f64, y: f64) -> (f64, f64) {
-        let angle = |share: f64, size_cm: f64| {
-            ((share - 0.5) * size_cm / self.distance_cm)
-                .atan()
-                .to_degrees()
-        };
-        match self.units {
-            GazeUnits::Degrees => (x, y),
-            GazeUnits::Normalised => (angle(x, self.width_cm), angle(y, self.height_cm)),
-            GazeUnits::Pixels => (
-                angle(x / self.width_px, self.width_cm),
-                angle(y / self.height_px, self.height_cm),
-            ),
-        }
-    }
-}
 
 /// The tiles of a fork, and from when on looks at them count.
 #[derive(Debug, Clone, Copy)]
@@ -163,12 +85,27 @@ pub struct GazeWord {
     pub sample: u64,
     /// Log-likelihood of each option, nats.
     pub ln_lik: [f64; MAX_OPTIONS],
+    /// How far each option has come towards all that gaze can say for it, 0..=1.
+    pub progress: [f64; MAX_OPTIONS],
+}
+
+/// What the person may be shown of what gaze says: how far each option has come.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Dwell {
+    /// The fork.
+    pub fork: ForkId,
+    /// Stamp of the sample after which it was so, our clock.
+    pub at: LslTime,
+    /// 0..=1 for each option.
+    pub progress: [f64; MAX_OPTIONS],
 }
 
 /// The pure part: from raw samples to words about the tiles.
 pub struct GazeLine {
     reading: GazeReading,
-    map: Option<GazeMap>,
+    /// From the tracker's unit to degrees; the geometry of the screen where there are none.
+    maps: Option<EyeMaps>,
+    eyes: Binocular,
     detector: GazeDetector,
     dwell: DwellEvidence,
     up: Option<Tiles>,
@@ -179,24 +116,36 @@ pub struct GazeLine {
     tell_every: u64,
     late: u64,
     look: Option<Look>,
+    outside: Outside,
+    at_deg: Option<[f64; 2]>,
+}
+
+/// Samples that lay outside the picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Outside {
+    /// Outside, but within the margin: taken as they are.
+    pub near: u64,
+    /// Beyond the margin: lost.
+    pub beyond: u64,
 }
 
 impl GazeLine {
-    /// A line for a tracker of about `rate` with this kind of detector. `map` leads from the tracker's unit to degrees; without one the geometry of the
-    /// screen does.
+    /// A line for a tracker of about `rate` with this kind of detector. `maps` lead from the tracker's unit to degrees; without them the geometry of
+    /// the screen does.
     ///
     /// # Errors
     /// [`DspError`] when rate or model are out of range.
     pub fn prepare(
         reading: GazeReading,
-        map: Option<GazeMap>,
+        maps: Option<EyeMaps>,
         model: DwellModel,
         rate: Hertz,
         detector: DetectorKind,
     ) -> Result<Self, DspError> {
         Ok(Self {
             reading,
-            map,
+            maps,
+            eyes: Binocular::new(BinocularSpec::default())?,
             detector: GazeDetector::new(detector, rate)?,
             dwell: DwellEvidence::new(model)?,
             up: None,
@@ -206,6 +155,8 @@ impl GazeLine {
             tell_every: ((TELL_EVERY_S * rate.get()).round() as u64).max(1),
             late: 0,
             look: None,
+            outside: Outside::default(),
+            at_deg: None,
         })
     }
 
@@ -218,6 +169,7 @@ impl GazeLine {
     /// The source begins anew: no tile is up, and no fixation reaches across.
     pub fn restart(&mut self) {
         self.detector.restart();
+        self.eyes.restart();
         (self.up, self.next) = (None, None);
     }
 
@@ -233,6 +185,77 @@ impl GazeLine {
         self.late
     }
 
+    /// Where the person looks, degrees; `None` when no eye was seen.
+    fn regard(&mut self, stamp_s: f64, sample: &[f32]) -> Option<[f64; 2]> {
+        let raw = self.reading.raw(sample);
+        let mut eyes = [None; 2];
+        for ((eye, seen), number) in eyes.iter_mut().zip(raw.eyes).zip([LEFT, RIGHT]) {
+            *eye = seen.and_then(|(x, y)| {
+                let (x_deg, y_deg) = match &self.maps {
+                    Some(maps) => self.map_of(maps, number)?.apply(x, y),
+                    None => self.reading.degrees(x, y),
+                };
+                Some([x_deg, y_deg])
+            });
+        }
+        let at = if self.reading.eyes.is_binocular() {
+            self.eyes.push(stamp_s, eyes)
+        } else {
+            eyes.into_iter().flatten().next()
+        };
+        let outside_deg = at.map_or(0.0, |at| self.reading.outside_deg(at));
+        if outside_deg > self.reading.margin_deg {
+            self.outside.beyond += 1;
+            return None;
+        }
+        self.outside.near += u64::from(outside_deg > 0.0);
+        at
+    }
+
+    /// The map of one eye: its own, where each was calibrated, else that of both; `None` for an eye that could not be calibrated
+    /// though the other one was.
+    fn map_of(&self, maps: &EyeMaps, eye: usize) -> Option<GazeMap> {
+        let own = if eye == RIGHT { maps.right } else { maps.left };
+        let each = maps.left.is_some() || maps.right.is_some();
+        match self.reading.eyes.eyes {
+            Eyes::Combined(_) => Some(maps.both),
+            Eyes::Left(_) | Eyes::Right(_) => Some(own.unwrap_or(maps.both)),
+            Eyes::Two { .. } if each => own,
+            Eyes::Two { .. } => Some(maps.both),
+        }
+    }
+
+    /// Where the person looked at the latest sample, degrees; `None` when no eye was seen.
+    #[must_use]
+    pub fn at_deg(&self) -> Option<[f64; 2]> {
+        self.at_deg
+    }
+
+    /// Samples outside the picture so far.
+    #[must_use]
+    pub fn outside(&self) -> Outside {
+        self.outside
+    }
+
+    /// What the detector could not use so far: positions that were lost, and stamps that are no times or do not go on.
+    #[must_use]
+    pub fn unused(&self) -> GazeCounts {
+        self.detector.counts()
+    }
+
+    /// Whether the left and the right eye count as lost for good, while the other one is seen.
+    #[must_use]
+    pub fn eyes_lost(&self) -> [bool; 2] {
+        self.eyes.lost()
+    }
+
+    /// Which eyes were seen; nothing of a stream that does not tell of both.
+    #[must_use]
+    pub fn eyes_seen(&self) -> Option<BinocularCounts> {
+        let binocular = self.reading.eyes.is_binocular();
+        binocular.then(|| self.eyes.counts())
+    }
+
     /// Takes one sample of the whole stream; at most one word comes out.
     pub fn sample(&mut self, stamp_s: f64, sample: &[f32]) -> Option<GazeWord> {
         if self.next.is_some_and(|tiles| stamp_s >= tiles.from_s)
@@ -243,12 +266,9 @@ impl GazeLine {
             self.up = self.dwell.reset(shown).is_ok().then_some(tiles);
             self.number = 0;
         }
-        let (x, y, valid) = self.reading.raw(sample);
-        let (x_deg, y_deg) = match &self.map {
-            _ if !valid => (f64::NAN, f64::NAN),
-            Some(map) => map.apply(x, y),
-            None => self.reading.degrees(x, y),
-        };
+        let at = self.regard(stamp_s, sample);
+        self.at_deg = at;
+        let [x_deg, y_deg] = at.unwrap_or([f64::NAN; 2]);
         let (up, dwell, tell_every) = (self.up, &mut self.dwell, self.tell_every);
         let mut tell = false;
         let (mut look, number) = (None, self.sample);
@@ -263,7 +283,7 @@ impl GazeLine {
             t_s: stamp_s,
             x_deg,
             y_deg,
-            valid,
+            valid: at.is_some(),
         };
         self.detector.push(sample, &mut |event| match event {
             GazeEvent::Label(_) => {}
@@ -301,6 +321,8 @@ impl GazeLine {
         let tiles = up.filter(|_| tell)?;
         let mut ln_lik = [0.0; MAX_OPTIONS];
         self.dwell.ln_likelihoods(&mut ln_lik);
+        let mut progress = [0.0; MAX_OPTIONS];
+        self.dwell.progress(&mut progress);
         let number = self.number;
         self.number += 1;
         Some(GazeWord {
@@ -311,6 +333,7 @@ impl GazeLine {
             offset_s: tiles.offset_s,
             sample: index,
             ln_lik,
+            progress,
         })
     }
 }
@@ -334,6 +357,50 @@ pub struct GazeWatch {
     late: AtomicU64,
     lost: AtomicU64,
     samples: AtomicU64,
+    /// By [`Trouble`].
+    troubles: [AtomicU64; Trouble::ALL.len()],
+    /// 1: the left eye is lost for good; 2: the right one.
+    eyes_lost: AtomicU64,
+}
+
+/// What may be wrong with gaze samples, and is told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// Farther outside the picture than the margin.
+    BeyondMargin,
+    /// The eyes contradict each other.
+    Apart,
+    /// The stamp is not after the last one.
+    Backward,
+    /// The stamp is no number.
+    NoTime,
+}
+
+impl Trouble {
+    /// All of them.
+    pub const ALL: [Self; 4] = [
+        Self::BeyondMargin,
+        Self::Apart,
+        Self::Backward,
+        Self::NoTime,
+    ];
+
+    /// For people, after "so many gaze samples are".
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::BeyondMargin => {
+                "far outside the picture: they count as lost. Check [screen], gaze.units and gaze.origin, or calibrate"
+            }
+            Self::Apart => {
+                "of eyes that contradict each other: they count as lost. Calibrate, or choose one by gaze.eyes"
+            }
+            Self::Backward => {
+                "from before the last one, or as old, by their stamps: they are dropped"
+            }
+            Self::NoTime => "without a stamp that is a time: they are dropped",
+        }
+    }
 }
 
 impl GazeWatch {
@@ -347,6 +414,40 @@ impl GazeWatch {
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
+    }
+
+    /// How many samples had this trouble.
+    #[must_use]
+    pub fn troubled(&self, trouble: Trouble) -> u64 {
+        let count = self.troubles.get(trouble as usize);
+        count.map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+
+    /// Whether the left and the right eye are lost for good.
+    #[must_use]
+    pub fn eyes_lost(&self) -> [bool; 2] {
+        let bits = self.eyes_lost.load(Ordering::Relaxed);
+        [bits & 1 != 0, bits & 2 != 0]
+    }
+
+    fn follow(&self, line: &GazeLine) {
+        let unused = line.unused();
+        self.late.store(line.late(), Ordering::Relaxed);
+        self.lost.store(unused.invalid, Ordering::Relaxed);
+        self.samples.store(line.sample, Ordering::Relaxed);
+        let apart = line.eyes_seen().map_or(0, |seen| seen.apart);
+        let counts = [
+            line.outside.beyond,
+            apart,
+            unused.backward,
+            unused.not_finite,
+        ];
+        for (trouble, count) in self.troubles.iter().zip(counts) {
+            trouble.store(count, Ordering::Relaxed);
+        }
+        let [left, right] = line.eyes_lost();
+        self.eyes_lost
+            .store(u64::from(left) | u64::from(right) << 1, Ordering::Relaxed);
     }
 
     /// Samples in all.
@@ -363,10 +464,12 @@ pub struct GazeStage {
     looks: Option<HeapProd<Look>>,
     lane: Lane<Item>,
     watch: Arc<GazeWatch>,
+    feedback: Option<HeapProd<Dwell>>,
     channels: usize,
     offset_s: f64,
     newest_s: Option<f64>,
     steps: StepTimes,
+    rate_hz: Option<f64>,
 }
 
 impl GazeStage {
@@ -387,16 +490,36 @@ impl GazeStage {
             looks: None,
             lane,
             watch,
+            feedback: None,
             channels,
             offset_s,
             newest_s: None,
             steps,
+            rate_hz: None,
         }
     }
 
     /// Tells looks to who learns from them; when the ring is full, the newest is dropped and not learnt from.
     pub fn tell_looks(&mut self, looks: HeapProd<Look>) {
         self.looks = Some(looks);
+    }
+
+    /// Says from now on how far each option has come. What finds the ring full is dropped: newer ones follow.
+    pub fn feed_back(&mut self, ring: HeapProd<Dwell>) {
+        self.feedback = Some(ring);
+    }
+
+    /// Holds the stream to this rate instead of to the one that it declares.
+    #[must_use]
+    pub fn at_rate(mut self, rate_hz: Option<f64>) -> Self {
+        self.rate_hz = rate_hz;
+        self
+    }
+
+    /// The line.
+    #[must_use]
+    pub fn line(&self) -> &GazeLine {
+        &self.line
     }
 
     /// The latencies, after the thread has ended.
@@ -422,6 +545,13 @@ impl Stage for GazeStage {
             let Some(evidence) = gaze_evidence(&word) else {
                 continue;
             };
+            if let Some(feedback) = &mut self.feedback {
+                let _ = feedback.try_push(Dwell {
+                    fork: word.fork,
+                    at: evidence.at,
+                    progress: word.progress,
+                });
+            }
             let mut trace = Trace::default();
             trace.mark(Place::Stamp, rt::mono_of(evidence.at).as_nanos());
             trace.mark(Place::Pulled, pulled.as_nanos());
@@ -440,17 +570,15 @@ impl Stage for GazeStage {
         {
             self.steps.note(stamp, pulled, rt::now());
         }
-        self.watch.late.store(self.line.late(), Ordering::Relaxed);
-        self.watch
-            .lost
-            .store(self.line.detector.counts().invalid, Ordering::Relaxed);
-        self.watch
-            .samples
-            .store(self.line.sample, Ordering::Relaxed);
+        self.watch.follow(&self.line);
     }
 
     fn restart(&mut self) {
         self.line.restart();
         self.newest_s = None;
+    }
+
+    fn rate_hz(&self) -> Option<f64> {
+        self.rate_hz
     }
 }

@@ -29,6 +29,11 @@ pub trait Stage: Send + 'static {
     /// The source begins anew: nothing may reach across from what came before. Called on the control plane, between two
     /// threads.
     fn restart(&mut self) {}
+
+    /// The rate that the stream is held to, Hz, where it is another one than it declares.
+    fn rate_hz(&self) -> Option<f64> {
+        None
+    }
 }
 
 /// A stage that does nothing: the stream is only recorded.
@@ -255,7 +260,8 @@ fn run<S: Stage>(ended: &mut Ended<S>, stop: &AtomicBool, heartbeat: &Heartbeat)
     let channels = ended.source.spec().labels.len();
     let mut data = vec![0.0f32; BLOCK_SAMPLES * channels];
     let mut stamps = [0.0f64; BLOCK_SAMPLES];
-    let mut clock = StreamClock::new(ended.source.spec().rate_hz);
+    let declared_hz = ended.source.spec().rate_hz;
+    let mut clock = StreamClock::new(ended.stage.rate_hz().unwrap_or(declared_hz));
     while !stop.load(Ordering::Acquire) {
         let pulled = ended.source.pull(&mut data, &mut stamps, PULL_WAIT);
         let now = rt::now();

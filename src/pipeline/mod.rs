@@ -17,6 +17,7 @@ pub mod decision;
 pub mod eeg;
 pub mod features;
 pub mod gaze;
+pub mod gaze_reading;
 pub mod inlet;
 pub mod presenter;
 pub mod scribe;

@@ -142,6 +142,11 @@ fn streams(streams: &[StreamRecord]) -> Markup {
                     }
                 }
             }
+            @for stream in streams {
+                @if let Some(words) = &stream.read_as {
+                    p { (readable(&stream.role)) " was read as " (readable(words)) }
+                }
+            }
         }
     }
 }

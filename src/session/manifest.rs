@@ -143,6 +143,9 @@ pub struct StreamRecord {
     pub role: String,
     /// What it said of itself.
     pub spec: StreamSpec,
+    /// How its numbers were read, in words; of gaze alone, and absent from folders of before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_as: Option<String>,
 }
 
 impl Manifest {

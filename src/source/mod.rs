@@ -2,6 +2,7 @@
 //!
 //! Only the files of [`lsl`] name `labstream`; only those of [`terminal`] touch the terminal. Nothing here knows what the samples mean.
 
+pub mod channel_words;
 pub mod lsl;
 pub mod pins;
 pub mod replay;
@@ -238,6 +239,18 @@ pub enum SourceError {
         expected: String,
         /// As announced.
         actual: String,
+    },
+    /// Its description does not say, or not clearly, how it is read.
+    #[error("stream '{name}': {problem}. Its channels: {channels}. Set {keys}")]
+    Unclear {
+        /// The stream's name.
+        name: String,
+        /// What is not clear.
+        problem: String,
+        /// The channels that could be meant.
+        channels: String,
+        /// Which keys of the experiment file make it clear, and to what.
+        keys: &'static str,
     },
     /// The stream's description goes beyond what we open.
     #[error(

@@ -7,6 +7,22 @@ use razvilka_calibration::PursuitPath;
 use crate::config::ScreenSection;
 use crate::fork::Fork;
 use crate::marker::{OptionKind, OptionTile};
+use razvilka_dsp::gaze_evidence::Tile;
+
+/// A row of tiles: its middle and its height, relative to half the screen's height.
+struct Row {
+    middle: f64,
+    height: f64,
+}
+
+const BRANCHES: Row = Row {
+    middle: 0.0,
+    height: 0.5,
+};
+const CONTROLS: Row = Row {
+    middle: 0.65,
+    height: 0.3,
+};
 
 /// The stream of the seed's random numbers that the order of points takes.
 const POINT_STREAM: u64 = 0x67_617a_65;
@@ -18,6 +34,26 @@ const SPAN: f64 = 0.8;
 pub fn half_extent_deg(screen: &ScreenSection) -> (f64, f64) {
     let half = |size_cm: f64| (size_cm / 2.0 / screen.distance_cm).atan().to_degrees();
     (half(screen.width_cm), half(screen.height_cm))
+}
+
+/// From the text down to the branches: at most this much, degrees, and this much of half the screen's height. Who reads the text with a tracker
+/// that errs by 1.5 degrees is else taken to look at the branch below.
+const TEXT_GAP: (f64, f64) = (3.0, 0.25);
+
+/// Where the text stands that has been written so far: above the branches, its last line lowest.
+#[must_use]
+pub fn text_area(screen: &ScreenSection) -> Tile {
+    let (half_w, half_h) = half_extent_deg(screen);
+    let top = (BRANCHES.middle - 0.5 * BRANCHES.height) * half_h;
+    let below = top - TEXT_GAP.0.min(TEXT_GAP.1 * half_h);
+    let above = -half_h;
+    Tile {
+        x_deg: 0.0,
+        y_deg: 0.5 * (above + below),
+        w_deg: 2.0 * half_w,
+        h_deg: below - above,
+        words: 0,
+    }
 }
 
 /// The tiles of a fork: item numbers run with `kinds`, branch tiles carry the branches' phrases.
@@ -69,8 +105,8 @@ fn place(
                 (
                     branch - 1,
                     branches,
-                    -0.15 * half_h,
-                    0.5 * half_h,
+                    BRANCHES.middle * half_h,
+                    BRANCHES.height * half_h,
                     texts.next().unwrap_or_default(),
                 )
             } else {
@@ -78,8 +114,8 @@ fn place(
                 (
                     control - 1,
                     controls,
-                    0.65 * half_h,
-                    0.3 * half_h,
+                    CONTROLS.middle * half_h,
+                    CONTROLS.height * half_h,
                     control_text(*kind).to_owned(),
                 )
             };
@@ -229,6 +265,25 @@ mod tests {
                 assert_eq!(order.len(), points.len());
             }
             assert!(orders.iter().any(|order| order != &orders[0]));
+        }
+    }
+
+    #[test]
+    fn the_text_stands_on_the_screen_above_every_tile() {
+        for (width_cm, height_cm, distance_cm) in [(52.0, 29.0, 60.0), (5.0, 3.0, 200.0)] {
+            let screen = ScreenSection {
+                width_cm,
+                height_cm,
+                distance_cm,
+                ..ScreenSection::default()
+            };
+            let (half_w, half_h) = half_extent_deg(&screen);
+            let text = text_area(&screen);
+            let (above, below) = (text.y_deg - 0.5 * text.h_deg, text.y_deg + 0.5 * text.h_deg);
+            assert!(above >= -half_h - 1e-9 && text.w_deg <= 2.0 * half_w + 1e-9);
+            for tile in tiles(&fork(3), &options_of(3, true), &screen) {
+                assert!(below < tile.y_deg - 0.5 * tile.h_deg, "{tile:?}");
+            }
         }
     }
 

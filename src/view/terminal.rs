@@ -34,6 +34,11 @@ pub trait View {
     fn replaced(&mut self, text: &str) -> io::Result<()>;
     /// A fork opened.
     fn asked(&mut self, fork: u64, tiles: &[OptionTile]) -> io::Result<()>;
+    /// How far each option of the open fork has come by gaze, 0..=1: what fills a tile while it is looked at. Some 25 times a second; a view
+    /// that cannot show it leaves it.
+    fn dwell(&mut self, _fork: u64, _shares: &[f64]) -> io::Result<()> {
+        Ok(())
+    }
     /// A fork ended.
     fn answered(&mut self, line: &ForkLine) -> io::Result<()>;
     /// Something the person or the operator should know.

@@ -36,6 +36,10 @@ impl View for ForkWatch<'_> {
         shown
     }
 
+    fn dwell(&mut self, fork: u64, shares: &[f64]) -> io::Result<()> {
+        self.view.dwell(fork, shares)
+    }
+
     fn answered(&mut self, line: &ForkLine) -> io::Result<()> {
         self.open.store(false, Ordering::Relaxed);
         self.view.answered(line)

@@ -91,7 +91,7 @@ fn two_eyes_of_a_recording_get_a_map_each() {
     let folder = Folder::new();
     let file = recording(&folder, false);
     let out = folder.path("out");
-    let eyes = ["--gaze-left", "lx,ly", "--gaze-right", "rx,ry"];
+    let eyes = ["--gaze-x", "lx", "--gaze-y", "ly", "--gaze-right", "rx,ry"];
     let line = [&["--xdf", &file, "--out", &out], &eyes[..]].concat();
     let (profile, talk) = calibrate(&line).unwrap();
     let gaze = profile.gaze.unwrap();
@@ -115,7 +115,9 @@ fn a_recording_of_a_moving_target_is_fitted_and_judged_on_points() {
     let folder = Folder::new();
     let file = recording(&folder, true);
     let out = folder.path("out");
-    let (profile, talk) = calibrate(&["--xdf", &file, "--out", &out]).unwrap();
+    let left = ["--gaze-x", "lx", "--gaze-y", "ly"];
+    let line = [&["--xdf", &file, "--out", &out], &left[..]].concat();
+    let (profile, talk) = calibrate(&line).unwrap();
     let gaze = profile.gaze.unwrap();
     assert_eq!(gaze.quality.held_out, HeldOut::EveryPoint);
     assert!((gaze.pursuit.unwrap().lag_s - 0.1).abs() < 0.012, "{talk}");
@@ -128,7 +130,12 @@ fn a_tracker_that_is_calibrated_by_itself_is_measured_by_the_size_of_its_screen(
     let folder = Folder::new();
     let file = recording(&folder, false);
     let out = folder.path("out");
-    let line = ["--xdf", &file, "--out", &out, "--gaze-calibrated"];
+    let left = ["--gaze-x", "lx", "--gaze-y", "ly", "--gaze-units", "norm"];
+    let line = [
+        &["--xdf", &file, "--out", &out, "--gaze-calibrated"],
+        &left[..],
+    ]
+    .concat();
     let refused = calibrate(&line).unwrap_err();
     assert_eq!(refused.exit, Exit::Usage);
     assert!(refused.message.contains("--screen"), "{}", refused.message);

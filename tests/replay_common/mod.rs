@@ -107,9 +107,8 @@ pub(crate) fn plan() -> Plan {
             x: "x".into(),
             y: "y".into(),
             confidence: Some("confidence".into()),
-            confidence_min: 0.5,
-            units: GazeUnits::Normalised,
-            detector: razvilka_dsp::gaze::DetectorKind::default(),
+            units: Some(GazeUnits::Normalised),
+            ..GazeSection::default()
         }),
         screen: ScreenSection {
             width_cm,
@@ -729,6 +728,7 @@ pub(crate) fn live(path: &Path) {
     .map(|(role, spec)| StreamRecord {
         role: role.into(),
         spec,
+        read_as: None,
     })
     .to_vec();
     let profile_path = path.join(PROFILE);

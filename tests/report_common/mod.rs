@@ -80,6 +80,7 @@ impl Scene {
         ] {
             manifest.streams.push(StreamRecord {
                 role: role.into(),
+                read_as: None,
                 spec: StreamSpec {
                     name: format!("Simulated <{kind}>"),
                     kind: kind.into(),

@@ -3,6 +3,7 @@
 //! Positions are degrees of visual angle from the centre of the screen, x to the right, y downwards. Nothing in here knows of
 //! screens, tiles or options.
 
+mod binocular;
 mod detector;
 mod features;
 mod history;
@@ -13,6 +14,7 @@ mod track;
 mod trained;
 mod velocity;
 
+pub use binocular::{Binocular, BinocularCounts, BinocularSpec};
 pub use detector::{DetectorKind, GazeDetector};
 pub use features::{FEATURES, Features};
 pub use hsmm::{AGE_S, AGES, CLASSES, Durations};

@@ -182,6 +182,74 @@ fn a_fixation_that_is_lost_takes_back_what_it_said() {
 }
 
 #[test]
+fn a_stay_fills_its_tile_alone_until_gaze_has_said_all() {
+    let mut e = evidence();
+    let mut number = 0;
+    for tile in TILES {
+        read(&mut e, &mut number, tile.x_deg);
+    }
+    let progress = |e: &DwellEvidence| {
+        let mut out = [f64::NAN; 4];
+        e.progress(&mut out);
+        out
+    };
+    let read_to = progress(&e)[..3].iter().copied().fold(0.0, f64::max);
+    assert!(read_to < 0.35, "{read_to}");
+    let mut before = 0.0;
+    for tenths in 1..=13 {
+        e.update(&fixation(number, 0.0, 0.1 * f64::from(tenths)));
+        let [left, here, right, beyond] = progress(&e);
+        assert!(here >= before && left == 0.0 && right < 0.35, "{here}");
+        assert!(beyond.is_nan(), "no tile, no word");
+        before = here;
+    }
+    assert_eq!(before, 1.0);
+    assert_eq!(nats(&e)[0], -DwellModel::default().clip_nats);
+    // A blink takes it back.
+    e.end(&fixation(number, 0.0, 1.3), false);
+    assert!(progress(&e)[1] < 0.35);
+}
+
+#[test]
+fn who_reads_the_text_above_means_no_tile() {
+    let text = Tile {
+        x_deg: 0.0,
+        y_deg: -4.0,
+        w_deg: 40.0,
+        h_deg: 4.0,
+        words: 0,
+    };
+    let said = |text: Option<Tile>| {
+        let model = DwellModel {
+            text,
+            ..DwellModel::default()
+        };
+        let mut e = DwellEvidence::new(model).unwrap();
+        e.reset(&TILES).unwrap();
+        for number in 0..20 {
+            let at = Fixation {
+                y_deg: -2.2,
+                ..fixation(number, 1.8 * (number % 2) as f64, 0.25)
+            };
+            e.end(&at, true);
+        }
+        nats(&e)
+    };
+    assert!(said(None)[0] < -1.0, "{:?}", said(None));
+    let with_text = said(Some(text));
+    assert!(with_text.iter().all(|nats| *nats > -0.1), "{with_text:?}");
+    let flat = Tile {
+        h_deg: -1.0,
+        ..text
+    };
+    let model = DwellModel {
+        text: Some(flat),
+        ..DwellModel::default()
+    };
+    assert!(DwellEvidence::new(model).is_err());
+}
+
+#[test]
 fn a_glance_at_nothing_and_numbers_that_are_none_say_nothing() {
     let mut e = evidence();
     let mut off = fixation(0, 0.0, 3.0);

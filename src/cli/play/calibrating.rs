@@ -167,21 +167,10 @@ fn read_as(plan: &Plan) -> recorded::Streams {
     let section = plan.eeg.as_ref();
     let channels = section.and_then(|eeg| eeg.use_channels.clone());
     let gaze = plan.gaze.as_ref().map(|gaze| recorded::GazeChannels {
-        x: Some(gaze.x.clone()),
-        y: Some(gaze.y.clone()),
-        confidence: gaze.confidence.clone(),
-        confidence_min: Some(gaze.confidence_min),
-        left: Vec::new(),
-        right: Vec::new(),
+        section: Some(Box::new(gaze.clone())),
         calibrated: plan.calibration.gaze == GazeProcedure::Check,
-        units: gaze.units.word().into(),
-        screen: vec![
-            plan.screen.width_cm,
-            plan.screen.height_cm,
-            plan.screen.distance_cm,
-            f64::from(plan.screen.width_px),
-            f64::from(plan.screen.height_px),
-        ],
+        picture: Some(plan.screen.clone()),
+        ..recorded::GazeChannels::default()
     });
     recorded::Streams {
         channels: channels.unwrap_or_default(),

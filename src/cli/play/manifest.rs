@@ -1,8 +1,10 @@
 //! What the manifest says of a session's model and streams.
 
 use crate::cli::exit::{Exit, Failure};
+use crate::config::Plan;
 use crate::decode::Model;
-use crate::engine::conduct::StateSetting;
+use crate::engine::conduct::{FeedbackSetting, StateSetting};
+use crate::engine::eyes::{self, Chosen};
 use crate::engine::streams::Streams;
 use crate::session::{Folder, Manifest, ModelRecord, StreamRecord};
 use crate::source::StreamSpec;
@@ -24,10 +26,18 @@ pub(super) fn models(model: &Model) -> Vec<ModelRecord> {
     card.files.iter().map(record).collect()
 }
 
+/// How the gaze stream is read; opening it has checked that it can be.
+pub(super) fn chosen(plan: &Plan, spec: &StreamSpec) -> Option<Chosen> {
+    let section = plan.gaze.as_ref()?;
+    eyes::choose(section, &plan.screen, spec).ok()
+}
+
 pub(super) fn stream_records(
+    plan: &Plan,
     streams: &Streams,
     markers: &StreamSpec,
     state: Option<&StateSetting>,
+    feedback: Option<&FeedbackSetting>,
 ) -> Vec<StreamRecord> {
     let specs = [
         ("eeg", streams.eeg.as_ref().map(|source| source.spec())),
@@ -39,13 +49,18 @@ pub(super) fn stream_records(
         ),
         ("markers", Some(markers)),
         ("state", state.map(|state| &state.spec)),
+        ("feedback", feedback.map(|feedback| &feedback.spec)),
     ];
     specs
         .into_iter()
         .filter_map(|(role, spec)| {
+            let spec = spec?;
             Some(StreamRecord {
                 role: role.into(),
-                spec: spec?.clone(),
+                spec: spec.clone(),
+                read_as: chosen(plan, spec)
+                    .filter(|_| role == "gaze")
+                    .map(|c| c.words),
             })
         })
         .collect()

@@ -18,13 +18,16 @@ use razvilka_calibration::Profile;
 use self::calibrating::{
     CALIBRATION, CALIBRATION_FILE, baseline_of, calibrate_live, keep_profile, note_calibration,
 };
-use self::manifest::{models, stream_records, write_manifest};
+use self::manifest::{chosen, models, stream_records, write_manifest};
 use super::calibrate;
 use super::exit::{Exit, Failure};
 use crate::config::Plan;
 use crate::decode::{Model, ModelError};
-use crate::engine::conduct::{Played, Setting, StateSetting, conduct};
-use crate::engine::streams::{Streams, marker_outlet, state_outlet, state_spec};
+use crate::engine::conduct::{FeedbackSetting, Played, Setting, StateSetting, conduct};
+use crate::engine::streams::{
+    Streams, feedback_outlet, feedback_spec, marker_outlet, measured_rate_hz, state_outlet,
+    state_spec,
+};
 use crate::engine::{EngineError, lines};
 use crate::pipeline::presenter::MarkerStream;
 use crate::rt;
@@ -98,12 +101,15 @@ fn load_profile(path: &Path) -> Result<Profile, Failure> {
     Profile::load(path).map_err(|error| Failure::new(Exit::Usage, error))
 }
 
-/// Whether the profile fits the EEG stream that was found.
+/// Whether the profile fits the streams that were found.
 fn check_profile(plan: &Plan, profile: &Profile, streams: &Streams) -> Result<(), EngineError> {
     if let (Some(section), Some(source)) = (&plan.eeg, &streams.eeg) {
         let part = lines::LineError::NoPart { part: "eeg" };
         let calibration = profile.eeg.as_ref().ok_or(part)?;
         lines::eeg_line(section, calibration, source.spec(), None)?;
+    }
+    if let (Some(section), Some(source)) = (&plan.gaze, &streams.gaze) {
+        lines::gaze_line(section, plan, profile.gaze.as_ref(), source.spec())?;
     }
     Ok(())
 }
@@ -115,7 +121,7 @@ fn check_profile(plan: &Plan, profile: &Profile, streams: &Streams) -> Result<()
 /// [`Failure`] with the exit code of what went wrong before the session began. What goes wrong later is in [`Left`].
 pub fn play(play: Play<'_>) -> Result<Left, Failure> {
     let Play {
-        plan,
+        mut plan,
         network,
         out,
         command,
@@ -143,12 +149,23 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
     } else {
         None
     };
-    let streams = Streams::open(network, &plan, typed, &stop)?;
+    let mut streams = Streams::open(network, &plan, typed, &stop)?;
+    // What was measured becomes part of the plan, so that a replay reads the stream as the session did.
+    if let (Some(section), Some(source)) = (&mut plan.gaze, &mut streams.gaze)
+        && lines::gaze_rate_hz(section, source.spec()) == 0.0
+    {
+        section.rate_hz = measured_rate_hz(source.as_mut())?;
+        let _ = view.note(&format!(
+            "the gaze stream declares no rate: {} Hz as measured",
+            section.rate_hz
+        ));
+    }
     if let Some(profile) = &profile {
         check_profile(&plan, profile, &streams)?;
     }
     let (marker_spec, outlet) = marker_outlet(network, &marker_session)?;
     let mut state = open_state(&plan, network, &marker_session, view);
+    let feedback = open_feedback(&plan, network, &marker_session, view);
     if let Some(wait) = listener {
         await_listener(&outlet, wait, &stop)?;
     } else if profile.is_none()
@@ -164,13 +181,27 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
     let mut manifest = Manifest::begin(command, ConfigRecord::new(plan.to_toml()));
     manifest.seeds.insert("session".into(), plan.session.seed);
     manifest.models = models(&model);
-    manifest.streams = stream_records(&streams, &marker_spec, state.as_ref());
+    manifest.streams = stream_records(
+        &plan,
+        &streams,
+        &marker_spec,
+        state.as_ref(),
+        feedback.as_ref(),
+    );
     if let Some(reason) = unlocked {
         manifest
             .uncertified
             .push(format!("memory could not be locked: {reason}"));
     }
     write_manifest(&folder, &manifest)?;
+    if let Some(source) = &streams.gaze
+        && let Some(chosen) = chosen(&plan, source.spec())
+    {
+        let _ = view.note(&format!("gaze is read as {}", chosen.words));
+        for remark in &chosen.remarks {
+            let _ = view.note(&format!("the gaze stream: {remark}"));
+        }
+    }
     if plan.typed_keys() {
         let _ = view.note(KEYS);
     }
@@ -235,6 +266,7 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
         markers,
         marker_spec,
         state,
+        feedback,
         model,
         folder: &folder,
         session: manifest.session.clone(),
@@ -314,6 +346,27 @@ fn open_state(
         spec,
         sink,
         line: None,
+    })
+}
+
+/// The stream of dwell feedback. Without a port for it the session goes on, and records it all the same.
+fn open_feedback(
+    plan: &Plan,
+    network: Network,
+    session: &str,
+    view: &mut dyn View,
+) -> Option<FeedbackSetting> {
+    plan.gaze.as_ref()?;
+    let sink = feedback_outlet(network, session)
+        .inspect_err(|error| {
+            let _ = view.note(&format!(
+                "dwell feedback is recorded, but not published: {error}"
+            ));
+        })
+        .ok();
+    Some(FeedbackSetting {
+        spec: feedback_spec(session),
+        sink: sink.map(|outlet| Box::new(outlet) as Box<dyn SampleSink>),
     })
 }
 

@@ -8,41 +8,34 @@ use serde_json::Value;
 use super::markers::event;
 use super::{Recorded, failure};
 use crate::cli::exit::{Exit, Failure};
-use crate::config::{GazeUnits, ScreenSection};
+use crate::config::{AUTO, GazeSection, GazeUnits, ScreenSection};
+use crate::engine::eyes;
 use crate::pipeline::gaze::GazeReading;
+use crate::pipeline::gaze_reading::EyesRead;
 use crate::recording::RecordedStream;
-
-/// Confidence of the tracker below which a gaze sample is invalid, where the stream has such a channel.
-const CONFIDENCE_MIN: f64 = 0.5;
+use crate::source::{SourceError, StreamSpec};
 
 /// Labels of a gaze stream's channels.
 #[derive(Debug, Clone, Default, PartialEq, clap::Args)]
 pub struct GazeChannels {
-    /// Label of the horizontal gaze channel; `x`, else the first channel.
+    /// Label of the horizontal gaze channel, of the left eye where --gaze-right is given; as the stream describes itself, else the first
+    /// channel.
     #[arg(long = "gaze-x", value_name = "LABEL")]
     pub x: Option<String>,
-    /// Label of the vertical gaze channel; `y`, else the second channel.
+    /// Label of the vertical gaze channel; as the stream describes itself, else the second channel.
     #[arg(long = "gaze-y", value_name = "LABEL")]
     pub y: Option<String>,
-    /// Labels of the left eye's channels, across and down: each eye then has a map of its own. Needs --gaze-right.
-    #[arg(
-        long = "gaze-left",
-        value_name = "X,Y",
-        value_delimiter = ',',
-        num_args = 2,
-        requires = "right"
-    )]
-    pub left: Vec<String>,
-    /// Labels of the right eye's channels.
+    /// Labels of the right eye's channels, across and down: each eye then has a map of its own.
     #[arg(
         long = "gaze-right",
         value_name = "X,Y",
         value_delimiter = ',',
         num_args = 2,
-        requires = "left"
+        requires = "x",
+        requires = "y"
     )]
     pub right: Vec<String>,
-    /// Label of the channel of the tracker's confidence; `confidence` where there is one.
+    /// Label of the channel of the tracker's confidence; as the stream describes itself.
     #[arg(long = "gaze-confidence", value_name = "LABEL")]
     pub confidence: Option<String>,
     /// Gaze samples of less confidence count as lost; 0.5.
@@ -52,32 +45,92 @@ pub struct GazeChannels {
     /// degrees.
     #[arg(long = "gaze-calibrated")]
     pub calibrated: bool,
-    /// What the numbers of a calibrated tracker mean: normalised (0..1 from the top left of the picture), pixels, degrees.
-    #[arg(long = "gaze-units", value_name = "UNIT", default_value = "normalised")]
-    pub units: String,
+    /// What the numbers of a calibrated tracker mean: normalised, pixels, degrees, mm or m; as the stream declares.
+    #[arg(long = "gaze-units", value_name = "UNIT")]
+    pub units: Option<String>,
     /// The picture, for a calibrated tracker: width, height and distance from the eye in centimetres, and for pixels its width and
     /// height in them: 53,30,65 or 53,30,65,1920,1080.
     #[arg(long, value_name = "NUMBERS", value_delimiter = ',', num_args = 3..=5)]
     pub screen: Vec<f64>,
+    /// The picture as an experiment file says it; goes before `screen`.
+    #[arg(skip)]
+    pub picture: Option<ScreenSection>,
+    /// How an experiment file reads the stream; the labels above go before it.
+    #[arg(skip)]
+    pub section: Option<Box<GazeSection>>,
 }
 
 impl GazeChannels {
-    /// How a tracker that is calibrated by itself becomes degrees; `None` for one whose map is fitted.
-    fn geometry(&self) -> Result<Option<GazeReading>, Failure> {
-        if !self.calibrated {
-            return Ok(None);
+    /// As an experiment file would say it.
+    fn section(&self) -> GazeSection {
+        let mut section = self.section.as_deref().cloned().unwrap_or_default();
+        if let Some(x) = &self.x {
+            section.x.clone_from(x);
         }
+        if let Some(y) = &self.y {
+            section.y.clone_from(y);
+        }
+        if let [x, y] = self.right.as_slice() {
+            section.x_right = Some(x.clone());
+            section.y_right = Some(y.clone());
+        }
+        if self.confidence.is_some() {
+            section.confidence.clone_from(&self.confidence);
+        }
+        if let Some(least) = self.confidence_min {
+            section.confidence_min = least;
+        }
+        section
+    }
+
+    /// Which channels of the stream are read, and, of a tracker that is calibrated by itself, how they become degrees. Recordings of
+    /// others must work: where nothing in the stream looks like a position, and no label is given, the first two channels are taken
+    /// for it.
+    fn read(&self, spec: &StreamSpec) -> Result<(EyesRead, Option<GazeReading>), Failure> {
+        let refused = |e: SourceError| match e {
+            SourceError::Unclear { .. } => Failure::said(
+                Exit::Source,
+                format!("{e}; on the command line --gaze-x, --gaze-y and --gaze-confidence"),
+            ),
+            other => failure(Exit::Source, other),
+        };
+        let mut section = self.section();
         let usage = |words: String| Failure::said(Exit::Usage, words);
-        let units = GazeUnits::declared(&self.units).ok_or_else(|| {
-            usage(format!(
-                "--gaze-units {}: give normalised, pixels or degrees",
-                self.units
-            ))
-        })?;
+        if let Some(word) = &self.units {
+            let units = GazeUnits::declared(word);
+            section.units = Some(units.ok_or_else(|| {
+                usage(format!(
+                    "--gaze-units {word}: give normalised, pixels, degrees, mm or m"
+                ))
+            })?);
+        }
+        if self.calibrated {
+            let screen = self.picture(section.units)?;
+            let reading = eyes::choose(&section, &screen, spec)
+                .map_err(refused)?
+                .reading;
+            return Ok((reading.eyes, Some(reading)));
+        }
+        let silent = spec.labels.iter().all(String::is_empty);
+        if silent && section.x == AUTO && section.y == AUTO {
+            return Ok((EyesRead::combined((0, 1), None), None));
+        }
+        let read = eyes::choose_eyes(&section, spec).map_err(refused)?.read;
+        Ok((read, None))
+    }
+
+    /// The picture that a calibrated tracker's numbers lie in.
+    fn picture(&self, units: Option<GazeUnits>) -> Result<ScreenSection, Failure> {
+        if let Some(picture) = &self.picture {
+            return Ok(picture.clone());
+        }
+        let usage = |words: &str| Failure::said(Exit::Usage, words.to_owned());
         let mut screen = ScreenSection::default();
         let sizes = match (self.screen.as_slice(), units) {
-            ([], GazeUnits::Degrees) => [screen.width_cm, screen.height_cm, screen.distance_cm],
-            ([w, h, d], GazeUnits::Normalised | GazeUnits::Degrees) => [*w, *h, *d],
+            ([], Some(GazeUnits::Degrees)) => {
+                [screen.width_cm, screen.height_cm, screen.distance_cm]
+            }
+            ([w, h, d], units) if units != Some(GazeUnits::Pixels) => [*w, *h, *d],
             ([w, h, d, px, py], _) => {
                 screen.width_px = *px as u32;
                 screen.height_px = *py as u32;
@@ -86,17 +139,16 @@ impl GazeChannels {
             _ => {
                 return Err(usage(
                     "--gaze-calibrated needs the picture's size to tell degrees: --screen WIDTH,HEIGHT,DISTANCE in centimetres, \
-                     and for pixels its width and height in pixels after that"
-                        .into(),
+                     and for pixels its width and height in pixels after that",
                 ));
             }
         };
         let positive = |size: &f64| size.is_finite() && *size > 0.0;
         if !sizes.iter().all(positive) || screen.width_px == 0 || screen.height_px == 0 {
-            return Err(usage("--screen: all sizes must be above 0".into()));
+            return Err(usage("--screen: all sizes must be above 0"));
         }
         [screen.width_cm, screen.height_cm, screen.distance_cm] = sizes;
-        Ok(Some(GazeReading::new((0, 1), None, units, &screen)))
+        Ok(screen)
     }
 }
 
@@ -114,70 +166,24 @@ enum Target {
     Pursuit(PursuitPath),
 }
 
-/// Which channels of a stream are what.
-struct Channels {
-    both: (usize, usize),
-    eyes: Option<[(usize, usize); 2]>,
-    confidence: Option<usize>,
-    confidence_min: f64,
-    geometry: Option<GazeReading>,
-}
-
-impl Channels {
-    fn of(gaze: &GazeChannels, stream: &RecordedStream) -> Result<Self, Failure> {
-        let channel = |label: &str| {
-            let found = stream.spec.channel(label);
-            found.map_err(|e| failure(Exit::Source, e))
-        };
-        let named = |label: &Option<String>| label.as_deref().map(channel).transpose();
-        let usual = |name: &str| {
-            let labels = stream.spec.labels.iter();
-            labels
-                .map(|l| l.to_ascii_lowercase())
-                .position(|l| l == name)
-        };
-        let (first, second) = usual("x").zip(usual("y")).unwrap_or((0, 1));
-        let pair = |labels: &[String]| -> Result<Option<(usize, usize)>, Failure> {
-            match labels {
-                [x, y] => Ok(Some((channel(x)?, channel(y)?))),
-                _ => Ok(None),
-            }
-        };
-        let eyes = pair(&gaze.left)?.zip(pair(&gaze.right)?);
-        Ok(Self {
-            both: (
-                named(&gaze.x)?.unwrap_or(first),
-                named(&gaze.y)?.unwrap_or(second),
-            ),
-            eyes: eyes.map(|(left, right)| [left, right]),
-            confidence: named(&gaze.confidence)?.or_else(|| usual("confidence")),
-            confidence_min: gaze.confidence_min.unwrap_or(CONFIDENCE_MIN),
-            geometry: gaze.geometry()?,
-        })
-    }
-
-    fn sample(&self, t_s: f64, row: &[f64], (x, y): (usize, usize)) -> GazeSample {
-        let value = |channel: usize| row.get(channel).copied().unwrap_or(f64::NAN);
-        let (x, y) = (value(x), value(y));
-        let (x, y) = self
-            .geometry
-            .map_or((x, y), |reading| reading.degrees(x, y));
-        GazeSample {
-            t_s,
-            x,
-            y,
-            valid: self
-                .confidence
-                .is_none_or(|channel| value(channel) >= self.confidence_min),
-        }
+/// A sample of one eye, in degrees where the tracker's own calibration leads there.
+fn sample_of(t_s: f64, seen: Option<(f64, f64)>, geometry: Option<&GazeReading>) -> GazeSample {
+    let (x, y) = seen.map_or((f64::NAN, f64::NAN), |(x, y)| {
+        geometry.map_or((x, y), |reading| reading.degrees(x, y))
+    });
+    GazeSample {
+        t_s,
+        x,
+        y,
+        valid: seen.is_some(),
     }
 }
 
 impl Recorded {
     /// Calibration points and moving targets with their samples; empty when none was shown.
     ///
-    /// Position and confidence are read from the channels that [`GazeChannels`] names; where it names none, from those
-    /// labelled `x`, `y` and `confidence`, or else from the first two, without a confidence.
+    /// Position and confidence are read from the channels that [`GazeChannels`] names; where it names none, as the stream
+    /// describes itself. Two eyes are kept apart.
     ///
     /// # Errors
     /// [`Exit::Source`] when points were shown but there is not exactly one gaze stream, or a label is not there; [`Exit::Usage`] when
@@ -187,8 +193,11 @@ impl Recorded {
         if shown.is_empty() {
             return Ok(GazeInput::default());
         }
-        let streams: Vec<&RecordedStream> =
-            self.numeric("gaze").filter(|s| s.channels() >= 2).collect();
+        let streams: Vec<&RecordedStream> = self
+            .numeric("gaze")
+            .chain(self.numeric("eyetracker"))
+            .filter(|s| s.channels() >= 2)
+            .collect();
         let [stream] = streams.as_slice() else {
             return Err(Failure::said(
                 Exit::Source,
@@ -199,7 +208,8 @@ impl Recorded {
                 ),
             ));
         };
-        let channels = Channels::of(&self.streams.gaze, stream)?;
+        let (read, geometry) = self.streams.gaze.read(&stream.spec)?;
+        let binocular = read.is_binocular();
         for (index, &t_s) in stream.stamps.iter().enumerate() {
             let (Some(row), Some(target)) = (
                 stream.numbers(index),
@@ -209,23 +219,24 @@ impl Recorded {
             ) else {
                 continue;
             };
-            let sample = match channels.eyes {
-                Some([left, right]) => {
-                    let left = channels.sample(t_s, row, left);
-                    let right = channels.sample(t_s, row, right);
-                    target.eyes.push(left, right)
-                }
-                None => channels.sample(t_s, row, channels.both),
+            // As the pipeline sees them.
+            let row: Vec<f32> = row.iter().map(|value| *value as f32).collect();
+            let raw = read.raw(&row);
+            let sample = if binocular {
+                let [left, right] = raw.eyes.map(|eye| sample_of(t_s, eye, geometry.as_ref()));
+                target.eyes.push(left, right)
+            } else {
+                sample_of(t_s, raw.mean(), geometry.as_ref())
             };
             target.samples.push(sample);
         }
         let mut input = GazeInput {
-            calibrated: channels.geometry.is_some(),
+            calibrated: geometry.is_some(),
             declared_rate_hz: Some(stream.spec.rate_hz).filter(|hz| *hz > 0.0),
             ..GazeInput::default()
         };
         for target in shown {
-            let eyes = channels.eyes.is_some().then_some(target.eyes);
+            let eyes = binocular.then_some(target.eyes);
             match target.what {
                 Target::Point(x_deg, y_deg, use_as) => input.points.push(GazePoint {
                     x_deg,

@@ -13,6 +13,7 @@ use crossbeam::channel::{Receiver, TryRecvError, bounded};
 
 use crate::engine::EngineError;
 use crate::engine::streams::reopen_samples;
+use crate::pipeline::gaze::Trouble;
 use crate::pipeline::inlet::{Heartbeat, Inlet, Stage};
 use crate::recording::{OffsetTap, Recorder, SampleTap};
 use crate::rt::{self, Granted, Wish};
@@ -47,6 +48,10 @@ pub(super) enum Change {
     Poor { alone: bool },
     /// Enough EEG channels are good again.
     Good,
+    /// One eye was not seen for long while the other one was, or is seen again.
+    Eye { eye: &'static str, lost: bool },
+    /// Many gaze samples cannot be used.
+    Gaze { samples: u64, trouble: Trouble },
     /// Its thread panicked.
     Panicked,
 }

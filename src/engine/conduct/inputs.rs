@@ -21,7 +21,7 @@ use crate::pipeline::clock::disagree;
 use crate::pipeline::decision::{GateThread, Watched};
 use crate::pipeline::eeg::{EegLine, EegPorts, EegStage, EegWatch, NewScorer};
 use crate::pipeline::features::FeatureDrain;
-use crate::pipeline::gaze::{GazeStage, GazeWatch, Look, Tiles};
+use crate::pipeline::gaze::{Dwell, GazeStage, GazeWatch, Look, Tiles, Trouble};
 use crate::pipeline::inlet::Heartbeat;
 use crate::pipeline::presenter::FlashNotice;
 use crate::pipeline::state::{StateDrain, state_ring};
@@ -91,6 +91,11 @@ impl Eeg {
     }
 }
 
+/// So many samples in trouble are told of, ...
+const TROUBLE_SAMPLES: u64 = 50;
+/// ... when they are more than this share of all.
+const TROUBLE_SHARE: f64 = 0.01;
+
 /// The gaze stream.
 pub(super) struct Gaze {
     feed: Feed<GazeStage>,
@@ -98,6 +103,37 @@ pub(super) struct Gaze {
     pub(super) orders: HeapProd<Tiles>,
     /// Where looks come out to be learnt from.
     pub(super) looks: HeapCons<Look>,
+    /// How far the options have come, newest last.
+    pub(super) feedback: HeapCons<Dwell>,
+    /// What was told of.
+    told: Vec<Trouble>,
+    /// Which eyes were told to be lost, left and right.
+    lost: [bool; 2],
+}
+
+impl Gaze {
+    /// What is new with the eyes.
+    fn look_at_eyes(&mut self, changes: &mut Vec<Change>) {
+        let lost_now = self.watch.eyes_lost();
+        for ((eye, was), lost) in ["left", "right"]
+            .into_iter()
+            .zip(&mut self.lost)
+            .zip(lost_now)
+        {
+            if *was != lost {
+                *was = lost;
+                changes.push(Change::Eye { eye, lost });
+            }
+        }
+        let least = TROUBLE_SAMPLES.max((self.watch.samples() as f64 * TROUBLE_SHARE) as u64);
+        for trouble in Trouble::ALL {
+            let samples = self.watch.troubled(trouble);
+            if samples >= least && !self.told.contains(&trouble) {
+                self.told.push(trouble);
+                changes.push(Change::Gaze { samples, trouble });
+            }
+        }
+    }
 }
 
 /// Why no fork can be asked at the moment.
@@ -208,7 +244,7 @@ impl Inputs {
                     .ok_or(EngineError::Internal("the gate's gaze lane is taken"))?;
                 let offset_s = offset_of(source.as_ref());
                 let channels = source.spec().labels.len();
-                let mut stage = GazeStage::new(
+                let stage = GazeStage::new(
                     line,
                     orders_out,
                     lane,
@@ -216,6 +252,11 @@ impl Inputs {
                     channels,
                     offset_s,
                 );
+                // A stream that declares no rate is not held to one.
+                let stated = section.rate_hz > 0.0 && source.spec().rate_hz > 0.0;
+                let mut stage = stage.at_rate(stated.then_some(section.rate_hz));
+                let (ring, feedback) = HeapRb::new(64).split();
+                stage.feed_back(ring);
                 let (looks_in, looks) = HeapRb::new(LOOKS).split();
                 stage.tell_looks(looks_in);
                 Some(Gaze {
@@ -223,6 +264,9 @@ impl Inputs {
                     watch,
                     orders,
                     looks,
+                    feedback,
+                    told: Vec::new(),
+                    lost: [false; 2],
                 })
             }
             _ => None,
@@ -273,6 +317,7 @@ impl Inputs {
         }
         if let Some(gaze) = &mut self.gaze {
             gaze.feed.look_after(network, wish, wait, &mut changes);
+            gaze.look_at_eyes(&mut changes);
         }
         if changes.iter().any(|c| matches!(c, Change::Back { .. })) {
             self.settled_at = Instant::now() + SETTLE;
@@ -398,9 +443,11 @@ impl Inputs {
             let heartbeat = Arc::clone(&gaze.feed.heartbeat);
             if let Some((stage, had)) = gaze.feed.stop() {
                 granted.push(had);
+                let line = stage.line();
                 let counts = serde_json::json!({
                     "samples": gaze.watch.samples(), "lost": gaze.watch.lost(),
                     "late_orders": gaze.watch.late(), "clock": heartbeat.clock().counts(),
+                    "eyes": line.eyes_seen(), "outside": line.outside(), "not_used": line.unused(),
                 });
                 let steps = stage.into_steps();
                 streams.push(StreamLatency::new("gaze", &steps, &plan.budget, counts, 0));

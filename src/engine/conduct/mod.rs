@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `feed` | one sample stream: its thread, and the search when it is lost |
 //! | `inputs` | the sample streams together: who is heard, what hinders a fork |
+//! | `feedback` | how far each option has come by gaze, for whoever shows it |
 //! | `keys` | key presses |
 //! | `asking` | from a fork to an open gate |
 //! | `answers` | from the gate's record to the row that says how a fork ended |
@@ -23,6 +24,7 @@ mod answers;
 mod asking;
 mod ending;
 mod feed;
+mod feedback;
 mod following;
 mod inputs;
 mod keys;
@@ -33,6 +35,7 @@ mod saying;
 mod state;
 mod watching;
 
+pub use feedback::FeedbackSetting;
 pub use rows::{capped_prior, model_digest, option_rows, tiles_of, why_of};
 pub use state::StateSetting;
 
@@ -45,6 +48,7 @@ use razvilka_calibration::{Epochs, Profile};
 use razvilka_dsp::units::MonoTime;
 
 use self::ending::Ending;
+use self::feedback::Feedback;
 use self::inputs::{Inputs, SETTLE};
 use self::keys::KeysEnds;
 use self::learning::Learning;
@@ -97,6 +101,8 @@ pub struct Setting<'a> {
     pub marker_spec: StreamSpec,
     /// The state of the person; `None` leaves it out.
     pub state: Option<StateSetting>,
+    /// Dwell feedback; `None` leaves it to the view alone.
+    pub feedback: Option<FeedbackSetting>,
     /// The language model.
     pub model: Arc<Model>,
     /// Where everything goes.
@@ -159,6 +165,7 @@ struct Conductor<'a> {
     inputs: Inputs,
     keys: Option<KeysEnds>,
     state: Option<StateEnds>,
+    feedback: Option<Feedback>,
     learning: Option<Learning>,
     masking: Option<Masking>,
     /// How far the tracker has drifted; `None` without gaze, or when it is not followed.
@@ -262,6 +269,11 @@ impl<'a> Conductor<'a> {
             .map(|state| StateEnds::start(state, plan, eeg, &mut inputs, &recorder))
             .transpose()?;
 
+        let feedback = setting
+            .feedback
+            .map(|feedback| Feedback::start(feedback, &recorder))
+            .transpose()?;
+
         let learning = Learning::begin(plan, profile, setting.epochs, &inputs)?;
         let error = profile.gaze.as_ref().map(|gaze| &gaze.error);
         let drift = inputs
@@ -295,6 +307,7 @@ impl<'a> Conductor<'a> {
             inputs,
             keys,
             state,
+            feedback,
             learning,
             masking: None,
             drift,
@@ -360,6 +373,7 @@ impl<'a> Conductor<'a> {
                 default(TURN) => {}
             }
             self.drain_records();
+            self.feed_back();
             self.look_at_desk();
             if self.failure.is_none() {
                 self.ask_postponed();

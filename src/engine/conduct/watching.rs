@@ -23,6 +23,9 @@ impl Conductor<'_> {
         if let Some(state) = &self.state {
             state.offsets.push(ours);
         }
+        if let Some(feedback) = &self.feedback {
+            feedback.offsets.push(ours);
+        }
         self.hear_epochs();
         for change in self.inputs.look_after() {
             self.changed(change);
@@ -83,7 +86,10 @@ impl Conductor<'_> {
                 self.note(&format!("the {stream} stream: {why}"));
             }
             Change::Doubted { stream, doubts } => {
-                let words = format!("the {stream} stream's clock is doubted: {doubts}");
+                let mut words = format!("the {stream} stream's clock is doubted: {doubts}");
+                if stream == "gaze" && doubts.contains("rate off") {
+                    words.push_str(". If the tracker is slower or faster than it declares, say so in gaze.rate_hz");
+                }
                 self.event(EventKind::Clock, words.clone());
                 self.note(&words);
             }
@@ -101,6 +107,20 @@ impl Conductor<'_> {
                 let words = "enough EEG channels are good again";
                 self.event(EventKind::Fault, words.to_owned());
                 self.note(words);
+            }
+            Change::Eye { eye, lost } => {
+                let words = if lost {
+                    format!("the {eye} eye is no longer seen: the other one goes on alone")
+                } else {
+                    format!("the {eye} eye is seen again")
+                };
+                self.event(EventKind::Source, words.clone());
+                self.note(&words);
+            }
+            Change::Gaze { samples, trouble } => {
+                let words = format!("{samples} gaze samples are {}", trouble.words());
+                self.event(EventKind::Source, words.clone());
+                self.note(&words);
             }
             Change::GivenUp { stream } => self.fail(EngineError::Lost { name: stream }),
             Change::Panicked => self.fail(EngineError::Internal("an inlet thread panicked")),

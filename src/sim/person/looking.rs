@@ -15,9 +15,11 @@ use super::{Person, Scene};
 
 /// Most options the person looks at.
 const MAX_OPTIONS_SEEN: usize = 64;
+/// How far the eyes stray about a tile they stay on, standard deviation, degrees: assumed, about a word of it.
+const DWELL_STRAY_DEG: [f64; 2] = [0.4, 0.3];
 /// Part of the text that is read while nothing is asked: half its width, and its first line, degrees.
 const TEXT_HALF_WIDTH_DEG: f64 = 9.0;
-const TEXT_TOP_DEG: f64 = -8.0;
+const TEXT_TOP_DEG: f64 = -10.0;
 /// Lines of text, one degree apart.
 const TEXT_LINES: u32 = 4;
 
@@ -175,7 +177,10 @@ impl Person {
         let tile = self.tiles.iter().find(|tile| tile.item == item)?;
         Some(hold(
             [tile.x_deg, tile.y_deg],
-            [tile.w_deg, tile.h_deg].map(|size| (0.1 * size.abs()).clamp(0.12, 1.0)),
+            [
+                (0.1 * tile.w_deg.abs()).clamp(0.12, DWELL_STRAY_DEG[0]),
+                (0.1 * tile.h_deg.abs()).clamp(0.12, DWELL_STRAY_DEG[1]),
+            ],
         ))
     }
 

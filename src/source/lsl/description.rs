@@ -13,7 +13,7 @@ use crate::source::SourceError;
 /// Longest full description that is read, bytes.
 pub const MAX_XML_BYTES: usize = 64 * 1024;
 /// Deepest nesting of a description; LSL's own are 4 deep.
-pub(super) const MAX_XML_DEPTH: usize = 32;
+pub(in crate::source) const MAX_XML_DEPTH: usize = 32;
 /// How long a stream may take to send its full description.
 const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -149,7 +149,7 @@ fn first_text(node: &Node, names: &[&str]) -> String {
 }
 
 /// Deepest nesting of elements, found without recursion by the reader's own rules.
-pub(super) fn nesting(xml: &str) -> usize {
+pub(in crate::source) fn nesting(xml: &str) -> usize {
     let (mut depth, mut deepest) = (0_usize, 0_usize);
     let mut rest = xml;
     while let Some(at) = rest.find('<') {

@@ -28,6 +28,7 @@ mod network;
 mod outlet;
 
 pub use description::MAX_XML_BYTES;
+pub(super) use description::{MAX_XML_DEPTH, nesting};
 pub use discovery::{Announcement, Stream};
 pub use inlet::{LslMarkers, LslSamples, MAX_MARKER_BYTES, reopen};
 pub use network::Network;
