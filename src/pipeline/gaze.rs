@@ -582,3 +582,66 @@ impl Stage for GazeStage {
         self.rate_hz
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::gaze_reading::EyeChannels;
+    use super::*;
+    use crate::config::{GazeOrigin, GazeUnits, ScreenSection};
+    use razvilka_calibration::MapOrder;
+
+    fn moved(x: f64) -> GazeMap {
+        GazeMap {
+            order: MapOrder::Affine,
+            x: [x, 1.0, 0.0, 0.0, 0.0, 0.0],
+            y: [0.0, 0.0, 1.0, 0.0, 0.0, 0.0],
+        }
+    }
+
+    fn at(eyes: Eyes, maps: Option<EyeMaps>, sample: [f32; 4]) -> Option<[f64; 2]> {
+        let read = EyesRead {
+            eyes,
+            zero_is_lost: false,
+            minus_one_is_lost: false,
+        };
+        let screen = ScreenSection::default();
+        let reading = GazeReading::of(read, GazeUnits::Degrees, GazeOrigin::Centre, false, &screen);
+        let rate = Hertz::new(250.0).unwrap();
+        let (model, kind) = (DwellModel::default(), DetectorKind::default());
+        let mut line = GazeLine::prepare(reading, maps, model, rate, kind).unwrap();
+        line.sample(1.0, &sample);
+        line.at_deg()
+    }
+
+    #[test]
+    fn each_eye_goes_through_its_own_map() {
+        let eye = |x, y| EyeChannels { x, y, belief: None };
+        let (left, right) = (eye(0, 1), eye(2, 3));
+        let two = Eyes::Two { left, right };
+        let maps = EyeMaps {
+            both: moved(9.0),
+            left: Some(moved(1.0)),
+            right: Some(moved(-2.0)),
+        };
+        let (both, lost) = ([3.0, 1.0, 5.0, 1.0], [f32::NAN, 1.0, 5.0, 1.0]);
+        assert_eq!(at(two, Some(maps), both), Some([3.5, 1.0]));
+        assert_eq!(at(two, Some(maps), lost), Some([3.0, 1.0]));
+        assert_eq!(at(Eyes::Right(right), Some(maps), both), Some([3.0, 1.0]));
+        // What the tracker made of both is mapped as both; so is each eye of a calibration that did not tell them apart.
+        assert_eq!(
+            at(Eyes::Combined(left), Some(maps), both),
+            Some([12.0, 1.0])
+        );
+        let one = EyeMaps::one(moved(9.0));
+        assert_eq!(at(two, Some(one), both), Some([13.0, 1.0]));
+        // An eye that could not be calibrated counts as not seen.
+        let blind = EyeMaps {
+            right: None,
+            ..maps
+        };
+        assert_eq!(at(two, Some(blind), both), Some([4.0, 1.0]));
+        assert_eq!(at(two, Some(blind), lost), None);
+        // Calibrated by itself: as it comes.
+        assert_eq!(at(two, None, both), Some([4.0, 1.0]));
+    }
+}
