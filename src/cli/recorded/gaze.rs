@@ -30,7 +30,6 @@ pub struct GazeChannels {
         long = "gaze-right",
         value_name = "X,Y",
         value_delimiter = ',',
-        num_args = 2,
         requires = "x",
         requires = "y"
     )]
@@ -50,7 +49,7 @@ pub struct GazeChannels {
     pub units: Option<String>,
     /// The picture, for a calibrated tracker: width, height and distance from the eye in centimetres, and for pixels its width and
     /// height in them: 53,30,65 or 53,30,65,1920,1080.
-    #[arg(long, value_name = "NUMBERS", value_delimiter = ',', num_args = 3..=5)]
+    #[arg(long, value_name = "NUMBERS", value_delimiter = ',')]
     pub screen: Vec<f64>,
     /// The picture as an experiment file says it; goes before `screen`.
     #[arg(skip)]
@@ -103,6 +102,11 @@ impl GazeChannels {
                     "--gaze-units {word}: give normalised, pixels, degrees, mm or m"
                 ))
             })?);
+        }
+        if !matches!(self.right.len(), 0 | 2) {
+            return Err(usage(
+                "--gaze-right takes two labels, across and down: --gaze-right X,Y".into(),
+            ));
         }
         if self.calibrated {
             let screen = self.picture(section.units)?;
