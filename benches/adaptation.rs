@@ -340,7 +340,7 @@ fn calibrated(train: &EegInput, epochs: Epochs) -> Result<EegCalibration> {
             epochs,
             ..train.clone()
         }),
-        gaze: Vec::new(),
+        gaze: razvilka_calibration::GazeInput::default(),
         provenance: Provenance {
             created_utc: String::new(),
             software: String::new(),

@@ -118,6 +118,7 @@ fn gaze_line(bencher: Bencher<'_, '_>, block: usize) {
         count: 3,
         from_s: 0.0,
         offset_s: 0.0,
+        shift_deg: (0.0, 0.0),
     };
     line.put_up(up, None);
     let mut at = 0_usize;

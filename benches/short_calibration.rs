@@ -237,7 +237,7 @@ fn calibrated(person: &Person, given: Given, prior: Option<&Prior>) -> Result<Ee
             prior: others,
             ..person.train.clone()
         }),
-        gaze: Vec::new(),
+        gaze: razvilka_calibration::GazeInput::default(),
         provenance: Provenance {
             created_utc: "2026-01-01T00:00:00Z".into(),
             software: "benchmark".into(),

@@ -6,6 +6,7 @@
 //!
 //! Positions are degrees of visual angle from the centre of the screen, x to the right, y downwards.
 
+use razvilka_calibration::PursuitPath;
 use razvilka_dsp::deliberate::BlinkKind;
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +47,15 @@ pub enum Event {
         /// Number of the point.
         point: u32,
     },
+    /// Follow a target that begins to move now, until `GazePursuitEnd`: at `t` seconds after this marker's stamp it is at `x = half_w_deg
+    /// sin(2 p)`, `y = half_h_deg sin(3 p)`, with `p = 2 pi t / period_s`.
+    GazePursuit {
+        /// Where it goes.
+        #[serde(flatten)]
+        path: PursuitPath,
+    },
+    /// The moving target has gone.
+    GazePursuitEnd,
     /// A block begins in which the person does one thing; it ends with `BlockEnd`.
     Block {
         /// What.
@@ -264,6 +274,26 @@ mod tests {
             r#"{"seq":7,"event":"flash","item":3,"target":1,"run":0}"#
         );
         assert_eq!(Marker::from_json(&json).unwrap(), flash);
+    }
+
+    #[test]
+    fn a_moving_target_stands_on_the_wire_as_documented() {
+        let pursuit = Marker {
+            seq: 3,
+            body: Event::GazePursuit {
+                path: PursuitPath {
+                    half_w_deg: 17.0,
+                    half_h_deg: 10.5,
+                    period_s: 21.0,
+                },
+            },
+        };
+        let json = pursuit.to_json();
+        assert_eq!(
+            json,
+            r#"{"seq":3,"event":"gaze_pursuit","half_w_deg":17.0,"half_h_deg":10.5,"period_s":21.0}"#
+        );
+        assert_eq!(Marker::from_json(&json).unwrap(), pursuit);
     }
 
     #[test]

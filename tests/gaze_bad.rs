@@ -69,6 +69,7 @@ fn tiles() -> Tiles {
         count: 2,
         from_s: 0.0,
         offset_s: 0.0,
+        shift_deg: (0.0, 0.0),
     }
 }
 

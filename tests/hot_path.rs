@@ -211,6 +211,7 @@ impl Bench {
             count: 3,
             from_s: begin_s + 0.1,
             offset_s,
+            shift_deg: (0.0, 0.0),
         };
         assert!(self.tiles.try_push(up).is_ok());
         for flash in 0..14_u32 {

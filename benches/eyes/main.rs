@@ -157,6 +157,7 @@ fn tiles_of(tiles: &[OptionTile], id: ForkId, from_s: f64) -> Tiles {
         count: tiles.len(),
         from_s,
         offset_s: 0.0,
+        shift_deg: (0.0, 0.0),
     }
 }
 

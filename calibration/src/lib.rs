@@ -58,8 +58,10 @@ pub use epochs::{EpochInfo, Epochs, FEATURES_MAX};
 pub use error::{CalibrationError, Result};
 pub use evidence::{fit_reliability, held_out_llrs};
 pub use gaze::{
-    FitRule, GazeCalibration, GazeErrorModel, GazeMap, GazePoint, GazeQuality, GazeSample, HeldOut,
-    MapOrder, PointResult, PointUse, fit_gaze,
+    EyeCalibration, EyeMaps, EyeSamples, FitRule, GazeCalibration, GazeErrorModel, GazeInput,
+    GazeMap, GazePoint, GazePursuit, GazeQuality, GazeSample, HeldOut, MapOrder, PointResult,
+    PointUse, PursuitPath, PursuitResult, RejectedPoint, Rejection, calibrate_gaze, fit_gaze,
+    rms_s2s, sd,
 };
 pub use interpolation::Interpolation;
 pub use lda::{LdaModel, RestrictedLda, Structure};

@@ -10,7 +10,7 @@ use crate::density::fit_score_density;
 use crate::epochs::Epochs;
 use crate::error::{CalibrationError, Result, in_range, same_size};
 use crate::evidence::{earned_reliability, held_out_llrs, held_out_probabilities};
-use crate::gaze::{FitRule, GazePoint, fit_gaze};
+use crate::gaze::{FitRule, GazeInput, calibrate_gaze};
 use crate::learning::{LearningPoint, learning_curve, seconds};
 use crate::metrics::{
     Auc, brier, expected_calibration_error, held_out_auc, log_loss, reliability_diagram,
@@ -27,8 +27,8 @@ use crate::xdawn::channel_covariance;
 pub struct CalibrationInput {
     /// EEG, absent when only gaze is calibrated.
     pub eeg: Option<EegInput>,
-    /// Calibration points in the order shown; empty when only EEG is calibrated.
-    pub gaze: Vec<GazePoint>,
+    /// Calibration points and moving targets in the order shown; empty when only EEG is calibrated.
+    pub gaze: GazeInput,
     /// Where the data come from.
     pub provenance: Provenance,
 }
@@ -155,7 +155,7 @@ pub fn fit_session(input: &CalibrationInput) -> Result<Fitted> {
     let gaze = if input.gaze.is_empty() {
         None
     } else {
-        Some(fit_gaze(&input.gaze, FitRule::default())?)
+        Some(calibrate_gaze(&input.gaze, FitRule::default())?)
     };
     let (eeg, report) = eeg.unzip();
     let profile = Profile {

@@ -96,7 +96,7 @@ fn fitted(labels: [&str; 8], response_uv: f64) -> Fitted {
             prior: None,
             signal: Some(signal()),
         }),
-        gaze: Vec::new(),
+        gaze: razvilka_calibration::GazeInput::default(),
         provenance: provenance(),
     })
     .unwrap()
@@ -246,7 +246,7 @@ fn flashes_in_doubt_are_fitted_on_and_are_in_no_figure_but_where_it_says_so() {
             prior: None,
             signal: None,
         }),
-        gaze: Vec::new(),
+        gaze: razvilka_calibration::GazeInput::default(),
         provenance: provenance(),
     })
     .unwrap();
@@ -424,7 +424,7 @@ fn quality_of_other_channels_than_the_epochs_is_refused() {
             prior: None,
             signal: Some(quality),
         }),
-        gaze: Vec::new(),
+        gaze: razvilka_calibration::GazeInput::default(),
         provenance: provenance(),
     };
     assert!(matches!(

@@ -11,9 +11,9 @@ use common::Noise;
 use proptest::prelude::*;
 use razvilka_calibration::report::render;
 use razvilka_calibration::{
-    CalibrationError, CalibrationInput, EegInput, EpochInfo, Epochs, FitRule, Fitted, GazePoint,
-    GazeSample, HeldOut, MapOrder, Montage, Overwrite, PointUse, Profile, Provenance, SourceFile,
-    fit_gaze, fit_score_density, fit_session,
+    CalibrationError, CalibrationInput, EegInput, EpochInfo, Epochs, FitRule, Fitted, GazeInput,
+    GazePoint, GazeSample, HeldOut, MapOrder, Montage, Overwrite, PointUse, Profile, Provenance,
+    SourceFile, fit_gaze, fit_score_density, fit_session,
 };
 use razvilka_dsp::eeg::EegSpec;
 use razvilka_dsp::units::Hertz;
@@ -107,6 +107,7 @@ fn gaze_points(seed: u64, noise_deg: f64, with_checks: bool) -> Vec<GazePoint> {
                 use_as,
                 shown_s,
                 samples,
+                eyes: None,
             }
         })
         .collect()
@@ -122,7 +123,7 @@ fn fitted(response_uv: f64) -> Fitted {
             rejected: 3,
             signal: None,
         }),
-        gaze: gaze_points(2, 0.3, true),
+        gaze: gaze_points(2, 0.3, true).into(),
         provenance: provenance(),
     })
     .unwrap()
@@ -282,7 +283,7 @@ fn where_there_is_no_response_the_evidence_is_switched_off() {
                 rejected: 0,
                 signal: None,
             }),
-            gaze: Vec::new(),
+            gaze: GazeInput::default(),
             provenance: provenance(),
         };
         let eeg = fit_session(&input).unwrap().profile.eeg.unwrap();
@@ -350,7 +351,7 @@ fn too_little_data_says_what_is_missing() {
             rejected: 0,
             signal: None,
         }),
-        gaze,
+        gaze: gaze.into(),
         provenance: provenance(),
     };
     let short = fit_session(&input(Some(epochs(1, 3.0, 30)), Vec::new())).unwrap_err();
@@ -382,7 +383,7 @@ fn a_bent_tracker_is_straightened_and_its_noise_is_measured() {
     assert_eq!(gaze.map.order, MapOrder::SecondOrder);
     assert_eq!(gaze.quality.held_out, HeldOut::CheckPoints);
     assert!(gaze.quality.accuracy_deg < 0.2, "{:?}", gaze.quality);
-    assert!(gaze.quality.affine_deg > gaze.quality.accuracy_deg);
+    assert!(gaze.quality.affine_deg.unwrap() > gaze.quality.accuracy_deg);
     assert!((gaze.error.sd_x_deg - 0.3).abs() < 0.08, "{:?}", gaze.error);
     assert!(
         (gaze.quality.precision_sd_deg - 0.3 * 2.0_f64.sqrt()).abs() < 0.05,
@@ -443,7 +444,7 @@ fn the_report_says_on_which_points_the_map_was_chosen_and_on_which_it_was_judged
     let page = |with_checks: bool| {
         let fitted = fit_session(&CalibrationInput {
             eeg: None,
-            gaze: gaze_points(3, 0.3, with_checks),
+            gaze: gaze_points(3, 0.3, with_checks).into(),
             provenance: provenance(),
         })
         .unwrap();
@@ -465,7 +466,7 @@ fn four_points_of_which_three_lie_on_a_line_still_give_an_affine_map() {
     points.retain(|p| p.use_as == PointUse::Check || keep.contains(&(p.x_deg, p.y_deg)));
     let gaze = fit_gaze(&points, FitRule::default()).unwrap();
     assert_eq!(gaze.map.order, MapOrder::Affine);
-    assert!(gaze.quality.affine_deg.is_finite());
+    assert!(gaze.quality.affine_deg.is_some_and(f64::is_finite));
 }
 
 #[test]

@@ -293,6 +293,13 @@ pub(super) const OWN: &[Limit] = &[
         "how long a gaze point stands",
     ),
     limit(
+        "calibration.pursuit_deg_s",
+        "deg/s",
+        (3.0, 20.0),
+        10.0,
+        "mean speed of the moving target; its peak is 1.6 times that",
+    ),
+    limit(
         "model.pace_tokens_per_s",
         "1/s",
         (1.0, 10_000.0),
@@ -480,6 +487,20 @@ pub(super) const OWN: &[Limit] = &[
         (100.0, 20_000.0),
         2_000.0,
         "epochs of confirmed choices in a fit anew; the latest",
+    ),
+    limit(
+        "adaptation.gaze_shift_max_deg",
+        "deg",
+        (0.0, 3.0),
+        1.5,
+        "how far gaze is moved in all after a tracker that drifts, by confirmed choices; 0: not at all",
+    ),
+    limit(
+        "adaptation.gaze_step_deg",
+        "deg",
+        (0.01, 1.0),
+        0.15,
+        "how far gaze is moved from one fork to the next",
     ),
     limit(
         "budget.stamp_to_pulled_ms",

@@ -16,10 +16,10 @@ use sha2::{Digest, Sha256};
 pub use limits::{explain, limits, own as limit};
 pub use sections::{
     AUTO, AdaptationSection, AskSection, BlinkSection, BudgetSection, CalibrationSection,
-    ClocksDisagree, EegSection, EpochSection, FilterSection, GazeOrigin, GazeSection, GazeUnits,
-    KeysSection, ModelSection, NetworkMode, NetworkSection, QualitySection, RealtimeSection,
-    ScreenSection, SessionSection, StateSection, StreamsSection, Validity, WhichEyes,
-    WriterSection,
+    ClocksDisagree, EegSection, EpochSection, FilterSection, GazeOrigin, GazeProcedure,
+    GazeSection, GazeUnits, KeysSection, ModelSection, NetworkMode, NetworkSection, QualitySection,
+    RealtimeSection, ScreenSection, SessionSection, StateSection, StreamsSection, Validity,
+    WhichEyes, WriterSection,
 };
 pub use signal::{NOTCH_MIN_HZ, check_filter, check_quality};
 
@@ -234,6 +234,7 @@ impl Plan {
                 f64::from(self.calibration.check_points),
             ),
             ("calibration.point_s", self.calibration.point_s),
+            ("calibration.pursuit_deg_s", self.calibration.pursuit_deg_s),
             ("model.pace_tokens_per_s", self.model.pace_tokens_per_s),
             ("realtime.priority", f64::from(self.realtime.priority)),
         ];
@@ -337,6 +338,11 @@ impl Plan {
                 "calibration.points = {} must be 5, 9 or 13",
                 self.calibration.points
             ));
+        }
+        if self.calibration.gaze == GazeProcedure::Pursuit && self.calibration.check_points == 0 {
+            return contradiction(
+                "calibration.gaze = \"pursuit\" needs points to judge the map by: set calibration.check_points to 1 or more".into(),
+            );
         }
         Ok(())
     }

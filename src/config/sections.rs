@@ -463,6 +463,19 @@ impl Default for StreamsSection {
     }
 }
 
+/// How a live calibration comes to a map of gaze.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GazeProcedure {
+    /// Points that stand still are fitted, others judge.
+    #[default]
+    Points,
+    /// A target that moves is followed and fitted, points judge.
+    Pursuit,
+    /// The tracker is calibrated by itself: nothing is fitted, all points judge.
+    Check,
+}
+
 /// Calibration: a saved profile, or the numbers of a live calibration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -475,12 +488,16 @@ pub struct CalibrationSection {
     pub blocks: u32,
     /// Flashes of each item in a block.
     pub flashes_per_item: u32,
+    /// How a map of gaze is come to.
+    pub gaze: GazeProcedure,
     /// Gaze points that are fitted: 5, 9 or 13.
     pub points: u32,
     /// Gaze points that only judge the map.
     pub check_points: u32,
     /// How long a gaze point stands, seconds.
     pub point_s: f64,
+    /// Mean speed of the target that moves, degrees per second.
+    pub pursuit_deg_s: f64,
 }
 
 impl Default for CalibrationSection {
@@ -490,9 +507,11 @@ impl Default for CalibrationSection {
             blink_s: default_of("calibration.blink_s"),
             blocks: default_of("calibration.blocks") as u32,
             flashes_per_item: default_of("calibration.flashes_per_item") as u32,
+            gaze: GazeProcedure::default(),
             points: default_of("calibration.points") as u32,
             check_points: default_of("calibration.check_points") as u32,
             point_s: default_of("calibration.point_s"),
+            pursuit_deg_s: default_of("calibration.pursuit_deg_s"),
         }
     }
 }
@@ -628,6 +647,10 @@ pub struct AdaptationSection {
     pub refit_every_forks: u32,
     /// Epochs of confirmed choices that a fit anew looks at, at most; the latest.
     pub refit_epochs_max: u32,
+    /// How far gaze is moved in all after a tracker that drifts, degrees; 0: not at all.
+    pub gaze_shift_max_deg: f64,
+    /// How far from one fork to the next, degrees.
+    pub gaze_step_deg: f64,
 }
 
 impl Default for AdaptationSection {
@@ -641,6 +664,8 @@ impl Default for AdaptationSection {
             change_max: default_of("adaptation.change_max"),
             refit_every_forks: default_of("adaptation.refit_every_forks") as u32,
             refit_epochs_max: default_of("adaptation.refit_epochs_max") as u32,
+            gaze_shift_max_deg: default_of("adaptation.gaze_shift_max_deg"),
+            gaze_step_deg: default_of("adaptation.gaze_step_deg"),
         }
     }
 }
@@ -664,6 +689,8 @@ impl Checked for AdaptationSection {
                 "adaptation.refit_epochs_max",
                 f64::from(self.refit_epochs_max),
             ),
+            ("adaptation.gaze_shift_max_deg", self.gaze_shift_max_deg),
+            ("adaptation.gaze_step_deg", self.gaze_step_deg),
         ]
     }
 }

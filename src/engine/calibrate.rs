@@ -16,7 +16,7 @@ use super::EngineError;
 use super::lines::montage;
 use super::streams::Streams;
 use crate::choice::{FlashSequence, cued_items};
-use crate::config::Plan;
+use crate::config::{GazeProcedure, Plan};
 use crate::gate::Lease;
 use crate::marker::{BlockKind, Event, GazePhase};
 use crate::pipeline::inlet::{Ended, Inlet, RecordOnly};
@@ -54,6 +54,8 @@ pub struct Recorded {
 /// How far a calibration has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
+    /// The target moves.
+    Pursuit,
     /// Gaze point number `.0` of `.1`.
     Point(u32, u32),
     /// Blink number `.0` of `.1`.
@@ -107,7 +109,8 @@ pub fn record(
         marker_offsets: &marker_offsets,
         stop,
     };
-    let finished = run.points(progress)
+    let finished = run.pursuit(progress)
+        && run.points(progress)
         && (!sees_blinks || run.blinks(progress))
         && run.signals(progress)
         && run.blocks(progress);
@@ -165,18 +168,45 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
+    /// A target that moves, one lap of its way; `false` when it was stopped.
+    fn pursuit(&mut self, progress: &mut dyn FnMut(Progress)) -> bool {
+        if self.plan.gaze.is_none() || self.plan.calibration.gaze != GazeProcedure::Pursuit {
+            return true;
+        }
+        progress(Progress::Pursuit);
+        let speed = self.plan.calibration.pursuit_deg_s;
+        let path = layout::pursuit_path(speed, &self.plan.screen);
+        self.presenter.ask(Ask::Say(Event::GazePursuit { path }));
+        if !self.wait(Duration::from_secs_f64(path.period_s)) {
+            return false;
+        }
+        self.presenter.ask(Ask::Say(Event::GazePursuitEnd));
+        true
+    }
+
     /// Gaze points; `false` when it was stopped.
     fn points(&mut self, progress: &mut dyn FnMut(Progress)) -> bool {
         if self.plan.gaze.is_none() {
             return true;
         }
         let calibration = &self.plan.calibration;
+        let seed = self.plan.session.seed;
         let fit = layout::gaze_points(calibration.points, &self.plan.screen);
         let check = layout::check_points(calibration.check_points, &self.plan.screen);
+        let fit = match calibration.gaze {
+            GazeProcedure::Points | GazeProcedure::Check => fit,
+            GazeProcedure::Pursuit => Vec::new(),
+        };
+        let phase = match calibration.gaze {
+            GazeProcedure::Points | GazeProcedure::Pursuit => GazePhase::Fit,
+            // Nothing is fitted: every point judges.
+            GazeProcedure::Check => GazePhase::Check,
+        };
+        let fit = layout::in_random_order(fit, seed, 0).into_iter();
+        let check = layout::in_random_order(check, seed, 1).into_iter();
         let points: Vec<_> = fit
-            .into_iter()
-            .map(|point| (point, GazePhase::Fit))
-            .chain(check.into_iter().map(|point| (point, GazePhase::Check)))
+            .map(|point| (point, phase))
+            .chain(check.map(|point| (point, GazePhase::Check)))
             .collect();
         let count = points.len() as u32;
         for (point, ((x_deg, y_deg), phase)) in (0..).zip(points) {

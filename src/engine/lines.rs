@@ -289,7 +289,9 @@ pub fn gaze_line(
     spec: &StreamSpec,
 ) -> Result<GazeLine, LineError> {
     let reading = gaze_reading(section, plan, spec)?;
-    if reading.in_scene && calibration.is_none() {
+    // A tracker that is calibrated by itself goes through the geometry of the screen.
+    let maps = calibration.and_then(GazeCalibration::maps);
+    if reading.in_scene && maps.is_none() {
         return Err(LineError::SceneCamera {
             name: spec.name.clone(),
         });
@@ -300,11 +302,10 @@ pub fn gaze_line(
             name: spec.name.clone(),
         });
     }
-    let map = calibration.map(|calibration| calibration.map);
     let model = dwell_model(plan, calibration);
     Ok(GazeLine::prepare(
         reading,
-        map,
+        maps,
         model,
         Hertz::new(rate_hz)?,
         section.detector,

@@ -5,6 +5,7 @@ pub mod calibrate;
 pub mod certify;
 pub mod conduct;
 pub mod desk;
+pub mod drift;
 pub mod eyes;
 pub mod latency;
 pub mod lines;

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use razvilka_calibration::GazeMap;
+use razvilka_calibration::{EyeMaps, GazeMap};
 use razvilka_dsp::DspError;
 use razvilka_dsp::deliberate::{BlinkModel, BlinkScorer};
 use razvilka_dsp::gaze::{
@@ -22,6 +22,7 @@ use serde::Serialize;
 
 use super::decision::{Item, Lane, Made};
 use super::eeg::StepTimes;
+use super::gaze_reading::{Eyes, LEFT, RIGHT};
 pub use super::gaze_reading::{EyesRead, GazeReading, RawGaze};
 use super::inlet::Stage;
 use super::state::StateTap;
@@ -52,6 +53,25 @@ pub struct Tiles {
     pub from_s: f64,
     /// To be added to the gaze stream's stamps to give our clock, frozen for the fork.
     pub offset_s: f64,
+    /// To be added to where fixations lie, degrees, frozen for the fork: how far the tracker has drifted.
+    pub shift_deg: (f64, f64),
+}
+
+/// A fixation that is over, for who learns from looks.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Look {
+    /// The fork whose tiles were up.
+    pub fork: ForkId,
+    /// Index of the sample at which it was known to be over.
+    pub number: u64,
+    /// Its beginning, on our clock, seconds.
+    pub onset_s: f64,
+    /// Time covered by its samples, seconds.
+    pub dwell_s: f64,
+    /// Mean horizontal position as mapped, without a shift, degrees.
+    pub x_deg: f64,
+    /// Mean vertical position.
+    pub y_deg: f64,
 }
 
 /// What gaze says of the tiles that are up.
@@ -158,8 +178,8 @@ impl Blinks {
 /// The pure part: from raw samples to words about the tiles.
 pub struct GazeLine {
     reading: GazeReading,
-    /// From the tracker's unit to degrees: of the left eye, or of what the tracker combined, and of the right one.
-    maps: [Option<GazeMap>; 2],
+    /// From the tracker's unit to degrees; the geometry of the screen where there are none.
+    maps: Option<EyeMaps>,
     eyes: Binocular,
     detector: GazeDetector,
     dwell: DwellEvidence,
@@ -170,6 +190,7 @@ pub struct GazeLine {
     sample: u64,
     tell_every: u64,
     late: u64,
+    look: Option<Look>,
     outside: Outside,
     at_deg: Option<[f64; 2]>,
     rate: Hertz,
@@ -186,21 +207,21 @@ pub struct Outside {
 }
 
 impl GazeLine {
-    /// A line for a tracker of about `rate` with this kind of detector. `map` leads from the tracker's unit to degrees; without one the geometry of the
-    /// screen does.
+    /// A line for a tracker of about `rate` with this kind of detector. `maps` lead from the tracker's unit to degrees; without them the geometry of
+    /// the screen does.
     ///
     /// # Errors
     /// [`DspError`] when rate or model are out of range.
     pub fn prepare(
         reading: GazeReading,
-        map: Option<GazeMap>,
+        maps: Option<EyeMaps>,
         model: DwellModel,
         rate: Hertz,
         detector: DetectorKind,
     ) -> Result<Self, DspError> {
         Ok(Self {
             reading,
-            maps: [map; 2],
+            maps,
             eyes: Binocular::new(BinocularSpec::default())?,
             detector: GazeDetector::new(detector, rate)?,
             dwell: DwellEvidence::new(model)?,
@@ -210,6 +231,7 @@ impl GazeLine {
             sample: 0,
             tell_every: ((TELL_EVERY_S * rate.get()).round() as u64).max(1),
             late: 0,
+            look: None,
             outside: Outside::default(),
             at_deg: None,
             rate,
@@ -262,6 +284,12 @@ impl GazeLine {
         }
     }
 
+    /// The fixation on these tiles that the latest sample ended by a saccade.
+    #[must_use]
+    pub fn look(&self) -> Option<Look> {
+        self.look
+    }
+
     /// Orders that came after the sample with their stamp: a replay may then differ.
     #[must_use]
     pub fn late(&self) -> u64 {
@@ -272,13 +300,13 @@ impl GazeLine {
     fn regard(&mut self, stamp_s: f64, sample: &[f32]) -> Option<[f64; 2]> {
         let raw = self.reading.raw(sample);
         let mut eyes = [None; 2];
-        for ((eye, seen), map) in eyes.iter_mut().zip(raw.eyes).zip(&self.maps) {
-            *eye = seen.map(|(x, y)| {
-                let (x_deg, y_deg) = match map {
-                    Some(map) => map.apply(x, y),
+        for ((eye, seen), number) in eyes.iter_mut().zip(raw.eyes).zip([LEFT, RIGHT]) {
+            *eye = seen.and_then(|(x, y)| {
+                let (x_deg, y_deg) = match &self.maps {
+                    Some(maps) => self.map_of(maps, number)?.apply(x, y),
                     None => self.reading.degrees(x, y),
                 };
-                [x_deg, y_deg]
+                Some([x_deg, y_deg])
             });
         }
         let at = if self.reading.eyes.is_binocular() {
@@ -293,6 +321,19 @@ impl GazeLine {
         }
         self.outside.near += u64::from(outside_deg > 0.0);
         at
+    }
+
+    /// The map of one eye: its own, where each was calibrated, else that of both; `None` for an eye that could not be calibrated
+    /// though the other one was.
+    fn map_of(&self, maps: &EyeMaps, eye: usize) -> Option<GazeMap> {
+        let own = if eye == RIGHT { maps.right } else { maps.left };
+        let each = maps.left.is_some() || maps.right.is_some();
+        match self.reading.eyes.eyes {
+            Eyes::Combined(_) => Some(maps.both),
+            Eyes::Left(_) | Eyes::Right(_) => Some(own.unwrap_or(maps.both)),
+            Eyes::Two { .. } if each => own,
+            Eyes::Two { .. } => Some(maps.both),
+        }
     }
 
     /// Where the person looked at the latest sample, degrees; `None` when no eye was seen.
@@ -344,13 +385,20 @@ impl GazeLine {
         self.at_deg = at;
         let [x_deg, y_deg] = at.unwrap_or([f64::NAN; 2]);
         let (up, dwell, tell_every) = (self.up, &mut self.dwell, self.tell_every);
+        let mut tell = false;
+        let (mut look, number) = (None, self.sample);
+        let shift = up.map_or((0.0, 0.0), |tiles| tiles.shift_deg);
+        let shifted = |fixation: &Fixation| Fixation {
+            x_deg: fixation.x_deg + shift.0,
+            y_deg: fixation.y_deg + shift.1,
+            ..*fixation
+        };
         let blinks = &mut self.blinks;
-        let mut look = |fixation: &Fixation| {
+        let mut rest = |fixation: &Fixation| {
             if let Some(blinks) = blinks {
-                blinks.looks(fixation);
+                blinks.looks(&shifted(fixation));
             }
         };
-        let mut tell = false;
         let counts = |fixation: &Fixation| up.is_some_and(|tiles| fixation.onset_s >= tiles.from_s);
         let sample = GazeSample {
             t_s: stamp_s,
@@ -362,25 +410,35 @@ impl GazeLine {
             GazeEvent::Label(_) => {}
             GazeEvent::Start(fixation) => {
                 if counts(&fixation) {
-                    dwell.update(&fixation);
+                    dwell.update(&shifted(&fixation));
                     tell = true;
                 }
             }
             GazeEvent::Update(fixation) => {
-                look(&fixation);
+                rest(&fixation);
                 if counts(&fixation) && fixation.n % tell_every == 0 {
-                    dwell.update(&fixation);
+                    dwell.update(&shifted(&fixation));
                     tell = true;
                 }
             }
             GazeEvent::End(fixation, end) => {
-                look(&fixation);
+                rest(&fixation);
                 if counts(&fixation) {
-                    dwell.end(&fixation, end == FixationEnd::Saccade);
+                    let valid = end == FixationEnd::Saccade;
+                    dwell.end(&shifted(&fixation), valid);
                     tell = true;
+                    look = up.filter(|_| valid).map(|tiles| Look {
+                        fork: tiles.fork,
+                        number,
+                        onset_s: fixation.onset_s + tiles.offset_s,
+                        dwell_s: fixation.dwell_s,
+                        x_deg: fixation.x_deg,
+                        y_deg: fixation.y_deg,
+                    });
                 }
             }
         });
+        self.look = look;
         let index = self.sample;
         self.sample += 1;
         let tiles = up.filter(|_| tell)?;
@@ -587,6 +645,7 @@ impl GazeWatch {
 pub struct GazeStage {
     line: GazeLine,
     orders: HeapCons<Tiles>,
+    looks: Option<HeapProd<Look>>,
     lane: Lane<Item>,
     watch: Arc<GazeWatch>,
     feedback: Option<HeapProd<Dwell>>,
@@ -613,6 +672,7 @@ impl GazeStage {
         Self {
             line,
             orders,
+            looks: None,
             lane,
             watch,
             feedback: None,
@@ -623,6 +683,11 @@ impl GazeStage {
             rate_hz: None,
             state: None,
         }
+    }
+
+    /// Tells looks to who learns from them; when the ring is full, the newest is dropped and not learnt from.
+    pub fn tell_looks(&mut self, looks: HeapProd<Look>) {
+        self.looks = Some(looks);
     }
 
     /// Holds the stream to this rate instead of to the one that it declares.
@@ -663,7 +728,11 @@ impl Stage for GazeStage {
         }
         for (stamp, sample) in stamps.iter().zip(data.chunks_exact(self.channels.max(1))) {
             self.newest_s = Some(*stamp);
-            let gaze = self.line.sample(*stamp, sample).and_then(|word| {
+            let word = self.line.sample(*stamp, sample);
+            if let (Some(look), Some(looks)) = (self.line.look(), &mut self.looks) {
+                let _ = looks.try_push(look);
+            }
+            let gaze = word.and_then(|word| {
                 let evidence = gaze_evidence(&word)?;
                 if let Some(feedback) = &mut self.feedback {
                     let _ = feedback.try_push(Dwell {
@@ -716,5 +785,68 @@ impl Stage for GazeStage {
 
     fn rate_hz(&self) -> Option<f64> {
         self.rate_hz
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::gaze_reading::EyeChannels;
+    use super::*;
+    use crate::config::{GazeOrigin, GazeUnits, ScreenSection};
+    use razvilka_calibration::MapOrder;
+
+    fn moved(x: f64) -> GazeMap {
+        GazeMap {
+            order: MapOrder::Affine,
+            x: [x, 1.0, 0.0, 0.0, 0.0, 0.0],
+            y: [0.0, 0.0, 1.0, 0.0, 0.0, 0.0],
+        }
+    }
+
+    fn at(eyes: Eyes, maps: Option<EyeMaps>, sample: [f32; 4]) -> Option<[f64; 2]> {
+        let read = EyesRead {
+            eyes,
+            zero_is_lost: false,
+            minus_one_is_lost: false,
+        };
+        let screen = ScreenSection::default();
+        let reading = GazeReading::of(read, GazeUnits::Degrees, GazeOrigin::Centre, false, &screen);
+        let rate = Hertz::new(250.0).unwrap();
+        let (model, kind) = (DwellModel::default(), DetectorKind::default());
+        let mut line = GazeLine::prepare(reading, maps, model, rate, kind).unwrap();
+        line.sample(1.0, &sample);
+        line.at_deg()
+    }
+
+    #[test]
+    fn each_eye_goes_through_its_own_map() {
+        let eye = |x, y| EyeChannels { x, y, belief: None };
+        let (left, right) = (eye(0, 1), eye(2, 3));
+        let two = Eyes::Two { left, right };
+        let maps = EyeMaps {
+            both: moved(9.0),
+            left: Some(moved(1.0)),
+            right: Some(moved(-2.0)),
+        };
+        let (both, lost) = ([3.0, 1.0, 5.0, 1.0], [f32::NAN, 1.0, 5.0, 1.0]);
+        assert_eq!(at(two, Some(maps), both), Some([3.5, 1.0]));
+        assert_eq!(at(two, Some(maps), lost), Some([3.0, 1.0]));
+        assert_eq!(at(Eyes::Right(right), Some(maps), both), Some([3.0, 1.0]));
+        // What the tracker made of both is mapped as both; so is each eye of a calibration that did not tell them apart.
+        assert_eq!(
+            at(Eyes::Combined(left), Some(maps), both),
+            Some([12.0, 1.0])
+        );
+        let one = EyeMaps::one(moved(9.0));
+        assert_eq!(at(two, Some(one), both), Some([13.0, 1.0]));
+        // An eye that could not be calibrated counts as not seen.
+        let blind = EyeMaps {
+            right: None,
+            ..maps
+        };
+        assert_eq!(at(two, Some(blind), both), Some([4.0, 1.0]));
+        assert_eq!(at(two, Some(blind), lost), None);
+        // Calibrated by itself: as it comes.
+        assert_eq!(at(two, None, both), Some([4.0, 1.0]));
     }
 }

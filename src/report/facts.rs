@@ -6,6 +6,7 @@ use super::figures::{NONE, readable};
 use super::material::Material;
 use super::verdict::reruns;
 use crate::engine::adapting::Adaptation;
+use crate::engine::drift::GazeStep;
 use crate::session::{EventKind, EventRow, StreamRecord};
 
 pub(super) fn section(material: &Material) -> Markup {
@@ -175,6 +176,9 @@ fn events(material: &Material) -> Markup {
 
 /// The event's own words; a step of learning is told in fewer.
 fn detail(event: &EventRow) -> String {
+    if let Some(step) = GazeStep::of_detail(&event.detail) {
+        return step.in_words();
+    }
     let learnt = (event.kind == EventKind::Adaptation)
         .then(|| serde_json::from_str::<Adaptation>(&event.detail).ok())
         .flatten();

@@ -6,6 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use super::noise::{Drift, gauss, log_normal, stream};
 use super::settings::{Screen, SimSettings};
 use super::traits::TrackerTraits;
+use razvilka_calibration::PursuitPath;
 
 /// A point on the screen: degrees from the centre, x to the right, y downwards.
 pub(super) type Point = [f64; 2];
@@ -28,6 +29,8 @@ pub(super) struct Eye {
     to: Point,
     start_s: f64,
     length_s: f64,
+    /// A target that is followed, and when it began to move.
+    follows: Option<(PursuitPath, f64)>,
 }
 
 impl Eye {
@@ -35,6 +38,11 @@ impl Eye {
     const PEAK_TO_MEAN: f64 = 1.875;
     /// Below this the eyes do not move, degrees.
     const SMALLEST_DEG: f64 = 0.02;
+    /// How far the eyes are behind a target that they follow, seconds.
+    const LAG_S: f64 = 0.09;
+    /// When they begin to follow it, and how long it takes until they are with it, seconds.
+    const CATCHES_S: f64 = 0.15;
+    const CATCHING_S: f64 = 0.08;
 
     pub(super) fn new() -> Self {
         Self {
@@ -42,6 +50,24 @@ impl Eye {
             to: [0.0; 2],
             start_s: f64::NEG_INFINITY,
             length_s: 0.0,
+            follows: None,
+        }
+    }
+
+    /// Follows a target that begins to move at `began_s`: the eyes stay where they are until [`Self::CATCHES_S`] later, and are with it,
+    /// [`Self::LAG_S`] behind, soon after.
+    pub(super) fn follow(&mut self, path: PursuitPath, began_s: f64, t_s: f64) {
+        let here = self.at(t_s);
+        (self.from, self.to) = (here, here);
+        (self.start_s, self.length_s) = (f64::NEG_INFINITY, 0.0);
+        self.follows = Some((path, began_s));
+    }
+
+    /// The target is gone: the eyes stay where it was last.
+    pub(super) fn rest(&mut self, t_s: f64) {
+        let here = self.at(t_s);
+        if self.follows.take().is_some() {
+            (self.from, self.to) = (here, here);
         }
     }
 
@@ -49,7 +75,7 @@ impl Eye {
     pub(super) fn look(&mut self, to: Point, t_s: f64, vigour: f64) -> f64 {
         let from = self.at(t_s);
         let amplitude = distance_deg(from, to);
-        if amplitude < Self::SMALLEST_DEG {
+        if amplitude < Self::SMALLEST_DEG || self.follows.is_some() {
             return t_s.max(self.lands_s());
         }
         self.length_s = Self::PEAK_TO_MEAN * amplitude / (vigour * peak_velocity_deg_s(amplitude));
@@ -64,6 +90,13 @@ impl Eye {
 
     /// Where the eyes point: minimum-jerk from start to landing, then a small damped swing of the lens.
     pub(super) fn at(&self, t_s: f64) -> Point {
+        if let Some((path, began_s)) = self.follows {
+            let since_s = t_s - began_s;
+            let (x, y) = path.at(since_s - Self::LAG_S);
+            let u = ((since_s - Self::CATCHES_S) / Self::CATCHING_S).clamp(0.0, 1.0);
+            let share = u * u * u * (10.0 + u * (6.0 * u - 15.0));
+            return std::array::from_fn(|k| self.to[k] + share * ([x, y][k] - self.to[k]));
+        }
         let since = t_s - self.start_s;
         if since >= self.length_s {
             let after = since - self.length_s;
@@ -229,6 +262,28 @@ mod tests {
             last = now;
         }
         assert_eq!(eye.at(1.5), [10.0, -4.0]);
+    }
+
+    #[test]
+    fn the_eye_follows_a_moving_target_behind_it_and_without_a_jump() {
+        let path = PursuitPath::at_speed((16.0, 9.0), 10.0);
+        let mut eye = Eye::new();
+        eye.look([2.0, 1.0], 0.0, 1.0);
+        eye.follow(path, 1.0, 1.05);
+        let mut last = eye.at(1.05);
+        for n in 0..100_000 {
+            let t = 1.05 + 1e-4 * f64::from(n);
+            let now = eye.at(t);
+            assert!(distance_deg(now, last) < 0.02, "{t}");
+            last = now;
+            if t > 1.3 {
+                let (x, y) = path.at(t - 1.0 - Eye::LAG_S);
+                assert!(distance_deg(now, [x, y]) < 1e-9);
+            }
+        }
+        eye.rest(11.0);
+        assert_eq!(eye.at(11.0), eye.at(12.0));
+        assert_eq!(eye.look([0.0, 0.0], 12.0, 1.0), eye.lands_s());
     }
 
     #[test]

@@ -153,6 +153,7 @@ impl Person {
         match event {
             Event::SessionStart { .. } => {
                 self.leave_fork(scene);
+                scene.eye.rest(t_s);
                 self.cued = None;
                 self.regret = false;
                 self.calibrating = false;
@@ -167,9 +168,20 @@ impl Person {
             }
             Event::GazePoint { x_deg, y_deg, .. } => {
                 self.calibrating = true;
+                scene.eye.rest(t_s);
                 self.turn_to(t_s, hold([x_deg, y_deg], [0.12, 0.12]), scene);
             }
             Event::GazePointEnd { .. } => self.calibrating = false,
+            Event::GazePursuit { path } => {
+                self.calibrating = true;
+                let (x_deg, y_deg) = path.at(0.0);
+                self.turn_to(t_s, hold([x_deg, y_deg], [0.12, 0.12]), scene);
+                scene.eye.follow(path, stamp_s, t_s);
+            }
+            Event::GazePursuitEnd => {
+                self.calibrating = false;
+                scene.eye.rest(t_s);
+            }
             Event::Block { .. } => self.calibrating = true,
             Event::BlockEnd => self.calibrating = false,
             Event::Blink => {

@@ -1,5 +1,9 @@
 //! Where the tiles stand: branches in a row above, controls in a row below, in degrees from the centre.
 
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use razvilka_calibration::PursuitPath;
+
 use crate::config::ScreenSection;
 use crate::fork::Fork;
 use crate::marker::{OptionKind, OptionTile};
@@ -19,6 +23,11 @@ const CONTROLS: Row = Row {
     middle: 0.65,
     height: 0.3,
 };
+
+/// The stream of the seed's random numbers that the order of points takes.
+const POINT_STREAM: u64 = 0x67_617a_65;
+/// Share of the half screen that calibration points and the moving target span.
+const SPAN: f64 = 0.8;
 
 /// Half the visible width and height in degrees of visual angle: the angle from the centre to the edge.
 #[must_use]
@@ -140,7 +149,7 @@ pub fn control_text(kind: OptionKind) -> &'static str {
 #[must_use]
 pub fn gaze_points(count: u32, screen: &ScreenSection) -> Vec<(f64, f64)> {
     let (w, h) = half_extent_deg(screen);
-    let (w, h) = (0.8 * w, 0.8 * h);
+    let (w, h) = (SPAN * w, SPAN * h);
     let mut points = vec![(0.0, 0.0), (-w, -h), (w, -h), (-w, h), (w, h)];
     if count >= 9 {
         points.extend([(0.0, -h), (-w, 0.0), (w, 0.0), (0.0, h)]);
@@ -160,7 +169,7 @@ pub fn gaze_points(count: u32, screen: &ScreenSection) -> Vec<(f64, f64)> {
 #[must_use]
 pub fn check_points(count: u32, screen: &ScreenSection) -> Vec<(f64, f64)> {
     let (w, h) = half_extent_deg(screen);
-    let (w, h) = (0.8 * w, 0.8 * h);
+    let (w, h) = (SPAN * w, SPAN * h);
     let all = [
         (-0.45, -0.55),
         (0.55, -0.45),
@@ -175,6 +184,26 @@ pub fn check_points(count: u32, screen: &ScreenSection) -> Vec<(f64, f64)> {
         .take(count as usize)
         .map(|(x, y)| (x * w, y * h))
         .collect()
+}
+
+/// Points in an order that follows from the seed alone, so that none can be foreseen: the middle of the screen first, if it is one of
+/// them.
+#[must_use]
+pub fn in_random_order(mut points: Vec<(f64, f64)>, seed: u64, round: u64) -> Vec<(f64, f64)> {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    random.set_stream(POINT_STREAM + round);
+    let first = usize::from(points.first() == Some(&(0.0, 0.0)));
+    for last in (first + 1..points.len()).rev() {
+        points.swap(last, random.random_range(first..=last));
+    }
+    points
+}
+
+/// The way of the target that moves.
+#[must_use]
+pub fn pursuit_path(speed_deg_s: f64, screen: &ScreenSection) -> PursuitPath {
+    let (w, h) = half_extent_deg(screen);
+    PursuitPath::at_speed((SPAN * w, SPAN * h), speed_deg_s)
 }
 
 #[cfg(test)]
@@ -218,6 +247,24 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn the_order_of_points_follows_from_the_seed_and_leaves_none_out() {
+        let screen = ScreenSection::default();
+        for count in [5, 9, 13] {
+            let points = gaze_points(count, &screen);
+            let orders: Vec<_> = (0..20)
+                .map(|seed| in_random_order(points.clone(), seed, 0))
+                .collect();
+            for (seed, order) in (0..).zip(&orders) {
+                assert_eq!(order, &in_random_order(points.clone(), seed, 0));
+                assert_eq!(order[0], (0.0, 0.0));
+                assert!(points.iter().all(|point| order.contains(point)));
+                assert_eq!(order.len(), points.len());
+            }
+            assert!(orders.iter().any(|order| order != &orders[0]));
         }
     }
 

@@ -135,7 +135,7 @@ fn clenched_jaws_are_rejected_or_bring_no_confident_evidence() {
             rejected: 0,
             signal: None,
         }),
-        gaze: Vec::new(),
+        gaze: razvilka_calibration::GazeInput::default(),
         provenance: Provenance {
             created_utc: String::new(),
             software: String::new(),

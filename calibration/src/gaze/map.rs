@@ -65,7 +65,8 @@ impl GazeMap {
     }
 
     /// Least squares with Huber weights on the distance of each pair, reweighted until nothing moves (Huber, Robust
-    /// Statistics, 1981, section 7.8); the scale is the median distance.
+    /// Statistics, 1981, section 7.8); the scale is the median distance, for as much freedom as the pairs leave beside the terms:
+    /// without that, six terms on eight points end up passing through six of them.
     ///
     /// # Errors
     /// [`CalibrationError::TooFew`] with fewer pairs than terms, [`CalibrationError::Degenerate`] when the pairs do not
@@ -78,6 +79,7 @@ impl GazeMap {
                 needed: order.terms(),
             });
         }
+        let freedom = (1.0 - order.terms() as f64 / pairs.len() as f64).max(0.1);
         let mut weights = vec![1.0; pairs.len()];
         let mut map = weighted(order, pairs, &weights)?;
         for _ in 0..ROUNDS {
@@ -85,7 +87,7 @@ impl GazeMap {
                 .iter()
                 .map(|&((x, y), target)| distance(map.apply(x, y), target))
                 .collect();
-            let scale = median(&distances) / RAYLEIGH_MEDIAN;
+            let scale = median(&distances) / (RAYLEIGH_MEDIAN * freedom.sqrt());
             let limit = HUBER * scale;
             let mut moved = 0.0_f64;
             for (weight, &d) in weights.iter_mut().zip(&distances) {
@@ -103,6 +105,14 @@ impl GazeMap {
             map = weighted(order, pairs, &weights)?;
         }
         Ok(map)
+    }
+
+    /// Plain least squares, for as many pairs as terms or more.
+    ///
+    /// # Errors
+    /// As [`Self::fit`].
+    pub(super) fn least_squares(order: MapOrder, pairs: &[Pair]) -> Result<Self> {
+        weighted(order, pairs, &vec![1.0; pairs.len()])
     }
 
     /// Checks that all coefficients are finite.

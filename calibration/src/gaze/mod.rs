@@ -4,11 +4,24 @@
 //! are treated as plane coordinates, which holds to 1 % within 10 degrees. What the tracker itself gives may be in any unit
 //! (degrees, shares of the screen, pixels): the map turns it into degrees.
 
+mod calibration;
+mod eyes;
 mod fit;
+mod judged;
 mod map;
+mod points;
+mod pursuit;
+mod quality;
 
-pub use fit::{FitRule, GazeCalibration, GazeQuality, HeldOut, PointResult, fit_gaze};
+pub use calibration::{
+    EyeCalibration, GazeCalibration, GazeQuality, HeldOut, PointResult, PursuitResult,
+    RejectedPoint, Rejection, calibrate_gaze, fit_gaze,
+};
+pub use eyes::EyeMaps;
 pub use map::{GazeMap, MapOrder};
+pub use points::FitRule;
+pub use pursuit::{GazePursuit, PursuitPath};
+pub use quality::{rms_s2s, sd};
 
 use razvilka_dsp::gaze_evidence::DwellModel;
 use serde::{Deserialize, Serialize};
@@ -53,8 +66,64 @@ pub struct GazePoint {
     pub use_as: PointUse,
     /// When it appeared, seconds on the samples' clock.
     pub shown_s: f64,
-    /// Samples while it was shown, in the order of time.
+    /// Samples while it was shown, in the order of time. Of two eyes, the mean of both, valid where both were seen.
     pub samples: Vec<GazeSample>,
+    /// The same samples of each eye alone; absent when the tracker does not tell them apart.
+    #[serde(default)]
+    pub eyes: Option<EyeSamples>,
+}
+
+/// Samples of each eye alone, each as many as there are stamps.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct EyeSamples {
+    /// The left eye.
+    pub left: Vec<GazeSample>,
+    /// The right eye.
+    pub right: Vec<GazeSample>,
+}
+
+impl EyeSamples {
+    /// One moment of both eyes: keeps each, and gives their mean, which is valid when both were seen.
+    pub fn push(&mut self, left: GazeSample, right: GazeSample) -> GazeSample {
+        self.left.push(left);
+        self.right.push(right);
+        GazeSample {
+            t_s: left.t_s,
+            x: 0.5 * (left.x + right.x),
+            y: 0.5 * (left.y + right.y),
+            valid: left.valid && right.valid,
+        }
+    }
+}
+
+/// Everything that was shown to the eyes, and how they were seen.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GazeInput {
+    /// Points that stood still.
+    pub points: Vec<GazePoint>,
+    /// Targets that moved. Where there is one, the map is fitted on it and every point judges.
+    pub pursuits: Vec<GazePursuit>,
+    /// Whether positions are degrees by the tracker's own calibration: then nothing is fitted, and every point judges.
+    pub calibrated: bool,
+    /// Rate that the tracker declares, Hz.
+    pub declared_rate_hz: Option<f64>,
+}
+
+impl GazeInput {
+    /// Whether nothing was shown.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.points.is_empty() && self.pursuits.is_empty()
+    }
+}
+
+impl From<Vec<GazePoint>> for GazeInput {
+    fn from(points: Vec<GazePoint>) -> Self {
+        Self {
+            points,
+            ..Self::default()
+        }
+    }
 }
 
 /// How mapped gaze scatters about what is looked at: a Gaussian per axis, and a share of samples that are anywhere.

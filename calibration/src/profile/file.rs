@@ -9,7 +9,7 @@ use crate::sealed::{Overwrite, Seal, write_private};
 /// What the file says it is.
 pub const KIND: &str = "razvilka-calibration-profile";
 /// Format number written, and the latest one read.
-pub const FORMAT: u64 = 3;
+pub const FORMAT: u64 = 4;
 
 const SEAL: Seal = Seal {
     kind: KIND,

@@ -24,6 +24,12 @@ pub(super) const GRID: RGBColor = RGBColor(0xdd, 0xe2, 0xe6);
 pub(super) const TARGET: RGBColor = RGBColor(0xc8, 0x5a, 0x1e);
 /// Non-targets.
 pub(super) const OTHER: RGBColor = RGBColor(0x3a, 0x74, 0xa8);
+/// What is graded good.
+pub(super) const GOOD: RGBColor = RGBColor(0x2f, 0x7d, 0x4f);
+/// What is graded fair.
+pub(super) const FAIR: RGBColor = RGBColor(0x96, 0x69, 0x0a);
+/// What is graded poor.
+pub(super) const POOR: RGBColor = RGBColor(0xb3, 0x38, 0x2c);
 
 /// The one family plots are set in; measured with the embedded DejaVu Sans, shown in whatever the reader's system has.
 const FAMILY: &str = "sans-serif";

@@ -3,7 +3,10 @@
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
-use super::canvas::{Axes, INK, OTHER, TARGET, anchored, draw, line, nice_step, pos, ticks};
+use super::canvas::{
+    Area, Axes, Drawn, FAIR, GOOD, INK, MUTED, POOR, anchored, draw, line, nice_step, pos, ticks,
+};
+use super::grade::{Grade, grade_point};
 use crate::error::Result;
 use crate::gaze::{GazeCalibration, PointResult};
 
@@ -27,6 +30,15 @@ pub(super) fn error_map(gaze: &GazeCalibration) -> Result<String> {
             );
         }
     }
+    for point in &gaze.rejected {
+        let (x, y) = point.target_deg;
+        bounds = (
+            bounds.0.min(x - 0.5),
+            bounds.1.max(x + 0.5),
+            bounds.2.min(y - 0.5),
+            bounds.3.max(y + 0.5),
+        );
+    }
     let (x0, x1, y0, y1) = bounds;
     let (left, top, right) = (52.0, 34.0, WIDTH - 16.0);
     let inner_width: f64 = right - left;
@@ -45,6 +57,7 @@ pub(super) fn error_map(gaze: &GazeCalibration) -> Result<String> {
         gaze.points.len(),
         gaze.quality.accuracy_deg
     );
+    let two_eyes = gaze.left.is_some() && gaze.right.is_some();
     draw("gaze error map", &described, size, |area| {
         // Downwards is positive, as on the screen.
         let axes = Axes::new((x0, x1), (y1, y0), (left, top, right, top + inner_height));
@@ -57,7 +70,7 @@ pub(super) fn error_map(gaze: &GazeCalibration) -> Result<String> {
         )?;
         axes.titles(area, "degrees to the right", "degrees down", 12.0)?;
         for point in &gaze.points {
-            let colour = if point.held_out { TARGET } else { OTHER };
+            let colour = colour_of(point);
             axes.fill(area, &ellipse(point), colour.mix(0.16))?;
             axes.curve(area, &ellipse(point), line(colour.mix(0.7), 1.0))?;
             axes.curve(area, &[point.target_deg, point.gaze_deg], line(colour, 1.4))?;
@@ -67,7 +80,26 @@ pub(super) fn error_map(gaze: &GazeCalibration) -> Result<String> {
             area.draw(&PathElement::new(vec![(x - arm, y), (x + arm, y)], cross))?;
             area.draw(&PathElement::new(vec![(x, y - arm), (x, y + arm)], cross))?;
             let gaze_at = axes.at(point.gaze_deg.0, point.gaze_deg.1);
-            area.draw(&Circle::new(gaze_at, pos(3.2), colour.filled()))?;
+            let dot = if point.held_out {
+                colour.filled()
+            } else {
+                line(colour, 1.4)
+            };
+            area.draw(&Circle::new(gaze_at, pos(3.2), dot))?;
+        }
+        for (eye, way) in [(&gaze.left, -1.0), (&gaze.right, 1.0)] {
+            // One eye alone is what the dots show already.
+            for point in eye.iter().filter(|_| two_eyes).flat_map(|eye| &eye.points) {
+                triangle(area, axes.at(point.gaze_deg.0, point.gaze_deg.1), way)?;
+            }
+        }
+        for point in &gaze.rejected {
+            let (x, y) = axes.at(point.target_deg.0, point.target_deg.1);
+            let (arm, stroke) = (pos(4.5), line(MUTED, 1.4));
+            for way in [-1, 1] {
+                let ends = vec![(x - arm, y - way * arm), (x + arm, y + way * arm)];
+                area.draw(&PathElement::new(ends, stroke))?;
+            }
         }
         // Figures last, and where nothing else is.
         let marks: Vec<Rect> = gaze.points.iter().map(|p| extent(&axes, p)).collect();
@@ -85,6 +117,24 @@ pub(super) fn error_map(gaze: &GazeCalibration) -> Result<String> {
         }
         Ok(())
     })
+}
+
+/// The colour of a point's grade.
+fn colour_of(point: &PointResult) -> RGBColor {
+    match grade_point(point.error_deg) {
+        Grade::Good => GOOD,
+        Grade::Fair => FAIR,
+        Grade::Poor => POOR,
+    }
+}
+
+/// A small triangle that points to the left (`way` -1) or to the right (1).
+fn triangle(area: &Area<'_>, (x, y): (i32, i32), way: f64) -> Drawn {
+    let tip = (x + pos(3.2 * way), y);
+    let (back, half) = (x - pos(2.4 * way), pos(2.8));
+    let outline = vec![tip, (back, y - half), (back, y + half), tip];
+    area.draw(&PathElement::new(outline, line(MUTED, 1.0)))?;
+    Ok(())
 }
 
 /// A rectangle in pixels drawn.

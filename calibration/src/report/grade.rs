@@ -70,19 +70,35 @@ pub fn grade_eeg(eeg: &EegCalibration) -> Grade {
     grade_ece(eeg).map_or(Grade::Poor, |ece| ece.min(grade_auc(&eeg.metrics)))
 }
 
-/// Gaze accuracy: good up to 1 degree, fair up to 2.
+/// Gaze accuracy: good up to 1 degree on average and 1.5 at the worst point, fair up to 1.5 and 2; the bands of a validation on
+/// EyeLink trackers (SR Research, "What determines whether a validation is GOOD, FAIR or POOR?", support thread 244), which
+/// suggests 0.5 and 1 as an aim for adults.
 #[must_use]
 pub fn grade_accuracy(quality: &GazeQuality) -> Grade {
-    Grade::at_most(quality.accuracy_deg, 1.0, 2.0)
+    grade_point(quality.accuracy_deg).min(Grade::at_most(quality.worst_deg, 1.5, 2.0))
 }
 
-/// Gaze precision (standard deviation): good up to 0.5 degrees, fair up to 1.
+/// One point's error by the bands of the average: good up to 1 degree, fair up to 1.5.
+#[must_use]
+pub fn grade_point(error_deg: f64) -> Grade {
+    Grade::at_most(error_deg, 1.0, 1.5)
+}
+
+/// Whether the rate is the declared one: good within 2 %, which the engine takes, else poor. None where none was declared.
+#[must_use]
+pub fn grade_rate(quality: &GazeQuality) -> Option<Grade> {
+    let (stamped, declared) = quality.stamped_rate_hz.zip(quality.declared_rate_hz)?;
+    let off = (stamped / declared - 1.0).abs();
+    Some(Grade::at_most(off, 0.02, 0.02))
+}
+
+/// Gaze precision (standard deviation): good up to 0.5 degrees, fair up to 1. Bands of our own, for tiles of some degrees.
 #[must_use]
 pub fn grade_precision(quality: &GazeQuality) -> Grade {
     Grade::at_most(quality.precision_sd_deg, 0.5, 1.0)
 }
 
-/// Lost gaze samples: good up to 10 %, fair up to 25 %.
+/// Lost gaze samples: good up to 10 %, fair up to 25 %. Bands of our own: blinks alone take some 5 %.
 #[must_use]
 pub fn grade_loss(quality: &GazeQuality) -> Grade {
     Grade::at_most(quality.data_loss, 0.10, 0.25)

@@ -158,7 +158,7 @@ fn push_facts(page: &mut String, profile: &Profile, input: &ReportInput) {
         fact(
             "Gaze",
             &format!(
-                "{} points used, {} without enough samples, {:.0} valid samples per second",
+                "{} points used, {} not used, {:.0} valid samples per second",
                 q.points_used, q.points_rejected, q.rate_hz
             ),
         );

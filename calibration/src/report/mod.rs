@@ -19,7 +19,8 @@ mod signal;
 use std::path::Path;
 
 pub use grade::{
-    Grade, grade_accuracy, grade_auc, grade_ece, grade_eeg, grade_gaze, grade_loss, grade_precision,
+    Grade, grade_accuracy, grade_auc, grade_ece, grade_eeg, grade_gaze, grade_loss, grade_point,
+    grade_precision, grade_rate,
 };
 pub use html::render;
 

@@ -14,7 +14,7 @@ pub(crate) fn eeg_alone(labels: Vec<String>, path: EegSpec, epochs: Epochs) -> C
             rejected: 0,
             signal: None,
         }),
-        gaze: Vec::new(),
+        gaze: razvilka_calibration::GazeInput::default(),
         provenance: Provenance {
             created_utc: String::new(),
             software: "test".into(),

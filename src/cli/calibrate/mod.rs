@@ -17,8 +17,8 @@ use std::path::{Path, PathBuf};
 use clap::Args as ClapArgs;
 use razvilka_calibration::report::{grade_eeg, grade_gaze, save_report};
 use razvilka_calibration::{
-    CalibrationError, CalibrationInput, DeliberateBlink, EegInput, Fitted, GazePoint, Overwrite,
-    Profile, epochs_beside, fit_deliberate_blink, fit_session,
+    CalibrationError, CalibrationInput, DeliberateBlink, EegInput, Fitted, GazeCalibration,
+    GazeInput, Overwrite, Profile, epochs_beside, fit_deliberate_blink, fit_session,
 };
 
 use super::exit::{Exit, Failure};
@@ -106,7 +106,7 @@ pub fn run(args: &Args, talk: &mut impl Write) -> Result<Profile, Failure> {
     } else {
         Wanted::Labelled
     };
-    let gaze = gaze_points(&recordings)?;
+    let gaze = gaze_input(&recordings)?;
     let mut eeg = Material::read(args, &recordings, wanted, talk)?;
     if let Some(own) = &eeg {
         own.found.refuse_none_whole()?;
@@ -203,12 +203,19 @@ fn prepare_folder(
     fs::remove_file(&probe).map_err(unwritable)
 }
 
-fn gaze_points(recordings: &[Recorded]) -> Result<Vec<GazePoint>, Failure> {
-    let mut points = Vec::new();
+fn gaze_input(recordings: &[Recorded]) -> Result<GazeInput, Failure> {
+    let mut all = GazeInput::default();
     for recorded in recordings {
-        points.extend(recorded.gaze_points()?);
+        let input = recorded.gaze_input()?;
+        if input.is_empty() {
+            continue;
+        }
+        all.points.extend(input.points);
+        all.pursuits.extend(input.pursuits);
+        all.calibrated = input.calibrated;
+        all.declared_rate_hz = all.declared_rate_hz.or(input.declared_rate_hz);
     }
-    Ok(points)
+    Ok(all)
 }
 
 /// The deliberate blink, from the last recording in which it was asked for; where it cannot be told the rest goes on without it.
@@ -311,17 +318,58 @@ fn say_verdict(talk: &mut impl Write, fitted: &Fitted) {
         say(talk, format_args!("scorer: {}", eeg.selection.in_words()));
     }
     if let Some(gaze) = &fitted.profile.gaze {
-        let q = &gaze.quality;
+        say_gaze(talk, gaze);
+    }
+}
+
+fn say_gaze(talk: &mut impl Write, gaze: &GazeCalibration) {
+    let q = &gaze.quality;
+    let declared = q
+        .declared_rate_hz
+        .map_or_else(String::new, |hz| format!(" of {hz:.0} declared"));
+    say(
+        talk,
+        format_args!(
+            "gaze: {}. Error {}, worst {:.2} deg; precision {:.2} deg (SD), {:.2} deg (RMS from sample to sample), {:.1} % lost, {:.0} \
+             valid samples per second{declared}, {} points used",
+            grade_gaze(q).word(),
+            gaze.accuracy_in_words(),
+            q.worst_deg,
+            q.precision_sd_deg,
+            q.rms_s2s_deg,
+            100.0 * q.data_loss,
+            q.rate_hz,
+            q.points_used
+        ),
+    );
+    for (name, eye) in [("left", &gaze.left), ("right", &gaze.right)] {
+        let Some(eye) = eye else { continue };
+        let q = &eye.quality;
         say(
             talk,
             format_args!(
-                "gaze: {}. Error {}; precision {:.2} deg, {:.1} % lost, {} points used",
+                "gaze, {name} eye alone: {}. Error {:.2} deg, worst {:.2} deg; precision {:.2} deg (SD), {:.2} deg (RMS), {:.1} % lost",
                 grade_gaze(q).word(),
-                gaze.accuracy_in_words(),
+                q.accuracy_deg,
+                q.worst_deg,
                 q.precision_sd_deg,
-                100.0 * q.data_loss,
-                q.points_used
+                q.rms_s2s_deg,
+                100.0 * q.data_loss
             ),
         );
+    }
+    if let Some(pursuit) = &gaze.pursuit {
+        say(
+            talk,
+            format_args!(
+                "gaze: followed the moving target {:.0} ms behind it, in {} of {} tenths of a second",
+                1e3 * pursuit.lag_s,
+                pursuit.windows - pursuit.not_followed,
+                pursuit.windows
+            ),
+        );
+    }
+    for point in &gaze.rejected {
+        say(talk, format_args!("gaze: {}", point.in_words()));
     }
 }

@@ -11,7 +11,7 @@ use razvilka_dsp::deliberate::BlinkKind;
 use super::progress::progress_bar;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{calibrate, recorded};
-use crate::config::Plan;
+use crate::config::{GazeProcedure, Plan};
 use crate::engine::calibrate::{Progress, record};
 use crate::engine::lines;
 use crate::engine::streams::Streams;
@@ -99,10 +99,10 @@ pub(super) fn calibrate_live(
         )
     })?;
     let file = out.join(CALIBRATION_FILE);
-    let steps = if plan.gaze.is_some() {
-        plan.calibration.points + plan.calibration.check_points
-    } else {
-        0
+    let steps = match (&plan.gaze, plan.calibration.gaze) {
+        (None, _) => 0,
+        (Some(_), GazeProcedure::Pursuit) => plan.calibration.check_points,
+        (Some(_), _) => plan.calibration.points + plan.calibration.check_points,
     };
     let blocks = if plan.eeg.is_some() {
         plan.calibration.blocks
@@ -120,6 +120,7 @@ pub(super) fn calibrate_live(
         stop,
         &mut |progress| {
             let (position, message) = match progress {
+                Progress::Pursuit => (0, "follow the moving target".into()),
                 Progress::Point(n, of) => (n - 1, format!("gaze point {n} of {of}")),
                 Progress::Blink(n, of) => (steps, format!("blink when asked: {n} of {of}")),
                 Progress::Signal(n, of, kind) => {
@@ -175,6 +176,8 @@ fn read_as(plan: &Plan) -> recorded::Streams {
     let channels = section.and_then(|eeg| eeg.use_channels.clone());
     let gaze = plan.gaze.as_ref().map(|gaze| recorded::GazeChannels {
         section: Some(Box::new(gaze.clone())),
+        calibrated: plan.calibration.gaze == GazeProcedure::Check,
+        picture: Some(plan.screen.clone()),
         ..recorded::GazeChannels::default()
     });
     recorded::Streams {

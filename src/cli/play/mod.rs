@@ -41,6 +41,9 @@ use crate::view::watch::ForkWatch;
 /// How long a listener is awaited before a stop is looked for.
 const LISTENER_LOOK: Duration = Duration::from_millis(200);
 
+/// How long somebody is awaited who shows gaze points: the first marker is lost on who comes later.
+const POINTS_LISTENER: Duration = Duration::from_secs(5);
+
 /// What a session is made of.
 pub struct Play<'a> {
     /// What was asked for.
@@ -165,6 +168,13 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
     let feedback = open_feedback(&plan, network, &marker_session, view);
     if let Some(wait) = listener {
         await_listener(&outlet, wait, &stop)?;
+    } else if profile.is_none()
+        && plan.gaze.is_some()
+        && await_listener(&outlet, POINTS_LISTENER, &stop).is_err()
+    {
+        let _ = view.note(
+            "nobody listens to the marker stream yet: what shows the gaze points must, or none will be looked at",
+        );
     }
 
     let folder = Folder::create(&out).map_err(|error| Failure::new(Exit::Usage, error))?;

@@ -94,7 +94,16 @@ pub(super) fn markers_of(stream: &RecordedStream) -> Vec<(f64, Value)> {
     let wanted = |marker: &Value| {
         matches!(
             event(marker),
-            Some("flash" | "gaze_point" | "gaze_point_end" | "blink" | "block" | "block_end")
+            Some(
+                "flash"
+                    | "gaze_point"
+                    | "gaze_point_end"
+                    | "gaze_pursuit"
+                    | "gaze_pursuit_end"
+                    | "blink"
+                    | "block"
+                    | "block_end"
+            )
         )
     };
     stream

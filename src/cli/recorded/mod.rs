@@ -3,6 +3,7 @@
 mod gaze;
 mod markers;
 mod pass;
+mod signals;
 mod words;
 
 pub use gaze::GazeChannels;

@@ -128,7 +128,10 @@ impl Conductor<'_> {
         trace.mark(Place::Shown, shown.as_nanos());
         // The person has the text.
         match how {
-            Taken::Branch(_) => self.answered_with(&question, item),
+            Taken::Branch(_) => {
+                self.answered_with(&question, item);
+                self.looked_at(&question, item);
+            }
             Taken::Undone => self.unlearn(),
             Taken::ModelBranch(_) => {}
         }

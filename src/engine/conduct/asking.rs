@@ -144,6 +144,7 @@ impl Conductor<'_> {
         gaze_clock: Option<ClockOffset>,
     ) {
         self.renew_scorer(question.id);
+        let shift_deg = self.follow_gaze(question.id);
         let heard = self.inputs.heard();
         let mut kinds = [OptionKind::Item; MAX_OPTIONS];
         let mut prior = [0.0; MAX_OPTIONS];
@@ -179,13 +180,14 @@ impl Conductor<'_> {
         if let (Heard { gaze: true, .. }, Some(gaze), Some(clock)) =
             (heard, &mut self.inputs.gaze, gaze_clock)
         {
-            let tiles = tiles_of(
+            let mut tiles = tiles_of(
                 question.id,
                 &question.tiles,
                 self.lease,
                 appears,
                 clock.offset_s,
             );
+            tiles.shift_deg = shift_deg;
             // Room for many forks: only a thread that has ended leaves it full, and its silence aborts the fork.
             let _ = gaze.orders.try_push(tiles);
         }

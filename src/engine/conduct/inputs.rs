@@ -22,7 +22,7 @@ use crate::pipeline::clock::disagree;
 use crate::pipeline::decision::{GateThread, Watched};
 use crate::pipeline::eeg::{EegLine, EegPorts, EegStage, EegWatch, NewScorer};
 use crate::pipeline::features::FeatureDrain;
-use crate::pipeline::gaze::{Dwell, GazeStage, GazeWatch, Tiles};
+use crate::pipeline::gaze::{Dwell, GazeStage, GazeWatch, Look, Tiles};
 use crate::pipeline::inlet::Heartbeat;
 use crate::pipeline::presenter::FlashNotice;
 use crate::pipeline::state::{StateDrain, state_ring};
@@ -40,6 +40,9 @@ pub(super) const SILENCE_MIN: Duration = Duration::from_millis(50);
 pub(super) const SILENCE_MAX: Duration = Duration::from_millis(500);
 /// Beyond the length of an epoch: how long the EEG thread needs at most to be through with the scorer before the one in use.
 const SCORER_REST: Duration = Duration::from_millis(500);
+/// Looks between two forks, at most.
+const LOOKS: usize = 512;
+
 /// The streams.
 pub(super) struct Inputs {
     network: Network,
@@ -95,6 +98,8 @@ pub(super) struct Gaze {
     watch: Arc<GazeWatch>,
     pub(super) orders: HeapProd<Tiles>,
     news: GazeNews,
+    /// Where looks come out to be learnt from.
+    pub(super) looks: HeapCons<Look>,
     /// How far the options have come, newest last.
     pub(super) feedback: HeapCons<Dwell>,
     /// What the stream says of itself.
@@ -232,6 +237,8 @@ impl Inputs {
                     stage.listen(tap);
                     drain
                 });
+                let (looks_in, looks) = HeapRb::new(LOOKS).split();
+                stage.tell_looks(looks_in);
                 Some(Gaze {
                     spec,
                     state,
@@ -239,6 +246,7 @@ impl Inputs {
                     watch,
                     orders,
                     news: GazeNews::default(),
+                    looks,
                     feedback,
                 })
             }

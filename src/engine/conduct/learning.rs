@@ -224,6 +224,9 @@ impl Conductor<'_> {
         if let Some(learning) = &mut self.learning {
             learning.tell(Later::TakenBack);
         }
+        if let Some(drift) = &mut self.drift {
+            drift.taken_back();
+        }
     }
 
     /// Before a fork opens: what was learnt from confirmed choices is taken over, a fit anew among it, and bad channels are left out of

@@ -13,6 +13,7 @@
 //! | `answers` | from the gate's record to the row that says how a fork ended |
 //! | `learning` | what the scorer learns from confirmed choices, and when that is taken over |
 //! | `masking` | bad channels, and the scorers that do without them |
+//! | `following` | a tracker that drifts, followed by confirmed choices |
 //! | `saying` | text, notes, events, faults |
 //! | `watching` | streams, clocks, gate and recording, while the session runs |
 //! | `ending` | the end of a session, in order |
@@ -24,6 +25,7 @@ mod asking;
 mod ending;
 mod feed;
 mod feedback;
+mod following;
 mod gaze_news;
 mod inputs;
 mod keys;
@@ -55,6 +57,7 @@ use self::masking::Masking;
 use self::state::StateEnds;
 use super::EngineError;
 use super::desk::Desk;
+use super::drift::GazeDrift;
 use super::latency::LatencyReport;
 use super::lines;
 use super::question::Question;
@@ -166,6 +169,8 @@ struct Conductor<'a> {
     feedback: Option<Feedback>,
     learning: Option<Learning>,
     masking: Option<Masking>,
+    /// How far the tracker has drifted; `None` without gaze, or when it is not followed.
+    drift: Option<GazeDrift>,
     marker_offsets: OffsetTap,
     model_sha256: String,
     protocol: Protocol,
@@ -270,6 +275,11 @@ impl<'a> Conductor<'a> {
             .transpose()?;
 
         let learning = Learning::begin(plan, profile, setting.epochs, &inputs)?;
+        let error = profile.gaze.as_ref().map(|gaze| &gaze.error);
+        let drift = inputs
+            .gaze
+            .as_ref()
+            .and_then(|_| GazeDrift::new(&plan.adaptation, error));
 
         let mut markers = setting.markers;
         let (marker_tap, marker_offsets) = recorder.add_markers(&setting.marker_spec)?;
@@ -300,6 +310,7 @@ impl<'a> Conductor<'a> {
             feedback,
             learning,
             masking: None,
+            drift,
             marker_offsets,
             model_sha256,
             protocol: Protocol::new(plan.protocol),

@@ -88,6 +88,7 @@ pub fn tiles_of(
         count: shown.len().min(MAX_OPTIONS),
         from_s: appears.get() - offset_s,
         offset_s,
+        shift_deg: (0.0, 0.0),
     }
 }
 

@@ -4,6 +4,7 @@ use razvilka_dsp::mask::ChannelMask;
 use serde::Deserialize;
 
 use crate::engine::adapting::Adaptation;
+use crate::engine::drift::GazeStep;
 use crate::fork::ForkId;
 use crate::session::{EventKind, EventRow};
 
@@ -18,6 +19,8 @@ pub(super) enum Happened {
     Exchange(Exchange),
     /// The scorer learnt from confirmed choices.
     Adaptation(Box<Adaptation>),
+    /// A tracker that drifts was followed.
+    Gaze(Box<GazeStep>),
     /// A stream that was lost went on, after so many samples.
     Restarted { stream: String, samples: u64 },
     /// The session ended with the decoder here.
@@ -74,9 +77,12 @@ impl Happened {
                 }
             },
             EventKind::Exchange => serde_json::from_str(detail).ok().map(Self::Exchange),
-            EventKind::Adaptation => serde_json::from_str(detail)
-                .ok()
-                .map(|adaptation| Self::Adaptation(Box::new(adaptation))),
+            EventKind::Adaptation => match GazeStep::of_detail(detail) {
+                Some(step) => Some(Self::Gaze(Box::new(step))),
+                None => serde_json::from_str(detail)
+                    .ok()
+                    .map(|adaptation| Self::Adaptation(Box::new(adaptation))),
+            },
             EventKind::End => serde_json::from_str(detail)
                 .ok()
                 .map(|Place { text, position }| Self::End { text, position }),

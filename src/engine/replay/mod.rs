@@ -18,6 +18,7 @@
 mod difference;
 mod eeg;
 mod error;
+mod gaze;
 mod happened;
 mod recorded;
 mod replaying;

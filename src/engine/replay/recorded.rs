@@ -283,6 +283,7 @@ impl RecordedSession {
                 Entry::Event(row) => match Happened::of(row) {
                     Some(Happened::Exchange(exchange)) => known.exchanges.push(exchange),
                     Some(Happened::Adaptation(adaptation)) => known.adaptations.push(*adaptation),
+                    Some(Happened::Gaze(step)) => known.gaze_steps.push(*step),
                     Some(Happened::Restarted { stream, samples }) => {
                         known.restarts.push((stream, samples));
                     }

@@ -7,20 +7,19 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::Path;
 
 use razvilka_calibration::{Epochs, Profile};
-use razvilka_dsp::units::LslTime;
 
 use super::ReplayError;
 use super::eeg::EegFeed;
+use super::gaze::GazeFeed;
 use super::happened::Exchange;
 use crate::config::Plan;
 use crate::engine::adapting::{Adaptation, Adapting};
-use crate::engine::conduct::tiles_of;
+use crate::engine::drift::{GazeDrift, GazeStep};
 use crate::engine::lines;
 use crate::fork::ForkId;
 use crate::gate::{Evidence, Source};
-use crate::marker::{Event, Marker};
+use crate::marker::Marker;
 use crate::pipeline::decision::Made;
-use crate::pipeline::gaze::{GazeLine, Tiles, blink_evidence, gaze_evidence};
 use crate::recording::xdf::{Chunk, Reader, SampleChunk, StreamId, Values, XdfError};
 use crate::session::{ForkRow, Manifest, OptionRow};
 use crate::source::StreamSpec;
@@ -28,7 +27,7 @@ use crate::source::StreamSpec;
 /// Role of the EEG stream in a manifest.
 pub(super) const EEG: &str = "eeg";
 /// Role of the gaze stream.
-const GAZE: &str = "gaze";
+pub(super) const GAZE: &str = "gaze";
 /// Role of our own marker stream.
 const MARKERS: &str = "markers";
 
@@ -43,6 +42,8 @@ pub(super) struct Known {
     pub(super) exchanges: Vec<Exchange>,
     /// What the scorer learnt, in order.
     pub(super) adaptations: Vec<Adaptation>,
+    /// How a tracker that drifts was followed, in order.
+    pub(super) gaze_steps: Vec<GazeStep>,
     /// Streams that began anew, each after so many of its samples, in order.
     pub(super) restarts: Vec<(String, u64)>,
 }
@@ -53,6 +54,8 @@ pub(super) struct Remade {
     pub(super) items: HashMap<Key, (Evidence, Made)>,
     /// What the scorer learnt now, by the fork at whose opening it did.
     pub(super) adaptations: BTreeMap<ForkId, Option<Adaptation>>,
+    /// How the tracker is followed now, by the fork at whose opening it is.
+    pub(super) gaze_steps: BTreeMap<ForkId, Option<GazeStep>>,
     /// Stamp of the last sample of each stream, on the stream's own clock, seconds.
     eeg_end_s: Option<f64>,
     gaze_end_s: Option<f64>,
@@ -168,7 +171,9 @@ pub(super) fn remake(
         (Some(section), Some(spec)) => {
             let mut line = lines::gaze_line(section, plan, profile.gaze.as_ref(), spec)?;
             lines::listen_for_blinks(&mut line, section, plan, profile, spec)?;
-            Some(GazeFeed::new(line, spec, &survey.markers, known))
+            let error = profile.gaze.as_ref().map(|gaze| &gaze.error);
+            let drift = GazeDrift::new(&plan.adaptation, error);
+            Some(GazeFeed::new(line, drift, spec, &survey.markers, known))
         }
         _ => None,
     };
@@ -209,7 +214,7 @@ pub(super) fn remake(
             }
             Some(GAZE) => {
                 if let Some(feed) = &mut gaze {
-                    feed.block(&stamps, &values, &mut remade.items);
+                    feed.block(&stamps, &values, &mut remade);
                 }
                 remade.gaze_end_s = stamps.last().copied().or(remade.gaze_end_s);
             }
@@ -223,6 +228,9 @@ pub(super) fn remake(
     }
     if let Some(feed) = &mut eeg {
         feed.finish(&mut remade);
+    }
+    if let Some(feed) = &mut gaze {
+        feed.follow_until(None, &mut remade);
     }
     remade.seconds = span.map_or(0.0, |(first, last)| last - first);
     Ok(remade)
@@ -304,82 +312,6 @@ impl Survey {
             }
         }
         Ok(survey)
-    }
-}
-
-struct GazeFeed {
-    line: GazeLine,
-    channels: usize,
-    tiles: VecDeque<Tiles>,
-    restarts: Restarts,
-}
-
-impl GazeFeed {
-    fn new(line: GazeLine, spec: &StreamSpec, markers: &[(f64, Marker)], known: &Known) -> Self {
-        let opened = markers
-            .iter()
-            .filter_map(|(stamp, marker)| match marker.body {
-                Event::ForkOpen { fork, .. } => Some((*stamp, ForkId(fork))),
-                _ => None,
-            });
-        let announced = opened.filter_map(|(appears_s, fork)| {
-            let (row, options) = known.forks.get(&fork)?;
-            let offset_s = row.gaze_clock?.offset_s;
-            let tiles: Vec<_> = options.iter().map(|option| option.tile.clone()).collect();
-            let appears = LslTime::new(appears_s).ok()?;
-            Some(tiles_of(fork, &tiles, row.lease, appears, offset_s))
-        });
-        // As live: tiles that have not gone up yet give way to later ones that go up before them.
-        let mut tiles: VecDeque<Tiles> = VecDeque::new();
-        for next in announced {
-            while tiles
-                .back()
-                .is_some_and(|before| before.from_s >= next.from_s)
-            {
-                tiles.pop_back();
-            }
-            tiles.push_back(next);
-        }
-        Self {
-            line,
-            channels: spec.labels.len().max(1),
-            tiles,
-            restarts: Restarts::of(known, GAZE),
-        }
-    }
-
-    fn block(
-        &mut self,
-        stamps: &[f64],
-        values: &[f32],
-        items: &mut HashMap<Key, (Evidence, Made)>,
-    ) {
-        for (stamp, sample) in stamps.iter().zip(values.chunks_exact(self.channels)) {
-            if self.restarts.begins_anew() {
-                self.line.restart();
-            }
-            while let Some(tiles) = self.tiles.pop_front_if(|tiles| tiles.from_s <= *stamp) {
-                self.line.put_up(tiles, None);
-            }
-            if let Some(word) = self.line.sample(*stamp, sample)
-                && let Some(evidence) = gaze_evidence(&word)
-            {
-                items.insert(
-                    key_of(&evidence),
-                    (
-                        evidence,
-                        Made::Gaze {
-                            sample: word.sample,
-                        },
-                    ),
-                );
-            }
-            if let Some(word) = self.line.take_blink()
-                && let Some((evidence, made)) = blink_evidence(&word)
-            {
-                items.insert(key_of(&evidence), (evidence, made));
-            }
-        }
     }
 }
 

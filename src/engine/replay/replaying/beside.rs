@@ -2,6 +2,7 @@
 
 use super::Replaying;
 use crate::engine::adapting::Adaptation;
+use crate::engine::drift::GazeStep;
 use crate::engine::replay::happened::Happened;
 use crate::session::EventRow;
 
@@ -12,6 +13,10 @@ impl Replaying<'_> {
         };
         if let Happened::Adaptation(recorded) = &happened {
             self.learnt(recorded);
+            return;
+        }
+        if let Happened::Gaze(recorded) = &happened {
+            self.followed(recorded);
             return;
         }
         let Some(story) = self.story.as_mut() else {
@@ -27,7 +32,10 @@ impl Replaying<'_> {
                 self.end = Some((text, position));
                 return;
             }
-            Happened::Adaptation(_) | Happened::Exchange(_) | Happened::Restarted { .. } => {
+            Happened::Adaptation(_)
+            | Happened::Gaze(_)
+            | Happened::Exchange(_)
+            | Happened::Restarted { .. } => {
                 return;
             }
         };
@@ -36,6 +44,21 @@ impl Replaying<'_> {
         if let Err(astray) = followed {
             self.astray(row.fork, expected, astray);
         }
+    }
+
+    /// The tracker was followed: by the same looks to the same bits?
+    fn followed(&mut self, recorded: &GazeStep) {
+        let Some(remade) = self.remade.gaze_steps.get(&recorded.fork) else {
+            return;
+        };
+        if remade.as_ref() == Some(recorded) || !self.whole {
+            return;
+        }
+        let got = remade
+            .as_ref()
+            .map_or_else(|| "nothing".into(), GazeStep::detail);
+        let fork = Some(recorded.fork);
+        self.differs(fork, None, "what gaze learnt", recorded.detail(), got);
     }
 
     /// The scorer learnt from confirmed choices: from the same epochs to the same bits?

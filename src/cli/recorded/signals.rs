@@ -1,0 +1,73 @@
+//! Deliberate blinks that were asked for in a recording, and every blink beside.
+
+use razvilka_calibration::BlinkTrials;
+use razvilka_dsp::deliberate::{BlinkKind, BlinkScorer};
+use razvilka_dsp::units::Hertz;
+
+use super::markers::event;
+use super::{Recorded, failure};
+use crate::cli::exit::{Exit, Failure};
+
+impl Recorded {
+    /// Deliberate blinks that the person was asked for, and every blink beside; `None` when it was not asked.
+    ///
+    /// # Errors
+    /// As [`Self::gaze_input`].
+    pub fn blink_trials(&self) -> Result<Option<BlinkTrials>, Failure> {
+        let asked: Vec<(f64, BlinkKind)> = self
+            .markers
+            .iter()
+            .filter(|(_, marker)| event(marker) == Some("signal"))
+            .filter_map(|(stamp_s, marker)| {
+                let blink = marker.get("blink")?.clone();
+                Some((*stamp_s, serde_json::from_value(blink).ok()?))
+            })
+            .collect();
+        let Some((_, kind)) = asked.first().copied() else {
+            return Ok(None);
+        };
+        let stream = self.gaze_stream("deliberate blinks were asked for")?;
+        let refused = |e| failure(Exit::Source, e);
+        let (eyes, _) = self.streams.gaze.read(&stream.spec)?;
+        let openness = self.streams.gaze.section().openness;
+        let openness = openness.map(|label| stream.spec.channel(&label));
+        let openness = openness.transpose().map_err(refused)?;
+        let rate = Hertz::new(stream.spec.rate_hz).map_err(|e| failure(Exit::Source, e))?;
+        let mut scorer = BlinkScorer::new(kind, rate);
+        let mut trials = BlinkTrials {
+            kind,
+            cues_s: asked.iter().map(|(at_s, _)| *at_s).collect(),
+            ..BlinkTrials::default()
+        };
+        // Blinks made on another cue are neither signals nor spontaneous.
+        let told = self.blink_spans();
+        let elsewhere = |t_s: f64| {
+            told.iter()
+                .any(|(from, until)| (*from..*until).contains(&t_s))
+        };
+        let mut last_s = None;
+        for (index, &t_s) in stream.stamps.iter().enumerate() {
+            let Some(row) = stream.numbers(index) else {
+                continue;
+            };
+            let value = |channel: usize| row.get(channel).copied().unwrap_or(f64::NAN);
+            // As the pipeline sees them.
+            let seen: Vec<f32> = row.iter().map(|value| *value as f32).collect();
+            let valid = eyes.raw(&seen).mean().is_some();
+            let scored = scorer.push(t_s, !valid, openness.map(value));
+            if elsewhere(t_s) {
+                last_s = None;
+                continue;
+            }
+            trials.scores.extend(scored);
+            let passed_s = last_s.map_or(0.0, |last_s: f64| t_s - last_s);
+            trials.watched_s += if (0.0..0.1).contains(&passed_s) {
+                passed_s
+            } else {
+                0.0
+            };
+            last_s = Some(t_s);
+        }
+        Ok(Some(trials))
+    }
+}
