@@ -324,7 +324,10 @@ fn calibrate(folder: &Path, plan: &Plan) -> (Laboratory, f64) {
         quality: plan.quality.clone(),
         streams: recorded::Streams::default(),
     };
-    calibrate::run(&args, &mut std::io::sink()).unwrap();
+    let mut talk = Vec::new();
+    calibrate::run(&args, &mut talk).unwrap();
+    // Shown when a test fails.
+    println!("{}", String::from_utf8_lossy(&talk));
     (laboratory, now_s)
 }
 

@@ -94,7 +94,15 @@ pub(super) fn markers_of(stream: &RecordedStream) -> Vec<(f64, Value)> {
     let wanted = |marker: &Value| {
         matches!(
             event(marker),
-            Some("flash" | "gaze_point" | "gaze_point_end" | "blink" | "block" | "block_end")
+            Some(
+                "flash"
+                    | "gaze_point"
+                    | "gaze_point_end"
+                    | "blink"
+                    | "signal"
+                    | "block"
+                    | "block_end"
+            )
         )
     };
     stream
