@@ -369,3 +369,55 @@ fn a_look_that_rests_on_the_option_is_attention_too() {
     let verdict = gate.evidence(&flash(9, 10.1, 0, 0.6), at(10.2));
     assert!(matches!(verdict, Verdict::Committed { option: 0, .. }));
 }
+
+#[test]
+fn deliberate_blinks_help_an_option_and_never_choose_alone() {
+    let blink = |seq, stamp, item, llr_nats| {
+        Evidence::blink(ForkId(1), LEASE, seq, at(stamp), item, llr_nats)
+    };
+    // However many and however sure, without gaze or P300 they commit nothing, whatever the threshold and the clip.
+    let mut alone = gate(|config| {
+        config.blink.item_clip_nats = 20.0;
+        config.blink.total_clip_nats = 100.0;
+        config.commit_threshold = 0.5;
+        config.evidence_items_min = 1;
+    });
+    for seq in 0..20 {
+        let stamp = 10.1 + 0.1 * seq as f64;
+        let verdict = alone.evidence(&blink(seq, stamp, 1, 9.0), at(stamp + 0.01));
+        assert!(
+            matches!(verdict, Verdict::Waiting { .. }),
+            "{seq} {verdict:?}"
+        );
+    }
+    assert_eq!(alone.items(Source::Blink), 20);
+    // All of them together are worth 2 nats by default.
+    let mut clipped = gate(|_| {});
+    clipped.evidence(&blink(0, 10.1, 1, 9.0), at(10.2));
+    clipped.evidence(&blink(1, 10.3, 1, 9.0), at(10.4));
+    let p = clipped.posterior().as_slice();
+    let lead = (p[1] / p[0]).ln();
+    assert!((lead - (2.0 + (0.4_f64 / 0.5).ln())).abs() < 1e-9, "{lead}");
+    // What gaze alone does not decide, gaze and a blink do.
+    let look = |seq, stamp| gaze(seq, stamp, [0.0, 2.0, 0.0, 0.0]);
+    let mut without = gate(|_| {});
+    for seq in 0..3 {
+        let stamp = 10.5 + 0.1 * seq as f64;
+        let verdict = without.evidence(&look(seq, stamp), at(stamp));
+        assert!(matches!(verdict, Verdict::Waiting { .. }));
+    }
+    let mut with = gate(|_| {});
+    with.evidence(&look(0, 10.5), at(10.51));
+    with.evidence(&look(1, 10.6), at(10.61));
+    let verdict = with.evidence(&blink(0, 11.0, 1, 3.0), at(11.01));
+    assert!(
+        matches!(verdict, Verdict::Committed { option: 1, .. }),
+        "{verdict:?}"
+    );
+    // A reliability of 0, as a calibration may find, silences them.
+    let mut off = gate(|config| config.blink.reliability = 0.0);
+    off.evidence(&look(0, 10.5), at(10.51));
+    let before = *off.posterior();
+    off.evidence(&blink(0, 11.0, 1, 3.0), at(11.01));
+    assert_eq!(*off.posterior(), before);
+}

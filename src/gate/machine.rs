@@ -355,9 +355,8 @@ impl Gate {
     /// Whether the fused posterior and the person's own evidence both ask for this commit.
     fn is_due(&self, best: &Best, human: &[f64; MAX_OPTIONS]) -> bool {
         let config = self.settings.config();
-        let items = [&self.gaze, &self.p300, &self.blink]
-            .iter()
-            .fold(0_u64, |sum, heard| sum.saturating_add(heard.items));
+        // A deliberate blink is no item here: it says yes to what other evidence has found.
+        let items = self.gaze.items.saturating_add(self.p300.items);
         let led = best_and_lead(human, self.options).is_some_and(|(option, lead)| {
             option == best.option && lead >= config.human_lead_nats_min
         });

@@ -61,7 +61,7 @@ const EVIDENCE_ITEMS_MIN: Limit = Limit {
     min: 1.0,
     max: 1000.0,
     default: 2.0,
-    about: "items of evidence that tell options apart, before a commit (a key press needs none)",
+    about: "items of gaze and P300 that tell options apart, before a commit (a key press needs none)",
 };
 const HUMAN_LEAD_NATS_MIN: Limit = Limit {
     key: "gate.human_lead_nats_min",
@@ -152,7 +152,7 @@ const ITEM_CLIP_NATS: [Limit; 3] = [
         unit: "nats",
         min: 0.1,
         max: 20.0,
-        default: 3.0,
+        default: 2.0,
         about: "most that one deliberate blink may separate two options by",
     },
 ];
@@ -178,7 +178,7 @@ const TOTAL_CLIP_NATS: [Limit; 3] = [
         unit: "nats",
         min: 0.1,
         max: 100.0,
-        default: 3.0,
+        default: 2.0,
         about: "most that deliberate blinks as a whole may separate two options by",
     },
 ];
@@ -246,7 +246,7 @@ pub struct GateConfig {
     /// Trust in P300.
     #[serde(deserialize_with = "p300_as_written")]
     pub p300: SourceConfig,
-    /// Trust in deliberate blinks. By default less than any threshold asks for: they never choose alone.
+    /// Trust in deliberate blinks. They are no items by which a commit may come ([`Self::evidence_items_min`]).
     #[serde(deserialize_with = "blink_as_written")]
     pub blink: SourceConfig,
 }

@@ -137,8 +137,8 @@ struct Blinks {
     openness: Option<usize>,
     /// The last look may have ended so long before the lids closed, seconds.
     reach_s: f64,
-    /// The latest fixation that is long enough for a look.
-    look: Option<Fixation>,
+    /// The latest fixation that is long enough for a look, and the one before it: between the two blinks of a signal there may be one.
+    looks: [Option<Fixation>; 2],
     number: u64,
     found: Option<BlinkWord>,
 }
@@ -146,24 +146,28 @@ struct Blinks {
 impl Blinks {
     fn restart(&mut self) {
         self.scorer.interrupt();
-        self.look = None;
+        self.looks = [None; 2];
         self.found = None;
     }
 
     /// A fixation goes on or is over.
     fn looks(&mut self, fixation: &Fixation) {
         if fixation.dwell_s >= LOOK_MIN_S {
-            self.look = Some(*fixation);
+            let [latest, _] = self.looks;
+            if latest.is_some_and(|latest| latest.number != fixation.number) {
+                self.looks[1] = latest;
+            }
+            self.looks[0] = Some(*fixation);
         }
     }
 
     /// The tile that was looked at before these lids closed.
     fn tile_before(&self, onset_s: f64, tiles: &Tiles) -> Option<usize> {
-        let look = self.look.filter(|look| {
-            look.onset_s >= tiles.from_s
-                && look.onset_s < onset_s
-                && onset_s - look.last_s <= self.reach_s
-        })?;
+        let began_before = |look: &&Fixation| look.onset_s < onset_s;
+        let look = self.looks.iter().flatten().find(began_before)?;
+        if look.onset_s < tiles.from_s || onset_s - look.last_s > self.reach_s {
+            return None;
+        }
         let beside = |tile: &Tile| {
             let past =
                 |at: f64, centre: f64, size: f64| ((at - centre).abs() - size / 2.0).max(0.0);
@@ -256,7 +260,7 @@ impl GazeLine {
             model,
             openness,
             reach_s,
-            look: None,
+            looks: [None; 2],
             number: 0,
             found: None,
         });

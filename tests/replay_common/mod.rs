@@ -137,10 +137,11 @@ pub(crate) fn plan() -> Plan {
     plan.blink.cues = 20;
     plan.blink.cue_every_s = 8.0;
     if with_blinks() {
-        // A person who is nearly there: the others leave something to say.
+        // Gaze and P300 leave something to say.
         let mut gate = *plan.gate.config();
         gate.gaze.total_clip_nats = 2.0;
-        gate.commit_threshold = 0.97;
+        gate.p300.total_clip_nats = 2.0;
+        gate.commit_threshold = 0.985;
         plan.gate = GateSettings::new(gate).unwrap();
     }
     plan.check().unwrap();
@@ -322,7 +323,10 @@ fn calibrate(folder: &Path, plan: &Plan) -> (Laboratory, f64) {
         quality: plan.quality.clone(),
         streams: recorded::Streams::default(),
     };
-    calibrate::run(&args, &mut std::io::sink()).unwrap();
+    let mut talk = Vec::new();
+    calibrate::run(&args, &mut talk).unwrap();
+    // Shown when a test fails.
+    println!("{}", String::from_utf8_lossy(&talk));
     (laboratory, now_s)
 }
 
@@ -874,7 +878,8 @@ pub(crate) fn live(path: &Path) {
             next = day.ask(fork, attempt);
         }
     }
-    for _ in 0..5 {
+    // Some more text, but not up to the next fork.
+    for _ in 0..if with_blinks() { 1 } else { 5 } {
         if day.advance().is_some() {
             break;
         }

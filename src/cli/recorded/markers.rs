@@ -101,6 +101,7 @@ pub(super) fn markers_of(stream: &RecordedStream) -> Vec<(f64, Value)> {
                     | "gaze_pursuit"
                     | "gaze_pursuit_end"
                     | "blink"
+                    | "signal"
                     | "block"
                     | "block_end"
             )
