@@ -18,7 +18,6 @@ pub mod eeg;
 pub mod eyes;
 pub mod features;
 pub mod gaze;
-pub mod gaze_reading;
 pub mod inlet;
 pub mod presenter;
 pub mod scribe;

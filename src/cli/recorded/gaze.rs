@@ -11,7 +11,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::config::{AUTO, GazeSection, GazeUnits, ScreenSection};
 use crate::engine::eyes;
 use crate::pipeline::gaze::GazeReading;
-use crate::pipeline::gaze_reading::EyesRead;
+use crate::pipeline::gaze::reading::EyesRead;
 use crate::recording::RecordedStream;
 use crate::source::{SourceError, StreamSpec};
 

@@ -45,8 +45,8 @@ mod tests {
 
     use super::*;
     use crate::config::{GazeOrigin, GazeUnits, ScreenSection};
+    use crate::pipeline::gaze::reading::{EyeChannels, Eyes};
     use crate::pipeline::gaze::{EyesRead, GazeLine, GazeReading};
-    use crate::pipeline::gaze_reading::{EyeChannels, Eyes};
 
     fn two_eyes() -> GazeLine {
         let eye = |x, y| EyeChannels { x, y, belief: None };

@@ -3,7 +3,7 @@
 use super::labels::{Eye, Label, words};
 use super::{Pair, eye_of, is_tobii, unclear};
 use crate::config::{GazeSection, Validity};
-use crate::pipeline::gaze_reading::Belief;
+use crate::pipeline::gaze::reading::Belief;
 use crate::source::channel_words::{ChannelWords, StreamWords};
 use crate::source::{SourceError, StreamSpec};
 

@@ -21,7 +21,7 @@ mod labels;
 use self::belief::beliefs;
 use self::labels::{Axis, Eye, Label};
 use crate::config::{AUTO, GazeOrigin, GazeSection, GazeUnits, ScreenSection, WhichEyes};
-use crate::pipeline::gaze_reading::{EyeChannels, Eyes, EyesRead, GazeReading};
+use crate::pipeline::gaze::reading::{EyeChannels, Eyes, EyesRead, GazeReading};
 use crate::source::channel_words::{StreamWords, words_of};
 use crate::source::{SourceError, StreamSpec};
 

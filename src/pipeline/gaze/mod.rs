@@ -4,37 +4,30 @@
 //! were chunked or when an order arrived, as long as it arrived before the sample with its stamp. [`GazeStage`] is its
 //! real-time shell.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+mod blinks;
+pub mod reading;
+mod stage;
+
+pub use blinks::{BlinkWord, blink_evidence};
+pub use reading::{EyesRead, GazeReading, RawGaze};
+pub use stage::{GazeStage, GazeWatch, Trouble};
 
 use razvilka_calibration::{EyeMaps, GazeMap};
 use razvilka_dsp::DspError;
-use razvilka_dsp::deliberate::{BlinkModel, BlinkScorer};
+use razvilka_dsp::deliberate::BlinkModel;
 use razvilka_dsp::gaze::{
     Binocular, BinocularCounts, BinocularSpec, DetectorKind, Fixation, FixationEnd, GazeCounts,
     GazeDetector, GazeEvent, GazeSample,
 };
 use razvilka_dsp::gaze_evidence::{DwellEvidence, DwellModel, Tile};
-use razvilka_dsp::units::{Hertz, LslTime, MonoTime};
-use ringbuf::traits::{Consumer, Producer};
-use ringbuf::{HeapCons, HeapProd};
+use razvilka_dsp::units::{Hertz, LslTime};
 use serde::Serialize;
 
-use super::decision::{Item, Lane, Made};
-use super::eeg::StepTimes;
-use super::gaze_reading::{Eyes, LEFT, RIGHT};
-pub use super::gaze_reading::{EyesRead, GazeReading, RawGaze};
-use super::inlet::Stage;
-use super::state::StateTap;
-use super::trace::{Place, Trace};
+use self::blinks::Blinks;
+use self::reading::{Eyes, LEFT, RIGHT};
 use crate::fork::{ForkId, MAX_OPTIONS};
 use crate::gate::{Evidence, Lease};
-use crate::rt;
 
-/// A shorter fixation is no look that a blink could mean, seconds.
-const LOOK_MIN_S: f64 = 0.1;
-/// A look this far beside every tile means none of them, degrees.
-const BESIDE_MAX_DEG: f64 = 1.5;
 /// A fixation that goes on is told to the gate once in this time.
 const TELL_EVERY_S: f64 = 0.040;
 
@@ -104,79 +97,6 @@ pub struct Dwell {
     pub at: LslTime,
     /// 0..=1 for each option.
     pub progress: [f64; MAX_OPTIONS],
-}
-
-/// A deliberate blink at the tiles that are up.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct BlinkWord {
-    /// The fork.
-    pub fork: ForkId,
-    /// Epoch of the streams.
-    pub lease: Lease,
-    /// Number of the word within the fork.
-    pub number: u64,
-    /// Stamp of the sample with which the eye was seen again, on the gaze stream's clock, seconds.
-    pub at_s: f64,
-    /// To be added to that to give our clock.
-    pub offset_s: f64,
-    /// Index of that sample.
-    pub sample: u64,
-    /// The tile that the eyes rested on.
-    pub item: usize,
-    /// How much it looks like a signal.
-    pub score: f64,
-    /// Evidence that it was one, nats.
-    pub llr_nats: f64,
-}
-
-/// Deliberate blinks: what finds and judges them, and where the eyes were before.
-#[derive(Debug, Clone)]
-struct Blinks {
-    scorer: BlinkScorer,
-    model: BlinkModel,
-    openness: Option<usize>,
-    /// The last look may have ended so long before the lids closed, seconds.
-    reach_s: f64,
-    /// The latest fixation that is long enough for a look, and the one before it: between the two blinks of a signal there may be one.
-    looks: [Option<Fixation>; 2],
-    number: u64,
-    found: Option<BlinkWord>,
-}
-
-impl Blinks {
-    fn restart(&mut self) {
-        self.scorer.interrupt();
-        self.looks = [None; 2];
-        self.found = None;
-    }
-
-    /// A fixation goes on or is over.
-    fn looks(&mut self, fixation: &Fixation) {
-        if fixation.dwell_s >= LOOK_MIN_S {
-            let [latest, _] = self.looks;
-            if latest.is_some_and(|latest| latest.number != fixation.number) {
-                self.looks[1] = latest;
-            }
-            self.looks[0] = Some(*fixation);
-        }
-    }
-
-    /// The tile that was looked at before these lids closed.
-    fn tile_before(&self, onset_s: f64, tiles: &Tiles) -> Option<usize> {
-        let began_before = |look: &&Fixation| look.onset_s < onset_s;
-        let look = self.looks.iter().flatten().find(began_before)?;
-        if look.onset_s < tiles.from_s || onset_s - look.last_s > self.reach_s {
-            return None;
-        }
-        let beside = |tile: &Tile| {
-            let past =
-                |at: f64, centre: f64, size: f64| ((at - centre).abs() - size / 2.0).max(0.0);
-            past(look.x_deg, tile.x_deg, tile.w_deg).hypot(past(look.y_deg, tile.y_deg, tile.h_deg))
-        };
-        let shown = tiles.tiles.iter().take(tiles.count).map(beside);
-        let (item, beside_deg) = shown.enumerate().min_by(|(_, a), (_, b)| a.total_cmp(b))?;
-        (beside_deg <= BESIDE_MAX_DEG).then_some(item)
-    }
 }
 
 /// The pure part: from raw samples to words about the tiles.
@@ -254,22 +174,13 @@ impl GazeLine {
         reach_s: f64,
         openness: Option<usize>,
     ) -> Result<(), DspError> {
-        model.check()?;
-        self.blinks = Some(Blinks {
-            scorer: BlinkScorer::new(model.kind, self.rate),
-            model,
-            openness,
-            reach_s,
-            looks: [None; 2],
-            number: 0,
-            found: None,
-        });
+        self.blinks = Some(Blinks::new(model, self.rate, reach_s, openness)?);
         Ok(())
     }
 
     /// The deliberate blink that ended with the latest sample.
     pub fn take_blink(&mut self) -> Option<BlinkWord> {
-        self.blinks.as_mut()?.found.take()
+        self.blinks.as_mut()?.take()
     }
 
     /// Puts tiles up at their stamp, in place of those that are up. Tiles whose stamp has passed go up with the next sample and are counted as late.
@@ -381,11 +292,14 @@ impl GazeLine {
             self.up = self.dwell.reset(shown).is_ok().then_some(tiles);
             self.number = 0;
             if let Some(blinks) = &mut self.blinks {
-                blinks.number = 0;
+                blinks.put_up();
             }
         }
         let at = self.regard(stamp_s, sample);
-        self.blink(stamp_s, sample);
+        if let Some(blinks) = &mut self.blinks {
+            let seen = self.reading.raw(sample).mean().is_some();
+            blinks.sample((stamp_s, self.sample), sample, seen, self.up.as_ref());
+        }
         self.at_deg = at;
         let [x_deg, y_deg] = at.unwrap_or([f64::NAN; 2]);
         let (up, dwell, tell_every) = (self.up, &mut self.dwell, self.tell_every);
@@ -465,66 +379,6 @@ impl GazeLine {
     }
 }
 
-impl GazeLine {
-    /// Scores the lids; a signal at a tile that is up is kept for [`Self::take_blink`].
-    fn blink(&mut self, stamp_s: f64, sample: &[f32]) {
-        let Some(blinks) = &mut self.blinks else {
-            return;
-        };
-        let valid = self.reading.raw(sample).mean().is_some();
-        blinks.found = None;
-        let openness = blinks
-            .openness
-            .map(|channel| sample.get(channel).copied().map_or(f64::NAN, f64::from));
-        let (Some(scored), Some(tiles)) = (blinks.scorer.push(stamp_s, !valid, openness), &self.up)
-        else {
-            return;
-        };
-        // A signal that began before the tiles went up was not about them.
-        if scored.onset_s < tiles.from_s {
-            return;
-        }
-        let (Some(llr_nats), Some(item)) = (
-            blinks.model.llr(scored.score),
-            blinks.tile_before(scored.onset_s, tiles),
-        ) else {
-            return;
-        };
-        blinks.found = Some(BlinkWord {
-            fork: tiles.fork,
-            lease: tiles.lease,
-            number: blinks.number,
-            at_s: stamp_s,
-            offset_s: tiles.offset_s,
-            sample: self.sample,
-            item,
-            score: scored.score,
-            llr_nats,
-        });
-        blinks.number += 1;
-    }
-}
-
-/// What the gate is told of a deliberate blink, and what it was made from; the same live and in replay. `None` when the stamp is no time.
-#[must_use]
-pub fn blink_evidence(word: &BlinkWord) -> Option<(Evidence, Made)> {
-    let at = LslTime::new(word.at_s + word.offset_s).ok()?;
-    let evidence = Evidence::blink(
-        word.fork,
-        word.lease,
-        word.number,
-        at,
-        word.item,
-        word.llr_nats,
-    );
-    let made = Made::Blink {
-        item: u32::try_from(word.item).ok()?,
-        sample: word.sample,
-        score: word.score,
-    };
-    Some((evidence, made))
-}
-
 /// What the gate is told; the same live and in replay. `None` when the stamp is no time.
 #[must_use]
 pub fn gaze_evidence(word: &GazeWord) -> Option<Evidence> {
@@ -538,263 +392,9 @@ pub fn gaze_evidence(word: &GazeWord) -> Option<Evidence> {
     ))
 }
 
-/// What the control plane may look at while the gaze thread runs.
-#[derive(Debug, Default)]
-pub struct GazeWatch {
-    late: AtomicU64,
-    lost: AtomicU64,
-    samples: AtomicU64,
-    /// By [`Trouble`].
-    troubles: [AtomicU64; Trouble::ALL.len()],
-    /// 1: the left eye is lost for good; 2: the right one.
-    eyes_lost: AtomicU64,
-}
-
-/// What may be wrong with gaze samples, and is told of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trouble {
-    /// Farther outside the picture than the margin.
-    BeyondMargin,
-    /// The eyes contradict each other.
-    Apart,
-    /// The stamp is not after the last one.
-    Backward,
-    /// The stamp is no number.
-    NoTime,
-}
-
-impl Trouble {
-    /// All of them.
-    pub const ALL: [Self; 4] = [
-        Self::BeyondMargin,
-        Self::Apart,
-        Self::Backward,
-        Self::NoTime,
-    ];
-
-    /// For people, after "so many gaze samples are".
-    #[must_use]
-    pub const fn words(self) -> &'static str {
-        match self {
-            Self::BeyondMargin => {
-                "far outside the picture: they count as lost. Check [screen], gaze.units and gaze.origin, or calibrate"
-            }
-            Self::Apart => {
-                "of eyes that contradict each other: they count as lost. Calibrate, or choose one by gaze.eyes"
-            }
-            Self::Backward => {
-                "from before the last one, or as old, by their stamps: they are dropped"
-            }
-            Self::NoTime => "without a stamp that is a time: they are dropped",
-        }
-    }
-}
-
-impl GazeWatch {
-    /// Orders that came too late for their stamp.
-    #[must_use]
-    pub fn late(&self) -> u64 {
-        self.late.load(Ordering::Relaxed)
-    }
-
-    /// Samples in which the eye was not seen.
-    #[must_use]
-    pub fn lost(&self) -> u64 {
-        self.lost.load(Ordering::Relaxed)
-    }
-
-    /// How many samples had this trouble.
-    #[must_use]
-    pub fn troubled(&self, trouble: Trouble) -> u64 {
-        let count = self.troubles.get(trouble as usize);
-        count.map_or(0, |count| count.load(Ordering::Relaxed))
-    }
-
-    /// Whether the left and the right eye are lost for good.
-    #[must_use]
-    pub fn eyes_lost(&self) -> [bool; 2] {
-        let bits = self.eyes_lost.load(Ordering::Relaxed);
-        [bits & 1 != 0, bits & 2 != 0]
-    }
-
-    /// Takes over what the line counted. Does not wait.
-    pub fn follow(&self, line: &GazeLine) {
-        let unused = line.unused();
-        self.late.store(line.late(), Ordering::Relaxed);
-        self.lost.store(unused.invalid, Ordering::Relaxed);
-        self.samples.store(line.sample, Ordering::Relaxed);
-        let apart = line.eyes_seen().map_or(0, |seen| seen.apart);
-        let counts = [
-            line.outside.beyond,
-            apart,
-            unused.backward,
-            unused.not_finite,
-        ];
-        for (trouble, count) in self.troubles.iter().zip(counts) {
-            trouble.store(count, Ordering::Relaxed);
-        }
-        let [left, right] = line.eyes_lost();
-        self.eyes_lost
-            .store(u64::from(left) | u64::from(right) << 1, Ordering::Relaxed);
-    }
-
-    /// Samples in all.
-    #[must_use]
-    pub fn samples(&self) -> u64 {
-        self.samples.load(Ordering::Relaxed)
-    }
-}
-
-/// The real-time shell of a [`GazeLine`].
-pub struct GazeStage {
-    line: GazeLine,
-    orders: HeapCons<Tiles>,
-    looks: Option<HeapProd<Look>>,
-    lane: Lane<Item>,
-    watch: Arc<GazeWatch>,
-    feedback: Option<HeapProd<Dwell>>,
-    channels: usize,
-    offset_s: f64,
-    newest_s: Option<f64>,
-    steps: StepTimes,
-    rate_hz: Option<f64>,
-    state: Option<StateTap>,
-}
-
-impl GazeStage {
-    /// A stage around a line for a stream of `channels` channels.
-    #[must_use]
-    pub fn new(
-        line: GazeLine,
-        orders: HeapCons<Tiles>,
-        lane: Lane<Item>,
-        watch: Arc<GazeWatch>,
-        channels: usize,
-        offset_s: f64,
-    ) -> Self {
-        let steps = StepTimes::new();
-        Self {
-            line,
-            orders,
-            looks: None,
-            lane,
-            watch,
-            feedback: None,
-            channels,
-            offset_s,
-            newest_s: None,
-            steps,
-            rate_hz: None,
-            state: None,
-        }
-    }
-
-    /// Tells looks to who learns from them; when the ring is full, the newest is dropped and not learnt from.
-    pub fn tell_looks(&mut self, looks: HeapProd<Look>) {
-        self.looks = Some(looks);
-    }
-
-    /// Holds the stream to this rate instead of to the one that it declares.
-    #[must_use]
-    pub fn at_rate(mut self, rate_hz: Option<f64>) -> Self {
-        self.rate_hz = rate_hz;
-        self
-    }
-
-    /// The line.
-    #[must_use]
-    pub fn line(&self) -> &GazeLine {
-        &self.line
-    }
-
-    /// From now on every block is also copied here, for the state of the eyes.
-    pub fn listen(&mut self, tap: StateTap) {
-        self.state = Some(tap);
-    }
-
-    /// Says from now on how far each option has come. What finds the ring full is dropped: newer ones follow.
-    pub fn feed_back(&mut self, ring: HeapProd<Dwell>) {
-        self.feedback = Some(ring);
-    }
-
-    /// The latencies, after the thread has ended.
-    #[must_use]
-    pub fn into_steps(self) -> StepTimes {
-        self.steps
-    }
-}
-
-impl Stage for GazeStage {
-    fn block(&mut self, stamps: &[f64], data: &[f32], pulled: MonoTime) {
-        while let Some(tiles) = self.orders.try_pop() {
-            self.offset_s = tiles.offset_s;
-            self.line.put_up(tiles, self.newest_s);
-        }
-        for (stamp, sample) in stamps.iter().zip(data.chunks_exact(self.channels.max(1))) {
-            self.newest_s = Some(*stamp);
-            let word = self.line.sample(*stamp, sample);
-            if let (Some(look), Some(looks)) = (self.line.look(), &mut self.looks) {
-                let _ = looks.try_push(look);
-            }
-            let gaze = word.and_then(|word| {
-                let evidence = gaze_evidence(&word)?;
-                if let Some(feedback) = &mut self.feedback {
-                    let _ = feedback.try_push(Dwell {
-                        fork: word.fork,
-                        at: evidence.at,
-                        progress: word.progress,
-                    });
-                }
-                let made = Made::Gaze {
-                    sample: word.sample,
-                };
-                Some((evidence, made))
-            });
-            let blink = self
-                .line
-                .take_blink()
-                .and_then(|word| blink_evidence(&word));
-            for (evidence, made) in gaze.into_iter().chain(blink) {
-                let mut trace = Trace::default();
-                trace.mark(Place::Stamp, rt::mono_of(evidence.at).as_nanos());
-                trace.mark(Place::Pulled, pulled.as_nanos());
-                trace.mark(Place::Scored, rt::now().as_nanos());
-                self.lane.send(Item {
-                    evidence,
-                    trace,
-                    made,
-                });
-            }
-        }
-        if let Some(stamp) = stamps
-            .last()
-            .and_then(|stamp| LslTime::new(stamp + self.offset_s).ok())
-        {
-            self.steps.note(stamp, pulled, rt::now());
-        }
-        self.watch.follow(&self.line);
-        if let Some(tap) = &mut self.state {
-            // After the evidence has gone: nobody waits for it.
-            tap.push(stamps, data);
-        }
-    }
-
-    fn restart(&mut self) {
-        self.line.restart();
-        self.newest_s = None;
-        if let Some(tap) = &mut self.state {
-            tap.restart();
-        }
-    }
-
-    fn rate_hz(&self) -> Option<f64> {
-        self.rate_hz
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::gaze_reading::EyeChannels;
+    use super::reading::EyeChannels;
     use super::*;
     use crate::config::{GazeOrigin, GazeUnits, ScreenSection};
     use razvilka_calibration::MapOrder;
