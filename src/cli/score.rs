@@ -30,6 +30,10 @@ pub struct Args {
 
 /// What can be scored.
 #[derive(Debug, Clone, Subcommand)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there is one, made from the command line"
+)]
 pub enum What {
     /// Flashes: onset_s,score,p_target, one line per flash whose epoch is whole.
     ///

@@ -25,7 +25,7 @@ const CONTROLS: Row = Row {
 };
 
 /// The stream of the seed's random numbers that the order of points takes.
-const POINT_STREAM: u64 = 0x67_617a_65;
+const POINT_STREAM: u64 = 0x6761_7a65;
 /// Share of the half screen that calibration points and the moving target span.
 const SPAN: f64 = 0.8;
 
