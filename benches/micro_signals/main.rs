@@ -183,12 +183,15 @@ fn trials(sitting: &Sitting, kind: BlinkKind, rate: Hertz) -> BlinkTrials {
     }
 }
 
-/// Signals that the line told: fork, item, stamp, evidence. And for how long tiles were up, seconds.
+/// A signal that was told: fork, item, stamp in seconds, evidence in nats.
+type Told = (u64, usize, f64, f64);
+
+/// Signals that the line told. And for how long tiles were up, seconds.
 fn told(
     sitting: &Sitting,
     blink: &DeliberateBlink,
     rate: Hertz,
-) -> anyhow::Result<(Vec<(u64, usize, f64, f64)>, f64)> {
+) -> anyhow::Result<(Vec<Told>, f64)> {
     let screen = ScreenSection::default();
     let reading = GazeReading::new((0, 1), Some((2, 0.5)), GazeUnits::Normalised, &screen);
     let mut line = GazeLine::prepare(
