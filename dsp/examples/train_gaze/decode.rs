@@ -35,7 +35,7 @@ pub(crate) struct Adjusted {
 impl Adjusted {
     pub(crate) const BEGIN: Self = Self {
         tuning: Tuning {
-            weight: 2.5,
+            weight: 3.0,
             bias: [0.0; CLASSES],
             choice: [1.0; CLASSES],
         },

@@ -5,9 +5,9 @@ use super::hsmm::{CLASSES, Durations};
 use crate::error::{DspError, count, parameter};
 
 /// Units of the first hidden layer.
-pub const HIDDEN_1: usize = 48;
+pub const HIDDEN_1: usize = 64;
 /// Units of the second.
-pub const HIDDEN_2: usize = 32;
+pub const HIDDEN_2: usize = 48;
 /// Outputs: the classes.
 pub const OUTPUTS: usize = CLASSES;
 
