@@ -1,7 +1,7 @@
 //! Labelled recordings, and what trackers do to them.
 
 use std::error::Error;
-use std::f64::consts::TAU;
+use std::f64::consts::{SQRT_2, TAU};
 use std::fs;
 use std::path::Path;
 
@@ -138,6 +138,15 @@ pub(crate) struct Worse {
     /// Shake of the stamps, share of the interval.
     pub(crate) jitter: f64,
     pub(crate) gain: f64,
+    /// Factor of time: a quicker or slower eye.
+    pub(crate) stretch: f64,
+    /// Share of the noise on the horizontal axis, 0..=1; the rest is vertical.
+    pub(crate) horizontal: f64,
+    /// Positions that jump to and fro by about so much, as where a reflection is taken for another, degrees.
+    pub(crate) flicker_deg: f64,
+    /// Direction of the flicker, radians, and spells of it per second.
+    pub(crate) flicker_at: f64,
+    pub(crate) flicker_per_s: f64,
 }
 
 impl Worse {
@@ -149,6 +158,11 @@ impl Worse {
         gap_s: 0.0,
         jitter: 0.0,
         gain: 1.0,
+        stretch: 1.0,
+        horizontal: 0.5,
+        flicker_deg: 0.0,
+        flicker_at: 0.0,
+        flicker_per_s: 0.0,
     };
 
     /// What the table of robustness holds.
@@ -223,7 +237,7 @@ impl Worse {
     /// Any of what trackers do.
     pub(crate) fn any(random: &mut Random) -> Self {
         let rates = [
-            0.0, 0.0, 60.0, 90.0, 120.0, 150.0, 200.0, 250.0, 300.0, 1000.0, 1000.0, 2000.0,
+            0.0, 0.0, 60.0, 90.0, 120.0, 150.0, 200.0, 250.0, 300.0, 1000.0, 1000.0, 1700.0,
         ];
         let noise_deg = match random.below(4) {
             0 => 0.0,
@@ -250,7 +264,16 @@ impl Worse {
             } else {
                 0.0
             },
-            gain: 0.8 + 0.45 * random.uniform(),
+            gain: 0.4 * 4.0_f64.powf(random.uniform()),
+            stretch: 0.87 + 0.26 * random.uniform(),
+            horizontal: random.uniform(),
+            flicker_deg: if random.below(3) == 0 {
+                0.6 * random.uniform()
+            } else {
+                0.0
+            },
+            flicker_at: TAU * random.uniform(),
+            flicker_per_s: 2.0 * random.uniform(),
         }
     }
 
@@ -263,7 +286,7 @@ impl Worse {
                 self.rate_hz
             } else {
                 of.rate_hz
-            },
+            } / self.stretch,
             samples,
             labels,
             name: of.name.clone(),
@@ -271,11 +294,33 @@ impl Worse {
             stimulus: of.stimulus.clone(),
             set: of.set,
         };
-        let (sd, dt) = (self.noise_deg / 2.0, 1.0 / made.rate_hz);
+        let (sd, dt) = (self.noise_deg / SQRT_2, 1.0 / made.rate_hz);
+        let (sd_x, sd_y) = (
+            sd * self.horizontal.sqrt(),
+            sd * (1.0 - self.horizontal).sqrt(),
+        );
+        let (mut flickers, mut away) = (false, false);
         let mut gone_until = f64::NEG_INFINITY;
         for (sample, label) in made.samples.iter_mut().zip(&mut made.labels) {
-            sample.x_deg = sample.x_deg * self.gain + sd * random.normal();
-            sample.y_deg = sample.y_deg * self.gain + sd * random.normal();
+            if self.flicker_deg > 0.0 {
+                let changes = if flickers { 4.0 } else { self.flicker_per_s };
+                flickers ^= random.uniform() < changes * dt;
+                away = if flickers {
+                    away ^ (random.uniform() < 0.3)
+                } else {
+                    false
+                };
+            }
+            let jump = if away {
+                self.flicker_deg * (0.5 + random.uniform())
+            } else {
+                0.0
+            };
+            sample.x_deg =
+                sample.x_deg * self.gain + sd_x * random.normal() + jump * self.flicker_at.cos();
+            sample.y_deg =
+                sample.y_deg * self.gain + sd_y * random.normal() + jump * self.flicker_at.sin();
+            sample.t_s *= self.stretch;
             if random.uniform() < self.lost {
                 sample.valid = false;
             }

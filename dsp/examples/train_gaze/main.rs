@@ -4,12 +4,13 @@
 //! cargo run --release -p razvilka-dsp --example train_gaze -- folds MAIN [OTHER ...]
 //! cargo run --release -p razvilka-dsp --example train_gaze -- across MAIN TEST
 //! cargo run --release -p razvilka-dsp --example train_gaze -- fit OUT MAIN [OTHER ...]
+//! cargo run --release -p razvilka-dsp --example train_gaze -- check TABLE TEST
 //! ```
 //!
 //! `MAIN` holds `t_ms,x_deg,y_deg,valid,label` tables named `group__PERSON_stimulus.csv`, labelled in the convention that is wanted; the
 //! `OTHER` folders may follow other conventions, each has outputs of its own and shares the hidden layers. `folds` leaves out people and
 //! stimuli together, four times, and prints agreement on what was left out; `across` trains on one folder and scores another; `fit`
-//! trains on everything and writes the table of parameters, adjusted on the folds. The same folders and seed give the same numbers.
+//! trains on everything and writes the table of parameters; `check` scores such a table on a folder. The same folders and seed give the same numbers.
 
 // An example has files and a terminal; the library has not.
 #![allow(clippy::disallowed_methods, clippy::disallowed_macros)]
@@ -25,12 +26,11 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use data::{Recording, Worse};
-use decode::{Adjusted, Heard, adjust, hear, score};
+use decode::{Heard, hear, score};
 use learn::{Plan, train};
 use razvilka_dsp::gaze::Parameters;
 
 const FOLDS: usize = 4;
-const ROUNDS: usize = 3;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -38,8 +38,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     match words.as_slice() {
         ["folds", folders @ ..] if !folders.is_empty() => folds(&read(folders)?),
         ["across", main, test] => across(&read(&[main])?, &read(&[test])?),
+        ["check", table, test] => check(table, &read(&[test])?),
         ["fit", out, folders @ ..] if !folders.is_empty() => fit(out, &read(folders)?, &words),
-        _ => Err("usage: train_gaze folds MAIN [OTHER ...] | across MAIN TEST | fit OUT MAIN [OTHER ...]".into()),
+        _ => Err("usage: train_gaze folds MAIN [OTHER ...] | across MAIN TEST | fit OUT MAIN [OTHER ...] | check TABLE TEST".into()),
     }
 }
 
@@ -131,54 +132,48 @@ fn hear_folds(
 
 /// Nothing is adjusted here: the figures are of recordings of which nothing was known.
 fn folds(recordings: &[Recording]) -> Result<(), Box<dyn Error>> {
-    let begin = Adjusted::BEGIN;
-    for out in [LeaveOut::PeopleAndStimuli, LeaveOut::People] {
+    for out in [LeaveOut::People, LeaveOut::PeopleAndStimuli] {
         println!("{out:?}");
         let trained = train_folds(recordings, out, &Plan::USUAL);
         let heard = hear_folds(recordings, out, &trained, &Worse::NOT)?;
         for k in 0..FOLDS {
             let part = heard.iter().filter(|h| h.fold == k);
-            println!("fold {k}: {}", score(&trained, part, &begin).to_line());
+            println!("fold {k}: {}", score(&trained, part).to_line());
         }
-        println!("all: {}", score(&trained, &heard, &begin).to_line());
+        println!("all: {}", score(&trained, &heard).to_line());
         for (words, worse) in Worse::TABLE {
             let heard = hear_folds(recordings, out, &trained, &worse)?;
-            println!("{words}: {}", score(&trained, &heard, &begin).to_line());
+            println!("{words}: {}", score(&trained, &heard).to_line());
         }
     }
     Ok(())
 }
 
 fn across(seen: &[Recording], test: &[Recording]) -> Result<(), Box<dyn Error>> {
-    let trained = vec![train(&seen.iter().collect::<Vec<_>>(), &Plan::USUAL)];
+    let trained = train(&seen.iter().collect::<Vec<_>>(), &Plan::USUAL);
+    score_all(trained, test)
+}
+
+fn check(table: &str, test: &[Recording]) -> Result<(), Box<dyn Error>> {
+    let parameters = Parameters::read(&std::fs::read_to_string(table)?)?;
+    score_all(parameters, test)
+}
+
+/// Scores parameters on recordings as they are and as worse trackers would give them.
+fn score_all(parameters: Parameters, test: &[Recording]) -> Result<(), Box<dyn Error>> {
+    let trained = [parameters];
     for (words, worse) in [("as it is", Worse::NOT)].into_iter().chain(Worse::TABLE) {
         let heard = test.iter().map(|r| hear(&trained[0], r, &worse, 0));
         let heard = heard.collect::<Result<Vec<_>, _>>()?;
-        println!(
-            "{words}: {}",
-            score(&trained, &heard, &Adjusted::BEGIN).to_line()
-        );
+        println!("{words}: {}", score(&trained, &heard).to_line());
     }
     Ok(())
 }
 
 fn fit(out: &str, recordings: &[Recording], words: &[&str]) -> Result<(), Box<dyn Error>> {
     let plan = Plan::USUAL;
-    let out_people = LeaveOut::People;
-    let trained = train_folds(recordings, out_people, &plan);
-    let heard = hear_folds(recordings, out_people, &trained, &Worse::NOT)?;
-    println!(
-        "people left out: {}",
-        score(&trained, &heard, &Adjusted::BEGIN).to_line()
-    );
-    let adjusted = adjust(&trained, &heard.iter().collect::<Vec<_>>(), ROUNDS);
-    println!(
-        "people left out, adjusted on them: {}",
-        score(&trained, &heard, &adjusted).to_line()
-    );
-    println!("{adjusted:?}");
     let all: Vec<&Recording> = recordings.iter().collect();
-    let mut made = adjusted.of(&train(&all, &plan));
+    let mut made = train(&all, &plan);
     let named = words
         .iter()
         .skip(2)

@@ -37,18 +37,6 @@ pub(crate) struct Score {
     minutes: f64,
 }
 
-/// What counts when settings are compared.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Figures {
-    pub(crate) saccade: f64,
-    pub(crate) saccade_events: f64,
-    pub(crate) slow: f64,
-    pub(crate) slow_events: f64,
-    pub(crate) settling: f64,
-    pub(crate) missed: f64,
-    pub(crate) wrong_per_minute: f64,
-}
-
 impl Score {
     pub(crate) fn add(&mut self, truth: &[u8], said: &Said, t_s: &[f64], rate_hz: f64) {
         let is = |codes: &'static [u8]| move |l: &u8| codes.contains(l);
@@ -95,18 +83,6 @@ impl Score {
             }
         }
         self.unmatched += used.iter().filter(|u| !**u).count() as f64;
-    }
-
-    pub(crate) fn figures(&self) -> Figures {
-        Figures {
-            saccade: self.saccade.kappa(),
-            saccade_events: self.saccade.events(),
-            slow: self.slow.kappa(),
-            slow_events: self.slow.events(),
-            settling: self.settling.kappa(),
-            missed: self.missed / self.reportable.max(1.0),
-            wrong_per_minute: (self.unmatched + self.again) / self.minutes,
-        }
     }
 
     pub(crate) fn to_line(&self) -> String {

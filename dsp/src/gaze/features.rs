@@ -8,7 +8,7 @@ use std::f32::consts::SQRT_2;
 use super::history::{Cursor, History, Point};
 
 /// Number of features.
-pub const FEATURES: usize = 71;
+pub const FEATURES: usize = 86;
 
 /// One sample's features.
 pub type Features = [f32; FEATURES];
@@ -31,6 +31,10 @@ const SLOW_DEG_S: f64 = 10.0;
 const PEAK_FADE_S: f64 = 0.060;
 /// Time constant of the noise, seconds.
 const NOISE_S: f64 = 2.0;
+/// Time constant of what is usual just now, seconds.
+const LOCAL_S: f64 = 0.25;
+/// Added to what is measured by the usual before its logarithm is taken.
+const ROUGH_FLOOR: f64 = 0.3;
 
 /// What is known of the time around a sample besides the path.
 #[derive(Debug, Clone, Copy)]
@@ -62,6 +66,7 @@ pub(super) struct Measure {
     here: Cursor,
     end: Cursor,
     noise: [NoiseLevel; 3],
+    rough: Roughness,
     peak: Peak,
 }
 
@@ -80,6 +85,17 @@ impl NoiseLevel {
         }
     }
 
+    /// Follows what a `share` of speeds does not exceed.
+    fn follow(&mut self, speed: f64, dt_s: f64, share: f32, within_s: f64) {
+        self.age_s = (self.age_s + dt_s).min(within_s);
+        let step = 2.0 * (dt_s / self.age_s).min(0.2) as f32;
+        self.ln += if ln(speed as f32 + 0.1) > self.ln {
+            step * share
+        } else {
+            -step * (1.0 - share)
+        };
+    }
+
     fn learn(&mut self, speed: f64, dt_s: f64) {
         // Speeds spread over about one unit of the logarithm; at first larger steps find the level sooner.
         self.age_s = (self.age_s + dt_s).min(NOISE_S);
@@ -89,6 +105,123 @@ impl NoiseLevel {
         } else {
             -step
         };
+    }
+}
+
+/// How rough the path usually is, by axis and by how often: what a movement is measured against (Engbert & Kliegl 2003).
+#[derive(Debug, Clone, Copy)]
+struct Roughness {
+    /// Usual speed of each axis.
+    axes: [NoiseLevel; 2],
+    /// Usual change of velocity within 5 ms, of each axis.
+    turns: [NoiseLevel; 2],
+    /// Exceeded by one sample in ten: speed and change of velocity.
+    high: [NoiseLevel; 2],
+    /// Usual just now: speed and change of velocity.
+    local: [NoiseLevel; 2],
+}
+
+impl Roughness {
+    fn new() -> Self {
+        Self {
+            axes: [NoiseLevel::new(); 2],
+            turns: [NoiseLevel::new(); 2],
+            high: [NoiseLevel::new(); 2],
+            local: [NoiseLevel::new(); 2],
+        }
+    }
+
+    fn describe(
+        &mut self,
+        steps: &Steps,
+        wide: [f64; 2],
+        valid: bool,
+        dt_s: f64,
+        row: &mut Row<'_>,
+    ) {
+        let c = GRID_BEFORE;
+        let (speed, turn) = (steps.broad[c], steps.turn(c));
+        let usual = self.axes.map(|n| f64::from((-n.ln).exp()));
+        let usual_turn = self.turns.map(|n| f64::from((-n.ln).exp()));
+        row.ln(relative(steps.narrow[c], usual).sqrt(), ROUGH_FLOOR);
+        row.ln(relative(speed, usual).sqrt(), ROUGH_FLOOR);
+        row.ln(relative(wide, usual).sqrt(), ROUGH_FLOOR);
+        row.ln(relative(turn, usual_turn).sqrt(), ROUGH_FLOOR);
+        // The fastest long before, about, and after the sample; the sharpest turns before and about it.
+        for (from, to) in [(2, c - 2), (c - 1, c + 2), (c + 1, c + 3)] {
+            let part = steps.broad.iter().take(to).skip(from);
+            let most = part.fold(0.0, |most, v| relative(*v, usual).max(most));
+            row.ln(most.sqrt(), ROUGH_FLOOR);
+        }
+        for (from, to) in [(c - 6, c - 1), (c - 1, c + 3)] {
+            let most = (from..to).fold(0.0, |most: f64, k| {
+                most.max(relative(steps.turn(k), usual_turn))
+            });
+            row.ln(most.sqrt(), ROUGH_FLOOR);
+        }
+        row.push(f64::from(self.turns[0].ln.max(self.turns[1].ln)));
+        row.push(f64::from((self.axes[0].ln - self.axes[1].ln).abs()));
+        for level in self.high.iter().chain(&self.local) {
+            row.push(f64::from(level.ln));
+        }
+        if valid {
+            for (level, v) in self.axes.iter_mut().zip(speed) {
+                level.learn(v.abs(), dt_s);
+            }
+            for (level, v) in self.turns.iter_mut().zip(turn) {
+                level.learn(v.abs(), dt_s);
+            }
+            let sizes = [length(speed), length(turn)];
+            for ((high, local), size) in self.high.iter_mut().zip(&mut self.local).zip(sizes) {
+                high.follow(size, dt_s, 0.9, NOISE_S);
+                local.follow(size, dt_s, 0.5, LOCAL_S);
+            }
+        }
+    }
+}
+
+/// Square of a vector's length when each axis is measured by what is usual of it: `per` is one over the usual.
+fn relative(v: [f64; 2], per: [f64; 2]) -> f64 {
+    let (x, y) = (v[0] * per[0], v[1] * per[1]);
+    x * x + y * y
+}
+
+/// Velocities on the grid, over 2.5 ms (`narrow`) and 5 ms (`broad`) to either side.
+struct Steps {
+    narrow: [[f64; 2]; GRID],
+    broad: [[f64; 2]; GRID],
+}
+
+impl Steps {
+    fn new(grid: &[Point; GRID]) -> Self {
+        Self {
+            narrow: Self::over(grid, 1, 3),
+            broad: Self::over(grid, 2, 2),
+        }
+    }
+
+    /// Past the newest sample, where nothing is known, the velocity stays what it was.
+    fn over(grid: &[Point; GRID], reach: usize, from: usize) -> [[f64; 2]; GRID] {
+        let mut made = [[0.0; 2]; GRID];
+        let mut last = [0.0; 2];
+        for (k, v) in made.iter_mut().enumerate().take(GRID - reach).skip(from) {
+            let points = (grid.get(k - reach), grid.get(k), grid.get(k + reach));
+            if let (Some(a), Some(b), Some(d)) = points
+                && d.t_s - b.t_s > 0.4 * GRID_STEP_MS * MS
+            {
+                last = velocity(a, b, d);
+            }
+            *v = last;
+        }
+        made
+    }
+
+    /// Change of velocity across a place of the grid; `k` is inside it.
+    fn turn(&self, k: usize) -> [f64; 2] {
+        match (self.narrow.get(k - 1), self.narrow.get(k + 1)) {
+            (Some(a), Some(b)) => [b[0] - a[0], b[1] - a[1]],
+            _ => [0.0; 2],
+        }
     }
 }
 
@@ -111,6 +244,7 @@ impl Measure {
             here: Cursor::default(),
             end: Cursor::default(),
             noise: [NoiseLevel::new(); 3],
+            rough: Roughness::new(),
             peak: Peak::default(),
         }
     }
@@ -119,6 +253,7 @@ impl Measure {
     pub(super) fn forget_path(&mut self) {
         *self = Self {
             noise: self.noise,
+            rough: self.rough,
             ..Self::new()
         };
     }
@@ -142,12 +277,18 @@ impl Measure {
 
         let wide = velocity(&half, &here, &end);
         let u = unit(wide);
-        Self::fine(&grid, u, &mut row);
+        let steps = Steps::new(&grid);
+        Self::fine(&steps, u, &mut row);
         let wide_speed = length(wide);
         row.speed(wide_speed);
         row.push(u[1] * u[1]);
         Self::coarse(&windows, &half, &here, &end, u, &mut row);
-        self.remember(&grid, dt_s, moment.t_s, [here.x, here.y], &mut row);
+        let v = velocity(
+            &grid[GRID_BEFORE - 2],
+            &grid[GRID_BEFORE],
+            &grid[GRID_BEFORE + 2],
+        );
+        self.remember(v, dt_s, moment.t_s, [here.x, here.y], &mut row);
 
         let speeds = [
             length(velocity(
@@ -155,11 +296,7 @@ impl Measure {
                 &grid[GRID_BEFORE],
                 &grid[GRID_BEFORE + 1],
             )),
-            length(velocity(
-                &grid[GRID_BEFORE - 2],
-                &grid[GRID_BEFORE],
-                &grid[GRID_BEFORE + 2],
-            )),
+            length(v),
             wide_speed,
         ];
         for (noise, speed) in self.noise.iter_mut().zip(speeds) {
@@ -168,6 +305,8 @@ impl Measure {
                 noise.learn(speed, dt_s);
             }
         }
+        self.rough
+            .describe(&steps, wide, moment.valid, dt_s, &mut row);
         row.push((moment.now_s - moment.t_s).clamp(0.0, 0.020) / (10.0 * MS));
         row.push(f64::from(u8::from(moment.valid)));
         row.push(moment.since_valid_s.min(0.075) / (20.0 * MS));
@@ -198,22 +337,13 @@ impl Measure {
     }
 
     /// Velocities within 25 ms before and 10 ms after the sample, along its movement and across.
-    fn fine(grid: &[Point; GRID], u: [f64; 2], row: &mut Row<'_>) {
-        let mut last = [0.0; 2];
-        for reach in [2, 1] {
-            let from = if reach == 2 { 0 } else { GRID_BEFORE - 4 };
-            for k in (from + reach)..(GRID - reach) {
-                let points = (grid.get(k - reach), grid.get(k), grid.get(k + reach));
-                if let (Some(a), Some(b), Some(d)) = points
-                    && d.t_s - b.t_s > 0.4 * GRID_STEP_MS * MS
-                {
-                    last = velocity(a, b, d);
-                }
-                row.signed(last[0] * u[0] + last[1] * u[1]);
-                if reach == 2 {
-                    row.signed(last[1] * u[0] - last[0] * u[1]);
-                }
-            }
+    fn fine(steps: &Steps, u: [f64; 2], row: &mut Row<'_>) {
+        for v in steps.broad.iter().take(GRID - 2).skip(2) {
+            row.signed(v[0] * u[0] + v[1] * u[1]);
+            row.signed(v[1] * u[0] - v[0] * u[1]);
+        }
+        for v in steps.narrow.iter().take(GRID - 1).skip(GRID_BEFORE - 3) {
+            row.signed(v[0] * u[0] + v[1] * u[1]);
         }
     }
 
@@ -251,19 +381,7 @@ impl Measure {
     }
 
     /// The last fast movement: how fast, how long ago, and the present movement and place relative to it.
-    fn remember(
-        &mut self,
-        grid: &[Point; GRID],
-        dt_s: f64,
-        t_s: f64,
-        at: [f64; 2],
-        row: &mut Row<'_>,
-    ) {
-        let v = velocity(
-            &grid[GRID_BEFORE - 2],
-            &grid[GRID_BEFORE],
-            &grid[GRID_BEFORE + 2],
-        );
+    fn remember(&mut self, v: [f64; 2], dt_s: f64, t_s: f64, at: [f64; 2], row: &mut Row<'_>) {
         let speed = length(v);
         self.peak.faded *= (-dt_s / PEAK_FADE_S).exp();
         if speed > self.peak.faded {

@@ -82,8 +82,12 @@ impl Forward {
         // In a step longer than an age mass would jump ages; a very long one forgets all anyway.
         let dt_s = dt_s.clamp(0.0, 0.1);
         let parts = (dt_s / AGE_S - 1e-3).ceil().max(1.0);
+        let part_s = (dt_s / parts) as f32;
+        let ends = durations
+            .hazard_per_s
+            .map(|ages| ages.map(|h| (h * part_s).min(0.9)));
         for _ in 0..parts as usize {
-            self.advance(durations, (dt_s / parts) as f32);
+            self.advance(&ends, &durations.next, part_s);
         }
         let mut posterior = [0.0; CLASSES];
         for ((ages, l), p) in self.alpha.iter_mut().zip(likelihood).zip(&mut posterior) {
@@ -109,14 +113,19 @@ impl Forward {
         posterior
     }
 
-    fn advance(&mut self, durations: &Durations, dt_s: f32) {
+    /// One part of a step: `share` of each age ends.
+    fn advance(
+        &mut self,
+        share: &[[f32; AGES]; CLASSES],
+        next: &[[f32; CLASSES]; CLASSES],
+        dt_s: f32,
+    ) {
         let older = (dt_s / AGE_S as f32).min(1.0);
         let mut begins = [0.0; CLASSES];
-        let chains = self.alpha.iter_mut().zip(&durations.hazard_per_s);
-        for ((ages, hazards), next) in chains.zip(&durations.next) {
+        for ((ages, share), next) in self.alpha.iter_mut().zip(share).zip(next) {
             let (mut ends, mut moves) = ([0.0; AGES], [0.0; AGES]);
-            for ((e, a), h) in ends.iter_mut().zip(&*ages).zip(hazards) {
-                *e = a * (h * dt_s).min(0.9);
+            for ((e, a), s) in ends.iter_mut().zip(&*ages).zip(share) {
+                *e = a * s;
             }
             for ((m, a), e) in moves.iter_mut().zip(&*ages).zip(&ends) {
                 *m = (a - e) * older;

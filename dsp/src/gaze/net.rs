@@ -5,9 +5,9 @@ use super::hsmm::{CLASSES, Durations};
 use crate::error::{DspError, count, parameter};
 
 /// Units of the first hidden layer.
-pub const HIDDEN_1: usize = 48;
+pub const HIDDEN_1: usize = 64;
 /// Units of the second.
-pub const HIDDEN_2: usize = 32;
+pub const HIDDEN_2: usize = 48;
 /// Outputs: the classes.
 pub const OUTPUTS: usize = CLASSES;
 
@@ -181,8 +181,25 @@ fn dense<const N: usize, const M: usize>(
     bias: &[f32; M],
 ) -> [f32; M] {
     let mut y = *bias;
-    let mut from = 0;
     // As many sums at once as stay in registers; each adds in the same order.
+    let mut from = 0;
+    from = blocks::<32, N, M>(x, weights, &mut y, from);
+    from = blocks::<16, N, M>(x, weights, &mut y, from);
+    for (x, row) in x.iter().zip(weights) {
+        for (y, w) in y.iter_mut().zip(row).skip(from) {
+            *y += x * w;
+        }
+    }
+    y
+}
+
+/// The sums from `from` on, `BLOCK` at a time; gives where the rest begins.
+fn blocks<const BLOCK: usize, const N: usize, const M: usize>(
+    x: &[f32; N],
+    weights: &[[f32; M]; N],
+    y: &mut [f32; M],
+    mut from: usize,
+) -> usize {
     while let Some(part) = y.get_mut(from..from + BLOCK) {
         let mut sums = [0.0; BLOCK];
         sums.copy_from_slice(part);
@@ -195,15 +212,8 @@ fn dense<const N: usize, const M: usize>(
         part.copy_from_slice(&sums);
         from += BLOCK;
     }
-    for (x, row) in x.iter().zip(weights) {
-        for (y, w) in y.iter_mut().zip(row).skip(from) {
-            *y += x * w;
-        }
-    }
-    y
+    from
 }
-
-const BLOCK: usize = 16;
 
 fn rectify(values: &mut [f32]) {
     for v in values {
