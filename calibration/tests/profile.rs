@@ -221,10 +221,10 @@ fn foreign_newer_truncated_and_missing_files_are_told_apart() {
         CalibrationError::Foreign { .. }
     ));
     let whole = fitted(4.0).profile.to_json().unwrap();
-    let newer = whole.replacen("\"format\":3", "\"format\":4", 1);
+    let newer = whole.replacen("\"format\":4", "\"format\":5", 1);
     assert!(matches!(
         load(newer.as_bytes()),
-        CalibrationError::Newer { found: 4, .. }
+        CalibrationError::Newer { found: 5, .. }
     ));
     assert!(matches!(
         load(&whole.as_bytes()[..whole.len() / 2]),

@@ -12,6 +12,9 @@ use crate::recording::RecordedStream;
 
 /// A blink is over this long after the reference was last beyond its limit, and began as long before, seconds.
 const AROUND_S: f64 = 0.25;
+/// A limit of the variance that nothing exceeds, robust deviations.
+const ANY_VARIANCE: f64 = 1e3;
+
 /// The regression for a montage, from all recordings; `None` where there is no reference, nobody blinked, or none is wanted.
 ///
 /// # Errors
@@ -27,6 +30,9 @@ pub(super) fn fit_blinks(
     let Some(reference) = reference(wanted, stream, asked)? else {
         return Ok(None);
     };
+    // A channel that sees blinks varies more than the others when they come: that is no reason to leave them out.
+    let mut spec = spec;
+    spec.quality.variance_z_max = ANY_VARIANCE;
     let mut fit = BlinkFit::new(spec.channels, reference);
     let mut blinks = 0;
     for recorded in recordings {
