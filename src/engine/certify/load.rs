@@ -26,7 +26,7 @@ const REST_DEG: [(f64, f64); 2] = [(-17.0, -2.0), (-12.0, -2.0)];
 const REST_S: f64 = 0.036;
 const SACCADE_S: f64 = 0.016;
 /// Samples of a rest at least: a slow tracker needs longer to see a fixation.
-const REST_SAMPLES_MIN: f64 = 6.0;
+const REST_SAMPLES_MIN: f64 = 8.0;
 
 /// What the driver sends.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
