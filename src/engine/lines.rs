@@ -73,6 +73,16 @@ pub enum LineError {
         /// The stream's name.
         name: String,
     },
+    /// Deliberate blinks are wanted and the profile does not know them.
+    #[error(
+        "blink.on wants deliberate blinks, and the calibration profile has not learnt this person's. Calibrate with blink.on = true (and more blink.cues, if it was tried), or set blink.on = false"
+    )]
+    NoBlink,
+    /// The profile has learnt the other blink.
+    #[error(
+        "blink.kind names another blink than the one that the calibration profile has learnt. Set blink.kind to the other, or calibrate again"
+    )]
+    OtherBlink,
     /// The profile has no part for a stream that the plan names.
     #[error(
         "the calibration profile has no {part} part, but the experiment file names a {part} stream. Calibrate with it, or leave [{part}] out"
@@ -322,10 +332,10 @@ pub fn gaze_rate_hz(section: &GazeSection, spec: &StreamSpec) -> f64 {
     }
 }
 
-/// Lets a gaze line listen for deliberate blinks, where the plan wants them and the profile has learnt them.
+/// Lets a gaze line listen for deliberate blinks, where the plan wants them.
 ///
 /// # Errors
-/// [`LineError`] for a label that is not there or a number out of range.
+/// [`LineError`] when the profile has not learnt this blink, for a label that is not there or a number out of range.
 pub fn listen_for_blinks(
     line: &mut GazeLine,
     section: &GazeSection,
@@ -333,9 +343,13 @@ pub fn listen_for_blinks(
     profile: &Profile,
     spec: &StreamSpec,
 ) -> Result<(), LineError> {
-    let Some(blink) = profile.blink.as_ref().filter(|_| plan.blink.on) else {
+    if !plan.blink.on {
         return Ok(());
-    };
+    }
+    let blink = profile.blink.as_ref().ok_or(LineError::NoBlink)?;
+    if blink.model.kind != plan.blink.kind {
+        return Err(LineError::OtherBlink);
+    }
     let openness = section.openness.as_ref();
     let openness = openness.map(|label| spec.channel(label)).transpose()?;
     Ok(line.listen_for_blinks(blink.model, plan.blink.reach_s, openness)?)
@@ -354,13 +368,13 @@ pub fn eye_line(
     let openness = section.openness.as_ref();
     Ok(EyeLine::new(
         EyeStateSpec {
-            rate: Hertz::new(spec.rate_hz)?,
+            rate: Hertz::new(gaze_rate_hz(section, spec))?,
             detector: section.detector,
             baseline: Seconds::new(plan.state.baseline_s)?,
             recent: Seconds::new(plan.state.recent_s)?,
         },
         gaze_reading(section, plan, spec)?,
-        calibration.map(|calibration| calibration.map),
+        calibration.and_then(GazeCalibration::maps),
         openness.map(|label| spec.channel(label)).transpose()?,
     )?)
 }

@@ -1,24 +1,23 @@
 //! State of the eyes from a gaze stream: the pure part, at work on the thread of [`super::state`].
 
-use razvilka_calibration::GazeMap;
+use razvilka_calibration::EyeMaps;
 use razvilka_dsp::DspError;
 use razvilka_dsp::eye_state::{EyeIndices, EyeSample, EyeStateSpec, EyeStateTracker};
 use razvilka_dsp::gaze::GazeSample;
 
-use super::gaze::GazeReading;
+use super::gaze::{GazeReading, Regard};
 use super::state::Watches;
 
 /// Reads the stream's samples, tracks the state. It has a detector of its own, as it runs on another thread than the gate's.
 #[derive(Debug, Clone)]
 pub struct EyeLine {
     tracker: EyeStateTracker,
-    reading: GazeReading,
-    map: Option<GazeMap>,
+    regard: Regard,
     openness: Option<usize>,
 }
 
 impl EyeLine {
-    /// A line for a stream read in this way, into degrees by `map` or by the geometry of the screen; `openness` is the channel that
+    /// A line for a stream read in this way, into degrees by `maps` or by the geometry of the screen; `openness` is the channel that
     /// tells how far the lid is open.
     ///
     /// # Errors
@@ -26,13 +25,12 @@ impl EyeLine {
     pub fn new(
         spec: EyeStateSpec,
         reading: GazeReading,
-        map: Option<GazeMap>,
+        maps: Option<EyeMaps>,
         openness: Option<usize>,
     ) -> Result<Self, DspError> {
         Ok(Self {
             tracker: EyeStateTracker::new(spec)?,
-            reading,
-            map,
+            regard: Regard::new(reading, maps)?,
             openness,
         })
     }
@@ -52,12 +50,8 @@ impl EyeLine {
 
 impl Watches for EyeLine {
     fn sample(&mut self, stamp_s: f64, sample: &[f32]) -> bool {
-        let seen = self.reading.raw(sample).mean();
-        let (x_deg, y_deg) = match (seen, &self.map) {
-            (None, _) => (f64::NAN, f64::NAN),
-            (Some((x, y)), Some(map)) => map.apply(x, y),
-            (Some((x, y)), None) => self.reading.degrees(x, y),
-        };
+        let at = self.regard.at(stamp_s, sample);
+        let [x_deg, y_deg] = at.unwrap_or([f64::NAN; 2]);
         let openness = self
             .openness
             .map(|channel| sample.get(channel).copied().map_or(f64::NAN, f64::from));
@@ -66,7 +60,7 @@ impl Watches for EyeLine {
                 t_s: stamp_s,
                 x_deg,
                 y_deg,
-                valid: seen.is_some(),
+                valid: at.is_some(),
             },
             openness,
         })
@@ -74,5 +68,6 @@ impl Watches for EyeLine {
 
     fn restart(&mut self) {
         self.tracker.restart();
+        self.regard.restart();
     }
 }

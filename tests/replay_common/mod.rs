@@ -879,7 +879,7 @@ pub(crate) fn live(path: &Path) {
         }
     }
     // Some more text, but not up to the next fork.
-    for _ in 0..if with_blinks() { 1 } else { 5 } {
+    for _ in 0..5 {
         if day.advance().is_some() {
             break;
         }

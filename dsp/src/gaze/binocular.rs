@@ -170,14 +170,14 @@ impl Binocular {
     /// As new.
     pub fn reset(&mut self) {
         self.restart();
+        self.missing_s = [0.0; 2];
         self.counts = BinocularCounts::default();
     }
 
-    /// The source begins anew: nothing that was learned holds; counts go on.
+    /// The source begins anew: nothing that was learned holds; counts go on, and an eye that was lost is lost until it is seen.
     pub fn restart(&mut self) {
         self.difference_deg = [0.0; 2];
         self.learned = 0;
-        self.missing_s = [0.0; 2];
         self.last_s = None;
     }
 

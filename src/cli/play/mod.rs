@@ -109,7 +109,8 @@ fn check_profile(plan: &Plan, profile: &Profile, streams: &Streams) -> Result<()
         lines::eeg_line(section, calibration, source.spec(), None)?;
     }
     if let (Some(section), Some(source)) = (&plan.gaze, &streams.gaze) {
-        lines::gaze_line(section, plan, profile.gaze.as_ref(), source.spec())?;
+        let mut line = lines::gaze_line(section, plan, profile.gaze.as_ref(), source.spec())?;
+        lines::listen_for_blinks(&mut line, section, plan, profile, source.spec())?;
     }
     Ok(())
 }

@@ -7,6 +7,17 @@ use razvilka_dsp::units::Hertz;
 use super::markers::event;
 use super::{Recorded, failure};
 use crate::cli::exit::{Exit, Failure};
+use crate::engine::lines::gaze_rate_hz;
+
+/// Samples per second by the median interval of the stamps, hertz; 0 where there is none.
+fn usual_rate_hz(stamps: &[f64]) -> f64 {
+    let mut intervals: Vec<f64> = stamps.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    intervals.retain(|interval_s| *interval_s > 0.0);
+    intervals.sort_by(f64::total_cmp);
+    intervals
+        .get(intervals.len() / 2)
+        .map_or(0.0, |interval_s| 1.0 / interval_s)
+}
 
 impl Recorded {
     /// Deliberate blinks that the person was asked for, and every blink beside; `None` when it was not asked.
@@ -32,7 +43,11 @@ impl Recorded {
         let openness = self.streams.gaze.section().openness;
         let openness = openness.map(|label| stream.spec.channel(&label));
         let openness = openness.transpose().map_err(refused)?;
-        let rate = Hertz::new(stream.spec.rate_hz).map_err(|e| failure(Exit::Source, e))?;
+        let rate_hz = match gaze_rate_hz(&self.streams.gaze.section(), &stream.spec) {
+            said if said > 0.0 => said,
+            _ => usual_rate_hz(&stream.stamps),
+        };
+        let rate = Hertz::new(rate_hz).map_err(|e| failure(Exit::Source, e))?;
         let mut scorer = BlinkScorer::new(kind, rate);
         let mut trials = BlinkTrials {
             kind,

@@ -249,8 +249,7 @@ fn eye_of(said: &str, label: &Label) -> Eye {
 }
 
 /// Horizontal and vertical channels of one eye and one group belong together; more than one group, or more than one
-/// pair of one eye, could be meant and is refused. Two eyes are taken before what the tracker makes of both, and that before one
-/// eye alone.
+/// pair of one eye, could be meant and is refused.
 fn paired(
     spec: &StreamSpec,
     found: Vec<(usize, Axis, Eye, String)>,
@@ -302,20 +301,22 @@ fn paired(
     }
     let mut pairs: Vec<Pair> = pairs.into_iter().map(|(pair, _)| pair).collect();
     pairs.sort_by_key(|pair| pair.eye);
-    let has = |eye: Eye| pairs.iter().any(|pair| pair.eye == eye);
-    let combined = has(Eye::Combined) && !(has(Eye::Left) && has(Eye::Right));
-    pairs.retain(|pair| (pair.eye == Eye::Combined) == combined);
     Ok(pairs)
 }
 
-/// The eyes that the experiment file wants.
+/// The eyes that the experiment file wants. For both, two eyes are taken before what the tracker makes of both, and that before one eye alone.
 fn of_eyes(
     wanted: WhichEyes,
-    pairs: Vec<Pair>,
+    mut pairs: Vec<Pair>,
     spec: &StreamSpec,
 ) -> Result<Vec<Pair>, SourceError> {
     let eye = match wanted {
-        WhichEyes::Both => return Ok(pairs),
+        WhichEyes::Both => {
+            let has = |eye: Eye| pairs.iter().any(|pair| pair.eye == eye);
+            let combined = has(Eye::Combined) && !(has(Eye::Left) && has(Eye::Right));
+            pairs.retain(|pair| (pair.eye == Eye::Combined) == combined);
+            return Ok(pairs);
+        }
         WhichEyes::Left => Eye::Left,
         WhichEyes::Right => Eye::Right,
     };

@@ -269,7 +269,9 @@ impl Story {
             .get(branch)
             .map_or(0, |branch| branch.tokens.len()) as u64;
         let added = recorded.tokens_written.saturating_sub(self.tokens_written);
-        for _ in phrase..added {
+        // An offer that an undo brought back has its tokens ahead already.
+        let ready = self.writer.ready_tokens().get(branch).copied().unwrap_or(0) as u64;
+        for _ in (phrase + ready)..added {
             if self.writer.think(&Cancel::new())? == decode::Thought::Ready {
                 break;
             }

@@ -6,25 +6,25 @@
 
 mod blinks;
 pub mod reading;
+mod regard;
 mod stage;
 
 pub use blinks::{BlinkWord, blink_evidence};
 pub use reading::{EyesRead, GazeReading, RawGaze};
+pub use regard::{Outside, Regard};
 pub use stage::{GazeStage, GazeWatch, Trouble};
 
-use razvilka_calibration::{EyeMaps, GazeMap};
+use razvilka_calibration::EyeMaps;
 use razvilka_dsp::DspError;
 use razvilka_dsp::deliberate::BlinkModel;
 use razvilka_dsp::gaze::{
-    Binocular, BinocularCounts, BinocularSpec, DetectorKind, Fixation, FixationEnd, GazeCounts,
-    GazeDetector, GazeEvent, GazeSample,
+    BinocularCounts, DetectorKind, Fixation, FixationEnd, GazeCounts, GazeDetector, GazeEvent,
+    GazeSample,
 };
 use razvilka_dsp::gaze_evidence::{DwellEvidence, DwellModel, Tile};
 use razvilka_dsp::units::{Hertz, LslTime};
-use serde::Serialize;
 
 use self::blinks::Blinks;
-use self::reading::{Eyes, LEFT, RIGHT};
 use crate::fork::{ForkId, MAX_OPTIONS};
 use crate::gate::{Evidence, Lease};
 
@@ -101,10 +101,7 @@ pub struct Dwell {
 
 /// The pure part: from raw samples to words about the tiles.
 pub struct GazeLine {
-    reading: GazeReading,
-    /// From the tracker's unit to degrees; the geometry of the screen where there are none.
-    maps: Option<EyeMaps>,
-    eyes: Binocular,
+    regard: Regard,
     detector: GazeDetector,
     dwell: DwellEvidence,
     up: Option<Tiles>,
@@ -115,19 +112,9 @@ pub struct GazeLine {
     tell_every: u64,
     late: u64,
     look: Option<Look>,
-    outside: Outside,
     at_deg: Option<[f64; 2]>,
     rate: Hertz,
     blinks: Option<Blinks>,
-}
-
-/// Samples that lay outside the picture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-pub struct Outside {
-    /// Outside, but within the margin: taken as they are.
-    pub near: u64,
-    /// Beyond the margin: lost.
-    pub beyond: u64,
 }
 
 impl GazeLine {
@@ -144,9 +131,7 @@ impl GazeLine {
         detector: DetectorKind,
     ) -> Result<Self, DspError> {
         Ok(Self {
-            reading,
-            maps,
-            eyes: Binocular::new(BinocularSpec::default())?,
+            regard: Regard::new(reading, maps)?,
             detector: GazeDetector::new(detector, rate)?,
             dwell: DwellEvidence::new(model)?,
             up: None,
@@ -156,7 +141,6 @@ impl GazeLine {
             tell_every: ((TELL_EVERY_S * rate.get()).round() as u64).max(1),
             late: 0,
             look: None,
-            outside: Outside::default(),
             at_deg: None,
             rate,
             blinks: None,
@@ -192,7 +176,7 @@ impl GazeLine {
     /// The source begins anew: no tile is up, and no fixation reaches across.
     pub fn restart(&mut self) {
         self.detector.restart();
-        self.eyes.restart();
+        self.regard.restart();
         (self.up, self.next) = (None, None);
         if let Some(blinks) = &mut self.blinks {
             blinks.restart();
@@ -211,46 +195,6 @@ impl GazeLine {
         self.late
     }
 
-    /// Where the person looks, degrees; `None` when no eye was seen.
-    fn regard(&mut self, stamp_s: f64, sample: &[f32]) -> Option<[f64; 2]> {
-        let raw = self.reading.raw(sample);
-        let mut eyes = [None; 2];
-        for ((eye, seen), number) in eyes.iter_mut().zip(raw.eyes).zip([LEFT, RIGHT]) {
-            *eye = seen.and_then(|(x, y)| {
-                let (x_deg, y_deg) = match &self.maps {
-                    Some(maps) => self.map_of(maps, number)?.apply(x, y),
-                    None => self.reading.degrees(x, y),
-                };
-                Some([x_deg, y_deg])
-            });
-        }
-        let at = if self.reading.eyes.is_binocular() {
-            self.eyes.push(stamp_s, eyes)
-        } else {
-            eyes.into_iter().flatten().next()
-        };
-        let outside_deg = at.map_or(0.0, |at| self.reading.outside_deg(at));
-        if outside_deg > self.reading.margin_deg {
-            self.outside.beyond += 1;
-            return None;
-        }
-        self.outside.near += u64::from(outside_deg > 0.0);
-        at
-    }
-
-    /// The map of one eye: its own, where each was calibrated, else that of both; `None` for an eye that could not be calibrated
-    /// though the other one was.
-    fn map_of(&self, maps: &EyeMaps, eye: usize) -> Option<GazeMap> {
-        let own = if eye == RIGHT { maps.right } else { maps.left };
-        let each = maps.left.is_some() || maps.right.is_some();
-        match self.reading.eyes.eyes {
-            Eyes::Combined(_) => Some(maps.both),
-            Eyes::Left(_) | Eyes::Right(_) => Some(own.unwrap_or(maps.both)),
-            Eyes::Two { .. } if each => own,
-            Eyes::Two { .. } => Some(maps.both),
-        }
-    }
-
     /// Where the person looked at the latest sample, degrees; `None` when no eye was seen.
     #[must_use]
     pub fn at_deg(&self) -> Option<[f64; 2]> {
@@ -260,7 +204,7 @@ impl GazeLine {
     /// Samples outside the picture so far.
     #[must_use]
     pub fn outside(&self) -> Outside {
-        self.outside
+        self.regard.outside
     }
 
     /// What the detector could not use so far: positions that were lost, and stamps that are no times or do not go on.
@@ -272,14 +216,14 @@ impl GazeLine {
     /// Whether the left and the right eye count as lost for good, while the other one is seen.
     #[must_use]
     pub fn eyes_lost(&self) -> [bool; 2] {
-        self.eyes.lost()
+        self.regard.eyes.lost()
     }
 
     /// Which eyes were seen; nothing of a stream that does not tell of both.
     #[must_use]
     pub fn eyes_seen(&self) -> Option<BinocularCounts> {
-        let binocular = self.reading.eyes.is_binocular();
-        binocular.then(|| self.eyes.counts())
+        let binocular = self.regard.reading.eyes.is_binocular();
+        binocular.then(|| self.regard.eyes.counts())
     }
 
     /// Takes one sample of the whole stream; at most one word comes out.
@@ -295,9 +239,9 @@ impl GazeLine {
                 blinks.put_up();
             }
         }
-        let at = self.regard(stamp_s, sample);
+        let at = self.regard.at(stamp_s, sample);
         if let Some(blinks) = &mut self.blinks {
-            let seen = self.reading.raw(sample).mean().is_some();
+            let seen = self.regard.sees(sample);
             blinks.sample((stamp_s, self.sample), sample, seen, self.up.as_ref());
         }
         self.at_deg = at;
@@ -394,10 +338,10 @@ pub fn gaze_evidence(word: &GazeWord) -> Option<Evidence> {
 
 #[cfg(test)]
 mod tests {
-    use super::reading::EyeChannels;
+    use super::reading::{EyeChannels, Eyes};
     use super::*;
     use crate::config::{GazeOrigin, GazeUnits, ScreenSection};
-    use razvilka_calibration::MapOrder;
+    use razvilka_calibration::{GazeMap, MapOrder};
 
     fn moved(x: f64) -> GazeMap {
         GazeMap {

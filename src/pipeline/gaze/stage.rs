@@ -102,7 +102,7 @@ impl GazeWatch {
         self.samples.store(line.sample, Ordering::Relaxed);
         let apart = line.eyes_seen().map_or(0, |seen| seen.apart);
         let counts = [
-            line.outside.beyond,
+            line.outside().beyond,
             apart,
             unused.backward,
             unused.not_finite,
