@@ -71,7 +71,7 @@ pub struct Args {
     /// Share of forks that the person answers by key as well, 0 to 1
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     pub key_share: f64,
-    /// The blink that the person makes on purpose once it has decided: a further signal, where the experiment has [blink] on
+    /// The blink that the person makes on purpose once it has decided: a further signal, where the experiment has blink.on = true
     #[arg(long, value_enum)]
     pub blink: Option<BlinkWord>,
     /// How fast the person reads and decides, 0.5 to 2
