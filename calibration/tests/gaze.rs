@@ -349,6 +349,25 @@ fn points_that_were_not_looked_at_are_named_and_left_out() {
 }
 
 #[test]
+fn a_point_that_was_mostly_not_seen_does_not_bend_the_map() {
+    let mut points = points(0, 8, 0.1);
+    let shown_s = points[0].shown_s;
+    // Twelve samples are left after the eye had time to arrive, and it was on its way.
+    for sample in &mut points[0].samples {
+        sample.valid = sample.t_s < shown_s + 0.6;
+        (sample.x, sample.y) = tracker(0, (-13.0, -7.5));
+    }
+    let gaze = fit_gaze(&points, FitRule::default()).unwrap();
+    let needed = 36;
+    let why = &gaze.rejected.first().unwrap().why;
+    assert!(
+        matches!(why, Rejection::TooFewSamples { samples: 12, needed: n } if *n == needed),
+        "{why:?}"
+    );
+    assert!(gaze.quality.accuracy_deg < 0.15, "{:?}", gaze.quality);
+}
+
+#[test]
 fn a_noisy_tracker_is_no_reason_to_leave_every_point_out() {
     let gaze = fit_gaze(&points(0, 7, 2.5), FitRule::default()).unwrap();
     assert!(gaze.rejected.is_empty(), "{:?}", gaze.rejected);

@@ -3,7 +3,7 @@
 
 use super::calibration::{PursuitResult, Rejection};
 use super::map::{GazeMap, MapOrder, Pair, distance};
-use super::points::{Candidate, FitRule, Fixated, reject_scattered};
+use super::points::{Candidate, FitRule, Fixated, reject_scarce, reject_scattered};
 use super::pursuit::Followed;
 use super::{GazeInput, GazePoint, GazePursuit, GazeSample, PointUse};
 use crate::error::{CalibrationError, Result};
@@ -88,6 +88,7 @@ impl EyeFit {
             let result = PursuitResult::of(&followed, &chosen.map);
             Some((chosen, Some(result)))
         };
+        reject_scarce(&mut candidates);
         reject_scattered(
             &mut candidates,
             given.as_ref().map(|(chosen, _)| &chosen.map),

@@ -6,6 +6,8 @@ use super::{GazePoint, GazeSample, PointUse};
 
 /// Fewest usable samples of a usable point.
 pub(super) const MIN_SAMPLES: usize = 10;
+/// A point with a smaller share of the samples that points usually have was mostly not seen.
+const SAMPLES_SHARE: f64 = 0.3;
 /// Three quarters of a two-dimensional standard Gaussian lie within this.
 const RAYLEIGH_75: f64 = 1.665_109_222_315_395_6;
 /// A point may scatter so much in any case, degrees (standard deviation of one axis) ...
@@ -93,6 +95,22 @@ impl Candidate {
 
     fn scatter_deg(&self, map: &GazeMap) -> Option<f64> {
         Some(self.fixated.as_ref().ok()?.scatter_deg(map))
+    }
+}
+
+/// Takes out the points that the tracker mostly did not see.
+pub(super) fn reject_scarce(candidates: &mut [Candidate]) {
+    let counts = candidates
+        .iter()
+        .filter_map(|c| Some(c.fixated.as_ref().ok()?.places.len() as f64));
+    let usual = median(&counts.collect::<Vec<f64>>());
+    let needed = (SAMPLES_SHARE * usual).ceil() as usize;
+    for candidate in candidates {
+        let samples = match &candidate.fixated {
+            Ok(fixated) if fixated.places.len() < needed => fixated.places.len(),
+            _ => continue,
+        };
+        candidate.fixated = Err(Rejection::TooFewSamples { samples, needed });
     }
 }
 

@@ -63,6 +63,16 @@ pub struct BinocularCounts {
     pub apart: u64,
 }
 
+/// Two eyes that contradict each other.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+struct Dispute {
+    goes_on: bool,
+    /// For how long, seconds.
+    for_s: f64,
+    /// The eye that jumped less when it began: 0 left, 1 right; `None` when the two have never agreed.
+    sound: Option<usize>,
+}
+
 /// Makes one point of regard of two eyes. Real-time after construction.
 #[derive(Debug, Clone)]
 pub struct Binocular {
@@ -73,6 +83,9 @@ pub struct Binocular {
     learned: u32,
     /// For how long each eye was missing while the other one was seen, seconds.
     missing_s: [f64; 2],
+    /// Where each eye looked when the two last agreed, degrees.
+    agreed_deg: Option<[[f64; 2]; 2]>,
+    dispute: Dispute,
     last_s: Option<f64>,
     counts: BinocularCounts,
 }
@@ -102,13 +115,16 @@ impl Binocular {
             difference_deg: [0.0; 2],
             learned: 0,
             missing_s: [0.0; 2],
+            agreed_deg: None,
+            dispute: Dispute::default(),
             last_s: None,
             counts: BinocularCounts::default(),
         })
     }
 
     /// Where the person looks, degrees, from where the left and the right eye do (`None` for one that is not seen; a place that is not
-    /// finite counts as not seen). `None` when neither is seen, or the two contradict each other.
+    /// finite counts as not seen). `None` when neither is seen, or the two contradict each other; when they have done so for
+    /// [`BinocularSpec::lost_after`], the eye that jumped less when it began goes on alone and the other counts as lost.
     ///
     /// Only time that goes on teaches: a sample whose stamp is not after the last one is combined but not learned from.
     pub fn push(&mut self, t_s: f64, eyes: [Option<[f64; 2]>; 2]) -> Option<[f64; 2]> {
@@ -117,18 +133,22 @@ impl Binocular {
         let step_s = self.step_s(t_s);
         self.miss(left.is_some(), right.is_some(), step_s);
         let [half_x, half_y] = self.difference_deg.map(|d| 0.5 * d);
+        let alone = |eye: usize, [x, y]: [f64; 2]| match eye {
+            0 => [x + half_x, y + half_y],
+            _ => [x - half_x, y - half_y],
+        };
         match (left, right) {
             (None, None) => {
                 self.counts.neither += 1;
                 None
             }
-            (Some([x, y]), None) => {
+            (Some(left), None) => {
                 self.counts.left += 1;
-                Some([x + half_x, y + half_y])
+                (self.trusted() != Some(1)).then_some(alone(0, left))
             }
-            (None, Some([x, y])) => {
+            (None, Some(right)) => {
                 self.counts.right += 1;
-                Some([x - half_x, y - half_y])
+                (self.trusted() != Some(0)).then_some(alone(1, right))
             }
             (Some(left), Some(right)) => {
                 let now = [right[0] - left[0], right[1] - left[1]];
@@ -136,8 +156,15 @@ impl Binocular {
                 let off_deg = (now[0] - usual_x).hypot(now[1] - usual_y);
                 if off_deg > self.spec.apart_deg || !off_deg.is_finite() {
                     self.counts.apart += 1;
-                    return None;
+                    self.dispute([left, right], step_s);
+                    let sound = self.trusted()?;
+                    if let Some(missing_s) = self.missing_s.get_mut(1 - sound) {
+                        *missing_s = self.spec.lost_after.get();
+                    }
+                    return Some(alone(sound, if sound == 0 { left } else { right }));
                 }
+                self.dispute = Dispute::default();
+                self.agreed_deg = Some([left, right]);
                 self.counts.both += 1;
                 self.learn(now, step_s);
                 Some([
@@ -146,6 +173,29 @@ impl Binocular {
                 ])
             }
         }
+    }
+
+    /// The eyes contradict each other, with this sample too.
+    fn dispute(&mut self, now_deg: [[f64; 2]; 2], step_s: f64) {
+        if !self.dispute.goes_on {
+            let jump =
+                |before: [f64; 2], now: [f64; 2]| (now[0] - before[0]).hypot(now[1] - before[1]);
+            let [left, right] = now_deg;
+            self.dispute = Dispute {
+                goes_on: true,
+                for_s: 0.0,
+                sound: self
+                    .agreed_deg
+                    .map(|[l, r]| usize::from(jump(l, left) > jump(r, right))),
+            };
+        }
+        self.dispute.for_s = (self.dispute.for_s + step_s).min(self.spec.lost_after.get());
+    }
+
+    /// The eye that goes on alone because the other one has contradicted it for long.
+    fn trusted(&self) -> Option<usize> {
+        let long = self.dispute.for_s >= self.spec.lost_after.get();
+        self.dispute.sound.filter(|_| long)
     }
 
     /// Right minus left as followed, degrees.
@@ -178,6 +228,8 @@ impl Binocular {
     pub fn restart(&mut self) {
         self.difference_deg = [0.0; 2];
         self.learned = 0;
+        self.agreed_deg = None;
+        self.dispute = Dispute::default();
         self.last_s = None;
     }
 
@@ -412,5 +464,45 @@ mod tests {
         ] {
             assert!(Binocular::new(spec).is_err());
         }
+    }
+
+    #[test]
+    fn an_eye_that_jumps_away_for_long_is_left_and_the_other_goes_on() {
+        let mut eyes = stage();
+        let push = |eyes: &mut Binocular, k: usize, right_off: f64| {
+            let (left, mut right) = seen(k);
+            right[0] += right_off;
+            (
+                eyes.push(k as f64 / RATE_HZ, [Some(left), Some(right)]),
+                left,
+            )
+        };
+        for k in 0..500 {
+            assert!(push(&mut eyes, k, 0.0).0.is_some());
+        }
+        let usual = eyes.difference_deg();
+        // 5 s in which nothing is believed, then the left eye alone.
+        for k in 500..3_000 {
+            let (at, left) = push(&mut eyes, k, 15.0);
+            let since_s = (k - 500) as f64 / RATE_HZ;
+            if since_s < 4.99 {
+                assert_eq!((at, eyes.lost()), (None, [false; 2]));
+            } else if since_s > 5.01 {
+                let [x, y] = at.unwrap();
+                assert!((x - left[0] - 0.5 * usual[0]).abs() < 1e-9);
+                assert!((y - left[1] - 0.5 * usual[1]).abs() < 1e-9);
+                assert_eq!(eyes.lost(), [false, true]);
+            }
+        }
+        // The left eye blinks: the other one is not believed.
+        let (_, right) = seen(3_000);
+        assert_eq!(
+            eyes.push(12.0, [None, Some([right[0] + 15.0, right[1]])]),
+            None
+        );
+        // It comes back.
+        let (at, _) = push(&mut eyes, 3_001, 0.0);
+        assert!(at.is_some());
+        assert_eq!(eyes.lost(), [false; 2]);
     }
 }
