@@ -32,14 +32,14 @@ use anyhow::{Context, bail};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use razvilka::config::{GazeUnits, ScreenSection};
-use razvilka::fork::{Branch, Fork, ForkId, ForkOrigin, MAX_OPTIONS};
+use razvilka::engine::conduct::tiles_of;
+use razvilka::fork::{Branch, Fork, ForkId, ForkOrigin};
 use razvilka::gate::{Gate, GateSettings, Lease, Verdict};
 use razvilka::marker::OptionKind::{self, GoOn, Other, Undo};
-use razvilka::marker::OptionTile;
-use razvilka::pipeline::gaze::{GazeLine, GazeReading, Tiles, gaze_evidence};
+use razvilka::pipeline::gaze::{GazeLine, GazeReading, gaze_evidence};
 use razvilka::view::layout;
 use razvilka_dsp::gaze::DetectorKind;
-use razvilka_dsp::gaze_evidence::{DwellModel, Tile};
+use razvilka_dsp::gaze_evidence::DwellModel;
 use razvilka_dsp::units::{Hertz, LslTime};
 
 use fixations::Pool;
@@ -133,34 +133,6 @@ fn fork(branches: usize, random: &mut ChaCha8Rng) -> Fork {
     }
 }
 
-fn tiles_of(tiles: &[OptionTile], id: ForkId, from_s: f64) -> Tiles {
-    let mut placed = [Tile {
-        x_deg: 0.0,
-        y_deg: 0.0,
-        w_deg: 1.0,
-        h_deg: 1.0,
-        words: 0,
-    }; MAX_OPTIONS];
-    for (to, tile) in placed.iter_mut().zip(tiles) {
-        *to = Tile {
-            x_deg: tile.x_deg,
-            y_deg: tile.y_deg,
-            w_deg: tile.w_deg,
-            h_deg: tile.h_deg,
-            words: tile.text.split_whitespace().count() as u32,
-        };
-    }
-    Tiles {
-        fork: id,
-        lease: LEASE,
-        tiles: placed,
-        count: tiles.len(),
-        from_s,
-        offset_s: 0.0,
-        shift_deg: (0.0, 0.0),
-    }
-}
-
 /// The model as a session makes it from a calibration that found this accuracy.
 fn model(accuracy_deg: f64, screen: &ScreenSection, gate: &GateSettings) -> DwellModel {
     let (half_w, half_h) = layout::half_extent_deg(screen);
@@ -214,7 +186,10 @@ fn play(
         priors.extend([0.0; 3]);
         let (id, opened_s) = (ForkId(number), now_s);
         gate.open(id, &kinds, &priors, LslTime::new(opened_s)?, LEASE)?;
-        line.put_up(tiles_of(&tiles, id, opened_s), None);
+        line.put_up(
+            tiles_of(id, &tiles, LEASE, LslTime::new(opened_s)?, 0.0),
+            None,
+        );
         let deed = match people {
             People::Readers => Deed::Read,
             People::Lookers => Deed::LookAbout,

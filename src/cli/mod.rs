@@ -12,6 +12,7 @@ pub mod participant;
 pub mod paste;
 pub mod play;
 pub mod prior;
+mod rate;
 pub mod recorded;
 pub mod replay;
 pub mod replay_publish;

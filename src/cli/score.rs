@@ -15,6 +15,7 @@ use razvilka_dsp::units::Hertz;
 
 use super::exit::{Exit, Failure};
 use super::flashes::out_of_reach;
+use super::rate::usual_interval;
 use super::recorded::{
     Flash, Recorded, ScoredEpoch, Streams, failure, signal_in_words, stamp_rule,
 };
@@ -516,17 +517,10 @@ fn not_used(counts: GazeCounts, samples: usize) -> Vec<String> {
     .collect()
 }
 
-/// Samples per second by the median interval; `None` with fewer than two samples in order.
+/// Samples per second by the median interval of stamps in milliseconds; `None` with fewer than two samples in order.
 fn measured_rate(samples: &[GazeSample]) -> Option<f64> {
-    let mut intervals: Vec<f64> = samples
-        .windows(2)
-        .map(|pair| pair[1].t_s - pair[0].t_s)
-        .filter(|interval| *interval > 0.0)
-        .collect();
-    intervals.sort_by(f64::total_cmp);
-    intervals
-        .get(intervals.len() / 2)
-        .map(|median_ms| 1e3 / median_ms)
+    let stamps_ms = samples.iter().map(|sample| sample.t_s);
+    usual_interval(stamps_ms).map(|median_ms| 1e3 / median_ms)
 }
 
 #[cfg(test)]

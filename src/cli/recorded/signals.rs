@@ -7,17 +7,8 @@ use razvilka_dsp::units::Hertz;
 use super::markers::event;
 use super::{Recorded, failure};
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::rate::usual_interval;
 use crate::engine::lines::gaze_rate_hz;
-
-/// Samples per second by the median interval of the stamps, hertz; 0 where there is none.
-fn usual_rate_hz(stamps: &[f64]) -> f64 {
-    let mut intervals: Vec<f64> = stamps.windows(2).map(|pair| pair[1] - pair[0]).collect();
-    intervals.retain(|interval_s| *interval_s > 0.0);
-    intervals.sort_by(f64::total_cmp);
-    intervals
-        .get(intervals.len() / 2)
-        .map_or(0.0, |interval_s| 1.0 / interval_s)
-}
 
 impl Recorded {
     /// Deliberate blinks that the person was asked for, and every blink beside; `None` when it was not asked.
@@ -45,7 +36,9 @@ impl Recorded {
         let openness = openness.transpose().map_err(refused)?;
         let rate_hz = match gaze_rate_hz(&self.streams.gaze.section(), &stream.spec) {
             said if said > 0.0 => said,
-            _ => usual_rate_hz(&stream.stamps),
+            _ => {
+                usual_interval(stream.stamps.iter().copied()).map_or(0.0, |median_s| 1.0 / median_s)
+            }
         };
         let rate = Hertz::new(rate_hz).map_err(|e| failure(Exit::Source, e))?;
         let mut scorer = BlinkScorer::new(kind, rate);
