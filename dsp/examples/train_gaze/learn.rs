@@ -6,6 +6,7 @@ use razvilka_dsp::gaze::{
 };
 use razvilka_dsp::units::Hertz;
 
+use crate::blinks;
 use crate::data::{FIXATION, LOST, PURSUIT, Random, Recording, SACCADE, SETTLING, Worse};
 
 /// What one sample teaches.
@@ -73,7 +74,8 @@ pub(crate) fn train(recordings: &[&Recording], plan: &Plan) -> Parameters {
             } else {
                 Worse::any(&mut random)
             };
-            describe(recording, &worse, &mut random, &mut rows);
+            let blinks_per_s = blinks::per_s(&mut random);
+            describe(recording, &worse, blinks_per_s, &mut random, &mut rows);
         }
         if epoch == 0 {
             standardise(&mut parameters, &rows);
@@ -138,8 +140,17 @@ fn chosen<'a>(
     twice
 }
 
-fn describe(recording: &Recording, worse: &Worse, random: &mut Random, rows: &mut Vec<Row>) {
-    let made = worse.apply(recording, random);
+fn describe(
+    recording: &Recording,
+    worse: &Worse,
+    blinks_per_s: f64,
+    random: &mut Random,
+    rows: &mut Vec<Row>,
+) {
+    let mut made = worse.apply(recording, random);
+    if blinks_per_s > 0.0 {
+        blinks::put(&mut made, blinks_per_s, random);
+    }
     let Ok(mut stream) = Hertz::new(made.rate_hz)
         .map_err(|_| ())
         .and_then(|rate| FeatureStream::new(rate, 0.075).map_err(|_| ()))

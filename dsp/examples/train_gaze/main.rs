@@ -15,6 +15,7 @@
 // An example has files and a terminal; the library has not.
 #![allow(clippy::disallowed_methods, clippy::disallowed_macros)]
 
+mod blinks;
 mod data;
 mod decode;
 mod learn;
