@@ -19,6 +19,7 @@ mod data;
 mod decode;
 mod learn;
 mod score;
+mod teach;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -27,8 +28,9 @@ use std::path::Path;
 
 use data::{Recording, Worse};
 use decode::{Heard, hear, score};
-use learn::{Plan, train};
+use learn::Plan;
 use razvilka_dsp::gaze::Parameters;
+use teach::train;
 
 const FOLDS: usize = 4;
 
@@ -180,9 +182,10 @@ fn fit(out: &str, recordings: &[Recording], words: &[&str]) -> Result<(), Box<dy
         .filter_map(|w| Path::new(w).file_name()?.to_str());
     let minutes: f64 = recordings.iter().map(Recording::minutes).sum();
     let mut table = format!(
-        "# Parameters of the trained gaze detector: dsp/src/gaze/net.rs says in which order.\n# train_gaze fit OUT {}, seed {}, {} epochs, {} recordings, {minutes:.1} minutes\n",
+        "# Parameters of the trained gaze detector: dsp/src/gaze/net.rs says in which order.\n# train_gaze fit OUT {}, seed {}, {} teachers, {} epochs, {} recordings, {minutes:.1} minutes\n",
         named.collect::<Vec<_>>().join(" "),
         plan.seed,
+        plan.teachers,
         plan.epochs,
         recordings.len(),
     );
