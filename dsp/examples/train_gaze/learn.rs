@@ -6,7 +6,7 @@ use razvilka_dsp::gaze::{
 };
 use razvilka_dsp::units::Hertz;
 
-use crate::data::{FIXATION, LOST, PURSUIT, Random, Recording, SACCADE, SETTLING, Worse};
+use crate::data::{FIXATION, LOST, Random, Recording, Worse};
 use crate::teach;
 
 /// What one sample teaches.
@@ -72,7 +72,12 @@ pub(crate) fn train_one(
     let mut adam = Adam::new();
     let mut other = begin(&mut random);
     let mut adam_other = Adam::new();
-    let batch = 128;
+    let batch = env("BATCH", 128.0) as usize;
+    let plan = &Plan {
+        epochs: env("EPOCHS", 16.0) as usize,
+        rate: env("RATE", 2e-3) as f32,
+        ..*plan
+    };
     for epoch in 0..plan.epochs {
         let mut rows = Vec::new();
         for recording in chosen(recordings, plan, &mut random) {
@@ -490,5 +495,9 @@ fn back<const N: usize, const M: usize>(
     below
 }
 
-/// Codes of the classes.
-pub(crate) const CODES: [u8; CLASSES] = [FIXATION, SACCADE, SETTLING, PURSUIT, LOST];
+pub(crate) fn env(name: &str, default: f64) -> f64 {
+    std::env::var(name)
+        .ok()
+        .and_then(|v| v.parse().ok())
+        .unwrap_or(default)
+}
