@@ -126,6 +126,9 @@ impl Random {
     }
 }
 
+/// Share of worse recordings whose stamps run too fast.
+const QUICK: f64 = 0.12;
+
 /// What a worse tracker would have seen.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Worse {
@@ -247,10 +250,10 @@ impl Worse {
         ),
     ];
 
-    /// Any of what trackers do, and in one case of four stamps that run too fast: what a rate that lies makes of it.
+    /// Any of what trackers do, and now and then stamps that run too fast: what a rate that lies makes of it.
     pub(crate) fn any(random: &mut Random) -> Self {
         let mut worse = Self::true_stamps(random);
-        if random.uniform() < crate::learn::env("QUICK", 0.25) {
+        if random.uniform() < QUICK {
             worse.rate_hz = [0.0, 200.0, 200.0, 300.0][random.below(4)];
             worse.stretch = if random.below(2) == 0 {
                 0.4

@@ -41,13 +41,15 @@ pub(crate) struct Plan {
 impl Plan {
     pub(crate) const USUAL: Self = Self {
         seed: 1,
-        epochs: 16,
+        epochs: 8,
         minutes_per_epoch: 12.0,
         rate: 2e-3,
         teachers: 3,
     };
 }
 
+/// Samples of a step.
+const BATCH: usize = 256;
 /// Share of the first hidden layer's units that are left out at a step (Srivastava et al. 2014).
 const DROP: f32 = 0.2;
 /// Weights shrink by this times the rate at a step.
@@ -72,12 +74,6 @@ pub(crate) fn train_one(
     let mut adam = Adam::new();
     let mut other = begin(&mut random);
     let mut adam_other = Adam::new();
-    let batch = env("BATCH", 128.0) as usize;
-    let plan = &Plan {
-        epochs: env("EPOCHS", 16.0) as usize,
-        rate: env("RATE", 2e-3) as f32,
-        ..*plan
-    };
     for epoch in 0..plan.epochs {
         let mut rows = Vec::new();
         for recording in chosen(recordings, plan, &mut random) {
@@ -96,9 +92,9 @@ pub(crate) fn train_one(
         for k in (1..rows.len()).rev() {
             rows.swap(k, random.below(k + 1));
         }
-        let steps = rows.len() / batch;
+        let steps = rows.len() / BATCH;
         let mut loss = 0.0;
-        for (k, part) in rows.chunks_exact(batch).enumerate() {
+        for (k, part) in rows.chunks_exact(BATCH).enumerate() {
             let done = (epoch as f32 + k as f32 / steps as f32) / plan.epochs as f32;
             let rate =
                 plan.rate * (0.02 + 0.98 * 0.5 * (1.0 + (std::f32::consts::PI * done).cos()));
@@ -388,7 +384,7 @@ fn flat(p: &mut Parameters, mut f: impl FnMut(&mut f32)) {
     w.iter_mut().flatten().chain(b).for_each(&mut f);
 }
 
-/// Adds the gradient of one row; gives its loss.
+/// Leaves out some units and makes up for it with the others.
 fn drop_some(h: &mut [f32], random: &mut Random) {
     let keep = 1.0 / (1.0 - DROP);
     for h in h {
@@ -399,6 +395,8 @@ fn drop_some(h: &mut [f32], random: &mut Random) {
         };
     }
 }
+
+/// Adds the gradient of one row; gives its loss.
 fn backward(
     p: &Parameters,
     top_p: Option<&Parameters>,
@@ -493,11 +491,4 @@ fn back<const N: usize, const M: usize>(
         *b += d;
     }
     below
-}
-
-pub(crate) fn env(name: &str, default: f64) -> f64 {
-    std::env::var(name)
-        .ok()
-        .and_then(|v| v.parse().ok())
-        .unwrap_or(default)
 }

@@ -143,10 +143,7 @@ fn score_folds(
 
 /// Nothing is adjusted here: the figures are of recordings of which nothing was known.
 fn folds(recordings: &[Recording]) -> Result<(), Box<dyn Error>> {
-    for out in [LeaveOut::People, LeaveOut::PeopleAndStimuli]
-        .into_iter()
-        .take(learn::env("OUTS", 2.0) as usize)
-    {
+    for out in [LeaveOut::People, LeaveOut::PeopleAndStimuli] {
         println!("{out:?}");
         let trained = train_folds(recordings, out, &Plan::USUAL);
         let said = |worse: &Worse, only| score_folds(recordings, out, &trained, worse, only);

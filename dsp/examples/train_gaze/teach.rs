@@ -10,7 +10,7 @@ const TAUGHT: f32 = 0.7;
 
 /// Trains on these recordings: first the teachers, then the one whom they teach. All see the same recordings and no others.
 pub(crate) fn train(recordings: &[&Recording], plan: &Plan) -> Parameters {
-    let seeds = (plan.seed..).take(crate::learn::env("TEACHERS", 3.0) as usize);
+    let seeds = (plan.seed..).take(plan.teachers);
     let teachers: Vec<Parameters> = std::thread::scope(|scope| {
         let runs: Vec<_> = seeds
             .map(|seed| scope.spawn(move || train_one(recordings, &Plan { seed, ..*plan }, &[])))

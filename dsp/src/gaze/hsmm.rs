@@ -56,7 +56,8 @@ impl Durations {
     pub(super) fn look_back(&self, dt_s: f64, likelihood: &[f32; CLASSES], later: &mut Ages) {
         for (ages, l) in later.iter_mut().zip(likelihood) {
             for b in ages.iter_mut() {
-                *b = (*b * l).max(LATER_MIN);
+                let said = *b * l;
+                *b = if said > LATER_MIN { said } else { LATER_MIN };
             }
         }
         let (parts, part_s) = parts(dt_s);
@@ -68,7 +69,7 @@ impl Durations {
                 let mut aged = *ages;
                 aged.copy_within(1.., 0);
                 for ((b, a), h) in ages.iter_mut().zip(&aged).zip(hazard) {
-                    let ends = (h * part_s).min(0.9);
+                    let ends = ending(*h, part_s);
                     let stays = *b + older * (a - *b);
                     *b = stays + ends * (ended - stays);
                 }
@@ -83,6 +84,12 @@ fn parts(dt_s: f64) -> (usize, f32) {
     let dt_s = dt_s.clamp(0.0, 0.1);
     let parts = (dt_s / AGE_S - 1e-3).ceil().max(1.0);
     (parts as usize, (dt_s / parts) as f32)
+}
+
+/// Share that ends within a part of a step.
+fn ending(hazard_per_s: f32, part_s: f32) -> f32 {
+    let share = hazard_per_s * part_s;
+    if share < 0.9 { share } else { 0.9 }
 }
 
 impl Forward {
@@ -121,7 +128,7 @@ impl Forward {
         let (parts, part_s) = parts(dt_s);
         let ends = durations
             .hazard_per_s
-            .map(|ages| ages.map(|h| (h * part_s).min(0.9)));
+            .map(|ages| ages.map(|h| ending(h, part_s)));
         for _ in 0..parts {
             self.advance(&ends, &durations.next, part_s);
         }
@@ -234,7 +241,7 @@ mod tests {
                     let (count, part_s) = parts(dt_s);
                     let ends = durations
                         .hazard_per_s
-                        .map(|ages| ages.map(|h| (h * part_s).min(0.9)));
+                        .map(|ages| ages.map(|h| ending(h, part_s)));
                     for likelihood in &likelihoods {
                         for _ in 0..count {
                             forward.advance(&ends, &durations.next, part_s);

@@ -4,7 +4,7 @@
 //! features use the first part, and the outputs of the samples that come in the rest of it speak for or against a label through the
 //! durations.
 
-use super::hsmm::{Ages, CLASSES, Durations, Forward};
+use super::hsmm::{AGES, Ages, CLASSES, Durations, Forward, dot};
 use super::net::{OUTPUTS, Parameters};
 use super::stream::Described;
 use crate::error::DspError;
@@ -12,6 +12,8 @@ use crate::queue::FixedQueue;
 
 /// Samples that wait for later ones at most: 4 ms at 2000 Hz, and some.
 const HELD_MAX: usize = 10;
+/// Of later samples closer together than this the evidence is taken as one, so that a fast tracker costs no more time, seconds.
+const TOGETHER_S: f64 = 0.0019;
 
 /// A sample that waits for its label.
 #[derive(Debug, Clone, Copy)]
@@ -112,18 +114,31 @@ impl Judge {
     /// The class of a sample before all that still wait.
     fn choose(&self, alpha: &Ages) -> usize {
         let durations: &Durations = &self.parameters.durations;
-        let mut later = [[1.0; super::hsmm::AGES]; CLASSES];
+        let mut later = [[1.0; AGES]; CLASSES];
+        let (mut said, mut over_s) = ([1.0; CLASSES], 0.0);
         for held in self.held.iter_back() {
-            match &held.likelihood {
+            let Some(likelihood) = &held.likelihood else {
                 // What comes after a gap says nothing of what was before it.
-                None => later = [[1.0; super::hsmm::AGES]; CLASSES],
-                Some(likelihood) => durations.look_back(held.dt_s, likelihood, &mut later),
+                later = [[1.0; AGES]; CLASSES];
+                (said, over_s) = ([1.0; CLASSES], 0.0);
+                continue;
+            };
+            for (said, l) in said.iter_mut().zip(likelihood) {
+                *said *= l;
             }
+            over_s += held.dt_s;
+            if over_s > TOGETHER_S {
+                durations.look_back(over_s, &said, &mut later);
+                (said, over_s) = ([1.0; CLASSES], 0.0);
+            }
+        }
+        if over_s > 0.0 {
+            durations.look_back(over_s, &said, &mut later);
         }
         let mut best = (0, f32::NEG_INFINITY);
         let choice = self.parameters.tuning.choice;
         for (class, ((alpha, later), factor)) in alpha.iter().zip(&later).zip(choice).enumerate() {
-            let p: f32 = super::hsmm::dot(alpha, later);
+            let p: f32 = dot(alpha, later);
             if p * factor > best.1 {
                 best = (class, p * factor);
             }
