@@ -2,7 +2,7 @@
 //!
 //! Of Lund 2013 five tables of 28 (all of UL47 and TL48) hold two fifths of the samples that others' recordings of the same film or picture
 //! hold, 200 to 500: the tracker ran at 200 Hz, and the tables stamp it as 500. In them a saccade of 3 to 8 degrees lasts 10 to 16 ms; of
-//! everybody else, 22 to 38 ms.
+//! everybody else, 22 to 42 ms (medians of recordings).
 
 use std::collections::BTreeMap;
 
