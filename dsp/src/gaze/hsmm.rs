@@ -233,8 +233,8 @@ mod tests {
             for likelihood in likelihoods.iter().rev() {
                 durations.look_back(dt_s, likelihood, &mut later);
             }
-            for class in 0..CLASSES {
-                for age in 0..AGES {
+            for (class, ages) in later.iter().enumerate() {
+                for (age, said) in ages.iter().enumerate() {
                     let mut forward = Forward::new(&durations);
                     forward.alpha = [[0.0; AGES]; CLASSES];
                     forward.alpha[class][age] = 1.0;
@@ -251,7 +251,6 @@ mod tests {
                         }
                     }
                     let mass: f32 = forward.alpha.iter().flatten().sum();
-                    let said = later[class][age];
                     assert!(
                         (mass - said).abs() < 1e-5,
                         "{dt_s} s, class {class}, age {age}: {mass} and {said}"
