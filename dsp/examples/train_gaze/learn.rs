@@ -6,7 +6,7 @@ use razvilka_dsp::gaze::{
 };
 use razvilka_dsp::units::Hertz;
 
-use crate::data::{FIXATION, LOST, Random, Recording, SACCADE, Worse};
+use crate::data::{FIXATION, LOST, Random, Recording, Worse};
 use crate::teach;
 
 /// What one sample teaches.
@@ -57,8 +57,6 @@ const DECAY: f32 = 0.02;
 /// Weight of a sample's evidence against durations, the only number that was chosen on the folds that are scored: larger ones agree better by
 /// sample and worse by event.
 const WEIGHT: f32 = 4.0;
-/// Added to the output for saccades: taught classifiers are too shy of small ones. Chosen on recordings that were learned from.
-const FOR_SACCADES: f32 = 0.25;
 /// Share of recordings that are shown as they are.
 const CLEAN: f64 = 0.5;
 
@@ -72,7 +70,6 @@ pub(crate) fn train_one(
     let mut parameters = begin(&mut random);
     parameters.durations = durations(recordings);
     parameters.tuning.weight = WEIGHT;
-    parameters.tuning.bias[usize::from(SACCADE - FIXATION)] = FOR_SACCADES;
     let mut averaged = parameters.clone();
     let mut adam = Adam::new();
     let mut other = begin(&mut random);
