@@ -51,6 +51,25 @@ impl Durations {
         Ok(())
     }
 
+    /// [`Self::look_back`] from the newest sample, after which nothing is known: the same numbers in less time.
+    pub(super) fn look_back_first(&self, dt_s: f64, likelihood: &[f32; CLASSES]) -> Ages {
+        let (parts, part_s) = parts(dt_s);
+        let mut later = [[1.0; AGES]; CLASSES];
+        if parts > 1 {
+            self.look_back(dt_s, likelihood, &mut later);
+            return later;
+        }
+        let begun = likelihood.map(|l| if l > LATER_MIN { l } else { LATER_MIN });
+        let known = begun.iter().zip(&self.hazard_per_s).zip(&self.next);
+        for (ages, ((stays, hazard), next)) in later.iter_mut().zip(known) {
+            let ended: f32 = next.iter().zip(&begun).map(|(p, b)| p * b).sum();
+            for (b, h) in ages.iter_mut().zip(hazard) {
+                *b = stays + ending(*h, part_s) * (ended - stays);
+            }
+        }
+        later
+    }
+
     /// The backward recursion (Rabiner 1989, eq. 25, with ages): what the samples after one say of its class and age, from what those after the
     /// next say of the next, its likelihoods and the time between the two.
     pub(super) fn look_back(&self, dt_s: f64, likelihood: &[f32; CLASSES], later: &mut Ages) {
@@ -230,9 +249,9 @@ mod tests {
         let likelihoods = [[0.9, 0.2, 0.4, 1.0, 0.1], [0.3, 1.0, 0.5, 0.2, 0.6]];
         for dt_s in [0.0005, 0.002, 0.004, 0.0167] {
             let mut later = [[1.0; AGES]; CLASSES];
-            for likelihood in likelihoods.iter().rev() {
-                durations.look_back(dt_s, likelihood, &mut later);
-            }
+            durations.look_back(dt_s, &likelihoods[1], &mut later);
+            assert_eq!(later, durations.look_back_first(dt_s, &likelihoods[1]));
+            durations.look_back(dt_s, &likelihoods[0], &mut later);
             for (class, ages) in later.iter().enumerate() {
                 for (age, said) in ages.iter().enumerate() {
                     let mut forward = Forward::new(&durations);

@@ -114,12 +114,16 @@ impl Judge {
     /// The class of a sample before all that still wait.
     fn choose(&self, alpha: &Ages) -> usize {
         let durations: &Durations = &self.parameters.durations;
-        let mut later = [[1.0; AGES]; CLASSES];
+        let mut later: Option<Ages> = None;
+        let look_back = |over_s: f64, said: &[f32; CLASSES], later: &mut Option<Ages>| match later {
+            Some(later) => durations.look_back(over_s, said, later),
+            None => *later = Some(durations.look_back_first(over_s, said)),
+        };
         let (mut said, mut over_s) = ([1.0; CLASSES], 0.0);
         for held in self.held.iter_back() {
             let Some(likelihood) = &held.likelihood else {
                 // What comes after a gap says nothing of what was before it.
-                later = [[1.0; AGES]; CLASSES];
+                later = None;
                 (said, over_s) = ([1.0; CLASSES], 0.0);
                 continue;
             };
@@ -128,13 +132,14 @@ impl Judge {
             }
             over_s += held.dt_s;
             if over_s > TOGETHER_S {
-                durations.look_back(over_s, &said, &mut later);
+                look_back(over_s, &said, &mut later);
                 (said, over_s) = ([1.0; CLASSES], 0.0);
             }
         }
         if over_s > 0.0 {
-            durations.look_back(over_s, &said, &mut later);
+            look_back(over_s, &said, &mut later);
         }
+        let later = later.unwrap_or([[1.0; AGES]; CLASSES]);
         let mut best = (0, f32::NEG_INFINITY);
         let choice = self.parameters.tuning.choice;
         for (class, ((alpha, later), factor)) in alpha.iter().zip(&later).zip(choice).enumerate() {
