@@ -79,4 +79,9 @@ impl<T> FixedQueue<T> {
     pub fn iter(&self) -> impl Iterator<Item = &T> + '_ {
         self.values.iter()
     }
+
+    /// The values, newest first.
+    pub fn iter_back(&self) -> impl Iterator<Item = &T> + '_ {
+        self.values.iter().rev()
+    }
 }

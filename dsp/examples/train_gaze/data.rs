@@ -23,6 +23,8 @@ pub(crate) struct Recording {
     /// Number of the folder it came from.
     pub(crate) set: usize,
     pub(crate) rate_hz: f64,
+    /// By how much the stamps were drawn out to make them true ([`crate::stamps`]); 1: they were.
+    pub(crate) drawn_out: f64,
     pub(crate) samples: Vec<GazeSample>,
     pub(crate) labels: Vec<u8>,
 }
@@ -91,6 +93,7 @@ fn read(path: &Path, set: usize) -> Result<Recording, Box<dyn Error>> {
         stimulus: stimulus.to_owned(),
         set,
         rate_hz: 1.0 / period_s,
+        drawn_out: 1.0,
         samples,
         labels,
     })
@@ -123,6 +126,9 @@ impl Random {
     }
 }
 
+/// Share of worse recordings whose stamps run too fast.
+const QUICK: f64 = 0.12;
+
 /// What a worse tracker would have seen.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Worse {
@@ -140,6 +146,8 @@ pub(crate) struct Worse {
     pub(crate) gain: f64,
     /// Factor of time: a quicker or slower eye.
     pub(crate) stretch: f64,
+    /// Stamps as the table gives them, right or wrong.
+    pub(crate) as_stamped: bool,
     /// Share of the noise on the horizontal axis, 0..=1; the rest is vertical.
     pub(crate) horizontal: f64,
     /// Positions that jump to and fro by about so much, as where a reflection is taken for another, degrees.
@@ -159,6 +167,7 @@ impl Worse {
         jitter: 0.0,
         gain: 1.0,
         stretch: 1.0,
+        as_stamped: false,
         horizontal: 0.5,
         flicker_deg: 0.0,
         flicker_at: 0.0,
@@ -166,7 +175,14 @@ impl Worse {
     };
 
     /// What the table of robustness holds.
-    pub(crate) const TABLE: [(&'static str, Self); 9] = [
+    pub(crate) const TABLE: [(&'static str, Self); 10] = [
+        (
+            "stamps as given",
+            Self {
+                as_stamped: true,
+                ..Self::NOT
+            },
+        ),
         (
             "0.3 degrees RMS of noise",
             Self {
@@ -234,8 +250,21 @@ impl Worse {
         ),
     ];
 
-    /// Any of what trackers do.
+    /// Any of what trackers do, and now and then stamps that run too fast: what a rate that lies makes of it.
     pub(crate) fn any(random: &mut Random) -> Self {
+        let mut worse = Self::true_stamps(random);
+        if random.uniform() < QUICK {
+            worse.rate_hz = [0.0, 200.0, 200.0, 300.0][random.below(4)];
+            worse.stretch = if random.below(2) == 0 {
+                0.4
+            } else {
+                0.4 + 0.4 * random.uniform()
+            };
+        }
+        worse
+    }
+
+    fn true_stamps(random: &mut Random) -> Self {
         let rates = [
             0.0, 0.0, 60.0, 90.0, 120.0, 150.0, 200.0, 250.0, 300.0, 1000.0, 1000.0, 1700.0,
         ];
@@ -266,6 +295,7 @@ impl Worse {
             },
             gain: 0.4 * 4.0_f64.powf(random.uniform()),
             stretch: 0.87 + 0.26 * random.uniform(),
+            as_stamped: false,
             horizontal: random.uniform(),
             flicker_deg: if random.below(3) == 0 {
                 0.6 * random.uniform()
@@ -281,12 +311,15 @@ impl Worse {
     /// than what is bridged.
     pub(crate) fn apply(&self, of: &Recording, random: &mut Random) -> Recording {
         let (samples, labels) = self.resampled(of, random);
+        let given = if self.as_stamped { of.drawn_out } else { 1.0 };
+        let stretch = self.stretch / given;
         let mut made = Recording {
             rate_hz: if self.rate_hz > 0.0 {
                 self.rate_hz
             } else {
                 of.rate_hz
-            } / self.stretch,
+            } / stretch,
+            drawn_out: of.drawn_out / given,
             samples,
             labels,
             name: of.name.clone(),
@@ -320,7 +353,7 @@ impl Worse {
                 sample.x_deg * self.gain + sd_x * random.normal() + jump * self.flicker_at.cos();
             sample.y_deg =
                 sample.y_deg * self.gain + sd_y * random.normal() + jump * self.flicker_at.sin();
-            sample.t_s *= self.stretch;
+            sample.t_s *= stretch;
             if random.uniform() < self.lost {
                 sample.valid = false;
             }

@@ -6,13 +6,14 @@ use razvilka_dsp::gaze::{
 };
 use razvilka_dsp::units::Hertz;
 
-use crate::data::{FIXATION, LOST, PURSUIT, Random, Recording, SACCADE, SETTLING, Worse};
+use crate::data::{FIXATION, LOST, Random, Recording, Worse};
+use crate::teach;
 
 /// What one sample teaches.
 pub(crate) struct Row {
     pub(crate) features: Features,
-    /// Which classes are right.
-    pub(crate) right: [bool; CLASSES],
+    /// How much each class is right; together 1.
+    pub(crate) target: [f32; CLASSES],
     pub(crate) weight: f32,
     /// Number of the set: each has its own convention.
     pub(crate) set: usize,
@@ -33,29 +34,38 @@ pub(crate) struct Plan {
     /// Recordings of a set with more minutes than this are passed over in turn.
     pub(crate) minutes_per_epoch: f64,
     pub(crate) rate: f32,
+    /// How many classifiers, of this seed and those after it, teach the one that is made.
+    pub(crate) teachers: usize,
 }
 
 impl Plan {
     pub(crate) const USUAL: Self = Self {
         seed: 1,
-        epochs: 16,
+        epochs: 8,
         minutes_per_epoch: 12.0,
         rate: 2e-3,
+        teachers: 3,
     };
 }
 
+/// Samples of a step.
+const BATCH: usize = 256;
 /// Share of the first hidden layer's units that are left out at a step (Srivastava et al. 2014).
 const DROP: f32 = 0.2;
 /// Weights shrink by this times the rate at a step.
 const DECAY: f32 = 0.02;
 /// Weight of a sample's evidence against durations, the only number that was chosen on the folds that are scored: larger ones agree better by
 /// sample and worse by event.
-const WEIGHT: f32 = 3.0;
+const WEIGHT: f32 = 4.0;
 /// Share of recordings that are shown as they are.
 const CLEAN: f64 = 0.5;
 
-/// Trains on these recordings.
-pub(crate) fn train(recordings: &[&Recording], plan: &Plan) -> Parameters {
+/// Trains one on these recordings, with what the teachers say.
+pub(crate) fn train_one(
+    recordings: &[&Recording],
+    plan: &Plan,
+    teachers: &[Parameters],
+) -> Parameters {
     let mut random = Random(plan.seed);
     let mut parameters = begin(&mut random);
     parameters.durations = durations(recordings);
@@ -64,7 +74,6 @@ pub(crate) fn train(recordings: &[&Recording], plan: &Plan) -> Parameters {
     let mut adam = Adam::new();
     let mut other = begin(&mut random);
     let mut adam_other = Adam::new();
-    let batch = 128;
     for epoch in 0..plan.epochs {
         let mut rows = Vec::new();
         for recording in chosen(recordings, plan, &mut random) {
@@ -79,12 +88,13 @@ pub(crate) fn train(recordings: &[&Recording], plan: &Plan) -> Parameters {
             standardise(&mut parameters, &rows);
             parameters.durations.share = shares(&rows);
         }
+        teach::soften(&mut rows, teachers);
         for k in (1..rows.len()).rev() {
             rows.swap(k, random.below(k + 1));
         }
-        let steps = rows.len() / batch;
+        let steps = rows.len() / BATCH;
         let mut loss = 0.0;
-        for (k, part) in rows.chunks_exact(batch).enumerate() {
+        for (k, part) in rows.chunks_exact(BATCH).enumerate() {
             let done = (epoch as f32 + k as f32 / steps as f32) / plan.epochs as f32;
             let rate =
                 plan.rate * (0.02 + 0.98 * 0.5 * (1.0 + (std::f32::consts::PI * done).cos()));
@@ -178,12 +188,12 @@ fn describe(recording: &Recording, worse: &Worse, random: &mut Random, rows: &mu
             else {
                 return;
             };
-            let mut right = [false; CLASSES];
-            right[is] = true;
+            let mut target = [0.0; CLASSES];
+            target[is] = 1.0;
             rows.push(Row {
                 set: recording.set,
                 features: row.features,
-                right,
+                target,
                 weight,
             });
         });
@@ -207,7 +217,7 @@ fn standardise(parameters: &mut Parameters, rows: &[Row]) {
 fn shares(rows: &[Row]) -> [f32; CLASSES] {
     let mut sums = [1.0; CLASSES];
     for row in rows {
-        if let Some(k) = row.right.iter().position(|r| *r) {
+        if let Some(k) = row.target.iter().position(|t| *t == 1.0) {
             sums[k] += row.weight;
         }
     }
@@ -374,7 +384,7 @@ fn flat(p: &mut Parameters, mut f: impl FnMut(&mut f32)) {
     w.iter_mut().flatten().chain(b).for_each(&mut f);
 }
 
-/// Adds the gradient of one row; gives its loss.
+/// Leaves out some units and makes up for it with the others.
 fn drop_some(h: &mut [f32], random: &mut Random) {
     let keep = 1.0 / (1.0 - DROP);
     for h in h {
@@ -385,6 +395,8 @@ fn drop_some(h: &mut [f32], random: &mut Random) {
         };
     }
 }
+
+/// Adds the gradient of one row; gives its loss.
 fn backward(
     p: &Parameters,
     top_p: Option<&Parameters>,
@@ -412,19 +424,9 @@ fn backward(
         soft[k] = (z[k] - top).exp();
     }
     let sum: f32 = soft.iter().sum();
-    let right: f32 = (0..CLASSES)
-        .filter(|k| row.right[*k])
-        .map(|k| soft[k])
-        .sum();
     let mut dz = [0.0; OUTPUTS];
     for k in 0..CLASSES {
-        dz[k] = row.weight
-            * (soft[k] / sum
-                - if row.right[k] {
-                    soft[k] / right.max(1e-20)
-                } else {
-                    0.0
-                });
+        dz[k] = row.weight * (soft[k] / sum - row.target[k]);
     }
     let d2 = match top_g {
         Some(t) => back(&dz, &h2, &last.0, &mut t.layer_3.0, &mut t.layer_3.1),
@@ -440,7 +442,8 @@ fn backward(
     for (b, d) in g.layer_1.1.iter_mut().zip(&d1) {
         *b += d;
     }
-    -row.weight * (right / sum).max(1e-12).ln()
+    let loss = |(share, target): (f32, &f32)| -target * (share / sum).max(1e-12).ln();
+    row.weight * soft.into_iter().zip(&row.target).map(loss).sum::<f32>()
 }
 
 fn forward<const N: usize, const M: usize>(
@@ -489,6 +492,3 @@ fn back<const N: usize, const M: usize>(
     }
     below
 }
-
-/// Codes of the classes.
-pub(crate) const CODES: [u8; CLASSES] = [FIXATION, SACCADE, SETTLING, PURSUIT, LOST];

@@ -19,6 +19,8 @@ mod data;
 mod decode;
 mod learn;
 mod score;
+mod stamps;
+mod teach;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -26,9 +28,11 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use data::{Recording, Worse};
-use decode::{Heard, hear, score};
-use learn::{Plan, train};
+use decode::judge;
+use learn::Plan;
 use razvilka_dsp::gaze::Parameters;
+use score::Score;
+use teach::train;
 
 const FOLDS: usize = 4;
 
@@ -47,7 +51,9 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn read(folders: &[&str]) -> Result<Vec<Recording>, Box<dyn Error>> {
     let mut all = Vec::new();
     for (set, folder) in folders.iter().enumerate() {
-        all.extend(data::read_folder(Path::new(folder), set)?);
+        let mut folder = data::read_folder(Path::new(folder), set)?;
+        stamps::put_right(&mut folder);
+        all.extend(folder);
     }
     Ok(all)
 }
@@ -70,21 +76,19 @@ impl LeaveOut {
     }
 }
 
-/// Which fold leaves a recording out: by the time recorded, so that folds are of like size.
+/// Which fold leaves a recording out: by the number of samples, so that folds are of like size.
 fn fold_of(recordings: &[Recording], out: LeaveOut) -> impl Fn(&Recording) -> usize {
-    let mut minutes = BTreeMap::new();
+    let mut samples = BTreeMap::new();
     for r in recordings.iter().filter(|r| r.set == 0) {
-        *minutes.entry(out.key(r).to_owned()).or_insert(0.0) += r.minutes();
+        *samples.entry(out.key(r).to_owned()).or_insert(0) += r.samples.len();
     }
-    let mut keys: Vec<(String, f64)> = minutes.into_iter().collect();
-    keys.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-    let mut sums = [0.0_f64; FOLDS];
+    let mut keys: Vec<(String, usize)> = samples.into_iter().collect();
+    keys.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    let mut sums = [0; FOLDS];
     let mut folds = BTreeMap::new();
-    for (key, minutes) in keys {
-        let least = (0..FOLDS)
-            .min_by(|a, b| sums[*a].total_cmp(&sums[*b]))
-            .unwrap_or(0);
-        sums[least] += minutes;
+    for (key, samples) in keys {
+        let least = (0..FOLDS).min_by_key(|k| sums[*k]).unwrap_or(0);
+        sums[least] += samples;
         folds.insert(key, least);
     }
     move |r| folds.get(out.key(r)).copied().unwrap_or(FOLDS)
@@ -118,16 +122,23 @@ fn train_folds(recordings: &[Recording], out: LeaveOut, plan: &Plan) -> Vec<Para
     })
 }
 
-fn hear_folds(
+/// Scores recordings that were left out, all of them or those of one fold.
+fn score_folds(
     recordings: &[Recording],
     out: LeaveOut,
     trained: &[Parameters],
     worse: &Worse,
-) -> Result<Vec<Heard>, Box<dyn Error>> {
+    only: Option<usize>,
+) -> Result<Score, Box<dyn Error>> {
     let fold = fold_of(recordings, out);
-    let main = recordings.iter().filter(|r| r.set == 0);
-    main.map(|r| hear(&trained[fold(r)], r, worse, fold(r)))
-        .collect()
+    let mut score = Score::default();
+    for r in recordings.iter().filter(|r| r.set == 0) {
+        let k = fold(r);
+        if only.is_none_or(|only| only == k) {
+            judge(&trained[k], r, worse, &mut score)?;
+        }
+    }
+    Ok(score)
 }
 
 /// Nothing is adjusted here: the figures are of recordings of which nothing was known.
@@ -135,15 +146,13 @@ fn folds(recordings: &[Recording]) -> Result<(), Box<dyn Error>> {
     for out in [LeaveOut::People, LeaveOut::PeopleAndStimuli] {
         println!("{out:?}");
         let trained = train_folds(recordings, out, &Plan::USUAL);
-        let heard = hear_folds(recordings, out, &trained, &Worse::NOT)?;
+        let said = |worse: &Worse, only| score_folds(recordings, out, &trained, worse, only);
         for k in 0..FOLDS {
-            let part = heard.iter().filter(|h| h.fold == k);
-            println!("fold {k}: {}", score(&trained, part).to_line());
+            println!("fold {k}: {}", said(&Worse::NOT, Some(k))?.to_line());
         }
-        println!("all: {}", score(&trained, &heard).to_line());
+        println!("all: {}", said(&Worse::NOT, None)?.to_line());
         for (words, worse) in Worse::TABLE {
-            let heard = hear_folds(recordings, out, &trained, &worse)?;
-            println!("{words}: {}", score(&trained, &heard).to_line());
+            println!("{words}: {}", said(&worse, None)?.to_line());
         }
     }
     Ok(())
@@ -151,21 +160,22 @@ fn folds(recordings: &[Recording]) -> Result<(), Box<dyn Error>> {
 
 fn across(seen: &[Recording], test: &[Recording]) -> Result<(), Box<dyn Error>> {
     let trained = train(&seen.iter().collect::<Vec<_>>(), &Plan::USUAL);
-    score_all(trained, test)
+    score_all(&trained, test)
 }
 
 fn check(table: &str, test: &[Recording]) -> Result<(), Box<dyn Error>> {
     let parameters = Parameters::read(&std::fs::read_to_string(table)?)?;
-    score_all(parameters, test)
+    score_all(&parameters, test)
 }
 
 /// Scores parameters on recordings as they are and as worse trackers would give them.
-fn score_all(parameters: Parameters, test: &[Recording]) -> Result<(), Box<dyn Error>> {
-    let trained = [parameters];
+fn score_all(parameters: &Parameters, test: &[Recording]) -> Result<(), Box<dyn Error>> {
     for (words, worse) in [("as it is", Worse::NOT)].into_iter().chain(Worse::TABLE) {
-        let heard = test.iter().map(|r| hear(&trained[0], r, &worse, 0));
-        let heard = heard.collect::<Result<Vec<_>, _>>()?;
-        println!("{words}: {}", score(&trained, &heard).to_line());
+        let mut score = Score::default();
+        for recording in test {
+            judge(parameters, recording, &worse, &mut score)?;
+        }
+        println!("{words}: {}", score.to_line());
     }
     Ok(())
 }
@@ -180,9 +190,10 @@ fn fit(out: &str, recordings: &[Recording], words: &[&str]) -> Result<(), Box<dy
         .filter_map(|w| Path::new(w).file_name()?.to_str());
     let minutes: f64 = recordings.iter().map(Recording::minutes).sum();
     let mut table = format!(
-        "# Parameters of the trained gaze detector: dsp/src/gaze/net.rs says in which order.\n# train_gaze fit OUT {}, seed {}, {} epochs, {} recordings, {minutes:.1} minutes\n",
+        "# Parameters of the trained gaze detector: dsp/src/gaze/net.rs says in which order.\n# train_gaze fit OUT {}, seed {}, {} teachers, {} epochs, {} recordings, {minutes:.1} minutes\n",
         named.collect::<Vec<_>>().join(" "),
         plan.seed,
+        plan.teachers,
         plan.epochs,
         recordings.len(),
     );

@@ -8,6 +8,7 @@ mod detector;
 mod features;
 mod history;
 mod hsmm;
+mod judge;
 mod net;
 mod stream;
 mod track;
@@ -21,7 +22,7 @@ pub use hsmm::{AGE_S, AGES, CLASSES, Durations};
 pub use net::{HIDDEN_1, HIDDEN_2, OUTPUTS, PARAMETERS, Parameters, Tuning};
 pub use stream::{Described, FeatureStream};
 pub use track::{Fixation, FixationEnd};
-pub use trained::{Judge, TrainedDetector, TrainedSpec};
+pub use trained::{TrainedDetector, TrainedSpec};
 
 use serde::{Deserialize, Serialize};
 

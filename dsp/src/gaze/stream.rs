@@ -11,6 +11,8 @@ use crate::units::Hertz;
 const WAITING_MAX: usize = 64;
 /// Samples that the history holds: its length at 2000 Hz.
 const HISTORY_SAMPLES: usize = (HISTORY_S * 2000.0) as usize;
+/// Look-ahead of the features; what is left of the look-ahead is the labels'. At rates of which no sample fits into it the features have it all.
+const FEATURES_LOOK_AHEAD_S: f64 = 0.006;
 /// Time constant of the share of lost samples.
 const LOST_S: f64 = 0.5;
 
@@ -40,7 +42,7 @@ struct Waiting {
     last_valid_s: Option<f64>,
 }
 
-/// Describes every sample in its order, at most 10 ms later.
+/// Describes every sample in its order, at most 6 ms later, or one sample where that is more.
 #[derive(Debug, Clone)]
 pub struct FeatureStream {
     nominal_s: f64,
@@ -158,11 +160,28 @@ impl FeatureStream {
             last_valid_s: self.last_valid_s,
         });
         // A sample waits as long as the next one would still come within its look-ahead.
-        let next_s = sample.t_s + 0.96 * self.period_s();
-        let until_s = next_s - LOOK_AHEAD_MAX_S;
+        let look_ahead_s = if self.period_s() > FEATURES_LOOK_AHEAD_S {
+            LOOK_AHEAD_MAX_S
+        } else {
+            FEATURES_LOOK_AHEAD_S
+        };
+        let until_s = self.next_s(sample.t_s) - look_ahead_s;
         while self.waiting.front().is_some_and(|w| w.t_s < until_s) {
             self.describe_oldest(sample.t_s, out);
         }
+    }
+
+    /// The label of a sample before this stamp can wait for no further sample within the look-ahead, seconds.
+    #[must_use]
+    pub fn settled_before_s(&self) -> f64 {
+        self.last_s.map_or(f64::NEG_INFINITY, |newest_s| {
+            self.next_s(newest_s) - LOOK_AHEAD_MAX_S
+        })
+    }
+
+    /// When the sample after this one may be expected at the earliest, seconds.
+    fn next_s(&self, newest_s: f64) -> f64 {
+        newest_s + 0.96 * self.period_s()
     }
 
     /// Describes what still waits, as if no sample would ever follow.

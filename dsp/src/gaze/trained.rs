@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::hsmm::{CLASSES, Forward};
-use super::net::{OUTPUTS, Parameters};
-use super::stream::{Described, FeatureStream};
+use super::hsmm::CLASSES;
+use super::judge::{Judge, Judged};
+use super::net::Parameters;
+use super::stream::FeatureStream;
 use super::track::{FixationTrack, TrackSpec};
 use super::{EyeMovement, GazeCounts, GazeEvent, GazeSample, LOOK_AHEAD_MAX_S, Labelled};
 use crate::error::{DspError, parameter};
@@ -56,76 +57,11 @@ impl Default for TrainedSpec {
     }
 }
 
-/// The forward recursion over what the classifier says.
-#[derive(Debug, Clone)]
-pub struct Judge {
-    parameters: Parameters,
-    forward: Forward,
-}
-
-impl Judge {
-    /// A judge with these parameters.
-    #[must_use]
-    pub fn new(parameters: Parameters) -> Self {
-        let forward = Forward::new(&parameters.durations);
-        Self {
-            parameters,
-            forward,
-        }
-    }
-
-    /// As new.
-    pub fn reset(&mut self) {
-        self.forward.reset(&self.parameters.durations);
-    }
-
-    /// Index of the class of the next sample: fixation, saccade, settling, pursuit, lost.
-    pub fn judge(&mut self, row: &Described) -> usize {
-        if row.gone {
-            return self.gone();
-        }
-        let logits = self.parameters.logits(&row.features);
-        self.follow(&logits, row.dt_s)
-    }
-
-    /// The next sample lies in a gap that is too long to be bridged.
-    pub fn gone(&mut self) -> usize {
-        self.forward.force(CLASSES - 1);
-        CLASSES - 1
-    }
-
-    /// Judges the next sample by the classifier's outputs for it.
-    pub fn follow(&mut self, logits: &[f32; OUTPUTS], dt_s: f64) -> usize {
-        let likelihood = self.likelihood(logits);
-        let durations = &self.parameters.durations;
-        let posterior = self.forward.step(durations, dt_s, &likelihood);
-        let choice = &self.parameters.tuning.choice;
-        let mut best = (0, f32::NEG_INFINITY);
-        for (class, (p, factor)) in posterior.iter().zip(choice).enumerate() {
-            if p * factor > best.1 {
-                best = (class, p * factor);
-            }
-        }
-        best.0
-    }
-
-    /// Likelihoods relative to the largest.
-    fn likelihood(&self, logits: &[f32; OUTPUTS]) -> [f32; CLASSES] {
-        let tuning = &self.parameters.tuning;
-        let mut scaled = [0.0; CLASSES];
-        for ((s, z), bias) in scaled.iter_mut().zip(logits).zip(&tuning.bias) {
-            *s = tuning.weight * (z + bias);
-        }
-        let top = scaled.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        scaled.map(|s| (s - top).max(-30.0).exp())
-    }
-}
-
 /// Eye movements by a classifier trained on recordings that people have labelled.
 ///
 /// Features on many scales, in milliseconds and relative to the movement, so that rate and place do not matter; a classifier of two
-/// hidden layers; and the forward recursion of a hidden semi-Markov model over its outputs. Labels wait as many samples as fit
-/// into 10 ms. Rates from 30 to 2000 Hz and irregular stamps are fine; the sampling interval is measured, whatever the nominal
+/// hidden layers; and fixed-lag smoothing by a hidden semi-Markov model over its outputs. Features wait as many samples as fit into
+/// 6 ms, labels as many as fit into 10 ms. Rates from 30 to 2000 Hz and irregular stamps are fine; the sampling interval is measured, whatever the nominal
 /// rate says.
 #[derive(Debug, Clone)]
 pub struct TrainedDetector {
@@ -164,7 +100,7 @@ impl TrainedDetector {
         Ok(Self {
             stream: FeatureStream::new(rate, spec.bridge.get())?,
             path: Path {
-                judge: Judge::new(parameters),
+                judge: Judge::new(parameters)?,
                 track: FixationTrack::new(track, 1.0 / rate.get()),
             },
         })
@@ -199,13 +135,23 @@ impl TrainedDetector {
     /// Takes one sample. A sample whose stamp is not after the last one is dropped and counted.
     pub fn push(&mut self, sample: GazeSample, out: &mut impl FnMut(GazeEvent)) {
         let Self { stream, path } = self;
-        stream.push(sample, &mut |row| path.label(row, out));
+        stream.push(sample, &mut |row| {
+            if let Some(judged) = path.judge.take(row) {
+                path.label(&judged, row.now_s, out);
+            }
+        });
+        path.settle(stream.settled_before_s(), stream.newest_s(), out);
     }
 
     /// Says what is still held back, as if no sample would ever follow; the emission time is the last sample's.
     pub fn finish(&mut self, out: &mut impl FnMut(GazeEvent)) {
         let Self { stream, path } = self;
-        stream.finish(&mut |row| path.label(row, out));
+        stream.finish(&mut |row| {
+            if let Some(judged) = path.judge.take(row) {
+                path.label(&judged, row.now_s, out);
+            }
+        });
+        path.settle(f64::INFINITY, stream.newest_s(), out);
         if let Some(now_s) = stream.newest_s() {
             path.track.interrupt(now_s, out);
         }
@@ -218,15 +164,25 @@ impl Path {
         self.track.reset();
     }
 
-    fn label(&mut self, row: &Described, out: &mut impl FnMut(GazeEvent)) {
-        let class = self.judge.judge(row);
+    /// Labels what waits and has a stamp before `until_s`.
+    fn settle(&mut self, until_s: f64, newest_s: Option<f64>, out: &mut impl FnMut(GazeEvent)) {
+        let Some(now_s) = newest_s else {
+            return;
+        };
+        while let Some(judged) = self.judge.next_before(until_s) {
+            self.label(&judged, now_s, out);
+        }
+    }
+
+    fn label(&mut self, judged: &Judged, now_s: f64, out: &mut impl FnMut(GazeEvent)) {
+        let movement = MOVEMENTS.get(judged.class).copied();
         let mut labelled = Labelled {
-            t_s: row.t_s,
-            emit_s: row.now_s,
-            movement: MOVEMENTS.get(class).copied().unwrap_or(EyeMovement::None),
-            speed_deg_s: row.speed_deg_s,
+            t_s: judged.t_s,
+            emit_s: now_s,
+            movement: movement.unwrap_or(EyeMovement::None),
+            speed_deg_s: judged.speed_deg_s,
             announces: false,
         };
-        self.track.follow(&mut labelled, row.at_deg, out);
+        self.track.follow(&mut labelled, judged.at_deg, out);
     }
 }
