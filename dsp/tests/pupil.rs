@@ -81,7 +81,7 @@ fn track_of(rate: f64, gain: f64, blinks: &[f64]) -> Option<PupilResponse> {
     let mut track = PupilTrack::new(hz(rate));
     let read_s = 20.0;
     for n in 0.. {
-        let t_s = n as f64 / rate;
+        let t_s = f64::from(n) / rate;
         let since_s = (t_s - read_s).max(0.0) / 0.93;
         let rise = (10.1 * (since_s.ln() + 1.0 - since_s)).exp();
         let wave = 0.02 * (2.0 * t_s).sin() + 0.001 * (40.0 * t_s).sin();
@@ -121,8 +121,11 @@ fn a_pupil_that_widens_is_told_at_any_rate_and_a_blink_does_not_pass_for_it() {
     }
 }
 
+/// Stamp, sizes of the left and right pupil, place.
+type Row = (f64, Option<f64>, Option<f64>, [f64; 2]);
+
 /// Stamps, sizes and places of anything at all.
-fn anything() -> impl Strategy<Value = Vec<(f64, Option<f64>, Option<f64>, [f64; 2])>> {
+fn anything() -> impl Strategy<Value = Vec<Row>> {
     let size = prop_oneof![
         6 => (2.0..5.0).prop_map(Some),
         1 => Just(None),
@@ -144,11 +147,7 @@ fn anything() -> impl Strategy<Value = Vec<(f64, Option<f64>, Option<f64>, [f64;
     })
 }
 
-fn run(
-    track: &mut PupilTrack,
-    sizes: &mut EyeSizes,
-    rows: &[(f64, Option<f64>, Option<f64>, [f64; 2])],
-) -> Vec<Option<PupilResponse>> {
+fn run(track: &mut PupilTrack, sizes: &mut EyeSizes, rows: &[Row]) -> Vec<Option<PupilResponse>> {
     let each = rows.iter().map(|(t_s, left, right, at)| {
         let size = sizes.push(*t_s, [*left, *right]);
         track.push(*t_s, size, Some(*at));
