@@ -111,6 +111,7 @@ fn check_profile(plan: &Plan, profile: &Profile, streams: &Streams) -> Result<()
     if let (Some(section), Some(source)) = (&plan.gaze, &streams.gaze) {
         let mut line = lines::gaze_line(section, plan, profile.gaze.as_ref(), source.spec())?;
         lines::listen_for_blinks(&mut line, section, plan, profile, source.spec())?;
+        lines::watch_pupils(&mut line, plan, profile, source.spec())?;
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use crate::engine::drift::{Confirmed, GazeDrift, GazeStep};
 use crate::fork::ForkId;
 use crate::marker::{Event, Marker};
 use crate::pipeline::decision::Made;
-use crate::pipeline::gaze::{GazeLine, Tiles, blink_evidence, gaze_evidence};
+use crate::pipeline::gaze::{GazeLine, Tiles, blink_evidence, gaze_evidence, pupil_evidence};
 use crate::source::StreamSpec;
 
 pub(super) struct GazeFeed<'a> {
@@ -104,6 +104,11 @@ impl<'a> GazeFeed<'a> {
             }
             if let Some(word) = self.line.take_blink()
                 && let Some((evidence, made)) = blink_evidence(&word)
+            {
+                remade.items.insert(key_of(&evidence), (evidence, made));
+            }
+            if let Some(word) = self.line.take_pupil()
+                && let Some((evidence, made)) = pupil_evidence(&word)
             {
                 remade.items.insert(key_of(&evidence), (evidence, made));
             }
