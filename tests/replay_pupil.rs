@@ -10,9 +10,9 @@ mod replay_common;
 
 use std::sync::atomic::Ordering;
 
-use razvilka::engine::replay::{PROFILE, replay};
+use razvilka::engine::replay::{PROFILE, RecordedSession};
 use razvilka::gate::{GateInput, Source};
-use razvilka::session::{Ledger, SessionFile};
+use razvilka::session::{Entry, Folder, Ledger};
 use razvilka_calibration::Profile;
 use replay_common::{WITH_PUPILS, lived, model};
 
@@ -26,5 +26,38 @@ fn the_pupil_of_two_eyes_is_calibrated_reaches_the_gate_and_comes_again_bit_for_
     println!("{pupil:?}");
     assert!(pupil.cues == 30 && pupil.wanted >= 20, "{pupil:?}");
     assert!(pupil.auc.value > 0.7, "{pupil:?}");
-    // TESTBODY
+    let entries = Ledger::open_read_only(&lived().join("ledger.sqlite"))
+        .unwrap()
+        .entries()
+        .unwrap();
+    let mut told = 0;
+    for entry in &entries {
+        let Entry::Evidence(row) = entry else {
+            continue;
+        };
+        let GateInput::Evidence { evidence, .. } = row.input else {
+            continue;
+        };
+        if evidence.source == Source::Pupil {
+            told += 1;
+            // It speaks of one option, and the row says of which, with what score, from which sample.
+            let item = usize::try_from(row.item.unwrap()).unwrap();
+            let others = evidence.log_lik_nats.iter().enumerate();
+            assert!(others.clone().all(|(k, nats)| k == item || *nats == 0.0));
+            assert!(row.raw_score.is_some() && row.onset_sample.is_some());
+        }
+    }
+    println!("{told} responses of the pupil");
+    assert!(told >= 5, "{told}");
+    let out = tempfile::tempdir().unwrap();
+    let folder = Folder::create(out.path()).unwrap();
+    let report = RecordedSession::open(lived())
+        .unwrap()
+        .replay(model(), &folder, vec!["test".into()])
+        .unwrap();
+    assert_eq!(report.first_difference, None);
+    assert!(
+        report.is_identical() && report.incomplete.is_empty(),
+        "{report:?}"
+    );
 }

@@ -20,13 +20,13 @@ use razvilka::engine::conduct::{capped_prior, model_digest, option_rows, tiles_o
 use razvilka::engine::lines;
 use razvilka::engine::question::{Done, Question};
 use razvilka::engine::replay::PROFILE;
+use razvilka::engine::wishes::wish_trials;
 use razvilka::fork::{Chooser, Fork, ForkId, options_of};
 use razvilka::gate::{Gate, GateInput, GateSettings, Lease};
 use razvilka::marker::{BlockKind, Event, GazePhase, Marker, OptionKind};
 use razvilka::pipeline::decision::{Made, Record};
 use razvilka::pipeline::eeg::{EegLine, flash_evidence};
 use razvilka::pipeline::features::FeatureDrain;
-use razvilka::engine::wishes::wish_trials;
 use razvilka::pipeline::gaze::{GazeLine, blink_evidence, gaze_evidence, pupil_evidence};
 use razvilka::pipeline::presenter::{FlashId, FlashNotice};
 use razvilka::pipeline::scribe::{BETWEEN_TEXTS, Texts};
@@ -90,7 +90,8 @@ pub(crate) fn settings() -> SimSettings {
     SimSettings {
         seed: 3,
         preset: Preset::Easy,
-        pace: 2.0,
+        // A pupil takes a second: who reads three options in that time widens it for all of them.
+        pace: if with_pupils() { 1.0 } else { 2.0 },
         blink_signal: with_blinks().then_some(BlinkKind::Double),
         tracker: TrackerSettings {
             two_eyes: with_pupils(),
@@ -159,7 +160,9 @@ pub(crate) fn plan() -> Plan {
     plan.adaptation.refit_every_forks = 2;
     plan.pupil.on = with_pupils();
     plan.pupil.cues = 30;
-    if with_pupils() && let Some(gaze) = &mut plan.gaze {
+    if with_pupils()
+        && let Some(gaze) = &mut plan.gaze
+    {
         (gaze.x, gaze.y) = ("left_x".into(), "left_y".into());
         gaze.x_right = Some("right_x".into());
         gaze.y_right = Some("right_y".into());
