@@ -1,5 +1,5 @@
-//! A session with a tracker of two eyes that tells pupils and lids, one eye lost for a while: the pupil is calibrated, reaches the gate, and
-//! everything comes again from the recording.
+//! A session with a tracker of two eyes that tells pupils and lids, one eye lost for a while: the pupil and deliberate blinks, found by the
+//! lids, are calibrated, reach the gate, and everything comes again from the recording.
 
 #![allow(
     clippy::unwrap_used,
@@ -14,11 +14,12 @@ use razvilka::engine::replay::{PROFILE, RecordedSession};
 use razvilka::gate::{GateInput, Source};
 use razvilka::session::{Entry, Folder, Ledger};
 use razvilka_calibration::Profile;
-use replay_common::{WITH_PUPILS, lived, model};
+use replay_common::{WITH_BLINKS, WITH_PUPILS, lived, model};
 
 #[test]
-fn the_pupil_of_two_eyes_is_calibrated_reaches_the_gate_and_comes_again_bit_for_bit() {
+fn the_pupils_and_lids_of_two_eyes_are_calibrated_reach_the_gate_and_come_again_bit_for_bit() {
     WITH_PUPILS.store(true, Ordering::Relaxed);
+    WITH_BLINKS.store(true, Ordering::Relaxed);
     let profile = Profile::load(&lived().join(PROFILE)).unwrap();
     let gaze = profile.gaze.unwrap();
     assert!(gaze.left.is_some() && gaze.right.is_some());
@@ -30,7 +31,9 @@ fn the_pupil_of_two_eyes_is_calibrated_reaches_the_gate_and_comes_again_bit_for_
         .unwrap()
         .entries()
         .unwrap();
-    let mut told = 0;
+    let blink = profile.blink.unwrap();
+    assert!(blink.cues == 20 && blink.hits >= 17, "{blink:?}");
+    let (mut told, mut blinks) = (0, 0);
     for entry in &entries {
         let Entry::Evidence(row) = entry else {
             continue;
@@ -38,6 +41,7 @@ fn the_pupil_of_two_eyes_is_calibrated_reaches_the_gate_and_comes_again_bit_for_
         let GateInput::Evidence { evidence, .. } = row.input else {
             continue;
         };
+        blinks += usize::from(evidence.source == Source::Blink);
         if evidence.source == Source::Pupil {
             told += 1;
             // It speaks of one option, and the row says of which, with what score, from which sample.
@@ -47,8 +51,8 @@ fn the_pupil_of_two_eyes_is_calibrated_reaches_the_gate_and_comes_again_bit_for_
             assert!(row.raw_score.is_some() && row.onset_sample.is_some());
         }
     }
-    println!("{told} responses of the pupil");
-    assert!(told >= 5, "{told}");
+    println!("{told} responses of the pupil, {blinks} deliberate blinks");
+    assert!(told >= 5 && blinks >= 1, "{told} {blinks}");
     let out = tempfile::tempdir().unwrap();
     let folder = Folder::create(out.path()).unwrap();
     let report = RecordedSession::open(lived())
