@@ -154,7 +154,7 @@ fn sit(settings: &SimSettings, kind: BlinkKind, options: &Options) -> anyhow::Re
     let (gaze, decided) = (&mut sitting.gaze, &mut sitting.decided);
     let mut take = |output: SimOutput<'_>| match output {
         SimOutput::Gaze { stamp_s, gaze: xyc } => {
-            gaze.extend(xyc.first_chunk().map(|xyc| (stamp_s, *xyc)))
+            gaze.extend(xyc.first_chunk().map(|xyc| (stamp_s, *xyc)));
         }
         SimOutput::Truth(truth) => {
             decided.extend(

@@ -3,21 +3,24 @@
 //! Each simulated person is told `--wishes` times what to want and reads three options, as in a live calibration, and is then asked at
 //! forks. The same persons sit once more with a pupil that does not follow what they want: whatever is supported then is false.
 
+use std::time::Instant;
+
 use razvilka::config::{GazeUnits, PupilSection, ScreenSection};
 use razvilka::engine::conduct::tiles_of;
 use razvilka::engine::eyes::choose_pupil;
 use razvilka::engine::wishes::wish_trials;
 use razvilka::fork::ForkId;
 use razvilka::gate::Lease;
-use razvilka::marker::{BlockKind, Event, Marker, Outcome};
+use razvilka::marker::{BlockKind, Event, GazePhase, Marker, Outcome};
 use razvilka::pipeline::gaze::{GazeLine, GazeReading, PupilReading, PupilWord};
 use razvilka::sim::{
     ForkTruth, Laboratory, Reason, SimOutput, SimSettings, Streams, TrackerSettings,
 };
+use razvilka::view::layout;
 use razvilka_calibration::{PupilCalibration, PupilLook, PupilTrials, auc, fit_pupil};
 use razvilka_dsp::gaze::DetectorKind;
 use razvilka_dsp::gaze_evidence::DwellModel;
-use razvilka_dsp::pupil::PupilModel;
+use razvilka_dsp::pupil::{EyeSizes, PLACE_TERMS, PupilModel, PupilTrack};
 use razvilka_dsp::units::{Hertz, LslTime};
 use serde_json::json;
 
@@ -33,6 +36,8 @@ struct Sitting {
     /// When the options of each trial came up, and the wanted one.
     trials: Vec<(f64, Vec<razvilka::marker::OptionTile>, i32)>,
     forks: Vec<(u64, f64)>,
+    /// When the first wish is told.
+    wishes_s: f64,
 }
 
 fn sit(settings: &SimSettings, options: &Options, trials: bool) -> anyhow::Result<Sitting> {
@@ -43,10 +48,29 @@ fn sit(settings: &SimSettings, options: &Options, trials: bool) -> anyhow::Resul
         truth: Vec::new(),
         trials: Vec::new(),
         forks: Vec::new(),
+        wishes_s: 0.0,
     };
     let mut script = Vec::new();
-    // As long as gaze points take.
-    let mut t = START_S + 20.0;
+    let mut t = START_S + 1.0;
+    // Thirteen points and four to check, as in a live calibration; every other time of a calibration has its eyes on one place.
+    let points = layout::gaze_points(13, &screen).into_iter();
+    let points = points.chain(layout::check_points(4, &screen)).collect();
+    for (point, (x_deg, y_deg)) in (0..).zip(layout::in_random_order(points, settings.seed, 0)) {
+        let phase = GazePhase::Fit;
+        script.push((
+            t,
+            Event::GazePoint {
+                point,
+                x_deg,
+                y_deg,
+                phase,
+            },
+        ));
+        t += 1.5;
+        script.push((t, Event::GazePointEnd { point }));
+    }
+    sitting.wishes_s = t + 1.0;
+    t += 2.0;
     if trials {
         let kind = BlockKind::Pupil;
         script.push((t, Event::Block { kind }));
@@ -153,7 +177,8 @@ fn trials_of(sitting: &Sitting, settings: &SimSettings) -> anyhow::Result<PupilT
                 wanted: options[sight.item].item == *item,
             });
         }
-        if t_s - moved_s >= 0.5
+        if *t_s < sitting.wishes_s
+            && t_s - moved_s >= 0.5
             && let Some(response) = line.pupil_before(*t_s)
         {
             moved_s = *t_s;
@@ -212,9 +237,22 @@ struct Tally {
     none_told: usize,
     none_supported: usize,
     none_s: f64,
+    none_nats: Vec<f64>,
+    /// Scores with the effect of place left in.
+    with_place: (Vec<f64>, Vec<bool>),
 }
 
 impl Tally {
+    /// The same words by a model that does not take the effect of place out.
+    fn with_place_left_in(&mut self, sitting: &Sitting, words: &[PupilWord]) {
+        for truth in sitting.truth.iter().filter(|t| t.reason == Reason::Wish) {
+            for word in words.iter().filter(|word| word.fork.0 == truth.fork) {
+                self.with_place.0.push(word.score);
+                self.with_place.1.push(word.item as i32 == truth.item);
+            }
+        }
+    }
+
     /// Forks of a person whose pupil follows its wishes.
     fn wishing(&mut self, sitting: &Sitting, words: &[PupilWord], pupil: &PupilCalibration) {
         let gain =
@@ -244,6 +282,38 @@ impl Tally {
             self.not_told += usize::from(!heard);
         }
     }
+}
+
+/// How long a sample and a response take, microseconds: the median and the 99.9th percentile of each.
+fn times() -> anyhow::Result<[f64; 4]> {
+    let mut track = PupilTrack::new(Hertz::new(1000.0)?);
+    let mut sizes = EyeSizes::new();
+    let (mut push_us, mut response_us) = (Vec::new(), Vec::new());
+    let us = |from: Instant| 1e6 * from.elapsed().as_secs_f64();
+    for n in 0..200_000_u32 {
+        let t_s = f64::from(n) / 1000.0;
+        let size =
+            (n % 4_000 > 150).then(|| 3.5 + 0.1 * (3.0 * t_s).sin() + 0.01 * (97.0 * t_s).sin());
+        let from = Instant::now();
+        let both = sizes.push(t_s, [size, size.map(|size| size + 0.1)]);
+        track.push(t_s, both, Some([1.0, 2.0]));
+        push_us.push(us(from));
+        if n > 20_000 && n % 50 == 0 {
+            let from = Instant::now();
+            std::hint::black_box(track.response(t_s - 1.7));
+            response_us.push(us(from));
+        }
+    }
+    let at = |values: &mut Vec<f64>, share: f64| {
+        values.sort_by(f64::total_cmp);
+        values[(share * (values.len() - 1) as f64) as usize]
+    };
+    Ok([
+        at(&mut push_us, 0.5),
+        at(&mut push_us, 0.999),
+        at(&mut response_us, 0.5),
+        at(&mut response_us, 0.999),
+    ])
 }
 
 /// All persons; one JSON line.
@@ -279,11 +349,22 @@ pub(super) fn persons(options: &Options) -> anyhow::Result<()> {
         all.calibration_auc.push(pupil.auc.value);
         all.reliability.push(pupil.reliability);
         all.wishing(&sitting, &told(&sitting, &settings, pupil.model)?, &pupil);
+        let plain = PupilModel {
+            place: [0.0; PLACE_TERMS],
+            ..pupil.model
+        };
+        let words = told(&sitting, &settings, plain)?;
+        all.with_place_left_in(&sitting, &words);
         let words = told(&silent, &none, pupil.model)?;
         all.none_told += words.len();
+        let nats =
+            |word: &PupilWord| pupil.reliability * word.llr_nats.clamp(-CLIP_NATS, CLIP_NATS);
+        all.none_nats.extend(words.iter().map(nats));
         all.none_supported += words.iter().filter(|word| word.llr_nats > 0.0).count();
         all.none_s += silent.forks.len() as f64 * FORK_S;
     }
+    let times_us = times()?;
+    let with_place = auc(&all.with_place.0, &all.with_place.1).ok();
     let at_forks = auc(&all.scores, &all.wanted).ok();
     let wanted = all.gained.len();
     println!(
@@ -293,12 +374,14 @@ pub(super) fn persons(options: &Options) -> anyhow::Result<()> {
                 "auc_p50": median(&mut all.calibration_auc), "reliability_p50": median(&mut all.reliability) },
             "forks": { "with_a_wished_branch": all.forks, "wanted_not_told": all.not_told,
                 "auc": at_forks.as_ref().map(|auc| auc.value), "auc_95": at_forks.as_ref().map(|auc| [auc.ci_low, auc.ci_high]),
+                "auc_with_place_left_in": with_place.map(|auc| auc.value),
                 "wanted": wanted, "wanted_supported": all.supported, "wanted_supported_share_95": wilson(all.supported, wanted.max(1)),
                 "wanted_nats_p50": median(&mut all.gained), "wanted_nats_mean": mean(&all.gained),
                 "others": all.others, "others_supported": all.others_supported,
                 "others_supported_share_95": wilson(all.others_supported, all.others.max(1)), "others_nats_mean": mean(&all.lost),
                 "from_opening_s_p50": median(&mut all.after_opening_s), "from_decision_s_p50": median(&mut all.after_decision_s) },
-            "pupil_follows_nothing": { "told": all.none_told, "supported": all.none_supported,
+            "push_us_p50_p999": [times_us[0], times_us[1]], "response_us_p50_p999": [times_us[2], times_us[3]],
+            "pupil_follows_nothing": { "told": all.none_told, "nats_mean": mean(&all.none_nats), "supported": all.none_supported,
                 "supported_share_95": wilson(all.none_supported, all.none_told.max(1)),
                 "supported_per_min_95": per_minute(all.none_supported, all.none_s.max(1.0)) } })
     );

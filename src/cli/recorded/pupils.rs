@@ -20,6 +20,8 @@ use crate::pipeline::gaze::{GazeLine, GazeReading};
 
 /// From one response to the next of those that tell what the place of gaze does, seconds.
 const MOVES_EVERY_S: f64 = 0.5;
+/// So long after options were read the pupil may still follow them, seconds.
+const AFTER_WISH_S: f64 = 3.0;
 /// Places are taken however far outside the picture, degrees.
 const MARGIN_DEG: f64 = 90.0;
 
@@ -67,6 +69,8 @@ impl Recorded {
             cues: trials.len(),
             ..PupilTrials::default()
         };
+        // What is read and wanted moves the pupil, and where gaze goes: it tells nothing of the place alone.
+        let spans = self.wish_spans();
         let mut next = trials.iter().enumerate().peekable();
         let mut moved_s = f64::NEG_INFINITY;
         for (index, &t_s) in stream.stamps.iter().enumerate() {
@@ -92,7 +96,11 @@ impl Recorded {
                     wanted: tile.item == trial.item,
                 });
             }
-            if t_s - moved_s >= MOVES_EVERY_S
+            let idle = spans
+                .iter()
+                .all(|(from, until)| !(*from..*until).contains(&t_s));
+            if idle
+                && t_s - moved_s >= MOVES_EVERY_S
                 && let Some(response) = line.pupil_before(t_s)
             {
                 moved_s = t_s;
@@ -100,6 +108,23 @@ impl Recorded {
             }
         }
         Ok(Some(found))
+    }
+
+    /// From when to when the person was told what to want, read options, or has just done so.
+    fn wish_spans(&self) -> Vec<(f64, f64)> {
+        let mut spans: Vec<(f64, f64)> = Vec::new();
+        for (stamp_s, marker) in &self.markers {
+            match event(marker) {
+                Some("wish" | "wish_options") => spans.push((*stamp_s, f64::INFINITY)),
+                Some("wish_end" | "block_end") => {
+                    for (_, until_s) in &mut spans {
+                        *until_s = until_s.min(*stamp_s + AFTER_WISH_S);
+                    }
+                }
+                _ => {}
+            }
+        }
+        spans
     }
 
     /// The trials whose options were shown.
