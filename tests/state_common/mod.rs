@@ -185,7 +185,7 @@ fn record(settings: &SimSettings, script: &Script, seconds: f64) -> Recorded {
                 .extend(truth.attended.map(|item| (truth.fork, item)));
         }
         SimOutput::Gaze { stamp_s, gaze } => {
-            recorded.gaze.push((stamp_s, gaze.try_into().unwrap()))
+            recorded.gaze.push((stamp_s, gaze.try_into().unwrap()));
         }
         SimOutput::Key { .. } => {}
     };

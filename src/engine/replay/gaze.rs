@@ -133,7 +133,10 @@ impl<'a> GazeFeed<'a> {
                 })
                 .collect();
             let drift = self.drift.as_mut();
-            let step = drift.and_then(|drift| drift.step(recorded.fork, &confirmed));
+            let step = drift.and_then(|drift| {
+                drift.take_back(recorded.taken_back);
+                drift.step(recorded.fork, &confirmed)
+            });
             remade.gaze_steps.insert(recorded.fork, step);
         }
         let drift = self.drift.as_ref();
