@@ -193,7 +193,7 @@ fn read_as(plan: &Plan) -> recorded::Streams {
     }
 }
 
-pub(super) fn note_calibration(profile: &Profile, view: &mut dyn View) {
+pub(super) fn note_calibration(plan: &Plan, profile: &Profile, view: &mut dyn View) {
     let mut words = Vec::new();
     if let Some(eeg) = &profile.eeg {
         let auc = &eeg.metrics.auc;
@@ -215,8 +215,12 @@ pub(super) fn note_calibration(profile: &Profile, view: &mut dyn View) {
             blink.hits, blink.cues, blink.reliability
         ));
     }
-    if let Some(pupil) = &profile.pupil {
-        words.push(pupil_in_words(pupil));
+    match &profile.pupil {
+        Some(pupil) => words.push(pupil_in_words(pupil)),
+        None if plan.pupil.on => words.push(
+            "pupil: not used, the calibration has not learnt what this person's pupil says".into(),
+        ),
+        None => {}
     }
     let _ = view.note(&words.join("; "));
 }

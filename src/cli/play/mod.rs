@@ -239,7 +239,7 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
                 keep_profile(&path, &kept)?;
             }
             manifest.profile_sha256 = sha256_file(&kept).ok().map(|(digest, _)| digest);
-            note_calibration(&profile, view);
+            note_calibration(&plan, &profile, view);
             // A calibration of another day says nothing of today's baseline: only the one just recorded does.
             if plan.calibration.profile.is_none()
                 && let Some(state) = &mut state
