@@ -70,6 +70,27 @@ pub enum Event {
     },
     /// The block is over.
     BlockEnd,
+    /// Want this: the person is told which of the options it shall want that come up next.
+    Wish {
+        /// Number of the trial, from 0.
+        trial: u32,
+        /// What it shall want.
+        text: String,
+    },
+    /// The options are there to be read.
+    WishOptions {
+        /// Number of the trial.
+        trial: u32,
+        /// The one that the person was told to want.
+        item: i32,
+        /// All options and where they are.
+        options: Vec<OptionTile>,
+    },
+    /// They are gone.
+    WishEnd {
+        /// Number of the trial.
+        trial: u32,
+    },
     /// Attend to this item until the block ends.
     Cue {
         /// Number of the calibration block, from 0.
@@ -141,6 +162,8 @@ pub enum BlockKind {
     Blink,
     /// Makes a deliberate blink at each `Signal`, and otherwise blinks as it pleases.
     Signal,
+    /// Reads options of which it was told to want one (`Wish`, `WishOptions`).
+    Pupil,
 }
 
 /// What a gaze point is for.

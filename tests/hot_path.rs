@@ -24,7 +24,7 @@ use razvilka::pipeline::decision::{
 };
 use razvilka::pipeline::eeg::{EegPorts, EegStage, EegWatch, NewScorer};
 use razvilka::pipeline::features::{FeatureDrain, feature_ring};
-use razvilka::pipeline::gaze::{GazeStage, GazeWatch, Tiles};
+use razvilka::pipeline::gaze::{GazeStage, GazeWatch, PupilChannel, PupilReading, Tiles};
 use razvilka::pipeline::inlet::{Heartbeat, Inlet, Stage};
 use razvilka::pipeline::presenter::{FlashId, FlashNotice};
 use razvilka::pipeline::state::state_ring;
@@ -34,7 +34,9 @@ use razvilka::rt::{self, Wish};
 use razvilka::source::{ClockOffset, Format, SampleSource, SourceError, StreamSpec};
 use razvilka_dsp::gaze_evidence::Tile;
 use razvilka_dsp::mask::ChannelMask;
+use razvilka_dsp::pupil::PupilModel;
 use razvilka_dsp::score::EpochScorer;
+use razvilka_dsp::score::{ScoreDensity, StudentT};
 use ringbuf::traits::{Consumer, Producer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
 
@@ -159,9 +161,11 @@ impl Bench {
         let (state, _) = state_ring(EEG_HZ, CHANNELS);
         eeg.listen(state);
         let (tiles, orders) = HeapRb::new(16).split();
-        let line = paths::gaze_line(GAZE_HZ, &ScreenSection::default()).unwrap();
+        let mut line = paths::gaze_line(GAZE_HZ, &ScreenSection::default()).unwrap();
+        line.watch_pupils(pupil_reading(), Some(pupil_model()))
+            .unwrap();
         let lane = gate.gaze.take().unwrap();
-        let gaze = GazeStage::new(line, orders, lane, Arc::new(GazeWatch::default()), 2, 0.0);
+        let gaze = GazeStage::new(line, orders, lane, Arc::new(GazeWatch::default()), 3, 0.0);
         Self {
             eeg,
             gaze,
@@ -277,15 +281,15 @@ impl Bench {
             .flat_map(|k| {
                 let jitter = (k as f32 * 1.7).sin() * 0.03;
                 match k {
-                    0..200 => [12.0 + jitter, jitter],
-                    400..430 => [f32::NAN, f32::NAN],
-                    _ if k / 125 % 2 == 0 => [-13.5 + jitter, jitter],
-                    _ => [-10.5 + jitter, jitter],
+                    0..200 => [12.0 + jitter, jitter, 3.5 + jitter],
+                    400..430 => [f32::NAN; 3],
+                    _ if k / 125 % 2 == 0 => [-13.5 + jitter, jitter, 3.6 + jitter],
+                    _ => [-10.5 + jitter, jitter, 3.5 + jitter],
                 }
             })
             .collect();
         for (begin, end) in chunks(samples) {
-            let block = &data[begin * 2..end * 2];
+            let block = &data[begin * 3..end * 3];
             rt::hot(|| self.gaze.block(&stamps[begin..end], block, rt::now()));
         }
     }
@@ -313,6 +317,29 @@ impl Bench {
     fn verdict(&mut self, fork: ForkId) -> Verdict {
         self.wait_for(fork, |record| record.verdict.is_terminal())
             .verdict
+    }
+}
+
+/// The third channel is the size of a pupil.
+fn pupil_reading() -> PupilReading {
+    let channel = PupilChannel {
+        channel: 2,
+        belief: None,
+    };
+    PupilReading {
+        eyes: [Some(channel), None],
+    }
+}
+
+fn pupil_model() -> PupilModel {
+    let t = |location| StudentT {
+        location,
+        scale: 0.6,
+        dof: 5.0,
+    };
+    PupilModel {
+        place: [0.01, 0.03, -0.01, -0.01, 0.0],
+        density: ScoreDensity::new(t(0.7), t(-0.1), (-1.0, 1.5), 3.0).unwrap(),
     }
 }
 

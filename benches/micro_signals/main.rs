@@ -1,7 +1,8 @@
-//! Deliberate blinks as a further signal: how often they are told, how late, and how often a blink that meant nothing is taken for one.
+//! Deliberate signals and the pupil: how often they are told, how late, and how often something that meant nothing is taken for one.
 //!
 //! ```sh
 //! cargo bench --bench micro_signals -- --persons 20 --forks 30
+//! cargo bench --bench micro_signals -- --persons 20 --forks 30 --only pupil
 //! cargo bench --bench micro_signals -- --persons 0 --gaze ../shared/data/gaze/gazecom
 //! ```
 //!
@@ -9,6 +10,8 @@
 //! decided, once it does not. A *hit* is a signal told at the option attended to, within the fork; a *false alarm* one told of a person who makes none.
 //! Of recordings there are spontaneous blinks alone: every other recording teaches them (signals come from the simulated persons), and
 //! the false alarms are those of the rest. One JSON line per kind of blink.
+
+mod pupil;
 
 use std::path::{Path, PathBuf};
 
@@ -40,6 +43,8 @@ struct Options {
     cue_every_s: f64,
     seed: u64,
     gaze: Vec<PathBuf>,
+    wishes: usize,
+    only: Option<String>,
 }
 
 fn options() -> anyhow::Result<Options> {
@@ -50,6 +55,8 @@ fn options() -> anyhow::Result<Options> {
         cue_every_s: 6.0,
         seed: 1,
         gaze: Vec::new(),
+        wishes: 24,
+        only: None,
     };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
@@ -65,9 +72,11 @@ fn options() -> anyhow::Result<Options> {
             "--cues" => options.cues = value()?.parse()?,
             "--cue-every" => options.cue_every_s = value()?.parse()?,
             "--seed" => options.seed = value()?.parse()?,
+            "--wishes" => options.wishes = value()?.parse()?,
+            "--only" => options.only = Some(value()?),
             "--gaze" => options.gaze.push(value()?.into()),
             other => bail!(
-                "{other}: only --persons, --forks, --cues, --cue-every, --seed and --gaze are understood"
+                "{other}: only --persons, --forks, --cues, --cue-every, --wishes, --seed, --only and --gaze are understood"
             ),
         }
     }
@@ -144,7 +153,9 @@ fn sit(settings: &SimSettings, kind: BlinkKind, options: &Options) -> anyhow::Re
     let mut laboratory = Laboratory::new(settings, START_S)?;
     let (gaze, decided) = (&mut sitting.gaze, &mut sitting.decided);
     let mut take = |output: SimOutput<'_>| match output {
-        SimOutput::Gaze { stamp_s, gaze: xyc } => gaze.push((stamp_s, xyc)),
+        SimOutput::Gaze { stamp_s, gaze: xyc } => {
+            gaze.extend(xyc.first_chunk().map(|xyc| (stamp_s, *xyc)));
+        }
         SimOutput::Truth(truth) => {
             decided.extend(
                 truth
@@ -422,6 +433,13 @@ fn recordings(folder: &Path, kind: BlinkKind, answers: &[f64]) -> anyhow::Result
 
 fn main() -> anyhow::Result<()> {
     let options = options()?;
+    let wants = |what: &str| options.only.as_ref().is_none_or(|only| only == what);
+    if wants("pupil") && options.persons > 0 {
+        pupil::persons(&options)?;
+    }
+    if !wants("blink") {
+        return Ok(());
+    }
     for kind in [BlinkKind::Double, BlinkKind::Long] {
         let answers = persons(kind, &options)?;
         for folder in &options.gaze {

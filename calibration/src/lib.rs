@@ -30,6 +30,7 @@ mod metrics;
 mod model;
 mod prior;
 mod profile;
+mod pupil;
 mod refit;
 pub mod report;
 mod resample;
@@ -79,6 +80,9 @@ pub use prior::{
 pub use profile::{
     EPOCHS_FILE, EegCalibration, EegMetrics, FORMAT, KIND, Montage, Profile, Provenance,
     SourceFile, epochs_beside,
+};
+pub use pupil::{
+    LOOKS_OF_EACH_MIN, PupilCalibration, PupilLook, PupilTrials, fit_place, fit_pupil,
 };
 pub use refit::{Refit, refit, worth_taking};
 pub use resample::{

@@ -19,6 +19,7 @@ pub mod eye_state;
 pub mod gaze;
 pub mod gaze_evidence;
 pub mod mask;
+pub mod pupil;
 pub mod quality;
 pub mod queue;
 pub mod score;

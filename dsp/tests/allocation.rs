@@ -16,6 +16,7 @@ use razvilka_dsp::gaze::{
 };
 use razvilka_dsp::gaze_evidence::{DwellEvidence, DwellModel, Tile};
 use razvilka_dsp::mask::ChannelMask;
+use razvilka_dsp::pupil::{EyeSizes, PupilTrack};
 use razvilka_dsp::quality::QualitySpec;
 use razvilka_dsp::score::{EpochScorer, LinearScorer, ScoreDensity, StudentT};
 use razvilka_dsp::sosfilt::SosFilter;
@@ -362,5 +363,26 @@ fn the_state_of_the_eyes_does_not_allocate() {
         tracker.reset();
     });
     assert!(known > 10, "only {known} seconds were known");
+    assert_eq!(n, 0);
+}
+
+#[test]
+fn the_pupil_does_not_allocate() {
+    let (mut track, mut sizes) = (PupilTrack::new(hz(250.0)), EyeSizes::new());
+    let mut known = 0;
+    let n = allocations(|| {
+        for i in 0..12_000_u64 {
+            let shut = i % 700 < 40;
+            let t_s = (i + i / 9_000 * 3_000) as f64 / 250.0;
+            let size = (!shut).then_some(3.0 + ((i * 31 + i / 7 * 3) % 101) as f64 * 1e-3);
+            let both = sizes.push(t_s, [size, size.filter(|_| i % 5_000 > 900)]);
+            track.push(t_s, both, Some([2.0, -1.0]));
+            known += usize::from(i % 100 == 0 && track.response(t_s - 1.7).is_some());
+        }
+        track.interrupt();
+        track.reset();
+        sizes.reset();
+    });
+    assert!(known > 20, "only {known} responses were known");
     assert_eq!(n, 0);
 }

@@ -17,8 +17,8 @@ use serde_json::json;
 
 use super::participant::Participant;
 use crate::sim::{
-    self, Devices, Ears, Fault, Laboratory, MAX_PENDING, Preset, RunError, RunReport,
-    SettingsError, SimSettings, Streams,
+    self, Devices, Ears, EyeLoss, Fault, Laboratory, MAX_PENDING, Preset, RunError, RunReport,
+    SettingsError, SimSettings, Streams, TrackerForm, TrackerSettings,
 };
 use crate::source::lsl::{self, LslMarkerOutlet, LslMarkers, LslSampleOutlet, Network};
 use crate::source::pins::Pins;
@@ -74,6 +74,21 @@ pub struct Args {
     /// The blink that the person makes on purpose once it has decided: a further signal, where the experiment has blink.on = true
     #[arg(long, value_enum)]
     pub blink: Option<BlinkWord>,
+    /// The eye tracker tells of each eye for itself
+    #[arg(long)]
+    pub two_eyes: bool,
+    /// The eye tracker tells the diameter of the pupil, millimetres: a further signal, where the experiment has pupil.on = true
+    #[arg(long)]
+    pub pupil: bool,
+    /// The eye tracker tells how far the lids are apart, millimetres
+    #[arg(long)]
+    pub openness: bool,
+    /// By which words the eye tracker describes its channels
+    #[arg(long, value_enum, default_value_t)]
+    pub tracker_form: TrackerForm,
+    /// One of two eyes is lost: left@30+5 (from 30 s on for 5 s) or right@60 (for good); may be repeated
+    #[arg(long = "eye-lost", value_name = "LOSS", value_parser = eye_loss)]
+    pub eyes_lost: Vec<EyeLoss>,
     /// How fast the person reads and decides, 0.5 to 2
     #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
     pub pace: f64,
@@ -123,6 +138,10 @@ impl BlinkWord {
             Self::Long => BlinkKind::Long,
         }
     }
+}
+
+fn eye_loss(text: &str) -> Result<EyeLoss, SettingsError> {
+    text.parse()
 }
 
 fn fault(text: &str) -> Result<Fault, SettingsError> {
@@ -237,6 +256,13 @@ impl Args {
             pace: self.pace,
             blink_signal: self.blink.map(BlinkWord::kind),
             faults: self.faults.clone(),
+            tracker: TrackerSettings {
+                two_eyes: self.two_eyes,
+                pupil: self.pupil,
+                openness: self.openness,
+                form: self.tracker_form,
+                losses: self.eyes_lost.clone(),
+            },
             ..SimSettings::default()
         };
         if self.participant.recording.is_some() {

@@ -251,6 +251,27 @@ pub(super) const OWN: &[Limit] = &[
         "how long before a deliberate blink the look at the option may have ended",
     ),
     limit(
+        "pupil.cues",
+        "",
+        (15.0, 90.0),
+        24.0,
+        "how often the person is told what to want in a live calibration, for its pupil",
+    ),
+    limit(
+        "pupil.tell_s",
+        "s",
+        (1.0, 10.0),
+        2.0,
+        "how long it has to take in what it shall want",
+    ),
+    limit(
+        "pupil.options_s",
+        "s",
+        (3.0, 20.0),
+        6.0,
+        "how long the options then stand to be read",
+    ),
+    limit(
         "calibration.blink_s",
         "s",
         (0.0, 60.0),

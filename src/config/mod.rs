@@ -4,6 +4,7 @@
 //! with key, value and allowed range; nothing is corrected silently. The numbers and their ranges stand in [`limits()`].
 
 mod limits;
+mod pupil;
 mod sections;
 mod signal;
 
@@ -29,6 +30,7 @@ use crate::decode::WriterSettings;
 use crate::gate::{GateSettings, SettingsError};
 use crate::source::pins::Pins;
 use crate::source::{SourceError, named_twice};
+pub use pupil::PupilSection;
 use sections::Checked;
 use signal::Stated;
 
@@ -132,6 +134,9 @@ pub struct Plan {
     /// A deliberate blink as a signal.
     #[serde(default)]
     pub blink: BlinkSection,
+    /// The pupil as evidence.
+    #[serde(default)]
+    pub pupil: PupilSection,
     /// Language model.
     #[serde(default)]
     pub model: ModelSection,
@@ -243,8 +248,9 @@ impl Plan {
             all.push(("gaze.rate_hz", gaze.rate_hz));
             all.push(("gaze.margin_deg", gaze.margin_deg));
         }
-        let sections: [&dyn Checked; 11] = [
+        let sections: [&dyn Checked; 12] = [
             &self.blink,
+            &self.pupil,
             &self.session,
             &self.screen,
             &self.filter,
@@ -281,6 +287,11 @@ impl Plan {
         if self.blink.on && self.gaze.is_none() {
             return contradiction(
                 "blink.on = true, but there is no [gaze]: the eye tracker sees the blinks. Describe its stream, or set blink.on = false".into(),
+            );
+        }
+        if self.pupil.on && self.gaze.is_none() {
+            return contradiction(
+                "pupil.on = true, but there is no [gaze]: the eye tracker sees the pupil. Describe its stream, or set pupil.on = false".into(),
             );
         }
         if let Some(keys) = &self.keys

@@ -39,7 +39,7 @@ pub(super) trait Checked {
     fn numbers(&self) -> Vec<(&'static str, f64)>;
 }
 
-fn default_of(key: &str) -> f64 {
+pub(super) fn default_of(key: &str) -> f64 {
     // Every key named in this file has a row: the test `every_number_has_a_row` walks them all.
     limits::own(key).map_or(f64::NAN, |limit| limit.default)
 }

@@ -15,6 +15,7 @@ use razvilka_dsp::deliberate::BlinkKind;
 use super::EngineError;
 use super::lines::montage;
 use super::streams::Streams;
+use super::wishes::wish_trials;
 use crate::choice::{FlashSequence, cued_items};
 use crate::config::{GazeProcedure, Plan};
 use crate::gate::Lease;
@@ -62,6 +63,8 @@ pub enum Progress {
     Blink(u32, u32),
     /// Deliberate blink number `.0` of `.1`.
     Signal(u32, u32, BlinkKind),
+    /// What to want, number `.0` of `.1`.
+    Wish(u32, u32),
     /// Block number `.0` of `.1`.
     Block(u32, u32),
 }
@@ -113,6 +116,7 @@ pub fn record(
         && run.points(progress)
         && (!sees_blinks || run.blinks(progress))
         && run.signals(progress)
+        && run.wishes(progress)
         && run.blocks(progress);
     presenter.ask(Ask::RecordTo(None));
     let mut sources = Vec::new();
@@ -266,6 +270,37 @@ impl Run<'_> {
         }
         if !self.wait(Duration::from_secs_f64(section.cue_every_s)) {
             return false;
+        }
+        self.presenter.ask(Ask::Say(Event::BlockEnd));
+        true
+    }
+
+    /// Options to read of which the person is told to want one, where the pupil is to count; `false` when it was stopped.
+    fn wishes(&mut self, progress: &mut dyn FnMut(Progress)) -> bool {
+        let section = &self.plan.pupil;
+        if !section.on || self.plan.gaze.is_none() {
+            return true;
+        }
+        let kind = BlockKind::Pupil;
+        self.presenter.ask(Ask::Say(Event::Block { kind }));
+        let count = section.cues as usize;
+        let trials = wish_trials(self.plan.session.seed, count, &self.plan.screen);
+        for (trial, wish) in (0..).zip(trials) {
+            progress(Progress::Wish(trial + 1, section.cues));
+            let text = wish.text().to_owned();
+            self.presenter.ask(Ask::Say(Event::Wish { trial, text }));
+            if !self.wait(Duration::from_secs_f64(section.tell_s)) {
+                return false;
+            }
+            self.presenter.ask(Ask::Say(Event::WishOptions {
+                trial,
+                item: wish.item,
+                options: wish.options,
+            }));
+            if !self.wait(Duration::from_secs_f64(section.options_s)) {
+                return false;
+            }
+            self.presenter.ask(Ask::Say(Event::WishEnd { trial }));
         }
         self.presenter.ask(Ask::Say(Event::BlockEnd));
         true

@@ -105,6 +105,7 @@ pub fn profile_of_keys() -> Profile {
         eeg: None,
         gaze: None,
         blink: None,
+        pupil: None,
     }
 }
 
@@ -355,6 +356,24 @@ pub fn listen_for_blinks(
     Ok(line.listen_for_blinks(blink.model, plan.blink.reach_s, openness)?)
 }
 
+/// Lets a gaze line watch the pupil, where the plan wants it and the calibration could tell what it says; where it could not, the pupil says
+/// nothing.
+///
+/// # Errors
+/// [`LineError`] when no channel is a pupil's size, or a number is out of range.
+pub fn watch_pupils(
+    line: &mut GazeLine,
+    plan: &Plan,
+    profile: &Profile,
+    spec: &StreamSpec,
+) -> Result<(), LineError> {
+    if let Some(pupil) = profile.pupil.as_ref().filter(|_| plan.pupil.on) {
+        let reading = eyes::choose_pupil(&plan.pupil, spec)?;
+        line.watch_pupils(reading, Some(pupil.model))?;
+    }
+    Ok(())
+}
+
 /// The state of the eyes from a gaze stream, read as for choosing.
 ///
 /// # Errors
@@ -436,6 +455,9 @@ pub fn gate_settings(plan: &Plan, profile: &Profile) -> Result<GateSettings, Set
     }
     if let Some(blink) = &profile.blink {
         config.blink.reliability *= blink.reliability;
+    }
+    if let Some(pupil) = &profile.pupil {
+        config.pupil.reliability *= pupil.reliability;
     }
     GateSettings::new(config)
 }

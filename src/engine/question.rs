@@ -135,6 +135,11 @@ impl Question {
                 sample,
                 score,
             }) => (i32::try_from(item).ok(), Some(score), Some(sample)),
+            Some(Made::Pupil {
+                item,
+                sample,
+                score,
+            }) => (i32::try_from(item).ok(), Some(score), Some(sample)),
             Some(Made::Key { item }) => (i32::try_from(item).ok(), None, None),
             None => (None, None, None),
         };

@@ -16,6 +16,8 @@ pub enum Source {
     P300,
     /// A deliberate blink: yes, this one, to the option that the eyes rested on. Off unless it was asked for.
     Blink,
+    /// The pupil after an option was read: support alone, as it lags. Off unless it was asked for.
+    Pupil,
     /// A key or a switch, pressed on purpose.
     ///
     /// The rule: the option with the largest log-likelihood is committed at once with posterior 1, whatever the prior and the
@@ -123,6 +125,22 @@ impl Evidence {
     ) -> Self {
         Self {
             source: Source::Blink,
+            ..Self::flash(fork, lease, seq, at, item, llr_nats)
+        }
+    }
+
+    /// The pupil after option `item` was read: `llr_nats` is the log of `p(response | wanted) / p(response | not wanted)`.
+    #[must_use]
+    pub fn pupil(
+        fork: ForkId,
+        lease: Lease,
+        seq: u64,
+        at: LslTime,
+        item: usize,
+        llr_nats: f64,
+    ) -> Self {
+        Self {
+            source: Source::Pupil,
             ..Self::flash(fork, lease, seq, at, item, llr_nats)
         }
     }

@@ -68,6 +68,7 @@ pub struct Gate {
     gaze: Heard,
     p300: Heard,
     blink: Heard,
+    pupil: Heard,
     switch: Heard,
     pressed: Option<usize>,
     fused: Posterior,
@@ -97,6 +98,7 @@ impl Gate {
             gaze: Heard::NOTHING,
             p300: Heard::NOTHING,
             blink: Heard::NOTHING,
+            pupil: Heard::NOTHING,
             switch: Heard::NOTHING,
             pressed: None,
             fused: Posterior::EMPTY,
@@ -355,7 +357,7 @@ impl Gate {
     /// Whether the fused posterior and the person's own evidence both ask for this commit.
     fn is_due(&self, best: &Best, human: &[f64; MAX_OPTIONS]) -> bool {
         let config = self.settings.config();
-        // A deliberate blink is no item here: it says yes to what other evidence has found.
+        // A deliberate blink is no item here: it says yes to what other evidence has found. Nor is the pupil, which lags.
         let items = self.gaze.items.saturating_add(self.p300.items);
         let led = best_and_lead(human, self.options).is_some_and(|(option, lead)| {
             option == best.option && lead >= config.human_lead_nats_min
@@ -370,7 +372,7 @@ impl Gate {
     /// Evidence that somebody attends to this option, against nobody attending, nats.
     ///
     /// A P300 ratio is just that, so the option's own flashes add up, and so is that of a deliberate blink; gaze speaks for it by its lead over the next option,
-    /// since a person who only looks around favours none.
+    /// since a person who only looks around favours none. The pupil tells wanted from not, of who reads: nothing of nobody attending.
     fn attention(&self, option: usize) -> f64 {
         let reliability = |source| {
             self.settings
@@ -404,10 +406,10 @@ impl Gate {
         relative(total, self.options, trust.total_clip_nats).map(|value| trust.reliability * value)
     }
 
-    /// Gaze, P300 and deliberate blinks together, without the prior, nats.
+    /// Gaze, P300, deliberate blinks and the pupil together, without the prior, nats.
     fn human(&self) -> [f64; MAX_OPTIONS] {
         let mut sum = self.contribution(Source::Gaze);
-        for source in [Source::P300, Source::Blink] {
+        for source in [Source::P300, Source::Blink, Source::Pupil] {
             for (entry, value) in sum.iter_mut().zip(self.contribution(source)) {
                 *entry += value;
             }
@@ -425,6 +427,7 @@ impl Gate {
             Source::Gaze => &self.gaze,
             Source::P300 => &self.p300,
             Source::Blink => &self.blink,
+            Source::Pupil => &self.pupil,
             Source::Switch => &self.switch,
         }
     }
@@ -434,6 +437,7 @@ impl Gate {
             Source::Gaze => &mut self.gaze,
             Source::P300 => &mut self.p300,
             Source::Blink => &mut self.blink,
+            Source::Pupil => &mut self.pupil,
             Source::Switch => &mut self.switch,
         }
     }

@@ -39,6 +39,7 @@ mod evidence;
 mod limit;
 mod machine;
 mod posterior;
+mod pupil;
 mod settings;
 mod verdict;
 

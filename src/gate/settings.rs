@@ -4,6 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::evidence::Source;
 use super::limit::{Limit, SettingsError};
+use super::pupil::PUPIL;
 use super::verdict::TimeoutPolicy;
 
 /// Posterior an option must reach.
@@ -249,6 +250,9 @@ pub struct GateConfig {
     /// Trust in deliberate blinks. They are no items by which a commit may come ([`Self::evidence_items_min`]).
     #[serde(deserialize_with = "blink_as_written")]
     pub blink: SourceConfig,
+    /// Trust in the pupil after an option was read. No item by which a commit may come either, and no sign that somebody attends.
+    #[serde(deserialize_with = "pupil_as_written")]
+    pub pupil: SourceConfig,
 }
 
 impl SourceConfig {
@@ -296,6 +300,19 @@ fn blink_as_written<'de, D: Deserializer<'de>>(from: D) -> Result<SourceConfig, 
     Ok(WrittenSource::deserialize(from)?.or(SourceConfig::default_of(2)))
 }
 
+fn pupil_as_written<'de, D: Deserializer<'de>>(from: D) -> Result<SourceConfig, D::Error> {
+    Ok(WrittenSource::deserialize(from)?.or(default_of_pupil()))
+}
+
+fn default_of_pupil() -> SourceConfig {
+    let [reliability, item_clip_nats, total_clip_nats] = PUPIL.map(|limit| limit.default);
+    SourceConfig {
+        reliability,
+        item_clip_nats,
+        total_clip_nats,
+    }
+}
+
 impl Default for GateConfig {
     fn default() -> Self {
         Self {
@@ -316,13 +333,14 @@ impl Default for GateConfig {
             gaze: SourceConfig::default_of(0),
             p300: SourceConfig::default_of(1),
             blink: SourceConfig::default_of(2),
+            pupil: default_of_pupil(),
         }
     }
 }
 
 impl GateConfig {
     /// Every number of this configuration with its range and default, in the order of the fields.
-    pub const LIMITS: [Limit; 21] = [
+    pub const LIMITS: [Limit; 24] = [
         COMMIT_THRESHOLD,
         COMMIT_MARGIN,
         PRIOR_RATIO_MAX,
@@ -344,10 +362,13 @@ impl GateConfig {
         RELIABILITY[2],
         ITEM_CLIP_NATS[2],
         TOTAL_CLIP_NATS[2],
+        PUPIL[0],
+        PUPIL[1],
+        PUPIL[2],
     ];
 
     /// The values in the order of [`GateConfig::LIMITS`].
-    fn values(&self) -> [f64; 21] {
+    fn values(&self) -> [f64; 24] {
         [
             self.commit_threshold,
             self.commit_margin,
@@ -370,6 +391,9 @@ impl GateConfig {
             self.blink.reliability,
             self.blink.item_clip_nats,
             self.blink.total_clip_nats,
+            self.pupil.reliability,
+            self.pupil.item_clip_nats,
+            self.pupil.total_clip_nats,
         ]
     }
 }
@@ -411,6 +435,7 @@ impl GateSettings {
             Source::Gaze => Some(&self.0.gaze),
             Source::P300 => Some(&self.0.p300),
             Source::Blink => Some(&self.0.blink),
+            Source::Pupil => Some(&self.0.pupil),
             Source::Switch => None,
         }
     }

@@ -16,10 +16,11 @@ const DRAWN_MAX: usize = 120;
 const PHRASE_CHARS: usize = 34;
 
 /// Rows of marks under a plot, and the class of each.
-const LANES: [(Source, &str, &str); 4] = [
+const LANES: [(Source, &str, &str); 5] = [
     (Source::Gaze, "gaze", "mark-gaze"),
     (Source::P300, "P300", "mark-p300"),
     (Source::Blink, "blink", "mark-blink"),
+    (Source::Pupil, "pupil", "mark-pupil"),
     (Source::Switch, "key", "mark-key"),
 ];
 
@@ -44,7 +45,7 @@ pub(super) fn section(material: &Material) -> Markup {
             } @else {
                 p {
                     "The gate run again on the inputs that the ledger kept. Seconds since it opened, on the same axis in all \
-                     plots but those that say otherwise. Dashed: the threshold for a commit. Marks below: each update of gaze, each scored flash, each deliberate blink, each key press."
+                     plots but those that say otherwise. Dashed: the threshold for a commit. Marks below: each update of gaze, each scored flash, each deliberate blink, each response of the pupil, each key press."
                     @if asked.len() > DRAWN_MAX { " The first " (DRAWN_MAX) " of " (asked.len()) " are drawn." }
                 }
                 p class="key" {

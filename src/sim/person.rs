@@ -14,6 +14,7 @@ use super::agenda::{Agenda, Happening};
 use super::evoked::{Evoked, Seen};
 use super::eye::{Eye, Lids, distance_deg};
 use super::noise::{gauss, log_normal, stream};
+use super::pupil::Pupil;
 use super::reading::read_fork;
 use super::settings::SimSettings;
 use super::tiredness::Tiredness;
@@ -40,6 +41,7 @@ pub(super) struct Scene<'a> {
     pub(super) agenda: &'a mut Agenda,
     pub(super) eye: &'a mut Eye,
     pub(super) lids: &'a mut Lids,
+    pub(super) pupil: &'a mut Pupil,
     pub(super) evoked: &'a mut Evoked,
     pub(super) output: &'a mut dyn FnMut(SimOutput<'_>),
 }
@@ -57,7 +59,12 @@ pub(super) struct Person {
     signalling: ChaCha8Rng,
     tiles: Vec<OptionTile>,
     cued: Option<i32>,
+    /// The option that it was told to want.
+    told: Option<i32>,
     asked: Option<Asked>,
+    /// The option that is being read, and whether the one that is wanted was read before.
+    reading: Option<i32>,
+    recognised: bool,
     calibrating: bool,
     paused: bool,
     lapsing: bool,
@@ -82,7 +89,10 @@ impl Person {
             signalling: stream(settings.seed, "signalling"),
             tiles: Vec::new(),
             cued: None,
+            told: None,
             asked: None,
+            reading: None,
+            recognised: false,
             calibrating: false,
             paused: false,
             lapsing: false,
@@ -205,6 +215,21 @@ impl Person {
                 self.calibrating = false;
                 self.cued = None;
             }
+            Event::Wish { .. } => {
+                self.calibrating = true;
+                self.turn_to(t_s, hold([0.0; 2], [0.3, 0.3]), scene);
+            }
+            Event::WishOptions { item, options, .. } => {
+                self.calibrating = true;
+                self.look_over(options);
+                self.told = Some(item);
+                self.read_all(t_s, scene);
+            }
+            Event::WishEnd { .. } => {
+                self.calibrating = false;
+                self.told = None;
+                self.turn_to(t_s, hold([0.0; 2], [0.3, 0.3]), scene);
+            }
             Event::Flash { item, .. } => self.see_flash(t_s, stamp_s, item, scene),
             Event::ForkOpen { fork, options, .. } => self.be_asked(t_s, fork, options, scene),
             Event::ForkClose {
@@ -233,6 +258,12 @@ impl Person {
             choice,
             attended: None,
         });
+        self.read_all(t_s, scene);
+    }
+
+    /// Reads all options that are up.
+    fn read_all(&mut self, t_s: f64, scene: &mut Scene<'_>) {
+        (self.reading, self.recognised) = (None, false);
         let fixation_s = self.traits.fixation_s * (1.0 + 0.25 * self.tiredness.at(t_s));
         let plan = read_fork(
             &self.tiles,
@@ -289,6 +320,10 @@ impl Person {
         let press_s = log_normal(&mut self.rng, self.traits.press_s, 0.2);
         let stray = self.rng.random_range(0..self.tiles.len().max(1));
         let Some(asked) = self.asked.as_mut() else {
+            if let Some(aim) = self.told.and_then(|item| self.dwell_on(item)) {
+                self.aim = aim;
+                self.next_fixation(t_s, scene);
+            }
             return;
         };
         let attended = match self.tiles.get(stray) {
@@ -327,10 +362,12 @@ impl Person {
         match kind {
             BlinkKind::Long => {
                 let shut_s = log_normal(rng, 0.65, 0.2).clamp(0.4, 1.5);
+                scene.pupil.blinks(t_s);
                 scene.lids.blink(t_s, shut_s);
             }
             BlinkKind::Double => {
                 let shut_s = log_normal(rng, 0.05, 0.3).min(0.3);
+                scene.pupil.blinks(t_s);
                 let open_s = scene.lids.blink(t_s, shut_s);
                 let apart_s = log_normal(rng, 0.06, 0.4).min(0.4);
                 scene.agenda.enter(open_s + apart_s, Happening::BlinksOnCue);
@@ -381,6 +418,7 @@ impl Person {
 
     /// Blinks; returns when the lids are open again.
     fn blink(&mut self, t_s: f64, scene: &mut Scene<'_>) -> f64 {
+        scene.pupil.blinks(t_s);
         let shut_s = log_normal(&mut self.rng, 0.055, 0.35) * (1.0 + 0.8 * self.tiredness.at(t_s));
         // Now and then the lids of a tired person stay down. Drawn apart: a fresh person is who it was without.
         let tired = self.tiredness.at(t_s);

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::faults::Fault;
 use super::montage;
 use super::real::RealEeg;
+use super::tracker::TrackerSettings;
 
 /// Most EEG channels.
 pub const MAX_CHANNELS: usize = 64;
@@ -58,6 +59,19 @@ pub enum SettingsError {
         /// Its rate, Hz.
         rate_hz: f64,
     },
+    /// A loss of one eye that cannot be read.
+    #[error(
+        "'{text}' is no loss of an eye. Write left@30+5 (the left eye, from 30 s on for 5 s) or right@60 (for good)"
+    )]
+    EyeLoss {
+        /// What was given.
+        text: String,
+    },
+    /// Something that only a tracker of two eyes has.
+    #[error(
+        "losses of one eye and the form of TittaLSL need a tracker that tells of two eyes: give --two-eyes as well"
+    )]
+    OneEye,
     /// A fault that cannot be read.
     #[error(
         "'{text}' is no fault. Write railed=Pz, flat=Oz, noisy=Cz, nan=Cz or copy=Pz:Cz, for a while: nan=Cz@10+0.5 (start and length in seconds) or railed=Pz@fork3+8 (8 s from the third fork on); mains@30+2, clench@30+1 or gap@30+2"
@@ -188,6 +202,10 @@ pub struct SimSettings {
     pub blink_signal: Option<BlinkKind>,
     /// Faults, at most [`MAX_FAULTS`].
     pub faults: Vec<Fault>,
+    /// What the eye tracker publishes.
+    pub tracker: TrackerSettings,
+    /// How much the pupil widens after the person has read what it wants, millimetres, 0 to 1; `None` for the person's own.
+    pub pupil_gain_mm: Option<f64>,
 }
 
 impl Default for SimSettings {
@@ -207,6 +225,8 @@ impl Default for SimSettings {
             tires_in_s: None,
             blink_signal: None,
             faults: Vec::new(),
+            tracker: TrackerSettings::default(),
+            pupil_gain_mm: None,
         }
     }
 }
@@ -315,6 +335,14 @@ impl SimSettings {
             0.0,
             MAX_FAULTS as f64,
         )?;
+        within(
+            "pupil_gain_mm",
+            "mm",
+            self.pupil_gain_mm.unwrap_or(0.0),
+            0.0,
+            1.0,
+        )?;
+        self.tracker.check()?;
         self.check_faults()?;
         for fault in &self.faults {
             fault.when().check()?;

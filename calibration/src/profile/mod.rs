@@ -23,6 +23,7 @@ use crate::lda::LdaModel;
 use crate::metrics::Auc;
 use crate::model::{EegModel, filters_without, unpaired};
 use crate::prior::PriorUse;
+use crate::pupil::PupilCalibration;
 
 /// Fewer than one used channel in so many may be masked with the scorer going on as a whole.
 pub(crate) const MASKED_SHARE: usize = 2;
@@ -45,6 +46,9 @@ pub struct Profile {
     /// A deliberate blink as a signal; absent where none was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blink: Option<DeliberateBlink>,
+    /// What the pupil says after an option was read; absent where it was not asked for, or tells nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pupil: Option<PupilCalibration>,
 }
 
 /// Where a profile comes from.
@@ -377,6 +381,9 @@ impl Profile {
             .map_or(Ok(()), GazeCalibration::validate)?;
         self.blink
             .as_ref()
-            .map_or(Ok(()), DeliberateBlink::validate)
+            .map_or(Ok(()), DeliberateBlink::validate)?;
+        self.pupil
+            .as_ref()
+            .map_or(Ok(()), PupilCalibration::validate)
     }
 }

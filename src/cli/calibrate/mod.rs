@@ -8,6 +8,7 @@ mod material;
 mod people;
 pub(super) mod prior;
 mod provenance;
+pub(in crate::cli) mod pupil;
 mod signal;
 
 use std::fs::{self, File};
@@ -133,6 +134,7 @@ pub fn run(args: &Args, talk: &mut impl Write) -> Result<Profile, Failure> {
         eeg.blinks = blinks;
     }
     fitted.profile.blink = deliberate_blink(&recordings, talk)?;
+    fitted.profile.pupil = pupil::calibrate(&recordings, fitted.profile.gaze.as_ref(), talk)?;
     say_verdict(talk, &fitted);
     let unwritable = |e: CalibrationError| failure(Exit::Usage, e);
     if let (Some(eeg), Some(own)) = (&mut fitted.profile.eeg, &input.eeg)

@@ -9,6 +9,7 @@ use razvilka_calibration::{Profile, epochs_beside};
 use razvilka_dsp::deliberate::BlinkKind;
 
 use super::progress::progress_bar;
+use crate::cli::calibrate::pupil::pupil_in_words;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{calibrate, recorded};
 use crate::config::{GazeProcedure, Plan};
@@ -130,6 +131,10 @@ pub(super) fn calibrate_live(
                     };
                     (steps, format!("{what}: {n} of {of}"))
                 }
+                Progress::Wish(n, of) => (
+                    steps,
+                    format!("read the options, and want the one that is named: {n} of {of}"),
+                ),
                 Progress::Block(n, of) => (steps + n - 1, format!("flash block {n} of {of}")),
             };
             bar.set_position(u64::from(position));
@@ -178,6 +183,7 @@ fn read_as(plan: &Plan) -> recorded::Streams {
         section: Some(Box::new(gaze.clone())),
         calibrated: plan.calibration.gaze == GazeProcedure::Check,
         picture: Some(plan.screen.clone()),
+        pupil_section: Some(Box::new(plan.pupil.clone())),
         ..recorded::GazeChannels::default()
     });
     recorded::Streams {
@@ -187,7 +193,7 @@ fn read_as(plan: &Plan) -> recorded::Streams {
     }
 }
 
-pub(super) fn note_calibration(profile: &Profile, view: &mut dyn View) {
+pub(super) fn note_calibration(plan: &Plan, profile: &Profile, view: &mut dyn View) {
     let mut words = Vec::new();
     if let Some(eeg) = &profile.eeg {
         let auc = &eeg.metrics.auc;
@@ -208,6 +214,13 @@ pub(super) fn note_calibration(profile: &Profile, view: &mut dyn View) {
             "deliberate blink: {} of {} told, {per_min:.1} false alarms per minute (up to {up_to:.1}), reliability {:.2}",
             blink.hits, blink.cues, blink.reliability
         ));
+    }
+    match &profile.pupil {
+        Some(pupil) => words.push(pupil_in_words(pupil)),
+        None if plan.pupil.on => words.push(
+            "pupil: not used, the calibration has not learnt what this person's pupil says".into(),
+        ),
+        None => {}
     }
     let _ = view.note(&words.join("; "));
 }

@@ -3,6 +3,7 @@
 mod gaze;
 mod markers;
 mod pass;
+mod pupils;
 mod signals;
 mod words;
 

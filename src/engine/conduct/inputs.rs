@@ -210,6 +210,7 @@ impl Inputs {
                 let mut line =
                     lines::gaze_line(section, plan, profile.gaze.as_ref(), source.spec())?;
                 lines::listen_for_blinks(&mut line, section, plan, profile, source.spec())?;
+                lines::watch_pupils(&mut line, plan, profile, source.spec())?;
                 let (orders, orders_out) = HeapRb::new(16).split();
                 let watch = Arc::new(GazeWatch::default());
                 let lane = gate

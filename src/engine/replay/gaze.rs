@@ -11,7 +11,7 @@ use crate::engine::drift::{Confirmed, GazeDrift, GazeStep};
 use crate::fork::ForkId;
 use crate::marker::{Event, Marker};
 use crate::pipeline::decision::Made;
-use crate::pipeline::gaze::{GazeLine, Tiles, blink_evidence, gaze_evidence};
+use crate::pipeline::gaze::{GazeLine, Tiles, blink_evidence, gaze_evidence, pupil_evidence};
 use crate::source::StreamSpec;
 
 pub(super) struct GazeFeed<'a> {
@@ -107,6 +107,11 @@ impl<'a> GazeFeed<'a> {
             {
                 remade.items.insert(key_of(&evidence), (evidence, made));
             }
+            if let Some(word) = self.line.take_pupil()
+                && let Some((evidence, made)) = pupil_evidence(&word)
+            {
+                remade.items.insert(key_of(&evidence), (evidence, made));
+            }
         }
     }
 
@@ -128,7 +133,10 @@ impl<'a> GazeFeed<'a> {
                 })
                 .collect();
             let drift = self.drift.as_mut();
-            let step = drift.and_then(|drift| drift.step(recorded.fork, &confirmed));
+            let step = drift.and_then(|drift| {
+                drift.take_back(recorded.taken_back);
+                drift.step(recorded.fork, &confirmed)
+            });
             remade.gaze_steps.insert(recorded.fork, step);
         }
         let drift = self.drift.as_ref();

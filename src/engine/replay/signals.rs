@@ -85,7 +85,7 @@ impl Remade {
     pub(super) fn ends_before(&self, evidence: &Evidence, fork: &ForkRow) -> bool {
         let (end_s, clock) = match evidence.source {
             Source::P300 => (self.eeg_end_s, fork.eeg_clock),
-            Source::Gaze | Source::Blink => (self.gaze_end_s, fork.gaze_clock),
+            Source::Gaze | Source::Blink | Source::Pupil => (self.gaze_end_s, fork.gaze_clock),
             Source::Switch => return false,
         };
         let offset_s = clock.map_or(0.0, |clock| clock.offset_s);
@@ -171,6 +171,7 @@ pub(super) fn remake(
         (Some(section), Some(spec)) => {
             let mut line = lines::gaze_line(section, plan, profile.gaze.as_ref(), spec)?;
             lines::listen_for_blinks(&mut line, section, plan, profile, spec)?;
+            lines::watch_pupils(&mut line, plan, profile, spec)?;
             let error = profile.gaze.as_ref().map(|gaze| &gaze.error);
             let drift = GazeDrift::new(&plan.adaptation, error);
             Some(GazeFeed::new(line, drift, spec, &survey.markers, known))

@@ -64,6 +64,15 @@ pub enum Made {
         /// The scorer's output.
         score: f64,
     },
+    /// The pupil after an option was read.
+    Pupil {
+        /// The item that was read.
+        item: u32,
+        /// Index of the sample with which the response was known.
+        sample: u64,
+        /// The scorer's output.
+        score: f64,
+    },
     /// Gaze since the fork opened.
     Gaze {
         /// Index of the newest gaze sample.

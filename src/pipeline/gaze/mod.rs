@@ -5,11 +5,13 @@
 //! real-time shell.
 
 mod blinks;
+mod pupils;
 pub mod reading;
 mod regard;
 mod stage;
 
 pub use blinks::{BlinkWord, blink_evidence};
+pub use pupils::{PupilChannel, PupilReading, PupilSight, PupilWord, pupil_evidence};
 pub use reading::{EyesRead, GazeReading, RawGaze};
 pub use regard::{Outside, Regard};
 pub use stage::{GazeStage, GazeWatch, Trouble};
@@ -22,9 +24,11 @@ use razvilka_dsp::gaze::{
     GazeSample,
 };
 use razvilka_dsp::gaze_evidence::{DwellEvidence, DwellModel, Tile};
+use razvilka_dsp::pupil::{PupilModel, PupilResponse};
 use razvilka_dsp::units::{Hertz, LslTime};
 
 use self::blinks::Blinks;
+use self::pupils::Pupils;
 use crate::fork::{ForkId, MAX_OPTIONS};
 use crate::gate::{Evidence, Lease};
 
@@ -115,6 +119,7 @@ pub struct GazeLine {
     at_deg: Option<[f64; 2]>,
     rate: Hertz,
     blinks: Option<Blinks>,
+    pupils: Option<Pupils>,
 }
 
 impl GazeLine {
@@ -144,6 +149,7 @@ impl GazeLine {
             at_deg: None,
             rate,
             blinks: None,
+            pupils: None,
         })
     }
 
@@ -167,6 +173,36 @@ impl GazeLine {
         self.blinks.as_mut()?.take()
     }
 
+    /// Watches the pupil, of the size that `reading` names, after each tile that is up was read; without a model responses are found and
+    /// nothing is said of them: for a calibration.
+    ///
+    /// # Errors
+    /// [`DspError`] for a number out of range.
+    pub fn watch_pupils(
+        &mut self,
+        reading: PupilReading,
+        model: Option<PupilModel>,
+    ) -> Result<(), DspError> {
+        self.pupils = Some(Pupils::new(reading, model, self.rate)?);
+        Ok(())
+    }
+
+    /// What the pupil says that became known with the latest sample.
+    pub fn take_pupil(&mut self) -> Option<PupilWord> {
+        self.pupils.as_mut()?.take()
+    }
+
+    /// The pupil's response that became known with the latest sample.
+    pub fn take_pupil_sight(&mut self) -> Option<PupilSight> {
+        self.pupils.as_mut()?.take_sight()
+    }
+
+    /// The latest response of the pupil that is known by now, whatever was looked at.
+    #[must_use]
+    pub fn pupil_before(&self, stamp_s: f64) -> Option<PupilResponse> {
+        self.pupils.as_ref()?.response_before(stamp_s)
+    }
+
     /// Puts tiles up at their stamp, in place of those that are up. Tiles whose stamp has passed go up with the next sample and are counted as late.
     pub fn put_up(&mut self, tiles: Tiles, newest_s: Option<f64>) {
         self.late += u64::from(newest_s.is_some_and(|newest| newest >= tiles.from_s));
@@ -180,6 +216,9 @@ impl GazeLine {
         (self.up, self.next) = (None, None);
         if let Some(blinks) = &mut self.blinks {
             blinks.restart();
+        }
+        if let Some(pupils) = &mut self.pupils {
+            pupils.restart();
         }
     }
 
@@ -238,11 +277,17 @@ impl GazeLine {
             if let Some(blinks) = &mut self.blinks {
                 blinks.put_up();
             }
+            if let Some(pupils) = &mut self.pupils {
+                pupils.put_up();
+            }
         }
         let at = self.regard.at(stamp_s, sample);
         if let Some(blinks) = &mut self.blinks {
             let seen = self.regard.sees(sample);
             blinks.sample((stamp_s, self.sample), sample, seen, self.up.as_ref());
+        }
+        if let Some(pupils) = &mut self.pupils {
+            pupils.sample((stamp_s, self.sample), sample, at, self.up.as_ref());
         }
         self.at_deg = at;
         let [x_deg, y_deg] = at.unwrap_or([f64::NAN; 2]);
@@ -255,10 +300,14 @@ impl GazeLine {
             y_deg: fixation.y_deg + shift.1,
             ..*fixation
         };
-        let blinks = &mut self.blinks;
+        let (blinks, pupils) = (&mut self.blinks, &mut self.pupils);
         let mut rest = |fixation: &Fixation| {
             if let Some(blinks) = blinks {
                 blinks.looks(&shifted(fixation));
+            }
+            let since = |tiles: &Tiles| fixation.onset_s >= tiles.from_s;
+            if let (Some(pupils), Some(tiles)) = (&mut *pupils, up.filter(since)) {
+                pupils.looks(&shifted(fixation), &tiles);
             }
         };
         let counts = |fixation: &Fixation| up.is_some_and(|tiles| fixation.onset_s >= tiles.from_s);

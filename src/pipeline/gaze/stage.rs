@@ -7,7 +7,7 @@ use razvilka_dsp::units::{LslTime, MonoTime};
 use ringbuf::traits::{Consumer, Producer};
 use ringbuf::{HeapCons, HeapProd};
 
-use super::{Dwell, GazeLine, Look, Tiles, blink_evidence, gaze_evidence};
+use super::{Dwell, GazeLine, Look, Tiles, blink_evidence, gaze_evidence, pupil_evidence};
 use crate::pipeline::decision::{Item, Lane, Made};
 use crate::pipeline::eeg::StepTimes;
 use crate::pipeline::inlet::Stage;
@@ -231,7 +231,11 @@ impl Stage for GazeStage {
                 .line
                 .take_blink()
                 .and_then(|word| blink_evidence(&word));
-            for (evidence, made) in gaze.into_iter().chain(blink) {
+            let pupil = self
+                .line
+                .take_pupil()
+                .and_then(|word| pupil_evidence(&word));
+            for (evidence, made) in gaze.into_iter().chain(blink).chain(pupil) {
                 let mut trace = Trace::default();
                 trace.mark(Place::Stamp, rt::mono_of(evidence.at).as_nanos());
                 trace.mark(Place::Pulled, pulled.as_nanos());

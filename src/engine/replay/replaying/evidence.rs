@@ -79,6 +79,7 @@ impl Replaying<'_> {
             let what = match evidence.source {
                 Source::Gaze => format!("gaze word {}", evidence.seq),
                 Source::Blink => format!("deliberate blink {}", evidence.seq),
+                Source::Pupil => format!("pupil {}", evidence.seq),
                 _ => format!("P300 of flash {}", evidence.seq),
             };
             let words =
@@ -129,6 +130,11 @@ fn made_of(row: &EvidenceRow, evidence: &Evidence) -> Option<Made> {
     Some(match evidence.source {
         Source::Gaze => Made::Gaze { sample: 0 },
         Source::Blink => Made::Blink {
+            item: u32::try_from(row.item?).ok()?,
+            sample: row.onset_sample?,
+            score: row.raw_score.unwrap_or(f64::NAN),
+        },
+        Source::Pupil => Made::Pupil {
             item: u32::try_from(row.item?).ok()?,
             sample: row.onset_sample?,
             score: row.raw_score.unwrap_or(f64::NAN),
