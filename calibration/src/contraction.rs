@@ -1,6 +1,7 @@
 //! The calibration of a contraction of jaw or brow: when the person was told to make it, and the rest of the time.
 
 use razvilka_dsp::contraction::{Contraction, ContractionModel, PICKED_MAX};
+use razvilka_dsp::mask::ChannelMask;
 use serde::{Deserialize, Serialize};
 
 use crate::cued::{CuedTrials, fit_cued, per_min};
@@ -8,6 +9,30 @@ use crate::error::{Result, in_range};
 
 /// Mains lies within this, Hz.
 const MAINS_HZ: (f64, f64) = (40.0, 70.0);
+
+/// Channels made for muscles: where there are any, these alone are looked at.
+const MUSCLE_LABELS: &str = "EMG";
+/// Channels of the head over brow and jaw, with the brain's own in them too; T3 and T4 are older names of T7 and T8.
+const HEAD_LABELS: [&str; 17] = [
+    "FP1", "FPZ", "FP2", "AF7", "AF8", "F7", "F8", "FT7", "FT8", "FT9", "FT10", "T3", "T4", "T7",
+    "T8", "TP9", "TP10",
+];
+
+/// The channels that see jaw and brow best, by their labels; none where there are none.
+#[must_use]
+pub fn muscle_channels(labels: &[String]) -> ChannelMask {
+    let those = |wanted: &dyn Fn(&str) -> bool| -> ChannelMask {
+        let labels = labels.iter().enumerate();
+        let found = labels.filter(|(_, label)| wanted(&label.to_ascii_uppercase()));
+        found.map(|(channel, _)| channel).take(PICKED_MAX).collect()
+    };
+    let muscles = those(&|label| label.starts_with(MUSCLE_LABELS));
+    if muscles.is_empty() {
+        those(&|label| HEAD_LABELS.contains(&label))
+    } else {
+        muscles
+    }
+}
 
 /// What a calibration recorded of contractions.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -148,6 +173,17 @@ mod tests {
             serde_json::from_str::<DeliberateContraction>(&written).unwrap(),
             fitted
         );
+    }
+
+    #[test]
+    fn channels_made_for_muscles_come_before_those_of_the_head() {
+        let of = |labels: &[&str]| {
+            let labels: Vec<String> = labels.iter().map(|label| (*label).to_owned()).collect();
+            muscle_channels(&labels).iter().collect::<Vec<_>>()
+        };
+        assert_eq!(of(&["Cz", "Fp1", "T8", "Pz"]), [1, 2]);
+        assert_eq!(of(&["Fp1", "emg1", "Pz", "EMG2"]), [1, 3]);
+        assert!(of(&["Cz", "Pz", "Oz"]).is_empty());
     }
 
     #[test]

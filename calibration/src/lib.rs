@@ -47,7 +47,9 @@ pub use adapt::{AdaptRule, Adaptive, ConfirmedEpoch, Learnt};
 pub use blink::{BLINK_MIN_UV, BLINKS_MIN, BlinkFit, blink_reference};
 pub use choice::{PriorAlone, Selection};
 pub use comparison::Candidate;
-pub use contraction::{ContractionTrials, DeliberateContraction, fit_deliberate_contraction};
+pub use contraction::{
+    ContractionTrials, DeliberateContraction, fit_deliberate_contraction, muscle_channels,
+};
 pub use covariance::{Shrunk, Symmetric, ledoit_wolf};
 pub use crossval::{FOLDS, OutOfFold, contiguous_folds, out_of_fold};
 pub use cued::ANSWER_S;
