@@ -10,6 +10,8 @@ use crate::error::{Result, in_range};
 /// Mains lies within this, Hz.
 const MAINS_HZ: (f64, f64) = (40.0, 70.0);
 
+/// Scores of episodes that a muscle at rest is supposed to make where it was hardly seen to make any, nats.
+const SUPPOSED_NATS: [f64; 10] = [0.7, 1.5, 1.0, 1.9, 0.8, 1.3, 1.7, 0.9, 1.2, 2.0];
 /// Channels made for muscles: where there are any, these alone are looked at.
 const MUSCLE_LABELS: &str = "EMG";
 /// Channels of the head over brow and jaw, with the brain's own in them too; T3 and T4 are older names of T7 and T8.
@@ -107,14 +109,19 @@ impl DeliberateContraction {
 /// Fits the densities, as [`crate::fit_deliberate_blink`] does: the strongest episode within [`crate::ANSWER_S`] after a cue is its answer, everything
 /// outside these times is how this person's muscles act anyway.
 ///
+/// Muscles at rest may make hardly an episode in minutes. Where fewer than ten came unasked they are made up to ten by supposed ones of
+/// 0.7 to 2 nats: the density then says 1.2 nats at most (rule of three), and the rate, which counts real ones alone, says the rest.
+/// No figure counts a supposed one, but the reliability is fitted with them.
+///
 /// # Errors
-/// [`crate::CalibrationError::TooFew`] below 10 answered cues or 10 episodes unasked; as [`crate::fit_score_density`].
+/// [`crate::CalibrationError::TooFew`] below 10 answered cues; as [`crate::fit_score_density`].
 pub fn fit_deliberate_contraction(trials: &ContractionTrials) -> Result<DeliberateContraction> {
     let fit = fit_cued(&CuedTrials {
         called: ["contractions made when asked", "contractions made unasked"],
         cues_s: &trials.cues_s,
         scores: trials.scores.iter().map(|s| (s.at_s, s.score)).collect(),
         watched_s: trials.watched_s,
+        supposed: &SUPPOSED_NATS,
     })?;
     Ok(DeliberateContraction {
         model: ContractionModel {
@@ -184,6 +191,34 @@ mod tests {
         assert_eq!(of(&["Cz", "Fp1", "T8", "Pz"]), [1, 2]);
         assert_eq!(of(&["Fp1", "emg1", "Pz", "EMG2"]), [1, 3]);
         assert!(of(&["Cz", "Pz", "Oz"]).is_empty());
+    }
+
+    #[test]
+    fn a_muscle_that_is_quiet_between_the_cues_is_learnt_all_the_same() {
+        let quiet = |nats: f64| {
+            let mut quiet = trials(20, nats);
+            let cues_s = quiet.cues_s.clone();
+            let answers = |at_s: f64| cues_s.iter().any(|cue| (0.0..2.5).contains(&(at_s - cue)));
+            quiet.scores.retain(|one| answers(one.at_s));
+            fit_deliberate_contraction(&quiet).unwrap()
+        };
+        let fitted = quiet(3.0);
+        assert_eq!(
+            (fitted.hits, fitted.spontaneous, fitted.false_alarms),
+            (20, 0, 0)
+        );
+        // ln(10 / 3) of the density, and no more than 3 of the rate.
+        let most = fitted.model.llr(8.0).unwrap();
+        assert!(most <= (10.0_f64 / 3.0).ln() + 3.0 + 1e-9, "{most}");
+        let mut spontaneous = trials(20, 3.0);
+        spontaneous.scores.retain(|one| one.score > 0.75);
+        assert!(
+            fit_deliberate_contraction(&spontaneous)
+                .unwrap()
+                .model
+                .rate_nats
+                < fitted.model.rate_nats
+        );
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub(crate) struct CuedTrials<'a> {
     pub(crate) scores: Vec<(f64, f64)>,
     /// How long was watched, answers included, seconds.
     pub(crate) watched_s: f64,
+    /// Scores by which those that nobody asked for are made up to [`OF_EACH_MIN`] where there are fewer; none: then they are too few.
+    pub(crate) supposed: &'a [f64],
 }
 
 /// What was learnt of it.
@@ -46,6 +48,8 @@ struct Trial {
     at_s: f64,
     score: f64,
     asked: bool,
+    /// Not recorded: one of [`CuedTrials::supposed`].
+    supposed: bool,
 }
 
 /// The highest score within [`ANSWER_S`] after a cue is its answer; other scores there are left out.
@@ -58,6 +62,7 @@ fn sorted_trials(trials: &CuedTrials<'_>) -> Vec<Trial> {
                 at_s,
                 score,
                 asked: false,
+                supposed: false,
             });
         }
     }
@@ -71,8 +76,20 @@ fn sorted_trials(trials: &CuedTrials<'_>) -> Vec<Trial> {
                 at_s,
                 score,
                 asked: true,
+                supposed: false,
             });
         }
+    }
+    let unasked = sorted.iter().filter(|trial| !trial.asked).count();
+    let missing = OF_EACH_MIN.saturating_sub(unasked);
+    let cues = trials.cues_s.iter().cycle();
+    for (score, at_s) in trials.supposed.iter().zip(cues).take(missing) {
+        sorted.push(Trial {
+            at_s: *at_s,
+            score: *score,
+            asked: false,
+            supposed: true,
+        });
     }
     sorted.sort_by(|a, b| a.at_s.total_cmp(&b.at_s));
     sorted
@@ -108,8 +125,9 @@ pub(crate) fn fit_cued(trials: &CuedTrials<'_>) -> Result<CuedFit> {
     finite("stamps of cues", trials.cues_s)?;
     let sorted = sorted_trials(trials);
     let answered = sorted.iter().filter(|trial| trial.asked).count();
-    let spontaneous = sorted.len() - answered;
-    for (what, found) in trials.called.into_iter().zip([answered, spontaneous]) {
+    let unasked = sorted.len() - answered;
+    let spontaneous = unasked - sorted.iter().filter(|trial| trial.supposed).count();
+    for (what, found) in trials.called.into_iter().zip([answered, unasked]) {
         if found < OF_EACH_MIN {
             return Err(CalibrationError::TooFew {
                 what,
@@ -139,7 +157,7 @@ pub(crate) fn fit_cued(trials: &CuedTrials<'_>) -> Result<CuedFit> {
             let llr = density.llr(trial.score);
             let told = llr.is_some_and(|llr| llr + rate_nats >= TOLD_NATS);
             hits += usize::from(told && trial.asked);
-            false_alarms += usize::from(told && !trial.asked);
+            false_alarms += usize::from(told && !trial.asked && !trial.supposed);
             llrs.push(llr.unwrap_or(0.0));
             labels.push(trial.asked);
         }

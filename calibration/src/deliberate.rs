@@ -77,6 +77,7 @@ pub fn fit_deliberate_blink(trials: &BlinkTrials) -> Result<DeliberateBlink> {
         cues_s: &trials.cues_s,
         scores: trials.scores.iter().map(|s| (s.at_s, s.score)).collect(),
         watched_s: trials.watched_s,
+        supposed: &[],
     })?;
     Ok(DeliberateBlink {
         model: BlinkModel {
