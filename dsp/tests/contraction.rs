@@ -179,6 +179,32 @@ fn one_loose_contact_of_four_is_no_contraction_and_a_dead_one_hides_none() {
     assert_eq!(run(&mut detector(5), 5, 20.0, &clench, most), []);
 }
 
+/// A known weakness, held fast so that the documentation stays true.
+#[test]
+fn steady_mains_hides_no_clench_and_mains_that_switch_on_look_like_one() {
+    let picked = ChannelMask::all(4);
+    let mains_of = |from_s: f64, uv: f64| {
+        move |t_s: f64, sample: &mut [f32]| {
+            if t_s >= from_s {
+                let mains = uv * (std::f64::consts::TAU * 50.0 * t_s).sin();
+                sample.iter_mut().for_each(|x| *x += mains as f32);
+            }
+        }
+    };
+    let with_notch = || ContractionDetector::new(hz(RATE_HZ), 4, picked, Some(hz(50.0))).unwrap();
+    let clench = [(15.0, 0.5, 40.0)];
+    let found = strong(&run(
+        &mut with_notch(),
+        4,
+        20.0,
+        &clench,
+        mains_of(0.0, 400.0),
+    ));
+    assert_eq!(found.len(), 1, "{found:?}");
+    let found = strong(&run(&mut with_notch(), 4, 20.0, &[], mains_of(15.0, 400.0)));
+    assert_eq!(found.len(), 1, "{found:?}");
+}
+
 #[test]
 fn a_gap_ends_what_is_under_way_and_keeps_the_level_at_rest() {
     let mut detector = detector(2);
