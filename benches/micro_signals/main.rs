@@ -1,14 +1,17 @@
-//! Deliberate blinks as a further signal: how often they are told, how late, and how often a blink that meant nothing is taken for one.
+//! Deliberate blinks and contractions as further signals: how often they are told, how late, and how often a blink that meant nothing is taken for one.
 //!
 //! ```sh
 //! cargo bench --bench micro_signals -- --persons 20 --forks 30
 //! cargo bench --bench micro_signals -- --persons 0 --gaze ../shared/data/gaze/gazecom
+//! cargo bench --bench micro_signals -- --only contractions --persons 20 --eeg A_train.xdf,A_test.xdf,50
 //! ```
 //!
 //! Each simulated person is asked for the signal `--cues` times, as in a live calibration, and then at forks: once it signals when it has
 //! decided, once it does not. A *hit* is a signal told at the option attended to, within the fork; a *false alarm* one told of a person who makes none.
 //! Of recordings there are spontaneous blinks alone: every other recording teaches them (signals come from the simulated persons), and
 //! the false alarms are those of the rest. One JSON line per kind of blink.
+
+mod contraction;
 
 use std::path::{Path, PathBuf};
 
@@ -40,6 +43,8 @@ struct Options {
     cue_every_s: f64,
     seed: u64,
     gaze: Vec<PathBuf>,
+    eeg: Vec<String>,
+    only: Option<String>,
 }
 
 fn options() -> anyhow::Result<Options> {
@@ -50,6 +55,8 @@ fn options() -> anyhow::Result<Options> {
         cue_every_s: 6.0,
         seed: 1,
         gaze: Vec::new(),
+        eeg: Vec::new(),
+        only: None,
     };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
@@ -66,8 +73,10 @@ fn options() -> anyhow::Result<Options> {
             "--cue-every" => options.cue_every_s = value()?.parse()?,
             "--seed" => options.seed = value()?.parse()?,
             "--gaze" => options.gaze.push(value()?.into()),
+            "--eeg" => options.eeg.push(value()?),
+            "--only" => options.only = Some(value()?),
             other => bail!(
-                "{other}: only --persons, --forks, --cues, --cue-every, --seed and --gaze are understood"
+                "{other}: only --persons, --forks, --cues, --cue-every, --seed, --gaze, --eeg and --only are understood"
             ),
         }
     }
@@ -422,11 +431,24 @@ fn recordings(folder: &Path, kind: BlinkKind, answers: &[f64]) -> anyhow::Result
 
 fn main() -> anyhow::Result<()> {
     let options = options()?;
+    let (blinks, contractions) = match options.only.as_deref() {
+        None => (true, true),
+        Some("blinks") => (true, false),
+        Some("contractions") => (false, true),
+        Some(other) => bail!("--only {other}: write blinks or contractions"),
+    };
     for kind in [BlinkKind::Double, BlinkKind::Long] {
+        if !blinks {
+            break;
+        }
         let answers = persons(kind, &options)?;
         for folder in &options.gaze {
             recordings(folder, kind, &answers)?;
         }
+    }
+    if contractions {
+        contraction::persons(&options)?;
+        contraction::recordings(&options)?;
     }
     Ok(())
 }

@@ -163,6 +163,7 @@ pub fn fit_session(input: &CalibrationInput) -> Result<Fitted> {
         eeg,
         gaze,
         blink: None,
+        contraction: None,
     };
     profile.validate()?;
     Ok(Fitted {

@@ -443,6 +443,7 @@ fn profile(eeg: EegCalibration) -> Profile {
         eeg: Some(eeg),
         gaze: None,
         blink: None,
+        contraction: None,
     }
 }
 

@@ -105,6 +105,7 @@ pub fn profile_of_keys() -> Profile {
         eeg: None,
         gaze: None,
         blink: None,
+        contraction: None,
     }
 }
 

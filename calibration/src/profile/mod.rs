@@ -14,6 +14,7 @@ use razvilka_dsp::score::{EpochScorer, LinearScorer, ScoreDensity};
 use serde::{Deserialize, Serialize};
 
 use crate::choice::Selection;
+use crate::contraction::DeliberateContraction;
 use crate::covariance::Symmetric;
 use crate::deliberate::DeliberateBlink;
 use crate::density::{posterior, restrict_density};
@@ -45,6 +46,9 @@ pub struct Profile {
     /// A deliberate blink as a signal; absent where none was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blink: Option<DeliberateBlink>,
+    /// A contraction of jaw or brow as a signal; absent where none was asked for. Kept, and not yet heard by a session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contraction: Option<DeliberateContraction>,
 }
 
 /// Where a profile comes from.
@@ -377,6 +381,9 @@ impl Profile {
             .map_or(Ok(()), GazeCalibration::validate)?;
         self.blink
             .as_ref()
-            .map_or(Ok(()), DeliberateBlink::validate)
+            .map_or(Ok(()), DeliberateBlink::validate)?;
+        self.contraction
+            .as_ref()
+            .map_or(Ok(()), DeliberateContraction::validate)
     }
 }

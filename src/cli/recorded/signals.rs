@@ -1,13 +1,16 @@
-//! Deliberate blinks that were asked for in a recording, and every blink beside.
+//! Deliberate blinks and contractions that were asked for in a recording, and every other one beside.
 
-use razvilka_calibration::BlinkTrials;
+use razvilka_calibration::{BlinkTrials, ContractionTrials, muscle_channels};
+use razvilka_dsp::contraction::ContractionDetector;
 use razvilka_dsp::deliberate::{BlinkKind, BlinkScorer};
 use razvilka_dsp::units::Hertz;
 
 use super::markers::event;
+use super::pass::read_row;
 use super::{Recorded, failure};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::rate::usual_interval;
+use crate::cli::unit::microvolts;
 use crate::engine::lines::gaze_rate_hz;
 
 impl Recorded {
@@ -74,6 +77,64 @@ impl Recorded {
             } else {
                 0.0
             };
+            last_s = Some(t_s);
+        }
+        Ok(Some(trials))
+    }
+
+    /// Contractions of jaw or brow that the person was asked for (`signal` markers with `contraction`), and every other episode of
+    /// its muscles, with a notch at mains of `mains_hz`, 0 for none; `None` when it was not asked.
+    ///
+    /// # Errors
+    /// [`Exit::Source`] when there is no EEG stream, none of its channels sees these muscles, or its rate is too low.
+    pub fn contraction_trials(&self, mains_hz: f64) -> Result<Option<ContractionTrials>, Failure> {
+        let signals = self.markers.iter().filter(|(_, marker)| {
+            event(marker) == Some("signal") && marker.get("contraction").is_some()
+        });
+        let cues_s: Vec<f64> = signals.map(|(stamp_s, _)| *stamp_s).collect();
+        if cues_s.is_empty() {
+            return Ok(None);
+        }
+        let stream = self.eeg()?;
+        let labels = &stream.spec.labels;
+        let picked = muscle_channels(labels);
+        if picked.is_empty() {
+            return Err(Failure::said(
+                Exit::Source,
+                format!(
+                    "{}: contractions were asked for, and no channel of '{}' sees jaw or brow. Label one EMG, or record Fp1, Fp2, AF7, AF8, \
+                     F7, F8, T7, T8, TP9 or TP10",
+                    self.path.display(),
+                    stream.spec.name
+                ),
+            ));
+        }
+        let refused = |e| failure(Exit::Source, e);
+        let rate = Hertz::new(stream.spec.rate_hz).map_err(|e| failure(Exit::Source, e))?;
+        let mains = (mains_hz > 0.0).then(|| Hertz::new(mains_hz)).transpose();
+        let mains = mains.map_err(|e| failure(Exit::Source, e))?;
+        let mut detector =
+            ContractionDetector::new(rate, labels.len(), picked, mains).map_err(refused)?;
+        let mut trials = ContractionTrials {
+            channels: picked
+                .iter()
+                .filter_map(|c| labels.get(c).cloned())
+                .collect(),
+            mains_hz: mains.map(Hertz::get),
+            cues_s,
+            ..ContractionTrials::default()
+        };
+        let (scale, _) = microvolts(stream);
+        let (mut last_s, mut sample) = (None, vec![0.0_f32; labels.len()]);
+        for (index, &t_s) in stream.stamps.iter().enumerate() {
+            read_row(stream, index, &scale, &mut sample);
+            trials
+                .scores
+                .extend(detector.push(t_s, &sample).map_err(refused)?);
+            let passed_s = last_s.map_or(0.0, |last_s: f64| t_s - last_s);
+            if (0.0..0.1).contains(&passed_s) {
+                trials.watched_s += passed_s;
+            }
             last_s = Some(t_s);
         }
         Ok(Some(trials))
