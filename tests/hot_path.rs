@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use razvilka::config::ScreenSection;
 use razvilka::engine::certify::paths;
 use razvilka::fork::{ForkId, MAX_OPTIONS};
-use razvilka::gate::{AbortReason, Evidence, GateSettings, Lease, Verdict};
+use razvilka::gate::{AbortReason, Evidence, GateSettings, Lease, Told, Verdict};
 use razvilka::marker::OptionKind;
 use razvilka::pipeline::decision::{
     ChoiceCell, GateThread, Item, Made, Opening, Order, Record, Watched,
@@ -377,7 +377,7 @@ fn a_key_an_abort_and_a_lost_stream_allocate_and_free_nothing() {
         assert!(bench.gate.orders.send(open(pressed)));
         bench.wait_for(pressed, |_| true);
         let item = Item {
-            evidence: Evidence::key_press(pressed, LEASE, 1, rt::lsl_now(), 2),
+            told: Told::Evidence(Evidence::key_press(pressed, LEASE, 1, rt::lsl_now(), 2)),
             trace: Trace::default(),
             made: Made::Key { item: 2 },
         };

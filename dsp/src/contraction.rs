@@ -57,6 +57,17 @@ const STILL_UV2: f64 = 1e-4;
 /// Stamps further apart are a time in which nobody watched, seconds.
 const GAP_S: f64 = 0.1;
 
+/// Which muscle is contracted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Muscle {
+    /// The teeth are clenched: loudest over the temples.
+    #[default]
+    Jaw,
+    /// A frown: loudest at the front.
+    Brow,
+}
+
 /// A stretch of raised muscle activity.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Contraction {

@@ -7,9 +7,11 @@ use razvilka_calibration::{
     epochs_beside,
 };
 use razvilka_dsp::DspError;
+use razvilka_dsp::contraction::ContractionDetector;
 use razvilka_dsp::eeg::{BandSpec, EegSpec, NotchSpec};
 use razvilka_dsp::eye_state::EyeStateSpec;
 use razvilka_dsp::gaze_evidence::{DwellModel, REGIONS, region_of};
+use razvilka_dsp::mask::ChannelMask;
 use razvilka_dsp::quality::QualitySpec;
 use razvilka_dsp::state::StateSpec;
 use razvilka_dsp::units::{Hertz, Microvolts, OutOfRange, Seconds};
@@ -83,6 +85,21 @@ pub enum LineError {
         "blink.kind names another blink than the one that the calibration profile has learnt. Set blink.kind to the other, or calibrate again"
     )]
     OtherBlink,
+    /// Contractions are wanted and the profile does not know them.
+    #[error(
+        "contraction.on wants contractions of jaw or brow, and the calibration profile has not learnt this person's. Calibrate with contraction.on = true (and more contraction.cues, if it was tried), or set contraction.on = false"
+    )]
+    NoContraction,
+    /// A channel is not there in which the profile has learnt contractions.
+    #[error(
+        "stream '{name}' has no channel '{label}', in which the calibration profile has learnt contractions. Calibrate again with this stream, or set contraction.on = false"
+    )]
+    NoMuscle {
+        /// The stream's name.
+        name: String,
+        /// The channel.
+        label: String,
+    },
     /// The profile has no part for a stream that the plan names.
     #[error(
         "the calibration profile has no {part} part, but the experiment file names a {part} stream. Calibrate with it, or leave [{part}] out"
@@ -356,6 +373,44 @@ pub fn listen_for_blinks(
     Ok(line.listen_for_blinks(blink.model, plan.blink.reach_s, openness)?)
 }
 
+/// Lets an EEG line listen for contractions, where the plan wants them, in the channels and with the notch with which the profile has learnt
+/// them.
+///
+/// # Errors
+/// [`LineError`] when the profile has not learnt them, for a channel that is not there or a number out of range.
+pub fn listen_for_contractions(
+    line: &mut EegLine,
+    plan: &Plan,
+    profile: &Profile,
+    spec: &StreamSpec,
+) -> Result<(), LineError> {
+    if !plan.contraction.on {
+        return Ok(());
+    }
+    let learnt = profile.contraction.as_ref();
+    let learnt = learnt.ok_or(LineError::NoContraction)?;
+    let found = learnt.channels.iter().map(|label| {
+        let place = spec.labels.iter().position(|own| own == label);
+        place.ok_or_else(|| LineError::NoMuscle {
+            name: spec.name.clone(),
+            label: label.clone(),
+        })
+    });
+    let picked: ChannelMask = found.collect::<Result<Vec<_>, _>>()?.into_iter().collect();
+    let mains = learnt.mains_hz.map(Hertz::new).transpose()?;
+    let rate = Hertz::new(spec.rate_hz)?;
+    let detector = ContractionDetector::new(rate, spec.labels.len(), picked, mains)?;
+    let scale = microvolts_of(&spec.units, spec.labels.len());
+    Ok(line.listen_for_contractions(detector, learnt.model, scale)?)
+}
+
+/// Lets a gaze line tell looks, where the plan wants contractions that are about them.
+pub fn tell_looks(line: &mut GazeLine, plan: &Plan) {
+    if plan.contraction.on {
+        line.tell_looks();
+    }
+}
+
 /// The state of the eyes from a gaze stream, read as for choosing.
 ///
 /// # Errors
@@ -437,6 +492,9 @@ pub fn gate_settings(plan: &Plan, profile: &Profile) -> Result<GateSettings, Set
     }
     if let Some(blink) = &profile.blink {
         config.blink.reliability *= blink.reliability;
+    }
+    if let Some(contraction) = &profile.contraction {
+        config.contraction.reliability *= contraction.reliability;
     }
     GateSettings::new(config)
 }

@@ -5,11 +5,13 @@
 //! real-time shell.
 
 mod blinks;
+mod looks;
 pub mod reading;
 mod regard;
 mod stage;
 
 pub use blinks::{BlinkWord, blink_evidence};
+pub use looks::{LookWord, look_told};
 pub use reading::{EyesRead, GazeReading, RawGaze};
 pub use regard::{Outside, Regard};
 pub use stage::{GazeStage, GazeWatch, Trouble};
@@ -25,6 +27,7 @@ use razvilka_dsp::gaze_evidence::{DwellEvidence, DwellModel, Tile};
 use razvilka_dsp::units::{Hertz, LslTime};
 
 use self::blinks::Blinks;
+use self::looks::Looks;
 use crate::fork::{ForkId, MAX_OPTIONS};
 use crate::gate::{Evidence, Lease};
 
@@ -115,6 +118,7 @@ pub struct GazeLine {
     at_deg: Option<[f64; 2]>,
     rate: Hertz,
     blinks: Option<Blinks>,
+    looks: Option<Looks>,
 }
 
 impl GazeLine {
@@ -144,7 +148,18 @@ impl GazeLine {
             at_deg: None,
             rate,
             blinks: None,
+            looks: None,
         })
+    }
+
+    /// Tells looks at the tiles from now on, for what another stream says about them.
+    pub fn tell_looks(&mut self) {
+        self.looks = Some(Looks::default());
+    }
+
+    /// The next of the looks that became one, or were over, with the latest sample; two at most.
+    pub fn take_look(&mut self) -> Option<LookWord> {
+        self.looks.as_mut()?.take()
     }
 
     /// Listens for deliberate blinks as `model` tells them, at the tile that was last looked at up to `reach_s` before; `openness` is the channel
@@ -180,6 +195,9 @@ impl GazeLine {
         (self.up, self.next) = (None, None);
         if let Some(blinks) = &mut self.blinks {
             blinks.restart();
+        }
+        if let Some(looks) = &mut self.looks {
+            looks.put_up();
         }
     }
 
@@ -238,6 +256,9 @@ impl GazeLine {
             if let Some(blinks) = &mut self.blinks {
                 blinks.put_up();
             }
+            if let Some(looks) = &mut self.looks {
+                looks.put_up();
+            }
         }
         let at = self.regard.at(stamp_s, sample);
         if let Some(blinks) = &mut self.blinks {
@@ -255,13 +276,16 @@ impl GazeLine {
             y_deg: fixation.y_deg + shift.1,
             ..*fixation
         };
-        let blinks = &mut self.blinks;
-        let mut rest = |fixation: &Fixation| {
+        let counts = |fixation: &Fixation| up.is_some_and(|tiles| fixation.onset_s >= tiles.from_s);
+        let (blinks, looks) = (&mut self.blinks, &mut self.looks);
+        let mut rest = |fixation: &Fixation, over: bool| {
             if let Some(blinks) = blinks {
                 blinks.looks(&shifted(fixation));
             }
+            if let (Some(looks), Some(tiles)) = (&mut *looks, up.filter(|_| counts(fixation))) {
+                looks.rests(&shifted(fixation), over, &tiles, (stamp_s, number));
+            }
         };
-        let counts = |fixation: &Fixation| up.is_some_and(|tiles| fixation.onset_s >= tiles.from_s);
         let sample = GazeSample {
             t_s: stamp_s,
             x_deg,
@@ -277,14 +301,14 @@ impl GazeLine {
                 }
             }
             GazeEvent::Update(fixation) => {
-                rest(&fixation);
+                rest(&fixation, false);
                 if counts(&fixation) && fixation.n % tell_every == 0 {
                     dwell.update(&shifted(&fixation));
                     tell = true;
                 }
             }
             GazeEvent::End(fixation, end) => {
-                rest(&fixation);
+                rest(&fixation, true);
                 if counts(&fixation) {
                     let valid = end == FixationEnd::Saccade;
                     dwell.end(&shifted(&fixation), valid);
