@@ -126,7 +126,7 @@ fn sit(settings: &SimSettings, kind: BlinkKind, options: &Options) -> anyhow::Re
     for _ in 0..options.cues {
         t += options.cue_every_s;
         sitting.cues_s.push(t);
-        script.push((t, Event::Signal { blink: kind }));
+        script.push((t, Event::blink_signal(kind)));
     }
     t += options.cue_every_s;
     script.push((t, Event::BlockEnd));

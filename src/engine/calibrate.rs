@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::bounded;
 use razvilka_calibration::blink_reference;
+use razvilka_dsp::contraction::Muscle;
 use razvilka_dsp::deliberate::BlinkKind;
 
 use super::EngineError;
-use super::lines::montage;
+use super::lines::{montage, muscles_of};
 use super::streams::Streams;
 use crate::choice::{FlashSequence, cued_items};
 use crate::config::{GazeProcedure, Plan};
@@ -62,6 +63,8 @@ pub enum Progress {
     Blink(u32, u32),
     /// Deliberate blink number `.0` of `.1`.
     Signal(u32, u32, BlinkKind),
+    /// Contraction number `.0` of `.1`.
+    Contraction(u32, u32, Muscle),
     /// Block number `.0` of `.1`.
     Block(u32, u32),
 }
@@ -85,6 +88,10 @@ pub fn record(
         cpu: None,
     };
     let sees_blinks = sees_blinks(plan, &streams)?;
+    if let (true, Some(source)) = (plan.contraction.on, &streams.eeg) {
+        // Nobody clenches their teeth for channels that cannot see it.
+        muscles_of(plan.contraction.channels.as_deref(), source.spec())?;
+    }
     let mut offsets = Vec::new();
     let mut inlets = Vec::new();
     for (name, source) in [("eeg", streams.eeg), ("gaze", streams.gaze)] {
@@ -113,6 +120,7 @@ pub fn record(
         && run.points(progress)
         && (!sees_blinks || run.blinks(progress))
         && run.signals(progress)
+        && run.contractions(progress)
         && run.blocks(progress);
     presenter.ask(Ask::RecordTo(None));
     let mut sources = Vec::new();
@@ -260,11 +268,34 @@ impl Run<'_> {
                 return false;
             }
             progress(Progress::Signal(signal + 1, section.cues, section.kind));
-            self.presenter.ask(Ask::Say(Event::Signal {
-                blink: section.kind,
-            }));
+            self.presenter
+                .ask(Ask::Say(Event::blink_signal(section.kind)));
         }
         if !self.wait(Duration::from_secs_f64(section.cue_every_s)) {
+            return false;
+        }
+        self.presenter.ask(Ask::Say(Event::BlockEnd));
+        true
+    }
+
+    /// Contractions on cue, where they are to count; `false` when it was stopped.
+    fn contractions(&mut self, progress: &mut dyn FnMut(Progress)) -> bool {
+        let section = &self.plan.contraction;
+        if !section.on || self.plan.eeg.is_none() {
+            return true;
+        }
+        let every = Duration::from_secs_f64(section.cue_every_s);
+        let kind = BlockKind::Signal;
+        self.presenter.ask(Ask::Say(Event::Block { kind }));
+        for cue in 0..section.cues {
+            if !self.wait(every) {
+                return false;
+            }
+            progress(Progress::Contraction(cue + 1, section.cues, section.muscle));
+            self.presenter
+                .ask(Ask::Say(Event::contraction_signal(section.muscle)));
+        }
+        if !self.wait(every) {
             return false;
         }
         self.presenter.ask(Ask::Say(Event::BlockEnd));

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use razvilka_calibration::{
     CalibrationError, EegCalibration, Epochs, GazeCalibration, Montage, Profile, Provenance,
-    epochs_beside,
+    epochs_beside, muscle_channels,
 };
 use razvilka_dsp::DspError;
 use razvilka_dsp::contraction::ContractionDetector;
@@ -90,6 +90,14 @@ pub enum LineError {
         "contraction.on wants contractions of jaw or brow, and the calibration profile has not learnt this person's. Calibrate with contraction.on = true (and more contraction.cues, if it was tried), or set contraction.on = false"
     )]
     NoContraction,
+    /// No channel sees the muscles.
+    #[error(
+        "contractions are wanted, and no channel of stream '{name}' sees jaw or brow. Label one EMG, record Fp1, Fp2, AF7, AF8, F7, F8, T7, T8, TP9 or TP10, or name those that see them in contraction.channels"
+    )]
+    NoMuscles {
+        /// The stream's name.
+        name: String,
+    },
     /// A channel is not there in which the profile has learnt contractions.
     #[error(
         "stream '{name}' has no channel '{label}', in which the calibration profile has learnt contractions. Calibrate again with this stream, or set contraction.on = false"
@@ -371,6 +379,25 @@ pub fn listen_for_blinks(
     let openness = section.openness.as_ref();
     let openness = openness.map(|label| spec.channel(label)).transpose()?;
     Ok(line.listen_for_blinks(blink.model, plan.blink.reach_s, openness)?)
+}
+
+/// The channels of an EEG stream in which contractions are looked for: those `named`, or else those over jaw and brow.
+///
+/// # Errors
+/// [`LineError`] for a label that is not there, or where none sees them.
+pub fn muscles_of(named: Option<&[String]>, spec: &StreamSpec) -> Result<ChannelMask, LineError> {
+    let picked = match named {
+        Some(labels) => {
+            let places = labels.iter().map(|label| spec.channel(label));
+            places.collect::<Result<Vec<_>, _>>()?.into_iter().collect()
+        }
+        None => muscle_channels(&spec.labels),
+    };
+    if picked.is_empty() {
+        let name = spec.name.clone();
+        return Err(LineError::NoMuscles { name });
+    }
+    Ok(picked)
 }
 
 /// Lets an EEG line listen for contractions, where the plan wants them, in the channels and with the notch with which the profile has learnt

@@ -21,6 +21,7 @@ mod evoked;
 mod eye;
 mod faults;
 mod montage;
+mod muscles;
 mod noise;
 mod person;
 mod reading;
@@ -42,6 +43,7 @@ use amplifier::{Acting, Amplifier};
 use evoked::{Evoked, RecordedGains};
 use eye::{Eye, Lids, Tracker};
 use faults::Faults;
+use muscles::Muscles;
 use person::{Person, Scene};
 use replayed::Replayed;
 use traits::Traits;
@@ -146,6 +148,7 @@ pub struct Laboratory {
     lids: Lids,
     evoked: Evoked,
     person: Person,
+    muscles: Muscles,
     faults: Faults,
     microvolts: Vec<f32>,
 }
@@ -216,6 +219,7 @@ impl Laboratory {
             lids: Lids::new(),
             evoked,
             person: Person::new(settings, traits.person, &mut agenda),
+            muscles: Muscles::new(settings),
             faults: Faults::new(settings),
             agenda,
             microvolts: vec![0.0; settings.channels.len()],
@@ -296,6 +300,7 @@ impl Laboratory {
             eye: &mut self.eye,
             lids: &mut self.lids,
             evoked: &mut self.evoked,
+            muscles: &mut self.muscles,
             output,
         };
         self.person.live(t_s, what, &mut scene);
@@ -318,6 +323,7 @@ impl Laboratory {
                 replayed.sample(t_s, &self.evoked, &mut self.microvolts);
             }
         }
+        self.muscles.act(t_s, &mut self.microvolts);
         self.faults.act(t_s, &mut self.microvolts);
         if self.faults.sends(t_s) {
             output(SimOutput::Eeg {

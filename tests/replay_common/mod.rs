@@ -23,10 +23,11 @@ use razvilka::engine::replay::PROFILE;
 use razvilka::fork::{Chooser, Fork, ForkId, options_of};
 use razvilka::gate::{Gate, GateInput, GateSettings, Lease};
 use razvilka::marker::{BlockKind, Event, GazePhase, Marker, OptionKind};
+use razvilka::pipeline::contractions::{Asked, contraction_told};
 use razvilka::pipeline::decision::{Made, Record};
 use razvilka::pipeline::eeg::{EegLine, flash_evidence};
 use razvilka::pipeline::features::FeatureDrain;
-use razvilka::pipeline::gaze::{GazeLine, blink_evidence, gaze_evidence};
+use razvilka::pipeline::gaze::{GazeLine, blink_evidence, gaze_evidence, look_told};
 use razvilka::pipeline::presenter::{FlashId, FlashNotice};
 use razvilka::pipeline::scribe::{BETWEEN_TEXTS, Texts};
 use razvilka::pipeline::trace::Trace;
@@ -40,6 +41,7 @@ use razvilka::source::pins::Pins;
 use razvilka::source::{ClockOffset, Format, StreamSpec};
 use razvilka::view::layout;
 use razvilka_calibration::Profile;
+use razvilka_dsp::contraction::Muscle;
 use razvilka_dsp::deliberate::BlinkKind;
 use razvilka_dsp::mask::ChannelMask;
 use razvilka_dsp::units::{LslTime, MonoTime};
@@ -74,13 +76,28 @@ fn with_blinks() -> bool {
     WITH_BLINKS.load(Ordering::Relaxed)
 }
 
+/// Whether it contracts its jaw on purpose, speaks and chews, and the session listens to that; set before anything else.
+pub(crate) static WITH_CONTRACTIONS: AtomicBool = AtomicBool::new(false);
+
+fn with_contractions() -> bool {
+    WITH_CONTRACTIONS.load(Ordering::Relaxed)
+}
+
 pub(crate) fn settings() -> SimSettings {
+    let usual = SimSettings::default();
     SimSettings {
+        channels: if with_contractions() {
+            SimSettings::with_muscles(usual.channels.clone())
+        } else {
+            usual.channels.clone()
+        },
+        contraction_signal: with_contractions().then_some(Muscle::Jaw),
+        muscles_per_min: if with_contractions() { 2.0 } else { 0.0 },
         seed: 3,
         preset: Preset::Easy,
         pace: 2.0,
         blink_signal: with_blinks().then_some(BlinkKind::Double),
-        ..SimSettings::default()
+        ..usual
     }
 }
 
@@ -136,7 +153,9 @@ pub(crate) fn plan() -> Plan {
     plan.blink.on = with_blinks();
     plan.blink.cues = 20;
     plan.blink.cue_every_s = 8.0;
-    if with_blinks() {
+    plan.contraction.on = with_contractions();
+    plan.contraction.cues = 20;
+    if with_blinks() || with_contractions() {
         // Gaze and P300 leave something to say.
         let mut gate = *plan.gate.config();
         gate.gaze.total_clip_nats = 2.0;
@@ -267,10 +286,20 @@ fn calibrate(folder: &Path, plan: &Plan) -> (Laboratory, f64) {
         world.say(Event::Block { kind }, world.now_s);
         for _ in 0..plan.blink.cues {
             world.turn(world.now_s + plan.blink.cue_every_s);
-            let blink = plan.blink.kind;
-            world.say(Event::Signal { blink }, world.now_s);
+            world.say(Event::blink_signal(plan.blink.kind), world.now_s);
         }
         world.turn(world.now_s + plan.blink.cue_every_s);
+        world.say(Event::BlockEnd, world.now_s);
+    }
+    if plan.contraction.on {
+        let kind = BlockKind::Signal;
+        world.say(Event::Block { kind }, world.now_s);
+        for _ in 0..plan.contraction.cues {
+            world.turn(world.now_s + plan.contraction.cue_every_s);
+            let muscle = plan.contraction.muscle;
+            world.say(Event::contraction_signal(muscle), world.now_s);
+        }
+        world.turn(world.now_s + plan.contraction.cue_every_s);
         world.say(Event::BlockEnd, world.now_s);
     }
     let items = plan.flash.config().items_min as usize;
@@ -547,6 +576,8 @@ impl Day {
         self.world.say(open, appears_s);
         let tiles = tiles_of(id, &question.tiles, LEASE, at(appears_s), GAZE_OFFSET_S);
         self.gaze.put_up(tiles, None);
+        self.eeg
+            .put_up(Asked::at(id, LEASE, at(appears_s), EEG_OFFSET_S), None);
         let mut sequence =
             FlashSequence::new(question.kinds.len(), &self.plan.flash, 3, id.0).unwrap();
         let mut due_s = appears_s + self.plan.ask.reading_s(&question.tiles);
@@ -573,7 +604,14 @@ impl Day {
             let mut inputs: Vec<(GateInput, Option<Made>)> = Vec::new();
             let heard = at(self.world.now_s + TRANSPORT_S);
             for (stamp, row) in samples.gaze {
-                if let Some(word) = self.gaze.sample(stamp, &row)
+                let word = self.gaze.sample(stamp, &row);
+                while let Some(word) = self.gaze.take_look() {
+                    let (told, made) = look_told(&word).unwrap();
+                    if told.fork() == id {
+                        inputs.push((told.input(heard), Some(made)));
+                    }
+                }
+                if let Some(word) = word
                     && word.fork == id
                 {
                     let evidence = gaze_evidence(&word).unwrap();
@@ -608,6 +646,12 @@ impl Day {
                         };
                         inputs.push((input, Some(found.made())));
                     }
+                }
+                if let Some(word) = self.eeg.take_contraction()
+                    && word.fork == id
+                {
+                    let (told, made) = contraction_told(&word).unwrap();
+                    inputs.push((told.input(heard), Some(made)));
                 }
             }
             inputs.push((GateInput::Tick { now: heard }, None));
@@ -801,6 +845,7 @@ pub(crate) fn live(path: &Path) {
     let epochs = lines::epochs_of(&plan.adaptation, &profile, &profile_path).unwrap();
     assert!(epochs.is_some());
     let mut line = lines::eeg_line(eeg, calibration, &specs.eeg, None).unwrap();
+    lines::listen_for_contractions(&mut line, &plan, &profile, &specs.eeg).unwrap();
     let mut day = Day {
         features: lines::features_of(calibration, &mut line),
         adapting: Adapting::new(calibration, &plan.adaptation, epochs).unwrap(),
@@ -817,6 +862,7 @@ pub(crate) fn live(path: &Path) {
             let mut line =
                 lines::gaze_line(gaze, &plan, profile.gaze.as_ref(), &specs.gaze).unwrap();
             lines::listen_for_blinks(&mut line, gaze, &plan, &profile, &specs.gaze).unwrap();
+            lines::tell_looks(&mut line, &plan);
             line
         },
         gate_settings: lines::gate_settings(&plan, &profile).unwrap(),

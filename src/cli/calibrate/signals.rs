@@ -73,7 +73,7 @@ pub(super) fn deliberate_contraction(
                 talk,
                 format_args!(
                     "contraction ({}): {} of {} told, {} of {} unasked ones taken for it in {:.0} s ({per_min:.1} per minute, up to \
-                     {up_to:.1}), reliability {:.2}, held out. It is kept in the profile; a session does not hear it yet",
+                     {up_to:.1}), reliability {:.2}, held out",
                     fit.channels.join(", "),
                     fit.hits,
                     fit.cues,
@@ -89,7 +89,7 @@ pub(super) fn deliberate_contraction(
             say(
                 talk,
                 format_args!(
-                    "contraction: not used. {error}. Record for longer, or with more cues"
+                    "contraction: not used. {error}. Calibrate for longer, or with more contraction.cues"
                 ),
             );
             Ok(None)

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use razvilka_calibration::{Profile, epochs_beside};
+use razvilka_dsp::contraction::Muscle;
 use razvilka_dsp::deliberate::BlinkKind;
 
 use super::progress::progress_bar;
@@ -130,6 +131,13 @@ pub(super) fn calibrate_live(
                     };
                     (steps, format!("{what}: {n} of {of}"))
                 }
+                Progress::Contraction(n, of, muscle) => {
+                    let what = match muscle {
+                        Muscle::Jaw => "clench your teeth for half a second, now",
+                        Muscle::Brow => "frown for half a second, now",
+                    };
+                    (steps, format!("{what}: {n} of {of}"))
+                }
                 Progress::Block(n, of) => (steps + n - 1, format!("flash block {n} of {of}")),
             };
             bar.set_position(u64::from(position));
@@ -180,7 +188,9 @@ fn read_as(plan: &Plan) -> recorded::Streams {
         picture: Some(plan.screen.clone()),
         ..recorded::GazeChannels::default()
     });
+    let muscles = plan.contraction.channels.clone();
     recorded::Streams {
+        muscle_channels: muscles.unwrap_or_default(),
         channels: channels.unwrap_or_default(),
         gaze: gaze.unwrap_or_default(),
         ..recorded::Streams::default()
@@ -207,6 +217,16 @@ pub(super) fn note_calibration(profile: &Profile, view: &mut dyn View) {
         words.push(format!(
             "deliberate blink: {} of {} told, {per_min:.1} false alarms per minute (up to {up_to:.1}), reliability {:.2}",
             blink.hits, blink.cues, blink.reliability
+        ));
+    }
+    if let Some(contraction) = &profile.contraction {
+        let (per_min, up_to) = contraction.false_alarms_per_min();
+        words.push(format!(
+            "contraction ({}): {} of {} told, {per_min:.1} false alarms per minute (up to {up_to:.1}), reliability {:.2}",
+            contraction.channels.join(", "),
+            contraction.hits,
+            contraction.cues,
+            contraction.reliability
         ));
     }
     let _ = view.note(&words.join("; "));

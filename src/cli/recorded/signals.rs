@@ -1,6 +1,6 @@
 //! Deliberate blinks and contractions that were asked for in a recording, and every other one beside.
 
-use razvilka_calibration::{BlinkTrials, ContractionTrials, muscle_channels};
+use razvilka_calibration::{BlinkTrials, ContractionTrials};
 use razvilka_dsp::contraction::ContractionDetector;
 use razvilka_dsp::deliberate::{BlinkKind, BlinkScorer};
 use razvilka_dsp::units::Hertz;
@@ -11,7 +11,7 @@ use super::{Recorded, failure};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::rate::usual_interval;
 use crate::cli::unit::microvolts;
-use crate::engine::lines::gaze_rate_hz;
+use crate::engine::lines::{gaze_rate_hz, muscles_of};
 
 impl Recorded {
     /// Deliberate blinks that the person was asked for, and every blink beside; `None` when it was not asked.
@@ -97,18 +97,11 @@ impl Recorded {
         }
         let stream = self.eeg()?;
         let labels = &stream.spec.labels;
-        let picked = muscle_channels(labels);
-        if picked.is_empty() {
-            return Err(Failure::said(
-                Exit::Source,
-                format!(
-                    "{}: contractions were asked for, and no channel of '{}' sees jaw or brow. Label one EMG, or record Fp1, Fp2, AF7, AF8, \
-                     F7, F8, T7, T8, TP9 or TP10",
-                    self.path.display(),
-                    stream.spec.name
-                ),
-            ));
-        }
+        let named = &self.streams.muscle_channels;
+        let named = (!named.is_empty()).then_some(named.as_slice());
+        let picked = muscles_of(named, &stream.spec).map_err(|error| {
+            Failure::said(Exit::Source, format!("{}: {error}", self.path.display()))
+        })?;
         let refused = |e| failure(Exit::Source, e);
         let rate = Hertz::new(stream.spec.rate_hz).map_err(|e| failure(Exit::Source, e))?;
         let mains = (mains_hz > 0.0).then(|| Hertz::new(mains_hz)).transpose();
