@@ -3,6 +3,7 @@
 //! ```sh
 //! cargo bench --bench micro_signals -- --persons 20 --forks 30
 //! cargo bench --bench micro_signals -- --persons 0 --gaze ../shared/data/gaze/gazecom
+//! cargo bench --bench micro_signals -- --only contractions-at-forks --persons 20 --forks 30
 //! cargo bench --bench micro_signals -- --only contractions --persons 20 --eeg A_train.xdf,A_test.xdf,50
 //! ```
 //!
@@ -11,6 +12,7 @@
 //! Of recordings there are spontaneous blinks alone: every other recording teaches them (signals come from the simulated persons), and
 //! the false alarms are those of the rest. One JSON line per kind of blink.
 
+mod at_forks;
 mod contraction;
 
 use std::path::{Path, PathBuf};
@@ -431,11 +433,14 @@ fn recordings(folder: &Path, kind: BlinkKind, answers: &[f64]) -> anyhow::Result
 
 fn main() -> anyhow::Result<()> {
     let options = options()?;
-    let (blinks, contractions) = match options.only.as_deref() {
-        None => (true, true),
-        Some("blinks") => (true, false),
-        Some("contractions") => (false, true),
-        Some(other) => bail!("--only {other}: write blinks or contractions"),
+    let (blinks, contractions, at_forks) = match options.only.as_deref() {
+        None => (true, true, true),
+        Some("blinks") => (true, false, false),
+        Some("contractions") => (false, true, false),
+        Some("contractions-at-forks") => (false, false, true),
+        Some(other) => {
+            bail!("--only {other}: write blinks, contractions or contractions-at-forks")
+        }
     };
     for kind in [BlinkKind::Double, BlinkKind::Long] {
         if !blinks {
@@ -449,6 +454,9 @@ fn main() -> anyhow::Result<()> {
     if contractions {
         contraction::persons(&options)?;
         contraction::recordings(&options)?;
+    }
+    if at_forks {
+        at_forks::persons(&options)?;
     }
     Ok(())
 }
