@@ -107,19 +107,24 @@ fn sit(settings: &SimSettings, muscle: Muscle, options: &Options) -> anyhow::Res
     Ok(sitting)
 }
 
-fn detector(settings: &SimSettings) -> anyhow::Result<ContractionDetector> {
+fn detector(settings: &SimSettings, muscle: Muscle) -> anyhow::Result<ContractionDetector> {
     Ok(ContractionDetector::new(
         Hertz::new(settings.eeg_rate_hz)?,
         settings.channels.len(),
-        muscle_channels(&settings.channels),
+        muscle_channels(&settings.channels, muscle),
         Some(Hertz::new(settings.mains_hz)?),
     )?)
 }
 
 /// The calibration as `razvilka calibrate` sees it.
-fn trials(sitting: &Sitting, settings: &SimSettings) -> anyhow::Result<ContractionTrials> {
-    let mut detector = detector(settings)?;
+fn trials(
+    sitting: &Sitting,
+    settings: &SimSettings,
+    muscle: Muscle,
+) -> anyhow::Result<ContractionTrials> {
+    let mut detector = detector(settings, muscle)?;
     let mut trials = ContractionTrials {
+        muscle,
         channels: settings.channels.clone(),
         mains_hz: Some(settings.mains_hz),
         cues_s: sitting.cues_s.clone(),
@@ -151,7 +156,11 @@ impl Session {
     fn new(settings: &SimSettings, fit: &DeliberateContraction) -> anyhow::Result<Self> {
         let channels = settings.channels.len();
         let mut eeg = paths::eeg_line(channels, settings.eeg_rate_hz)?;
-        eeg.listen_for_contractions(detector(settings)?, fit.model, vec![1.0; channels])?;
+        eeg.listen_for_contractions(
+            detector(settings, fit.muscle)?,
+            fit.model,
+            vec![1.0; channels],
+        )?;
         let screen = ScreenSection::default();
         let reading = GazeReading::new((0, 1), Some((2, 0.5)), GazeUnits::Normalised, &screen);
         let rate = Hertz::new(settings.gaze_rate_hz)?;
@@ -204,7 +213,10 @@ impl Session {
             let rest = (0..options).min_by(|a, b| gain(*a).total_cmp(&gain(*b)));
             if let (Some(best), Some(rest)) = (best, rest) {
                 let nats = gain(best) - gain(rest);
-                self.placed.push((told.fork().0, best, now_s, nats));
+                // Of no reliability, or beyond what all of them may say: heard, and of no effect.
+                if nats > 1e-9 {
+                    self.placed.push((told.fork().0, best, now_s, nats));
+                }
             }
         }
         Ok(())
@@ -268,7 +280,7 @@ pub(super) fn persons(options: &Options) -> anyhow::Result<()> {
     for (muscle, muscles_per_min) in CASES {
         let (mut latencies, mut nats, mut unfit) = (Vec::new(), Vec::new(), Vec::new());
         let (mut hits, mut wrong, mut asked, mut told) = (0, 0, 0, 0);
-        let (mut false_alarms, mut told_unasked, mut up_s) = (0, 0, 0.0);
+        let (mut false_alarms, mut told_unasked, mut up_s, mut silenced) = (0, 0, 0.0, 0);
         let (mut cue_hits, mut cues, mut rest_alarms, mut rest_s) = (0, 0, 0, 0.0);
         for seed in options.seed..options.seed + options.persons {
             let usual = SimSettings::default();
@@ -280,13 +292,18 @@ pub(super) fn persons(options: &Options) -> anyhow::Result<()> {
                 ..usual
             };
             let sitting = sit(&settings, muscle, options)?;
-            let fit = match fit_deliberate_contraction(&trials(&sitting, &settings)?) {
+            let fit = match fit_deliberate_contraction(&trials(&sitting, &settings, muscle)?) {
                 Ok(fit) => fit,
                 Err(error) => {
                     unfit.push(format!("person {seed}: {error}"));
                     continue;
                 }
             };
+            if fit.reliability == 0.0 {
+                // It is heard, and says nothing.
+                silenced += 1;
+            }
+            if std::env::var_os("SHOW").is_some() { let t = trials(&sitting, &settings, muscle)?; println!("{seed} {:?} scores {:?}", fit, t.scores.iter().map(|s| (s.at_s, s.score)).collect::<Vec<_>>()); }
             cue_hits += fit.hits;
             cues += fit.cues;
             rest_alarms += fit.false_alarms;
@@ -319,6 +336,7 @@ pub(super) fn persons(options: &Options) -> anyhow::Result<()> {
         println!(
             "{}",
             json!({ "contraction": muscle, "muscles_per_min": muscles_per_min, "persons": options.persons, "not_fitted": unfit,
+                "of_reliability_0": silenced,
                 "calibration": { "cues": cues, "told": cue_hits, "told_share_95": wilson(cue_hits, cues.max(1)),
                     "false_alarms": rest_alarms, "false_alarms_per_min_95": per_minute(rest_alarms, rest_s.max(1.0)) },
                 "forks": { "decided": asked, "told_in_all": told, "hits": hits, "hits_share_95": wilson(hits, asked.max(1)), "at_another_option": wrong,

@@ -16,7 +16,7 @@ use razvilka::sim::{Laboratory, SimOutput, SimSettings};
 use razvilka_calibration::{
     ANSWER_S, ContractionTrials, DeliberateContraction, fit_deliberate_contraction,
 };
-use razvilka_dsp::contraction::{Contraction, ContractionDetector};
+use razvilka_dsp::contraction::{Contraction, ContractionDetector, Muscle};
 use razvilka_dsp::mask::ChannelMask;
 use razvilka_dsp::units::Hertz;
 use serde_json::json;
@@ -90,6 +90,7 @@ impl Eeg {
     fn teach(&self, every_s: f64, uv: f64, seed: u64) -> anyhow::Result<ContractionTrials> {
         let cues_s = self.cues_s(every_s);
         Ok(ContractionTrials {
+            muscle: Muscle::Jaw,
             channels: (0..self.channels).map(|c| c.to_string()).collect(),
             mains_hz: Some(self.mains.get()),
             scores: self.episodes(&cues_s, uv, seed)?,

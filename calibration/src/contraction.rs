@@ -1,6 +1,6 @@
 //! The calibration of a contraction of jaw or brow: when the person was told to make it, and the rest of the time.
 
-use razvilka_dsp::contraction::{Contraction, ContractionModel, PICKED_MAX};
+use razvilka_dsp::contraction::{Contraction, ContractionModel, Muscle, PICKED_MAX};
 use razvilka_dsp::mask::ChannelMask;
 use serde::{Deserialize, Serialize};
 
@@ -20,25 +20,31 @@ const HEAD_LABELS: [&str; 17] = [
     "T8", "TP9", "TP10",
 ];
 
-/// The channels that see jaw and brow best, by their labels; none where there are none.
+/// Those of them over the brow. The score is the lower median over the channels: with those over the temples among them, a frown that hardly
+/// shows there would be none.
+const FRONT_LABELS: [&str; 8] = ["FP1", "FPZ", "FP2", "AF7", "AF3", "AFZ", "AF4", "AF8"];
+
+/// The channels that see this muscle best, by their labels; none where there are none.
 #[must_use]
-pub fn muscle_channels(labels: &[String]) -> ChannelMask {
+pub fn muscle_channels(labels: &[String], muscle: Muscle) -> ChannelMask {
     let those = |wanted: &dyn Fn(&str) -> bool| -> ChannelMask {
         let labels = labels.iter().enumerate();
         let found = labels.filter(|(_, label)| wanted(&label.to_ascii_uppercase()));
         found.map(|(channel, _)| channel).take(PICKED_MAX).collect()
     };
     let muscles = those(&|label| label.starts_with(MUSCLE_LABELS));
-    if muscles.is_empty() {
-        those(&|label| HEAD_LABELS.contains(&label))
-    } else {
-        muscles
+    match (muscles.is_empty(), muscle) {
+        (false, _) => muscles,
+        (true, Muscle::Jaw) => those(&|label| HEAD_LABELS.contains(&label)),
+        (true, Muscle::Brow) => those(&|label| FRONT_LABELS.contains(&label)),
     }
 }
 
 /// What a calibration recorded of contractions.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ContractionTrials {
+    /// Which muscle was asked for.
+    pub muscle: Muscle,
     /// Labels of the channels that were looked at, in the order of the stream.
     pub channels: Vec<String>,
     /// Where the notch was, Hz; `None` without one.
@@ -55,6 +61,9 @@ pub struct ContractionTrials {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DeliberateContraction {
+    /// Which muscle it is.
+    #[serde(default)]
+    pub muscle: Muscle,
     /// What a score says.
     pub model: ContractionModel,
     /// Labels of the channels that have to be looked at: a score of others means something else.
@@ -124,6 +133,7 @@ pub fn fit_deliberate_contraction(trials: &ContractionTrials) -> Result<Delibera
         supposed: &SUPPOSED_NATS,
     })?;
     Ok(DeliberateContraction {
+        muscle: trials.muscle,
         model: ContractionModel {
             density: fit.density,
             rate_nats: fit.rate_nats,
@@ -184,13 +194,16 @@ mod tests {
 
     #[test]
     fn channels_made_for_muscles_come_before_those_of_the_head() {
-        let of = |labels: &[&str]| {
+        let of = |labels: &[&str], muscle| {
             let labels: Vec<String> = labels.iter().map(|label| (*label).to_owned()).collect();
-            muscle_channels(&labels).iter().collect::<Vec<_>>()
+            muscle_channels(&labels, muscle).iter().collect::<Vec<_>>()
         };
-        assert_eq!(of(&["Cz", "Fp1", "T8", "Pz"]), [1, 2]);
-        assert_eq!(of(&["Fp1", "emg1", "Pz", "EMG2"]), [1, 3]);
-        assert!(of(&["Cz", "Pz", "Oz"]).is_empty());
+        assert_eq!(of(&["Cz", "Fp1", "T8", "Pz"], Muscle::Jaw), [1, 2]);
+        assert_eq!(of(&["Cz", "Fp1", "T8", "Pz"], Muscle::Brow), [1]);
+        for muscle in [Muscle::Jaw, Muscle::Brow] {
+            assert_eq!(of(&["Fp1", "emg1", "Pz", "EMG2"], muscle), [1, 3]);
+            assert!(of(&["Cz", "Pz", "Oz"], muscle).is_empty());
+        }
     }
 
     #[test]

@@ -90,7 +90,8 @@ pub fn record(
     let sees_blinks = sees_blinks(plan, &streams)?;
     if let (true, Some(source)) = (plan.contraction.on, &streams.eeg) {
         // Nobody clenches their teeth for channels that cannot see it.
-        muscles_of(plan.contraction.channels.as_deref(), source.spec())?;
+        let section = &plan.contraction;
+        muscles_of(section.channels.as_deref(), section.muscle, source.spec())?;
     }
     let mut offsets = Vec::new();
     let mut inlets = Vec::new();

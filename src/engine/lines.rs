@@ -7,7 +7,7 @@ use razvilka_calibration::{
     epochs_beside, muscle_channels,
 };
 use razvilka_dsp::DspError;
-use razvilka_dsp::contraction::ContractionDetector;
+use razvilka_dsp::contraction::{ContractionDetector, Muscle};
 use razvilka_dsp::eeg::{BandSpec, EegSpec, NotchSpec};
 use razvilka_dsp::eye_state::EyeStateSpec;
 use razvilka_dsp::gaze_evidence::{DwellModel, REGIONS, region_of};
@@ -90,14 +90,27 @@ pub enum LineError {
         "contraction.on wants contractions of jaw or brow, and the calibration profile has not learnt this person's. Calibrate with contraction.on = true (and more contraction.cues, if it was tried), or set contraction.on = false"
     )]
     NoContraction,
-    /// No channel sees the muscles.
+    /// No channel sees the jaw.
     #[error(
-        "contractions are wanted, and no channel of stream '{name}' sees jaw or brow. Label one EMG, record Fp1, Fp2, AF7, AF8, F7, F8, T7, T8, TP9 or TP10, or name those that see them in contraction.channels"
+        "contractions of the jaw are wanted, and no channel of stream '{name}' sees it. Label one EMG, record Fp1, Fp2, AF7, AF8, F7, F8, T7, T8, TP9 or TP10, or name those that see it in contraction.channels"
     )]
-    NoMuscles {
+    NoJaw {
         /// The stream's name.
         name: String,
     },
+    /// No channel sees the brow.
+    #[error(
+        "contractions of the brow are wanted, and no channel of stream '{name}' sees it. Label one EMG, record Fp1, Fp2, AF3, AF4, AF7 or AF8, or name those that see it in contraction.channels"
+    )]
+    NoBrow {
+        /// The stream's name.
+        name: String,
+    },
+    /// The profile has learnt the other muscle.
+    #[error(
+        "contraction.muscle names another muscle than the one that the calibration profile has learnt. Set contraction.muscle to the other, or calibrate again"
+    )]
+    OtherMuscle,
     /// A channel is not there in which the profile has learnt contractions.
     #[error(
         "stream '{name}' has no channel '{label}', in which the calibration profile has learnt contractions. Calibrate again with this stream, or set contraction.on = false"
@@ -381,21 +394,28 @@ pub fn listen_for_blinks(
     Ok(line.listen_for_blinks(blink.model, plan.blink.reach_s, openness)?)
 }
 
-/// The channels of an EEG stream in which contractions are looked for: those `named`, or else those over jaw and brow.
+/// The channels of an EEG stream in which contractions are looked for: those `named`, or else those over this muscle.
 ///
 /// # Errors
 /// [`LineError`] for a label that is not there, or where none sees them.
-pub fn muscles_of(named: Option<&[String]>, spec: &StreamSpec) -> Result<ChannelMask, LineError> {
+pub fn muscles_of(
+    named: Option<&[String]>,
+    muscle: Muscle,
+    spec: &StreamSpec,
+) -> Result<ChannelMask, LineError> {
     let picked = match named {
         Some(labels) => {
             let places = labels.iter().map(|label| spec.channel(label));
             places.collect::<Result<Vec<_>, _>>()?.into_iter().collect()
         }
-        None => muscle_channels(&spec.labels),
+        None => muscle_channels(&spec.labels, muscle),
     };
     if picked.is_empty() {
         let name = spec.name.clone();
-        return Err(LineError::NoMuscles { name });
+        return Err(match muscle {
+            Muscle::Jaw => LineError::NoJaw { name },
+            Muscle::Brow => LineError::NoBrow { name },
+        });
     }
     Ok(picked)
 }
@@ -416,6 +436,9 @@ pub fn listen_for_contractions(
     }
     let learnt = profile.contraction.as_ref();
     let learnt = learnt.ok_or(LineError::NoContraction)?;
+    if learnt.muscle != plan.contraction.muscle {
+        return Err(LineError::OtherMuscle);
+    }
     let found = learnt.channels.iter().map(|label| {
         let place = spec.labels.iter().position(|own| own == label);
         place.ok_or_else(|| LineError::NoMuscle {

@@ -1,7 +1,7 @@
 //! Deliberate blinks and contractions that were asked for in a recording, and every other one beside.
 
 use razvilka_calibration::{BlinkTrials, ContractionTrials};
-use razvilka_dsp::contraction::ContractionDetector;
+use razvilka_dsp::contraction::{ContractionDetector, Muscle};
 use razvilka_dsp::deliberate::{BlinkKind, BlinkScorer};
 use razvilka_dsp::units::Hertz;
 
@@ -88,18 +88,22 @@ impl Recorded {
     /// # Errors
     /// [`Exit::Source`] when there is no EEG stream, none of its channels sees these muscles, or its rate is too low.
     pub fn contraction_trials(&self, mains_hz: f64) -> Result<Option<ContractionTrials>, Failure> {
-        let signals = self.markers.iter().filter(|(_, marker)| {
-            event(marker) == Some("signal") && marker.get("contraction").is_some()
-        });
-        let cues_s: Vec<f64> = signals.map(|(stamp_s, _)| *stamp_s).collect();
-        if cues_s.is_empty() {
+        let signals = self.markers.iter();
+        let signals = signals.filter(|(_, marker)| event(marker) == Some("signal"));
+        let asked: Vec<(f64, Muscle)> = signals
+            .filter_map(|(stamp_s, marker)| {
+                let muscle = marker.get("contraction")?.clone();
+                Some((*stamp_s, serde_json::from_value(muscle).ok()?))
+            })
+            .collect();
+        let Some((_, muscle)) = asked.first().copied() else {
             return Ok(None);
-        }
+        };
         let stream = self.eeg()?;
         let labels = &stream.spec.labels;
         let named = &self.streams.muscle_channels;
         let named = (!named.is_empty()).then_some(named.as_slice());
-        let picked = muscles_of(named, &stream.spec).map_err(|error| {
+        let picked = muscles_of(named, muscle, &stream.spec).map_err(|error| {
             Failure::said(Exit::Source, format!("{}: {error}", self.path.display()))
         })?;
         let refused = |e| failure(Exit::Source, e);
@@ -114,7 +118,8 @@ impl Recorded {
                 .filter_map(|c| labels.get(c).cloned())
                 .collect(),
             mains_hz: mains.map(Hertz::get),
-            cues_s,
+            muscle,
+            cues_s: asked.iter().map(|(at_s, _)| *at_s).collect(),
             ..ContractionTrials::default()
         };
         let (scale, _) = microvolts(stream);
