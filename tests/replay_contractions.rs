@@ -24,7 +24,7 @@ fn contractions_are_calibrated_are_about_looks_and_come_again_bit_for_bit() {
     WITH_CONTRACTIONS.store(true, Ordering::Relaxed);
     let profile = Profile::load(&lived().join(PROFILE)).unwrap();
     let contraction = profile.contraction.unwrap();
-    assert_eq!(contraction.channels, ["AF7", "AF8", "T7", "T8"]);
+    assert_eq!(contraction.channels, ["T7", "T8"]);
     assert!(
         contraction.cues == 20 && contraction.hits >= 15,
         "{contraction:?}"

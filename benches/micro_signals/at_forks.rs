@@ -303,7 +303,6 @@ pub(super) fn persons(options: &Options) -> anyhow::Result<()> {
                 // It is heard, and says nothing.
                 silenced += 1;
             }
-            if std::env::var_os("SHOW").is_some() { let t = trials(&sitting, &settings, muscle)?; println!("{seed} {:?} scores {:?}", fit, t.scores.iter().map(|s| (s.at_s, s.score)).collect::<Vec<_>>()); }
             cue_hits += fit.hits;
             cues += fit.cues;
             rest_alarms += fit.false_alarms;

@@ -20,8 +20,12 @@ const HEAD_LABELS: [&str; 17] = [
     "T8", "TP9", "TP10",
 ];
 
-/// Those of them over the brow. The score is the lower median over the channels: with those over the temples among them, a frown that hardly
-/// shows there would be none.
+/// Those of them over the jaw: the temporal muscles.
+const TEMPLE_LABELS: [&str; 12] = [
+    "F7", "F8", "FT7", "FT8", "FT9", "FT10", "T3", "T4", "T7", "T8", "TP9", "TP10",
+];
+/// Those over the brow. The score is the lower median over the channels: with those over the temples among them, a frown that hardly
+/// shows there would be none, and a clench is the stronger without those at the front.
 const FRONT_LABELS: [&str; 8] = ["FP1", "FPZ", "FP2", "AF7", "AF3", "AFZ", "AF4", "AF8"];
 
 /// The channels that see this muscle best, by their labels; none where there are none.
@@ -35,7 +39,15 @@ pub fn muscle_channels(labels: &[String], muscle: Muscle) -> ChannelMask {
     let muscles = those(&|label| label.starts_with(MUSCLE_LABELS));
     match (muscles.is_empty(), muscle) {
         (false, _) => muscles,
-        (true, Muscle::Jaw) => those(&|label| HEAD_LABELS.contains(&label)),
+        (true, Muscle::Jaw) => {
+            let temples = those(&|label| TEMPLE_LABELS.contains(&label));
+            // One alone could not be told from a loose contact.
+            if temples.iter().count() < 2 {
+                those(&|label| HEAD_LABELS.contains(&label))
+            } else {
+                temples
+            }
+        }
         (true, Muscle::Brow) => those(&|label| FRONT_LABELS.contains(&label)),
     }
 }
@@ -200,6 +212,8 @@ mod tests {
         };
         assert_eq!(of(&["Cz", "Fp1", "T8", "Pz"], Muscle::Jaw), [1, 2]);
         assert_eq!(of(&["Cz", "Fp1", "T8", "Pz"], Muscle::Brow), [1]);
+        assert_eq!(of(&["TP9", "AF7", "AF8", "TP10"], Muscle::Jaw), [0, 3]);
+        assert_eq!(of(&["TP9", "AF7", "AF8", "TP10"], Muscle::Brow), [1, 2]);
         for muscle in [Muscle::Jaw, Muscle::Brow] {
             assert_eq!(of(&["Fp1", "emg1", "Pz", "EMG2"], muscle), [1, 3]);
             assert!(of(&["Cz", "Pz", "Oz"], muscle).is_empty());
