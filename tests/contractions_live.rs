@@ -21,7 +21,7 @@ fn experiment(folder: &Path, session: &str, more: &str) -> PathBuf {
          confidence = \"confidence\"\n\
          [screen]\nwidth_cm = 53.0\nheight_cm = 30.0\ndistance_cm = 65.0\n\
          [network]\nmode = \"loopback\"\nsession_id = \"{session}\"\nresolve_s = 5.0\n\
-         [session]\nforks = 5\nminutes_max = 5.0\n\
+         [session]\nforks = 5\nminutes_max = 2.0\n\
          [calibration]\nblink_s = 0.0\nblocks = 4\nflashes_per_item = 4\npoints = 5\ncheck_points = 2\npoint_s = 0.8\n\
          [ask]\nreading_base_s = 0.2\nreading_s_per_word = 0.02\n{more}"
     );

@@ -550,6 +550,10 @@ fn a_ledger_from_before_there_were_looks_and_contractions_is_read_and_its_chain_
     }
     let replayed = replay_forks(&ledger).unwrap();
     assert!(replayed.iter().all(Replayed::agrees));
+    // Written again in today's form, its rows are those that it was made from.
+    assert!(ledger.is_older());
+    let today = Ledger::head_today(&ledger.entries().unwrap()).unwrap();
+    assert_eq!(today, head);
 }
 
 #[test]
@@ -613,6 +617,9 @@ fn looks_and_contractions_come_back_as_they_went_in() {
     let head = writer.finish().unwrap();
     let ledger = Ledger::open_read_only(&place.path).unwrap();
     assert_eq!(ledger.verify().unwrap(), head);
+    assert!(!ledger.is_older());
+    let today = Ledger::head_today(&ledger.entries().unwrap()).unwrap();
+    assert_eq!(today, head);
     let read = ledger.evidence_of(ForkId(0)).unwrap();
     let read = &read[read.len() - 4..];
     assert_eq!(read[..3], rows[..3]);

@@ -4,7 +4,7 @@ use razvilka_dsp::units::LslTime;
 
 use super::arithmetic::{best_and_lead, cap_prior, is_flat, relative, single_best};
 use super::error::GateError;
-use super::evidence::{Contraction, Evidence, EvidenceMode, GateInput, Lease, Look, Source, Told};
+use super::evidence::{Evidence, EvidenceMode, GateInput, Lease, Source, Told};
 use super::posterior::{Arms, Best, Posterior};
 use super::resolving::Resolving;
 use super::settings::{ContradictionPolicy, GateSettings};
@@ -61,13 +61,13 @@ impl Heard {
 /// Real-time: no call allocates, panics, waits or reads a clock.
 #[derive(Debug, Clone)]
 pub struct Gate {
-    settings: GateSettings,
-    state: State,
+    pub(super) settings: GateSettings,
+    pub(super) state: State,
     fork: Option<ForkId>,
     lease: Lease,
-    options: usize,
-    opened_at: LslTime,
-    now: LslTime,
+    pub(super) options: usize,
+    pub(super) opened_at: LslTime,
+    pub(super) now: LslTime,
     log_prior: [f64; MAX_OPTIONS],
     prior: Posterior,
     gaze: Heard,
@@ -75,10 +75,10 @@ pub struct Gate {
     blink: Heard,
     contraction: Heard,
     switch: Heard,
-    resolving: Resolving,
+    pub(super) resolving: Resolving,
     pressed: Option<usize>,
     fused: Posterior,
-    counters: Counters,
+    pub(super) counters: Counters,
 }
 
 /// The zero of the LSL clock; stands for "no time yet".
@@ -227,40 +227,13 @@ impl Gate {
         self.resolve()
     }
 
-    /// Takes where the eyes rested, checked as evidence is. It moves no posterior; a contraction that waited for it may.
-    pub fn look(&mut self, look: &Look, now: LslTime) -> Verdict {
-        let last_seq = self.resolving.look_seq();
-        if let Err(verdict) = self.admit(&Told::Look(*look), last_seq, now) {
-            return verdict;
-        }
-        self.resolving.look(look);
-        self.counters.looks = self.counters.looks.saturating_add(1);
-        self.resolve()
-    }
-
-    /// Takes a contraction, checked as evidence is. It becomes evidence for the option that the eyes rested on before it, at once or as soon
-    /// as gaze has been told far enough; while another one waits it is not heard.
-    pub fn contraction(&mut self, contraction: &Contraction, now: LslTime) -> Verdict {
-        let last_seq = self.resolving.contraction_seq();
-        if let Err(verdict) = self.admit(&Told::Contraction(*contraction), last_seq, now) {
-            return verdict;
-        }
-        if !contraction.llr_nats.is_finite() {
-            return self.end(State::Aborted(AbortReason::NonFinite));
-        }
-        if contraction.onset < self.opened_at {
-            self.counters.before_open = self.counters.before_open.saturating_add(1);
-            return self.verdict();
-        }
-        if !self.resolving.wait(contraction, self.now) {
-            self.counters.unplaced = self.counters.unplaced.saturating_add(1);
-            return self.verdict();
-        }
-        self.resolve()
-    }
-
     /// Whether something that was told is taken, given the last number of its kind; else the gate's answer.
-    fn admit(&mut self, told: &Told, last_seq: Option<u64>, now: LslTime) -> Result<(), Verdict> {
+    pub(super) fn admit(
+        &mut self,
+        told: &Told,
+        last_seq: Option<u64>,
+        now: LslTime,
+    ) -> Result<(), Verdict> {
         if self.state != State::Evidence {
             self.counters.after_end = self.counters.after_end.saturating_add(1);
             return Err(self.verdict());
@@ -294,24 +267,6 @@ impl Gate {
             return Err(self.verdict());
         }
         Ok(())
-    }
-
-    /// Lets a contraction speak for which gaze has been told far enough.
-    fn resolve(&mut self) -> Verdict {
-        if self.state != State::Evidence {
-            return self.verdict();
-        }
-        let reach_s = self.settings.config().contraction.reach_s;
-        let Some((contraction, item)) = self.resolving.due(self.opened_at, reach_s) else {
-            return self.verdict();
-        };
-        match item.filter(|item| *item < self.options) {
-            Some(item) => self.take(&Evidence::contraction(&contraction, item)),
-            None => {
-                self.counters.unplaced = self.counters.unplaced.saturating_add(1);
-                self.verdict()
-            }
-        }
     }
 
     /// Tells the gate the time: our LSL clock, in order. Declines the fork when its time is over.
@@ -368,7 +323,7 @@ impl Gate {
     }
 
     /// Adds a checked item and decides.
-    fn take(&mut self, evidence: &Evidence) -> Verdict {
+    pub(super) fn take(&mut self, evidence: &Evidence) -> Verdict {
         let options = self.options;
         let pressed = if evidence.source == Source::Switch {
             let Some(option) = single_best(&evidence.log_lik_nats, options) else {
@@ -530,7 +485,7 @@ impl Gate {
         }
     }
 
-    fn end(&mut self, state: State) -> Verdict {
+    pub(super) fn end(&mut self, state: State) -> Verdict {
         self.state = state;
         self.verdict()
     }
@@ -609,12 +564,6 @@ impl Gate {
     #[must_use]
     pub const fn items(&self, source: Source) -> u64 {
         self.heard(source).items
-    }
-
-    /// Whether a contraction waits for gaze.
-    #[must_use]
-    pub const fn contraction_waits(&self) -> bool {
-        self.resolving.waits()
     }
 
     /// What happened to this fork's evidence.

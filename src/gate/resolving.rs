@@ -4,7 +4,9 @@
 
 use razvilka_dsp::units::LslTime;
 
-use super::evidence::{Contraction, Look};
+use super::evidence::{Contraction, Evidence, Look, Told};
+use super::machine::Gate;
+use super::verdict::{AbortReason, State, Verdict};
 
 /// A shorter fixation is no look, seconds.
 pub const LOOK_MIN_S: f64 = 0.1;
@@ -129,5 +131,63 @@ impl Resolving {
             look.onset >= opened && reached
         });
         Some((contraction, named.and_then(|known| known.look.item)))
+    }
+}
+
+impl Gate {
+    /// Takes where the eyes rested, checked as evidence is. It moves no posterior; a contraction that waited for it may.
+    pub fn look(&mut self, look: &Look, now: LslTime) -> Verdict {
+        let last_seq = self.resolving.look_seq();
+        if let Err(verdict) = self.admit(&Told::Look(*look), last_seq, now) {
+            return verdict;
+        }
+        self.resolving.look(look);
+        self.counters.looks = self.counters.looks.saturating_add(1);
+        self.resolve()
+    }
+
+    /// Takes a contraction, checked as evidence is. It becomes evidence for the option that the eyes rested on before it, at once or as soon
+    /// as gaze has been told far enough; while another one waits it is not heard.
+    pub fn contraction(&mut self, contraction: &Contraction, now: LslTime) -> Verdict {
+        let last_seq = self.resolving.contraction_seq();
+        if let Err(verdict) = self.admit(&Told::Contraction(*contraction), last_seq, now) {
+            return verdict;
+        }
+        if !contraction.llr_nats.is_finite() {
+            return self.end(State::Aborted(AbortReason::NonFinite));
+        }
+        if contraction.onset < self.opened_at {
+            self.counters.before_open = self.counters.before_open.saturating_add(1);
+            return self.verdict();
+        }
+        if !self.resolving.wait(contraction, self.now) {
+            self.counters.unplaced = self.counters.unplaced.saturating_add(1);
+            return self.verdict();
+        }
+        self.resolve()
+    }
+
+    /// Lets a contraction speak for which gaze has been told far enough.
+    pub(super) fn resolve(&mut self) -> Verdict {
+        if self.state != State::Evidence {
+            return self.verdict();
+        }
+        let reach_s = self.settings.config().contraction.reach_s;
+        let Some((contraction, item)) = self.resolving.due(self.opened_at, reach_s) else {
+            return self.verdict();
+        };
+        match item.filter(|item| *item < self.options) {
+            Some(item) => self.take(&Evidence::contraction(&contraction, item)),
+            None => {
+                self.counters.unplaced = self.counters.unplaced.saturating_add(1);
+                self.verdict()
+            }
+        }
+    }
+
+    /// Whether a contraction waits for gaze.
+    #[must_use]
+    pub const fn contraction_waits(&self) -> bool {
+        self.resolving.waits()
     }
 }
