@@ -484,7 +484,7 @@ fn taken_back(path: &Path, sql: &str) -> String {
         let mut all = connection
             .prepare(&format!("SELECT * FROM {table}"))
             .unwrap();
-        let names: Vec<String> = all.column_names().into_iter().map(Into::into).collect();
+        let names: Vec<String> = all.column_names().map(Into::into).collect();
         let mut found = all.query([]).unwrap();
         while let Some(row) = found.next().unwrap() {
             let own = names.iter().enumerate();
@@ -499,7 +499,7 @@ fn taken_back(path: &Path, sql: &str) -> String {
         let mut bytes = b"razvilka ledger 1".to_vec();
         bytes.extend(&hash);
         bytes.extend(n.to_be_bytes());
-        let mut feed = |with: &mut Vec<u8>, of: &[u8]| {
+        let feed = |with: &mut Vec<u8>, of: &[u8]| {
             with.extend((of.len() as u64).to_be_bytes());
             with.extend(of);
         };

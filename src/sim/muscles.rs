@@ -206,7 +206,7 @@ mod tests {
         };
         let mut muscles = Muscles::new(&settings);
         muscles.pull(muscle, 0.0, 4.0, 1.0);
-        let mut squares = vec![0.0; 5];
+        let mut squares = [0.0; 5];
         let n = (3.0 * rate_hz) as usize;
         for k in 0..n {
             let mut out = [0.0_f32; 5];
