@@ -4,15 +4,21 @@
     reason = "a test that cannot be set up should stop"
 )]
 
-use razvilka::config::ScreenSection;
+use std::path::Path;
+
+use razvilka::config::{Plan, ScreenSection};
 use razvilka::engine::certify::paths;
+use razvilka::engine::lines;
 use razvilka::fork::{ForkId, MAX_OPTIONS};
 use razvilka::gate::{LOOK_MIN_S, Lease, Told};
 use razvilka::pipeline::contractions::{Asked, ContractionWord, contraction_told};
 use razvilka::pipeline::eeg::EegLine;
 use razvilka::pipeline::gaze::{GazeLine, LookWord, Tiles, look_told};
-use razvilka_dsp::contraction::{ContractionDetector, ContractionModel};
+use razvilka::source::{Format, StreamSpec};
+use razvilka_calibration::{DeliberateContraction, Profile};
+use razvilka_dsp::contraction::{ContractionDetector, ContractionModel, Muscle};
 use razvilka_dsp::gaze_evidence::Tile;
+use razvilka_dsp::mask::ChannelMask;
 use razvilka_dsp::score::{ScoreDensity, StudentT};
 use razvilka_dsp::units::Hertz;
 
@@ -211,6 +217,111 @@ fn looks_are_told_when_they_are_long_enough_and_when_they_are_over_with_the_tile
         (ForkId(5), Some(1), true)
     );
     assert_eq!(told.last.get(), words[1].last_s - 50.0);
+}
+
+/// A profile that has learnt contractions of the jaw in these channels.
+fn learnt(channels: &[&str]) -> Profile {
+    let class = |location| StudentT {
+        location,
+        scale: 0.6,
+        dof: 10.0,
+    };
+    let density = ScoreDensity::new(class(3.5), class(0.9), (0.0, 8.0), 3.0).unwrap();
+    Profile {
+        contraction: Some(DeliberateContraction {
+            muscle: Muscle::Jaw,
+            model: ContractionModel {
+                density,
+                rate_nats: 1.0,
+            },
+            channels: channels.iter().map(|label| (*label).to_owned()).collect(),
+            mains_hz: Some(50.0),
+            reliability: 0.8,
+            cues: 15,
+            hits: 15,
+            spontaneous: 3,
+            false_alarms: 0,
+            rest_s: 60.0,
+        }),
+        ..lines::profile_of_keys()
+    }
+}
+
+#[test]
+fn a_profile_that_does_not_fit_is_refused_by_the_name_of_what_it_lacks() {
+    let spec = StreamSpec {
+        name: "cap".into(),
+        kind: "EEG".into(),
+        source_id: "cap-1".into(),
+        hostname: String::new(),
+        uid: String::new(),
+        rate_hz: EEG_HZ,
+        format: Format::Float32,
+        labels: ["Cz", "T7", "T8", "Pz"].map(str::to_owned).to_vec(),
+        units: Vec::new(),
+        xml: String::new(),
+    };
+    let mut plan = Plan::default();
+    plan.contraction.on = true;
+    let listen = |plan: &Plan, profile: &Profile| {
+        let mut line = paths::eeg_line(CHANNELS, EEG_HZ).unwrap();
+        lines::listen_for_contractions(&mut line, plan, profile, &spec)
+            .map_err(|error| error.to_string())
+    };
+    listen(&plan, &learnt(&["T7", "T8"])).unwrap();
+    let refused = listen(&plan, &lines::profile_of_keys()).unwrap_err();
+    assert!(
+        refused.contains("has not learnt this person's"),
+        "{refused}"
+    );
+    let refused = listen(&plan, &learnt(&["T7", "TP10"])).unwrap_err();
+    assert!(refused.contains("'cap' has no channel 'TP10'"), "{refused}");
+    plan.contraction.muscle = Muscle::Brow;
+    let refused = listen(&plan, &learnt(&["T7", "T8"])).unwrap_err();
+    assert!(refused.contains("another muscle"), "{refused}");
+    // And where nobody wants contractions nothing is looked at.
+    plan.contraction.on = false;
+    listen(&plan, &lines::profile_of_keys()).unwrap();
+    // What the calibration found is what the gate trusts.
+    let settings = lines::gate_settings(&plan, &learnt(&["T7", "T8"])).unwrap();
+    assert_eq!(settings.config().contraction.reliability, 0.8);
+    // Channels: by their labels, or those that are named.
+    let picked = |named: Option<&[String]>, muscle| lines::muscles_of(named, muscle, &spec);
+    let all = |mask: ChannelMask| mask.iter().collect::<Vec<_>>();
+    assert_eq!(all(picked(None, Muscle::Jaw).unwrap()), [1, 2]);
+    assert_eq!(
+        all(picked(Some(&["Pz".into()]), Muscle::Brow).unwrap()),
+        [3]
+    );
+    let refused = picked(None, Muscle::Brow).unwrap_err().to_string();
+    assert!(
+        refused.contains("no channel of stream 'cap' sees it"),
+        "{refused}"
+    );
+    let refused = picked(Some(&["EMG".into()]), Muscle::Jaw).unwrap_err();
+    assert!(refused.to_string().contains("EMG"), "{refused}");
+}
+
+#[test]
+fn contractions_without_what_they_need_are_refused_before_anything_is_started() {
+    let eeg = "[eeg]\npins = { source_id = \"cap-1\" }\n";
+    let gaze = "[gaze]\npins = { source_id = \"eyes-1\" }\nunits = \"degrees\"\n\
+                [screen]\nwidth_cm = 53.0\nheight_cm = 30.0\ndistance_cm = 65.0\n";
+    let on = "[contraction]\non = true\n";
+    let parse = |text: &str| Plan::parse(text, Path::new("experiment.toml"));
+    let refused = |text: &str| parse(text).unwrap_err().to_string();
+    parse(&format!("{eeg}{gaze}{on}")).unwrap();
+    assert!(refused(&format!("{gaze}{on}")).contains("there is no [eeg]"));
+    assert!(refused(&format!("{eeg}{on}")).contains("there is no [gaze]"));
+    let none = format!("{eeg}{gaze}{on}channels = []\n");
+    assert!(refused(&none).contains("contraction.channels names no channel"));
+    let twice = format!("{eeg}{gaze}{on}channels = [\"T7\", \"T7\"]\n");
+    assert!(refused(&twice).contains("names 'T7' twice"));
+    for (key, value) in [("cues", "9"), ("cue_every_s", "3.9")] {
+        let refused = refused(&format!("{eeg}{gaze}{on}{key} = {value}\n"));
+        assert!(refused.contains(&format!("contraction.{key}")), "{refused}");
+    }
+    assert!(refused(&format!("{eeg}{gaze}{on}muscle = \"toe\"\n")).contains("toe"));
 }
 
 #[test]
