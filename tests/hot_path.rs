@@ -17,8 +17,9 @@ use std::time::{Duration, Instant};
 use razvilka::config::ScreenSection;
 use razvilka::engine::certify::paths;
 use razvilka::fork::{ForkId, MAX_OPTIONS};
-use razvilka::gate::{AbortReason, Evidence, GateSettings, Lease, Verdict};
+use razvilka::gate::{AbortReason, Evidence, GateSettings, Lease, Told, Verdict};
 use razvilka::marker::OptionKind;
+use razvilka::pipeline::contractions::Asked;
 use razvilka::pipeline::decision::{
     ChoiceCell, GateThread, Item, Made, Opening, Order, Record, Watched,
 };
@@ -32,11 +33,12 @@ use razvilka::pipeline::trace::Trace;
 use razvilka::recording::{Capacity, Recorder};
 use razvilka::rt::{self, Wish};
 use razvilka::source::{ClockOffset, Format, SampleSource, SourceError, StreamSpec};
+use razvilka_dsp::contraction::{ContractionDetector, ContractionModel};
 use razvilka_dsp::gaze_evidence::Tile;
 use razvilka_dsp::mask::ChannelMask;
 use razvilka_dsp::pupil::PupilModel;
-use razvilka_dsp::score::EpochScorer;
-use razvilka_dsp::score::{ScoreDensity, StudentT};
+use razvilka_dsp::score::{EpochScorer, ScoreDensity, StudentT};
+use razvilka_dsp::units::Hertz;
 use ringbuf::traits::{Consumer, Producer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
 
@@ -112,6 +114,24 @@ fn the_counter_counts_allocations_and_frees_in_hot_code_only() {
     assert_eq!(other_thread, 2, "the gate's own thread is seen, too");
 }
 
+/// What finds contractions, and densities by which a strong one is told.
+fn contractions() -> (ContractionDetector, ContractionModel) {
+    let rate = Hertz::new(EEG_HZ).unwrap();
+    let picked = (0..8).collect();
+    let class = |location| StudentT {
+        location,
+        scale: 0.5,
+        dof: 10.0,
+    };
+    let density = ScoreDensity::new(class(2.5), class(0.9), (0.0, 8.0), 3.0).unwrap();
+    let detector = ContractionDetector::new(rate, CHANNELS, picked, None).unwrap();
+    let model = ContractionModel {
+        density,
+        rate_nats: 1.0,
+    };
+    (detector, model)
+}
+
 /// Both stages in front of a real gate thread, with all their rings.
 struct Bench {
     eeg: EegStage,
@@ -123,6 +143,7 @@ struct Bench {
     scorers: HeapProd<NewScorer>,
     retired: HeapCons<EpochScorer>,
     features: FeatureDrain,
+    asked: HeapProd<Asked>,
     tiles: HeapProd<Tiles>,
     records: Vec<Record>,
     segment: u32,
@@ -156,12 +177,18 @@ impl Bench {
         let width = line.path().epoch_shape().features();
         let (tap, features) = feature_ring(width, ChannelMask::all(CHANNELS));
         line.tell_features(tap);
+        let (detector, model) = contractions();
+        line.listen_for_contractions(detector, model, vec![1.0; CHANNELS])
+            .unwrap();
         let mut eeg = EegStage::new(line, ports, Arc::new(EegWatch::default()), 0.0);
         // Nobody empties this ring: it fills, and the blocks after that are dropped from it.
         let (state, _) = state_ring(EEG_HZ, CHANNELS);
         eeg.listen(state);
+        let (asked, asked_out) = HeapRb::new(16).split();
+        eeg.hear_of_forks(asked_out);
         let (tiles, orders) = HeapRb::new(16).split();
         let mut line = paths::gaze_line(GAZE_HZ, &ScreenSection::default()).unwrap();
+        line.tell_looks();
         line.watch_pupils(pupil_reading(), Some(pupil_model()))
             .unwrap();
         let lane = gate.gaze.take().unwrap();
@@ -176,6 +203,7 @@ impl Bench {
             scorers,
             retired,
             features,
+            asked,
             tiles,
             records: Vec::new(),
             segment: 0,
@@ -218,6 +246,13 @@ impl Bench {
             shift_deg: (0.0, 0.0),
         };
         assert!(self.tiles.try_push(up).is_ok());
+        let asked = Asked {
+            fork,
+            lease: LEASE,
+            from_s: up.from_s,
+            offset_s,
+        };
+        assert!(self.asked.try_push(asked).is_ok());
         for flash in 0..14_u32 {
             let id = FlashId::new(fork, flash, (flash % 5) as u8);
             let onset_s = begin_s + 0.05 + 0.15 * f64::from(flash);
@@ -246,11 +281,16 @@ impl Bench {
             // A gap: half a second in the middle of the second segment never came.
             .filter(|stamp| !(4.2..4.7).contains(stamp))
             .collect();
+        // At the end of each segment the teeth are clenched.
+        let loud = |k: usize| match stamps[k / CHANNELS] - begin_s {
+            2.3..2.7 => 80.0,
+            _ => 20.0,
+        };
         let data: Vec<f32> = (0..stamps.len() * CHANNELS)
             .map(|k| match k {
                 // One value that is none: its channel is bad from there on, until it has settled.
                 160_005 => f32::NAN,
-                _ => ((k % 7_919) as f32 * 0.37).sin() * 20.0,
+                _ => ((k % 7_919) as f32 * 0.37).sin() * loud(k),
             })
             .collect();
         let shape = paths::eeg_line(CHANNELS, EEG_HZ)
@@ -375,6 +415,12 @@ fn samples_flashes_scorers_tiles_and_commits_allocate_and_free_nothing() {
         .filter(|record| matches!(record.made, Some(Made::Flash { .. })))
         .count();
     assert!(flashes > 0, "EEG had its say, too");
+    let made = |fits: fn(Made) -> bool| {
+        let mut records = bench.records.iter();
+        records.any(|record| record.made.is_some_and(fits))
+    };
+    assert!(made(|made| matches!(made, Made::Contraction { .. })));
+    assert!(made(|made| matches!(made, Made::Look { .. })));
     assert!(
         bench.features.take().is_some(),
         "epochs were there to be learnt from"
@@ -404,7 +450,7 @@ fn a_key_an_abort_and_a_lost_stream_allocate_and_free_nothing() {
         assert!(bench.gate.orders.send(open(pressed)));
         bench.wait_for(pressed, |_| true);
         let item = Item {
-            evidence: Evidence::key_press(pressed, LEASE, 1, rt::lsl_now(), 2),
+            told: Told::Evidence(Evidence::key_press(pressed, LEASE, 1, rt::lsl_now(), 2)),
             trace: Trace::default(),
             made: Made::Key { item: 2 },
         };

@@ -1,9 +1,11 @@
-//! Deliberate signals and the pupil: how often they are told, how late, and how often something that meant nothing is taken for one.
+//! Deliberate blinks and contractions, and the pupil: how often they are told, how late, and how often something that meant nothing is taken for one.
 //!
 //! ```sh
 //! cargo bench --bench micro_signals -- --persons 20 --forks 30
 //! cargo bench --bench micro_signals -- --persons 20 --forks 30 --only pupil
 //! cargo bench --bench micro_signals -- --persons 0 --gaze ../shared/data/gaze/gazecom
+//! cargo bench --bench micro_signals -- --only contractions-at-forks --persons 20 --forks 30
+//! cargo bench --bench micro_signals -- --only contractions --persons 20 --eeg A_train.xdf,A_test.xdf,50
 //! ```
 //!
 //! Each simulated person is asked for the signal `--cues` times, as in a live calibration, and then at forks: once it signals when it has
@@ -11,6 +13,8 @@
 //! Of recordings there are spontaneous blinks alone: every other recording teaches them (signals come from the simulated persons), and
 //! the false alarms are those of the rest. One JSON line per kind of blink.
 
+mod at_forks;
+mod contraction;
 mod pupil;
 
 use std::path::{Path, PathBuf};
@@ -44,6 +48,7 @@ struct Options {
     seed: u64,
     gaze: Vec<PathBuf>,
     wishes: usize,
+    eeg: Vec<String>,
     only: Option<String>,
 }
 
@@ -56,6 +61,7 @@ fn options() -> anyhow::Result<Options> {
         seed: 1,
         gaze: Vec::new(),
         wishes: 24,
+        eeg: Vec::new(),
         only: None,
     };
     let mut arguments = std::env::args().skip(1);
@@ -75,8 +81,9 @@ fn options() -> anyhow::Result<Options> {
             "--wishes" => options.wishes = value()?.parse()?,
             "--only" => options.only = Some(value()?),
             "--gaze" => options.gaze.push(value()?.into()),
+            "--eeg" => options.eeg.push(value()?),
             other => bail!(
-                "{other}: only --persons, --forks, --cues, --cue-every, --wishes, --seed, --only and --gaze are understood"
+                "{other}: only --persons, --forks, --cues, --cue-every, --wishes, --seed, --gaze, --eeg and --only are understood"
             ),
         }
     }
@@ -126,7 +133,7 @@ fn sit(settings: &SimSettings, kind: BlinkKind, options: &Options) -> anyhow::Re
     for _ in 0..options.cues {
         t += options.cue_every_s;
         sitting.cues_s.push(t);
-        script.push((t, Event::Signal { blink: kind }));
+        script.push((t, Event::blink_signal(kind)));
     }
     t += options.cue_every_s;
     script.push((t, Event::BlockEnd));
@@ -433,18 +440,34 @@ fn recordings(folder: &Path, kind: BlinkKind, answers: &[f64]) -> anyhow::Result
 
 fn main() -> anyhow::Result<()> {
     let options = options()?;
-    let wants = |what: &str| options.only.as_ref().is_none_or(|only| only == what);
-    if wants("pupil") && options.persons > 0 {
+    let (blinks, contractions, at_forks, pupils) = match options.only.as_deref() {
+        None => (true, true, true, true),
+        Some("blinks") => (true, false, false, false),
+        Some("contractions") => (false, true, false, false),
+        Some("contractions-at-forks") => (false, false, true, false),
+        Some("pupil") => (false, false, false, true),
+        Some(other) => {
+            bail!("--only {other}: write blinks, contractions, contractions-at-forks or pupil")
+        }
+    };
+    if pupils && options.persons > 0 {
         pupil::persons(&options)?;
     }
-    if !wants("blink") {
-        return Ok(());
-    }
     for kind in [BlinkKind::Double, BlinkKind::Long] {
+        if !blinks {
+            break;
+        }
         let answers = persons(kind, &options)?;
         for folder in &options.gaze {
             recordings(folder, kind, &answers)?;
         }
+    }
+    if contractions {
+        contraction::persons(&options)?;
+        contraction::recordings(&options)?;
+    }
+    if at_forks {
+        at_forks::persons(&options)?;
     }
     Ok(())
 }

@@ -164,6 +164,7 @@ pub fn fit_session(input: &CalibrationInput) -> Result<Fitted> {
         gaze,
         blink: None,
         pupil: None,
+        contraction: None,
     };
     profile.validate()?;
     Ok(Fitted {

@@ -444,6 +444,7 @@ fn profile(eeg: EegCalibration) -> Profile {
         gaze: None,
         blink: None,
         pupil: None,
+        contraction: None,
     }
 }
 

@@ -9,6 +9,7 @@
 pub mod blink;
 pub mod car;
 pub mod clock;
+pub mod contraction;
 pub mod deliberate;
 pub mod design;
 pub mod eeg;

@@ -7,6 +7,7 @@ use std::cell::Cell;
 
 use razvilka_dsp::car::CommonAverage;
 use razvilka_dsp::clock::{Chunk, ClockGuard, ClockSpec};
+use razvilka_dsp::contraction::ContractionDetector;
 use razvilka_dsp::design::butter_bandpass;
 use razvilka_dsp::eeg::{EegPath, EegSpec, Reference};
 use razvilka_dsp::epoch::EpochShape;
@@ -164,6 +165,38 @@ fn the_eeg_path_does_not_allocate_whatever_arrives() {
     assert!(results > 300, "only {results} flashes came through");
     assert!(scored > 50, "only {scored} in the tangent space");
     assert!(!pushed_out.is_empty());
+    assert_eq!(n, 0);
+}
+
+#[test]
+fn contractions_are_found_without_allocation_whatever_arrives() {
+    let rate = 250.0;
+    let mut detector =
+        ContractionDetector::new(hz(rate), 8, ChannelMask::all(8), Some(hz(50.0))).unwrap();
+    let mut sample = [0.0_f32; 8];
+    let mut found = 0;
+    let n = allocations(|| {
+        for i in 0..10_000_u64 {
+            let loud = if i % 1_500 > 1_400 { 40.0 } else { 1.0 };
+            for (c, x) in sample.iter_mut().enumerate() {
+                let noise = (i * 7_919 + c as u64 * 104_729).wrapping_mul(2_654_435_761) >> 7;
+                *x = loud * ((noise % 101) as f32 - 50.0) / 20.0;
+            }
+            if i % 997 == 5 {
+                sample[3] = f32::NAN;
+            }
+            let lost = if i > 5_000 { 400 } else { 0 };
+            let stamp = if i % 401 == 7 {
+                f64::NAN
+            } else {
+                (i + lost) as f64 / rate
+            };
+            found += u32::from(detector.push(stamp, &sample).unwrap().is_some());
+        }
+        detector.interrupt();
+        detector.reset();
+    });
+    assert!(found >= 4, "{found}");
     assert_eq!(n, 0);
 }
 

@@ -12,6 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam::channel;
+use razvilka_dsp::contraction::Muscle;
 use razvilka_dsp::deliberate::BlinkKind;
 use serde_json::json;
 
@@ -89,6 +90,13 @@ pub struct Args {
     /// One of two eyes is lost: left@30+5 (from 30 s on for 5 s) or right@60 (for good); may be repeated
     #[arg(long = "eye-lost", value_name = "LOSS", value_parser = eye_loss)]
     pub eyes_lost: Vec<EyeLoss>,
+    /// The muscle that the person contracts on purpose once it has decided: a further signal, where the experiment has
+    /// contraction.on = true. The cap then has AF7, AF8, T7 and T8 as well
+    #[arg(long, value_enum)]
+    pub contraction: Option<MuscleWord>,
+    /// How often the person swallows, speaks, chews, frowns or clenches its teeth unasked, per minute, 0 to 30
+    #[arg(long, value_name = "N", default_value_t = 0.0)]
+    pub muscles_per_min: f64,
     /// How fast the person reads and decides, 0.5 to 2
     #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
     pub pace: f64,
@@ -142,6 +150,24 @@ impl BlinkWord {
 
 fn eye_loss(text: &str) -> Result<EyeLoss, SettingsError> {
     text.parse()
+}
+
+/// A muscle, as typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum MuscleWord {
+    /// Teeth clenched.
+    Jaw,
+    /// A frown.
+    Brow,
+}
+
+impl MuscleWord {
+    const fn muscle(self) -> Muscle {
+        match self {
+            Self::Jaw => Muscle::Jaw,
+            Self::Brow => Muscle::Brow,
+        }
+    }
 }
 
 fn fault(text: &str) -> Result<Fault, SettingsError> {
@@ -245,16 +271,22 @@ impl Args {
         {
             return Err(out_of_range("--duration-s", "s", 86_400.0, got).into());
         }
+        let channels = SimSettings::montage(self.eeg_channels);
         let settings = SimSettings {
             seed: self.seed,
             preset: self.preset,
-            channels: SimSettings::montage(self.eeg_channels),
+            channels: match self.contraction {
+                Some(_) => SimSettings::with_muscles(channels),
+                None => channels,
+            },
             eeg_rate_hz: self.eeg_rate,
             gaze_rate_hz: self.gaze_rate,
             goals: self.goals.clone(),
             key_share: self.key_share,
             pace: self.pace,
             blink_signal: self.blink.map(BlinkWord::kind),
+            contraction_signal: self.contraction.map(MuscleWord::muscle),
+            muscles_per_min: self.muscles_per_min,
             faults: self.faults.clone(),
             tracker: TrackerSettings {
                 two_eyes: self.two_eyes,

@@ -272,6 +272,20 @@ pub(super) const OWN: &[Limit] = &[
         "how long the options then stand to be read",
     ),
     limit(
+        "contraction.cues",
+        "",
+        (10.0, 60.0),
+        15.0,
+        "how often a contraction is asked for in a live calibration",
+    ),
+    limit(
+        "contraction.cue_every_s",
+        "s",
+        (4.0, 20.0),
+        6.0,
+        "from one time to the next; in between the person rests, speaks and swallows as ever",
+    ),
+    limit(
         "calibration.blink_s",
         "s",
         (0.0, 60.0),

@@ -17,10 +17,10 @@ use sha2::{Digest, Sha256};
 pub use limits::{explain, limits, own as limit};
 pub use sections::{
     AUTO, AdaptationSection, AskSection, BlinkSection, BudgetSection, CalibrationSection,
-    ClocksDisagree, EegSection, EpochSection, FilterSection, GazeOrigin, GazeProcedure,
-    GazeSection, GazeUnits, KeysSection, ModelSection, NetworkMode, NetworkSection, QualitySection,
-    RealtimeSection, ScreenSection, SessionSection, StateSection, StreamsSection, Validity,
-    WhichEyes, WriterSection,
+    ClocksDisagree, ContractionSection, EegSection, EpochSection, FilterSection, GazeOrigin,
+    GazeProcedure, GazeSection, GazeUnits, KeysSection, ModelSection, NetworkMode, NetworkSection,
+    QualitySection, RealtimeSection, ScreenSection, SessionSection, StateSection, StreamsSection,
+    Validity, WhichEyes, WriterSection,
 };
 pub use signal::{NOTCH_MIN_HZ, check_filter, check_quality};
 
@@ -137,6 +137,9 @@ pub struct Plan {
     /// The pupil as evidence.
     #[serde(default)]
     pub pupil: PupilSection,
+    /// A contraction of jaw or brow as a signal.
+    #[serde(default)]
+    pub contraction: ContractionSection,
     /// Language model.
     #[serde(default)]
     pub model: ModelSection,
@@ -248,9 +251,10 @@ impl Plan {
             all.push(("gaze.rate_hz", gaze.rate_hz));
             all.push(("gaze.margin_deg", gaze.margin_deg));
         }
-        let sections: [&dyn Checked; 12] = [
+        let sections: [&dyn Checked; 13] = [
             &self.blink,
             &self.pupil,
+            &self.contraction,
             &self.session,
             &self.screen,
             &self.filter,
@@ -266,6 +270,29 @@ impl Plan {
             all.extend(section.numbers());
         }
         all
+    }
+
+    /// Whether contractions, where they are wanted, can be seen and be about something.
+    fn check_contraction(&self) -> Result<(), String> {
+        if !self.contraction.on {
+            return Ok(());
+        }
+        if self.eeg.is_none() {
+            return Err("contraction.on = true, but there is no [eeg]: EEG or EMG channels see the muscles. Describe the stream, or set contraction.on = false".into());
+        }
+        if self.gaze.is_none() {
+            return Err("contraction.on = true, but there is no [gaze]: a contraction says yes to the option that the eyes rest on. Describe the tracker's stream, or set contraction.on = false".into());
+        }
+        let channels = self.contraction.channels.as_ref();
+        if channels.is_some_and(Vec::is_empty) {
+            return Err("contraction.channels names no channel: list their labels, or leave the key out to use those over jaw and brow".into());
+        }
+        match channels.and_then(|labels| named_twice(labels)) {
+            Some(label) => Err(format!(
+                "contraction.channels names '{label}' twice. Name each channel once"
+            )),
+            None => Ok(()),
+        }
     }
 
     /// Checks every number against [`limits()`], and what must fit together.
@@ -294,6 +321,8 @@ impl Plan {
                 "pupil.on = true, but there is no [gaze]: the eye tracker sees the pupil. Describe its stream, or set pupil.on = false".into(),
             );
         }
+        self.check_contraction()
+            .map_err(ConfigError::Contradiction)?;
         if let Some(keys) = &self.keys
             && keys.pins.is_none()
             && !keys.terminal

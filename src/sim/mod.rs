@@ -21,6 +21,7 @@ mod evoked;
 mod eye;
 mod faults;
 mod montage;
+mod muscles;
 mod noise;
 mod person;
 mod pupil;
@@ -44,6 +45,7 @@ use amplifier::{Acting, Amplifier};
 use evoked::{Evoked, RecordedGains};
 use eye::{Eye, Lids, Tracker};
 use faults::Faults;
+use muscles::Muscles;
 use person::{Person, Scene};
 use pupil::Pupil;
 use replayed::Replayed;
@@ -152,6 +154,7 @@ pub struct Laboratory {
     pupil: Pupil,
     evoked: Evoked,
     person: Person,
+    muscles: Muscles,
     faults: Faults,
     microvolts: Vec<f32>,
     gaze: Vec<f32>,
@@ -225,6 +228,7 @@ impl Laboratory {
             pupil: Pupil::new(settings),
             evoked,
             person: Person::new(settings, traits.person, &mut agenda),
+            muscles: Muscles::new(settings),
             faults: Faults::new(settings),
             agenda,
             microvolts: vec![0.0; settings.channels.len()],
@@ -306,6 +310,7 @@ impl Laboratory {
             lids: &mut self.lids,
             pupil: &mut self.pupil,
             evoked: &mut self.evoked,
+            muscles: &mut self.muscles,
             output,
         };
         self.person.live(t_s, what, &mut scene);
@@ -347,6 +352,7 @@ impl Laboratory {
                 replayed.sample(t_s, &self.evoked, &mut self.microvolts);
             }
         }
+        self.muscles.act(t_s, &mut self.microvolts);
         self.faults.act(t_s, &mut self.microvolts);
         if self.faults.sends(t_s) {
             output(SimOutput::Eeg {

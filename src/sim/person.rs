@@ -13,6 +13,7 @@ use crate::marker::{Event, Key, OptionKind, OptionTile, Outcome};
 use super::agenda::{Agenda, Happening};
 use super::evoked::{Evoked, Seen};
 use super::eye::{Eye, Lids, distance_deg};
+use super::muscles::Muscles;
 use super::noise::{gauss, log_normal, stream};
 use super::pupil::Pupil;
 use super::reading::read_fork;
@@ -22,6 +23,7 @@ use super::traits::PersonTraits;
 use super::wish::{Choice, Wish};
 use super::{ForkTruth, SimOutput};
 use looking::{Aim, hold};
+use razvilka_dsp::contraction::Muscle;
 use razvilka_dsp::deliberate::BlinkKind;
 
 /// How much of the P300 is left while attention is gone.
@@ -43,6 +45,7 @@ pub(super) struct Scene<'a> {
     pub(super) lids: &'a mut Lids,
     pub(super) pupil: &'a mut Pupil,
     pub(super) evoked: &'a mut Evoked,
+    pub(super) muscles: &'a mut Muscles,
     pub(super) output: &'a mut dyn FnMut(SimOutput<'_>),
 }
 
@@ -57,6 +60,10 @@ pub(super) struct Person {
     drowsy: ChaCha8Rng,
     blink_signal: Option<BlinkKind>,
     signalling: ChaCha8Rng,
+    contraction_signal: Option<Muscle>,
+    /// How often jaw or brow act unasked, per minute.
+    muscles_per_min: f64,
+    contracting: ChaCha8Rng,
     tiles: Vec<OptionTile>,
     cued: Option<i32>,
     /// The option that it was told to want.
@@ -87,6 +94,9 @@ impl Person {
             drowsy: stream(settings.seed, "drowsy"),
             blink_signal: settings.blink_signal,
             signalling: stream(settings.seed, "signalling"),
+            contraction_signal: settings.contraction_signal,
+            muscles_per_min: settings.muscles_per_min,
+            contracting: stream(settings.seed, "contracting"),
             tiles: Vec::new(),
             cued: None,
             told: None,
@@ -105,6 +115,7 @@ impl Person {
         };
         agenda.enter(0.2, Happening::FixationEnds(0));
         person.plan_blink(0.0, agenda);
+        person.plan_muscles(0.0, agenda);
         person.plan_rare(0.0, traits.lapses_per_min, Happening::LapseBegins, agenda);
         person.plan_rare(
             0.0,
@@ -142,6 +153,13 @@ impl Person {
             }
             Happening::Signals(turn, kind) if turn.is_none_or(|turn| turn == self.turn) => {
                 self.signal(t_s, kind, scene);
+            }
+            Happening::Contracts(turn, muscle) if turn.is_none_or(|turn| turn == self.turn) => {
+                scene.muscles.contract(t_s, muscle);
+            }
+            Happening::MusclesAct => {
+                scene.muscles.act_unasked(t_s);
+                self.plan_muscles(t_s, scene.agenda);
             }
             Happening::LapseBegins => {
                 self.lapsing = true;
@@ -198,10 +216,17 @@ impl Person {
                 let after_s = log_normal(&mut self.rng, 0.35, 0.25).min(1.0);
                 scene.agenda.enter(t_s + after_s, Happening::BlinksOnCue);
             }
-            Event::Signal { blink } => {
-                let after_s = log_normal(&mut self.signalling, 0.45, 0.25).min(1.2);
-                let what = Happening::Signals(None, blink);
-                scene.agenda.enter(t_s + after_s, what);
+            Event::Signal { blink, contraction } => {
+                if let Some(kind) = blink {
+                    let after_s = log_normal(&mut self.signalling, 0.45, 0.25).min(1.2);
+                    let what = Happening::Signals(None, kind);
+                    scene.agenda.enter(t_s + after_s, what);
+                }
+                if let Some(muscle) = contraction {
+                    let after_s = log_normal(&mut self.contracting, 0.45, 0.25).min(1.2);
+                    let what = Happening::Contracts(None, muscle);
+                    scene.agenda.enter(t_s + after_s, what);
+                }
             }
             Event::Cue { item, options, .. } => {
                 self.calibrating = true;
@@ -354,6 +379,11 @@ impl Person {
                 .agenda
                 .enter(t_s + after_s, Happening::Signals(Some(self.turn), kind));
         }
+        if let Some(muscle) = self.contraction_signal {
+            let after_s = log_normal(&mut self.contracting, 0.5, 0.2).clamp(0.25, 1.5);
+            let what = Happening::Contracts(Some(self.turn), muscle);
+            scene.agenda.enter(t_s + after_s, what);
+        }
     }
 
     /// A deliberate blink: one that stays shut, or two.
@@ -440,6 +470,15 @@ impl Person {
         // Erlang of order 2: blinks seldom follow each other at once.
         let wait_s = 30.0 / rate * (self.exponential() + self.exponential());
         agenda.enter(after_s + 0.15 + wait_s, Happening::Blinks);
+    }
+
+    /// Drawn apart: who sits still is who it was without.
+    fn plan_muscles(&mut self, after_s: f64, agenda: &mut Agenda) {
+        if self.muscles_per_min > 0.0 {
+            let wait = -(1.0 - self.contracting.random::<f64>()).ln();
+            let wait_s = 60.0 / self.muscles_per_min * wait;
+            agenda.enter(after_s + wait_s, Happening::MusclesAct);
+        }
     }
 
     fn plan_rare(&mut self, after_s: f64, per_min: f64, what: Happening, agenda: &mut Agenda) {

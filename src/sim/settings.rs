@@ -1,5 +1,6 @@
 //! What a simulated laboratory is made of, as asked for: seed, difficulty, devices, wishes and faults. Checked once.
 
+use razvilka_dsp::contraction::Muscle;
 use razvilka_dsp::deliberate::BlinkKind;
 use serde::{Deserialize, Serialize};
 
@@ -200,6 +201,10 @@ pub struct SimSettings {
     pub tires_in_s: Option<f64>,
     /// The blink that the person makes on purpose when it has decided; `None`: none.
     pub blink_signal: Option<BlinkKind>,
+    /// The muscle that the person contracts on purpose when it has decided; `None`: none.
+    pub contraction_signal: Option<Muscle>,
+    /// How often the person swallows, speaks, chews, frowns or clenches its teeth unasked, per minute, 0 to 30.
+    pub muscles_per_min: f64,
     /// Faults, at most [`MAX_FAULTS`].
     pub faults: Vec<Fault>,
     /// What the eye tracker publishes.
@@ -224,6 +229,8 @@ impl Default for SimSettings {
             gaze_noise_deg: None,
             tires_in_s: None,
             blink_signal: None,
+            contraction_signal: None,
+            muscles_per_min: 0.0,
             faults: Vec::new(),
             tracker: TrackerSettings::default(),
             pupil_gain_mm: None,
@@ -249,6 +256,17 @@ impl SimSettings {
             .take(channels)
             .map(|label| (*label).to_owned())
             .collect()
+    }
+
+    /// These channels, and those over jaw and brow that are not among them.
+    #[must_use]
+    pub fn with_muscles(mut channels: Vec<String>) -> Vec<String> {
+        for label in montage::MUSCLES {
+            if channels.len() < MAX_CHANNELS && !channels.iter().any(|own| own == label) {
+                channels.push(label.to_owned());
+            }
+        }
+        channels
     }
 
     /// Checks every number and name.
@@ -314,6 +332,13 @@ impl SimSettings {
         )?;
         within("key_share", "", self.key_share, 0.0, 1.0)?;
         within("pace", "", self.pace, 0.5, 2.0)?;
+        within(
+            "muscles_per_min",
+            "per minute",
+            self.muscles_per_min,
+            0.0,
+            30.0,
+        )?;
         within(
             "gaze_noise_deg",
             "deg",
@@ -408,6 +433,7 @@ mod tests {
             "key_share must lie in 0..=1, got 1.5"
         );
         assert_eq!(refused(|s| s.pace = 3.0), "pace must lie in 0.5..=2, got 3");
+        assert!(refused(|s| s.muscles_per_min = 31.0).starts_with("muscles_per_min"));
         assert!(refused(|s| s.screen.distance_cm = -1.0).starts_with("screen.distance_cm"));
         assert!(refused(|s| s.channels.clear()).starts_with("channels"));
         assert!(refused(|s| s.channels.push("Pz".into())).contains("twice"));

@@ -24,10 +24,13 @@ use razvilka::engine::wishes::wish_trials;
 use razvilka::fork::{Chooser, Fork, ForkId, options_of};
 use razvilka::gate::{Gate, GateInput, GateSettings, Lease};
 use razvilka::marker::{BlockKind, Event, GazePhase, Marker, OptionKind};
+use razvilka::pipeline::contractions::{Asked, contraction_told};
 use razvilka::pipeline::decision::{Made, Record};
 use razvilka::pipeline::eeg::{EegLine, flash_evidence};
 use razvilka::pipeline::features::FeatureDrain;
-use razvilka::pipeline::gaze::{GazeLine, blink_evidence, gaze_evidence, pupil_evidence};
+use razvilka::pipeline::gaze::{
+    GazeLine, blink_evidence, gaze_evidence, look_told, pupil_evidence,
+};
 use razvilka::pipeline::presenter::{FlashId, FlashNotice};
 use razvilka::pipeline::scribe::{BETWEEN_TEXTS, Texts};
 use razvilka::pipeline::trace::Trace;
@@ -44,6 +47,7 @@ use razvilka::source::pins::Pins;
 use razvilka::source::{ClockOffset, Format, StreamSpec};
 use razvilka::view::layout;
 use razvilka_calibration::Profile;
+use razvilka_dsp::contraction::Muscle;
 use razvilka_dsp::deliberate::BlinkKind;
 use razvilka_dsp::mask::ChannelMask;
 use razvilka_dsp::units::{LslTime, MonoTime};
@@ -86,8 +90,23 @@ fn with_blinks() -> bool {
     WITH_BLINKS.load(Ordering::Relaxed)
 }
 
+/// Whether it contracts its jaw on purpose, speaks and chews, and the session listens to that; set before anything else.
+pub(crate) static WITH_CONTRACTIONS: AtomicBool = AtomicBool::new(false);
+
+fn with_contractions() -> bool {
+    WITH_CONTRACTIONS.load(Ordering::Relaxed)
+}
+
 pub(crate) fn settings() -> SimSettings {
+    let usual = SimSettings::default();
     SimSettings {
+        channels: if with_contractions() {
+            SimSettings::with_muscles(usual.channels.clone())
+        } else {
+            usual.channels.clone()
+        },
+        contraction_signal: with_contractions().then_some(Muscle::Jaw),
+        muscles_per_min: if with_contractions() { 2.0 } else { 0.0 },
         seed: 3,
         preset: Preset::Easy,
         // A pupil takes a second: who reads three options in that time widens it for all of them.
@@ -105,7 +124,7 @@ pub(crate) fn settings() -> SimSettings {
             ..TrackerSettings::default()
         },
         pupil_gain_mm: with_pupils().then_some(0.3),
-        ..SimSettings::default()
+        ..usual
     }
 }
 
@@ -173,7 +192,9 @@ pub(crate) fn plan() -> Plan {
     plan.blink.on = with_blinks();
     plan.blink.cues = 20;
     plan.blink.cue_every_s = 8.0;
-    if with_blinks() || with_pupils() {
+    plan.contraction.on = with_contractions();
+    plan.contraction.cues = 20;
+    if with_blinks() || with_pupils() || with_contractions() {
         // Gaze and P300 leave something to say.
         let mut gate = *plan.gate.config();
         gate.gaze.total_clip_nats = 2.0;
@@ -304,8 +325,7 @@ fn calibrate(folder: &Path, plan: &Plan) -> (Laboratory, f64) {
         world.say(Event::Block { kind }, world.now_s);
         for _ in 0..plan.blink.cues {
             world.turn(world.now_s + plan.blink.cue_every_s);
-            let blink = plan.blink.kind;
-            world.say(Event::Signal { blink }, world.now_s);
+            world.say(Event::blink_signal(plan.blink.kind), world.now_s);
         }
         world.turn(world.now_s + plan.blink.cue_every_s);
         world.say(Event::BlockEnd, world.now_s);
@@ -328,6 +348,17 @@ fn calibrate(folder: &Path, plan: &Plan) -> (Laboratory, f64) {
             world.turn(world.now_s + plan.pupil.options_s);
             world.say(Event::WishEnd { trial }, world.now_s);
         }
+        world.say(Event::BlockEnd, world.now_s);
+    }
+    if plan.contraction.on {
+        let kind = BlockKind::Signal;
+        world.say(Event::Block { kind }, world.now_s);
+        for _ in 0..plan.contraction.cues {
+            world.turn(world.now_s + plan.contraction.cue_every_s);
+            let muscle = plan.contraction.muscle;
+            world.say(Event::contraction_signal(muscle), world.now_s);
+        }
+        world.turn(world.now_s + plan.contraction.cue_every_s);
         world.say(Event::BlockEnd, world.now_s);
     }
     let items = plan.flash.config().items_min as usize;
@@ -612,6 +643,8 @@ impl Day {
         self.world.say(open, appears_s);
         let tiles = tiles_of(id, &question.tiles, LEASE, at(appears_s), GAZE_OFFSET_S);
         self.gaze.put_up(tiles, None);
+        self.eeg
+            .put_up(Asked::at(id, LEASE, at(appears_s), EEG_OFFSET_S), None);
         let mut sequence =
             FlashSequence::new(question.kinds.len(), &self.plan.flash, 3, id.0).unwrap();
         let mut due_s = appears_s + self.plan.ask.reading_s(&question.tiles);
@@ -638,7 +671,14 @@ impl Day {
             let mut inputs: Vec<(GateInput, Option<Made>)> = Vec::new();
             let heard = at(self.world.now_s + TRANSPORT_S);
             for (stamp, row) in samples.gaze {
-                if let Some(word) = self.gaze.sample(stamp, &row)
+                let word = self.gaze.sample(stamp, &row);
+                while let Some(word) = self.gaze.take_look() {
+                    let (told, made) = look_told(&word).unwrap();
+                    if told.fork() == id {
+                        inputs.push((told.input(heard), Some(made)));
+                    }
+                }
+                if let Some(word) = word
                     && word.fork == id
                 {
                     let evidence = gaze_evidence(&word).unwrap();
@@ -680,6 +720,12 @@ impl Day {
                         };
                         inputs.push((input, Some(found.made())));
                     }
+                }
+                if let Some(word) = self.eeg.take_contraction()
+                    && word.fork == id
+                {
+                    let (told, made) = contraction_told(&word).unwrap();
+                    inputs.push((told.input(heard), Some(made)));
                 }
             }
             inputs.push((GateInput::Tick { now: heard }, None));
@@ -873,6 +919,7 @@ pub(crate) fn live(path: &Path) {
     let epochs = lines::epochs_of(&plan.adaptation, &profile, &profile_path).unwrap();
     assert!(epochs.is_some());
     let mut line = lines::eeg_line(eeg, calibration, &specs.eeg, None).unwrap();
+    lines::listen_for_contractions(&mut line, &plan, &profile, &specs.eeg).unwrap();
     let mut day = Day {
         features: lines::features_of(calibration, &mut line),
         adapting: Adapting::new(calibration, &plan.adaptation, epochs).unwrap(),
@@ -890,6 +937,7 @@ pub(crate) fn live(path: &Path) {
                 lines::gaze_line(gaze, &plan, profile.gaze.as_ref(), &specs.gaze).unwrap();
             lines::listen_for_blinks(&mut line, gaze, &plan, &profile, &specs.gaze).unwrap();
             lines::watch_pupils(&mut line, &plan, &profile, &specs.gaze).unwrap();
+            lines::tell_looks(&mut line, &plan);
             line
         },
         gate_settings: lines::gate_settings(&plan, &profile).unwrap(),

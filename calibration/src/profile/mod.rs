@@ -14,6 +14,7 @@ use razvilka_dsp::score::{EpochScorer, LinearScorer, ScoreDensity};
 use serde::{Deserialize, Serialize};
 
 use crate::choice::Selection;
+use crate::contraction::DeliberateContraction;
 use crate::covariance::Symmetric;
 use crate::deliberate::DeliberateBlink;
 use crate::density::{posterior, restrict_density};
@@ -49,6 +50,9 @@ pub struct Profile {
     /// What the pupil says after an option was read; absent where it was not asked for, or tells nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pupil: Option<PupilCalibration>,
+    /// A contraction of jaw or brow as a signal; absent where none was asked for. 
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contraction: Option<DeliberateContraction>,
 }
 
 /// Where a profile comes from.
@@ -384,6 +388,9 @@ impl Profile {
             .map_or(Ok(()), DeliberateBlink::validate)?;
         self.pupil
             .as_ref()
-            .map_or(Ok(()), PupilCalibration::validate)
+            .map_or(Ok(()), PupilCalibration::validate)?;
+        self.contraction
+            .as_ref()
+            .map_or(Ok(()), DeliberateContraction::validate)
     }
 }

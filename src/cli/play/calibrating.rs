@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use razvilka_calibration::{Profile, epochs_beside};
+use razvilka_dsp::contraction::Muscle;
 use razvilka_dsp::deliberate::BlinkKind;
 
 use super::progress::progress_bar;
@@ -135,6 +136,13 @@ pub(super) fn calibrate_live(
                     steps,
                     format!("read the options, and want the one that is named: {n} of {of}"),
                 ),
+                Progress::Contraction(n, of, muscle) => {
+                    let what = match muscle {
+                        Muscle::Jaw => "clench your teeth for half a second, now",
+                        Muscle::Brow => "frown for half a second, now",
+                    };
+                    (steps, format!("{what}: {n} of {of}"))
+                }
                 Progress::Block(n, of) => (steps + n - 1, format!("flash block {n} of {of}")),
             };
             bar.set_position(u64::from(position));
@@ -186,7 +194,9 @@ fn read_as(plan: &Plan) -> recorded::Streams {
         pupil_section: Some(Box::new(plan.pupil.clone())),
         ..recorded::GazeChannels::default()
     });
+    let muscles = plan.contraction.channels.clone();
     recorded::Streams {
+        muscle_channels: muscles.unwrap_or_default(),
         channels: channels.unwrap_or_default(),
         gaze: gaze.unwrap_or_default(),
         ..recorded::Streams::default()
@@ -221,6 +231,16 @@ pub(super) fn note_calibration(plan: &Plan, profile: &Profile, view: &mut dyn Vi
             "pupil: not used, the calibration has not learnt what this person's pupil says".into(),
         ),
         None => {}
+    }
+    if let Some(contraction) = &profile.contraction {
+        let (per_min, up_to) = contraction.false_alarms_per_min();
+        words.push(format!(
+            "contraction ({}): {} of {} told, {per_min:.1} false alarms per minute (up to {up_to:.1}), reliability {:.2}",
+            contraction.channels.join(", "),
+            contraction.hits,
+            contraction.cues,
+            contraction.reliability
+        ));
     }
     let _ = view.note(&words.join("; "));
 }

@@ -106,7 +106,8 @@ fn check_profile(plan: &Plan, profile: &Profile, streams: &Streams) -> Result<()
     if let (Some(section), Some(source)) = (&plan.eeg, &streams.eeg) {
         let part = lines::LineError::NoPart { part: "eeg" };
         let calibration = profile.eeg.as_ref().ok_or(part)?;
-        lines::eeg_line(section, calibration, source.spec(), None)?;
+        let mut line = lines::eeg_line(section, calibration, source.spec(), None)?;
+        lines::listen_for_contractions(&mut line, plan, profile, source.spec())?;
     }
     if let (Some(section), Some(source)) = (&plan.gaze, &streams.gaze) {
         let mut line = lines::gaze_line(section, plan, profile.gaze.as_ref(), source.spec())?;

@@ -5,12 +5,14 @@
 //! real-time shell.
 
 mod blinks;
+mod looks;
 mod pupils;
 pub mod reading;
 mod regard;
 mod stage;
 
 pub use blinks::{BlinkWord, blink_evidence};
+pub use looks::{LookWord, look_told};
 pub use pupils::{PupilChannel, PupilReading, PupilSight, PupilWord, pupil_evidence};
 pub use reading::{EyesRead, GazeReading, RawGaze};
 pub use regard::{Outside, Regard};
@@ -28,6 +30,7 @@ use razvilka_dsp::pupil::{PupilModel, PupilResponse};
 use razvilka_dsp::units::{Hertz, LslTime};
 
 use self::blinks::Blinks;
+use self::looks::Looks;
 use self::pupils::Pupils;
 use crate::fork::{ForkId, MAX_OPTIONS};
 use crate::gate::{Evidence, Lease};
@@ -120,6 +123,7 @@ pub struct GazeLine {
     rate: Hertz,
     blinks: Option<Blinks>,
     pupils: Option<Pupils>,
+    looks: Option<Looks>,
 }
 
 impl GazeLine {
@@ -150,7 +154,18 @@ impl GazeLine {
             rate,
             blinks: None,
             pupils: None,
+            looks: None,
         })
+    }
+
+    /// Tells looks at the tiles from now on, for what another stream says about them.
+    pub fn tell_looks(&mut self) {
+        self.looks = Some(Looks::default());
+    }
+
+    /// The next of the looks that became one, or were over, with the latest sample; two at most.
+    pub fn take_look(&mut self) -> Option<LookWord> {
+        self.looks.as_mut()?.take()
     }
 
     /// Listens for deliberate blinks as `model` tells them, at the tile that was last looked at up to `reach_s` before; `openness` is the channel
@@ -220,6 +235,9 @@ impl GazeLine {
         if let Some(pupils) = &mut self.pupils {
             pupils.restart();
         }
+        if let Some(looks) = &mut self.looks {
+            looks.put_up();
+        }
     }
 
     /// The fixation on these tiles that the latest sample ended by a saccade.
@@ -280,6 +298,9 @@ impl GazeLine {
             if let Some(pupils) = &mut self.pupils {
                 pupils.put_up();
             }
+            if let Some(looks) = &mut self.looks {
+                looks.put_up();
+            }
         }
         let at = self.regard.at(stamp_s, sample);
         if let Some(blinks) = &mut self.blinks {
@@ -300,17 +321,19 @@ impl GazeLine {
             y_deg: fixation.y_deg + shift.1,
             ..*fixation
         };
-        let (blinks, pupils) = (&mut self.blinks, &mut self.pupils);
-        let mut rest = |fixation: &Fixation| {
+        let counts = |fixation: &Fixation| up.is_some_and(|tiles| fixation.onset_s >= tiles.from_s);
+        let (blinks, looks, pupils) = (&mut self.blinks, &mut self.looks, &mut self.pupils);
+        let mut rest = |fixation: &Fixation, over: bool| {
             if let Some(blinks) = blinks {
                 blinks.looks(&shifted(fixation));
             }
-            let since = |tiles: &Tiles| fixation.onset_s >= tiles.from_s;
-            if let (Some(pupils), Some(tiles)) = (&mut *pupils, up.filter(since)) {
+            if let (Some(looks), Some(tiles)) = (&mut *looks, up.filter(|_| counts(fixation))) {
+                looks.rests(&shifted(fixation), over, &tiles, (stamp_s, number));
+            }
+            if let (Some(pupils), Some(tiles)) = (&mut *pupils, up.filter(|_| counts(fixation))) {
                 pupils.looks(&shifted(fixation), &tiles);
             }
         };
-        let counts = |fixation: &Fixation| up.is_some_and(|tiles| fixation.onset_s >= tiles.from_s);
         let sample = GazeSample {
             t_s: stamp_s,
             x_deg,
@@ -326,14 +349,14 @@ impl GazeLine {
                 }
             }
             GazeEvent::Update(fixation) => {
-                rest(&fixation);
+                rest(&fixation, false);
                 if counts(&fixation) && fixation.n % tell_every == 0 {
                     dwell.update(&shifted(&fixation));
                     tell = true;
                 }
             }
             GazeEvent::End(fixation, end) => {
-                rest(&fixation);
+                rest(&fixation, true);
                 if counts(&fixation) {
                     let valid = end == FixationEnd::Saccade;
                     dwell.end(&shifted(&fixation), valid);
