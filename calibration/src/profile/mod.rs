@@ -50,7 +50,7 @@ pub struct Profile {
     /// What the pupil says after an option was read; absent where it was not asked for, or tells nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pupil: Option<PupilCalibration>,
-    /// A contraction of jaw or brow as a signal; absent where none was asked for. 
+    /// A contraction of jaw or brow as a signal; absent where none was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contraction: Option<DeliberateContraction>,
 }
