@@ -7,6 +7,7 @@
 //! Positions are degrees of visual angle from the centre of the screen, x to the right, y downwards.
 
 use razvilka_calibration::PursuitPath;
+use razvilka_dsp::contraction::Muscle;
 use razvilka_dsp::deliberate::BlinkKind;
 use serde::{Deserialize, Serialize};
 
@@ -63,13 +64,38 @@ pub enum Event {
     },
     /// Blink once, now.
     Blink,
-    /// Make the signal, now.
+    /// Make the signal, now: the one of the two that is named.
     Signal {
         /// Which blink it is.
-        blink: BlinkKind,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        blink: Option<BlinkKind>,
+        /// Which muscle is to be contracted.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        contraction: Option<Muscle>,
     },
     /// The block is over.
     BlockEnd,
+    /// Want this: the person is told which of the options it shall want that come up next.
+    Wish {
+        /// Number of the trial, from 0.
+        trial: u32,
+        /// What it shall want.
+        text: String,
+    },
+    /// The options are there to be read.
+    WishOptions {
+        /// Number of the trial.
+        trial: u32,
+        /// The one that the person was told to want.
+        item: i32,
+        /// All options and where they are.
+        options: Vec<OptionTile>,
+    },
+    /// They are gone.
+    WishEnd {
+        /// Number of the trial.
+        trial: u32,
+    },
     /// Attend to this item until the block ends.
     Cue {
         /// Number of the calibration block, from 0.
@@ -139,8 +165,10 @@ pub enum Event {
 pub enum BlockKind {
     /// Blinks at each `Blink`: what the electrodes see of it is learnt from here.
     Blink,
-    /// Makes a deliberate blink at each `Signal`, and otherwise blinks as it pleases.
+    /// Makes the signal at each `Signal`, and otherwise blinks, speaks and swallows as it pleases.
     Signal,
+    /// Reads options of which it was told to want one (`Wish`, `WishOptions`).
+    Pupil,
 }
 
 /// What a gaze point is for.
@@ -198,6 +226,26 @@ pub struct OptionTile {
     pub w_deg: f64,
     /// Height, degrees.
     pub h_deg: f64,
+}
+
+impl Event {
+    /// Blink like this, now.
+    #[must_use]
+    pub const fn blink_signal(kind: BlinkKind) -> Self {
+        Self::Signal {
+            blink: Some(kind),
+            contraction: None,
+        }
+    }
+
+    /// Contract this muscle, now.
+    #[must_use]
+    pub const fn contraction_signal(muscle: Muscle) -> Self {
+        Self::Signal {
+            blink: None,
+            contraction: Some(muscle),
+        }
+    }
 }
 
 impl Marker {
@@ -274,6 +322,24 @@ mod tests {
             r#"{"seq":7,"event":"flash","item":3,"target":1,"run":0}"#
         );
         assert_eq!(Marker::from_json(&json).unwrap(), flash);
+    }
+
+    #[test]
+    fn signals_stand_on_the_wire_as_documented() {
+        for (body, json) in [
+            (
+                Event::blink_signal(BlinkKind::Double),
+                r#"{"seq":4,"event":"signal","blink":"double"}"#,
+            ),
+            (
+                Event::contraction_signal(Muscle::Jaw),
+                r#"{"seq":4,"event":"signal","contraction":"jaw"}"#,
+            ),
+        ] {
+            let signal = Marker { seq: 4, body };
+            assert_eq!(signal.to_json(), json);
+            assert_eq!(Marker::from_json(json).unwrap(), signal);
+        }
     }
 
     #[test]

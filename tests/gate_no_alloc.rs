@@ -10,7 +10,7 @@ use std::hint::black_box;
 
 use razvilka::choice::{FlashSequence, FlashSettings};
 use razvilka::fork::ForkId;
-use razvilka::gate::{AbortReason, Evidence, Gate, GateSettings, Lease};
+use razvilka::gate::{AbortReason, Contraction, Evidence, Gate, GateSettings, Lease, Look, Source};
 use razvilka::marker::OptionKind::{Branch, GoOn, Other};
 use razvilka_dsp::units::LslTime;
 
@@ -55,6 +55,7 @@ fn a_whole_fork_from_open_to_close_allocates_nothing() {
     let mut gate = Gate::new(GateSettings::default());
     let lease = Lease { epoch: 1 };
     let now = |step: u64| LslTime::new(10.0 + step as f64 * 1e-3).unwrap();
+    let mut contractions = 0;
     let count = allocations(|| {
         for fork in 0..3 {
             let fork = ForkId(fork);
@@ -72,9 +73,33 @@ fn a_whole_fork_from_open_to_close_allocates_nothing() {
                 black_box(gate.evidence(&flash, now(step)));
                 let gaze = Evidence::gaze(fork, lease, step, now(step), [llr; 8]);
                 black_box(gate.evidence(&gaze, now(step)));
+                if step >= 200 && step % 50 == 0 {
+                    let look = Look {
+                        fork,
+                        lease,
+                        seq: step,
+                        at: now(step),
+                        look: step / 100,
+                        item: Some(1),
+                        onset: now(step - 200),
+                        last: now(step),
+                        over: step % 100 == 0,
+                    };
+                    black_box(gate.look(&look, now(step)));
+                    let contraction = Contraction {
+                        fork,
+                        lease,
+                        seq: step,
+                        onset: now(step - 130),
+                        at: now(step),
+                        llr_nats: 0.01,
+                    };
+                    black_box(gate.contraction(&contraction, now(step)));
+                }
                 black_box(gate.tick(now(step)));
                 black_box(gate.arms());
             }
+            contractions += gate.items(Source::Contraction);
             // Every other way to end, too.
             if fork.0 == 1 {
                 let press = Evidence::key_press(fork, lease, 0, now(500), 1);
@@ -84,6 +109,7 @@ fn a_whole_fork_from_open_to_close_allocates_nothing() {
             black_box(gate.close());
         }
     });
+    assert!(contractions > 0);
     assert_eq!(count, 0);
 }
 

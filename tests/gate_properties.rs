@@ -7,8 +7,8 @@
 use proptest::prelude::*;
 use razvilka::fork::{ForkId, MAX_OPTIONS};
 use razvilka::gate::{
-    AbortReason, ContradictionPolicy, Evidence, EvidenceMode, Gate, GateConfig, GateInput,
-    GateSettings, Lease, Source, State, Verdict,
+    AbortReason, Contraction, ContradictionPolicy, Evidence, EvidenceMode, Gate, GateConfig,
+    GateInput, GateSettings, Lease, Look, Source, State, Verdict,
 };
 use razvilka::marker::OptionKind;
 use razvilka_dsp::units::LslTime;
@@ -96,8 +96,7 @@ fn wild() -> impl Strategy<Value = [f64; MAX_OPTIONS]> {
 }
 
 fn input() -> impl Strategy<Value = GateInput> {
-    let source =
-        prop_oneof![5 => Just(Source::Gaze), 5 => Just(Source::P300), 1 => Just(Source::Switch)];
+    let source = prop_oneof![5 => Just(Source::Gaze), 5 => Just(Source::P300), 1 => Just(Source::Switch), 1 => Just(Source::Contraction)];
     let mode = prop_oneof![Just(EvidenceMode::Add), Just(EvidenceMode::Replace)];
     let about = prop_oneof![20 => Just(FORK), 1 => (0u64..20).prop_map(ForkId)];
     let lease = prop_oneof![40 => Just(LEASE), 1 => (0u64..6).prop_map(|epoch| Lease { epoch })];
@@ -114,9 +113,41 @@ fn input() -> impl Strategy<Value = GateInput> {
             log_lik_nats,
         },
     );
+    let stamps = || prop_oneof![20 => 100.0..110.0, 1 => -1e12..1e12];
+    let told = || {
+        let about = prop_oneof![20 => Just(FORK), 1 => (0u64..20).prop_map(ForkId)];
+        let lease =
+            prop_oneof![60 => Just(LEASE), 1 => (0u64..6).prop_map(|epoch| Lease { epoch })];
+        (about, lease, 0u64..1000, stamps(), stamps())
+    };
+    let look = (told(), stamps(), any::<(u8, bool)>(), 0u64..5).prop_map(
+        |((fork, lease, seq, stamp, onset), last, (item, over), look)| Look {
+            fork,
+            lease,
+            seq,
+            at: at(stamp),
+            look,
+            item: (item < 200).then_some(usize::from(item % 12)),
+            onset: at(onset),
+            last: at(last),
+            over,
+        },
+    );
+    let llr = prop_oneof![20 => 0.0..5.0f64, 1 => prop::num::f64::ANY];
+    let contraction =
+        (told(), llr).prop_map(|((fork, lease, seq, stamp, onset), llr_nats)| Contraction {
+            fork,
+            lease,
+            seq,
+            onset: at(onset),
+            at: at(stamp),
+            llr_nats,
+        });
     let reason = prop_oneof![Just(AbortReason::SourceLost), Just(AbortReason::Paused)];
     prop_oneof![
         30 => (evidence, now.clone()).prop_map(|(evidence, now)| GateInput::Evidence { evidence, now: at(now) }),
+        15 => (look, now.clone()).prop_map(|(look, now)| GateInput::Look { look, now: at(now) }),
+        10 => (contraction, now.clone()).prop_map(|(contraction, now)| GateInput::Contraction { contraction, now: at(now) }),
         5 => now.clone().prop_map(|now| GateInput::Tick { now: at(now) }),
         1 => (reason, now).prop_map(|(reason, now)| GateInput::Abort { reason, now: at(now) }),
     ]

@@ -421,3 +421,37 @@ fn deliberate_blinks_help_an_option_and_never_choose_alone() {
     off.evidence(&blink(0, 11.0, 1, 3.0), at(11.01));
     assert_eq!(*off.posterior(), before);
 }
+
+#[test]
+fn the_pupil_supports_what_gaze_found_and_never_chooses_whatever_it_is_trusted_with() {
+    let pupil = |seq, stamp, item, llr_nats| {
+        Evidence::pupil(ForkId(1), LEASE, seq, at(stamp), item, llr_nats)
+    };
+    // Trusted as far as it may be, and heard for as long as it likes.
+    let mut alone = gate(|config| {
+        config.pupil.item_clip_nats = 2.0;
+        config.pupil.total_clip_nats = 2.0;
+        config.commit_threshold = 0.5;
+        config.commit_margin = 0.0;
+        config.evidence_items_min = 1;
+        config.human_lead_nats_min = 0.01;
+        config.attention_nats_min = 0.0;
+    });
+    for seq in 0..20 {
+        let stamp = 10.1 + 0.1 * seq as f64;
+        let verdict = alone.evidence(&pupil(seq, stamp, 1, 9.0), at(stamp + 0.01));
+        assert!(matches!(verdict, Verdict::Waiting { .. }), "{verdict:?}");
+    }
+    assert_eq!(alone.items(Source::Pupil), 20);
+    // All of it together separates two options by no more than the clip, in both directions.
+    let lead = |llr_nats: f64| {
+        let mut gate = gate(|_| {});
+        for seq in 0..5 {
+            gate.evidence(&pupil(seq, 10.1, 1, llr_nats), at(10.2));
+        }
+        let p = gate.posterior().as_slice();
+        (p[1] / p[0]).ln() - (0.4_f64 / 0.5).ln()
+    };
+    assert!((lead(9.0) - 0.9).abs() < 1e-9, "{}", lead(9.0));
+    assert!((lead(-9.0) + 0.9).abs() < 1e-9, "{}", lead(-9.0));
+}

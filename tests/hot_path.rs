@@ -17,14 +17,15 @@ use std::time::{Duration, Instant};
 use razvilka::config::ScreenSection;
 use razvilka::engine::certify::paths;
 use razvilka::fork::{ForkId, MAX_OPTIONS};
-use razvilka::gate::{AbortReason, Evidence, GateSettings, Lease, Verdict};
+use razvilka::gate::{AbortReason, Evidence, GateSettings, Lease, Told, Verdict};
 use razvilka::marker::OptionKind;
+use razvilka::pipeline::contractions::Asked;
 use razvilka::pipeline::decision::{
     ChoiceCell, GateThread, Item, Made, Opening, Order, Record, Watched,
 };
 use razvilka::pipeline::eeg::{EegPorts, EegStage, EegWatch, NewScorer};
 use razvilka::pipeline::features::{FeatureDrain, feature_ring};
-use razvilka::pipeline::gaze::{GazeStage, GazeWatch, Tiles};
+use razvilka::pipeline::gaze::{GazeStage, GazeWatch, PupilChannel, PupilReading, Tiles};
 use razvilka::pipeline::inlet::{Heartbeat, Inlet, Stage};
 use razvilka::pipeline::presenter::{FlashId, FlashNotice};
 use razvilka::pipeline::state::state_ring;
@@ -32,9 +33,12 @@ use razvilka::pipeline::trace::Trace;
 use razvilka::recording::{Capacity, Recorder};
 use razvilka::rt::{self, Wish};
 use razvilka::source::{ClockOffset, Format, SampleSource, SourceError, StreamSpec};
+use razvilka_dsp::contraction::{ContractionDetector, ContractionModel};
 use razvilka_dsp::gaze_evidence::Tile;
 use razvilka_dsp::mask::ChannelMask;
-use razvilka_dsp::score::EpochScorer;
+use razvilka_dsp::pupil::PupilModel;
+use razvilka_dsp::score::{EpochScorer, ScoreDensity, StudentT};
+use razvilka_dsp::units::Hertz;
 use ringbuf::traits::{Consumer, Producer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
 
@@ -110,6 +114,24 @@ fn the_counter_counts_allocations_and_frees_in_hot_code_only() {
     assert_eq!(other_thread, 2, "the gate's own thread is seen, too");
 }
 
+/// What finds contractions, and densities by which a strong one is told.
+fn contractions() -> (ContractionDetector, ContractionModel) {
+    let rate = Hertz::new(EEG_HZ).unwrap();
+    let picked = (0..8).collect();
+    let class = |location| StudentT {
+        location,
+        scale: 0.5,
+        dof: 10.0,
+    };
+    let density = ScoreDensity::new(class(2.5), class(0.9), (0.0, 8.0), 3.0).unwrap();
+    let detector = ContractionDetector::new(rate, CHANNELS, picked, None).unwrap();
+    let model = ContractionModel {
+        density,
+        rate_nats: 1.0,
+    };
+    (detector, model)
+}
+
 /// Both stages in front of a real gate thread, with all their rings.
 struct Bench {
     eeg: EegStage,
@@ -121,6 +143,7 @@ struct Bench {
     scorers: HeapProd<NewScorer>,
     retired: HeapCons<EpochScorer>,
     features: FeatureDrain,
+    asked: HeapProd<Asked>,
     tiles: HeapProd<Tiles>,
     records: Vec<Record>,
     segment: u32,
@@ -154,14 +177,22 @@ impl Bench {
         let width = line.path().epoch_shape().features();
         let (tap, features) = feature_ring(width, ChannelMask::all(CHANNELS));
         line.tell_features(tap);
+        let (detector, model) = contractions();
+        line.listen_for_contractions(detector, model, vec![1.0; CHANNELS])
+            .unwrap();
         let mut eeg = EegStage::new(line, ports, Arc::new(EegWatch::default()), 0.0);
         // Nobody empties this ring: it fills, and the blocks after that are dropped from it.
         let (state, _) = state_ring(EEG_HZ, CHANNELS);
         eeg.listen(state);
+        let (asked, asked_out) = HeapRb::new(16).split();
+        eeg.hear_of_forks(asked_out);
         let (tiles, orders) = HeapRb::new(16).split();
-        let line = paths::gaze_line(GAZE_HZ, &ScreenSection::default()).unwrap();
+        let mut line = paths::gaze_line(GAZE_HZ, &ScreenSection::default()).unwrap();
+        line.tell_looks();
+        line.watch_pupils(pupil_reading(), Some(pupil_model()))
+            .unwrap();
         let lane = gate.gaze.take().unwrap();
-        let gaze = GazeStage::new(line, orders, lane, Arc::new(GazeWatch::default()), 2, 0.0);
+        let gaze = GazeStage::new(line, orders, lane, Arc::new(GazeWatch::default()), 3, 0.0);
         Self {
             eeg,
             gaze,
@@ -172,6 +203,7 @@ impl Bench {
             scorers,
             retired,
             features,
+            asked,
             tiles,
             records: Vec::new(),
             segment: 0,
@@ -214,6 +246,13 @@ impl Bench {
             shift_deg: (0.0, 0.0),
         };
         assert!(self.tiles.try_push(up).is_ok());
+        let asked = Asked {
+            fork,
+            lease: LEASE,
+            from_s: up.from_s,
+            offset_s,
+        };
+        assert!(self.asked.try_push(asked).is_ok());
         for flash in 0..14_u32 {
             let id = FlashId::new(fork, flash, (flash % 5) as u8);
             let onset_s = begin_s + 0.05 + 0.15 * f64::from(flash);
@@ -242,11 +281,16 @@ impl Bench {
             // A gap: half a second in the middle of the second segment never came.
             .filter(|stamp| !(4.2..4.7).contains(stamp))
             .collect();
+        // At the end of each segment the teeth are clenched.
+        let loud = |k: usize| match stamps[k / CHANNELS] - begin_s {
+            2.3..2.7 => 80.0,
+            _ => 20.0,
+        };
         let data: Vec<f32> = (0..stamps.len() * CHANNELS)
             .map(|k| match k {
                 // One value that is none: its channel is bad from there on, until it has settled.
                 160_005 => f32::NAN,
-                _ => ((k % 7_919) as f32 * 0.37).sin() * 20.0,
+                _ => ((k % 7_919) as f32 * 0.37).sin() * loud(k),
             })
             .collect();
         let shape = paths::eeg_line(CHANNELS, EEG_HZ)
@@ -277,15 +321,15 @@ impl Bench {
             .flat_map(|k| {
                 let jitter = (k as f32 * 1.7).sin() * 0.03;
                 match k {
-                    0..200 => [12.0 + jitter, jitter],
-                    400..430 => [f32::NAN, f32::NAN],
-                    _ if k / 125 % 2 == 0 => [-13.5 + jitter, jitter],
-                    _ => [-10.5 + jitter, jitter],
+                    0..200 => [12.0 + jitter, jitter, 3.5 + jitter],
+                    400..430 => [f32::NAN; 3],
+                    _ if k / 125 % 2 == 0 => [-13.5 + jitter, jitter, 3.6 + jitter],
+                    _ => [-10.5 + jitter, jitter, 3.5 + jitter],
                 }
             })
             .collect();
         for (begin, end) in chunks(samples) {
-            let block = &data[begin * 2..end * 2];
+            let block = &data[begin * 3..end * 3];
             rt::hot(|| self.gaze.block(&stamps[begin..end], block, rt::now()));
         }
     }
@@ -313,6 +357,29 @@ impl Bench {
     fn verdict(&mut self, fork: ForkId) -> Verdict {
         self.wait_for(fork, |record| record.verdict.is_terminal())
             .verdict
+    }
+}
+
+/// The third channel is the size of a pupil.
+fn pupil_reading() -> PupilReading {
+    let channel = PupilChannel {
+        channel: 2,
+        belief: None,
+    };
+    PupilReading {
+        eyes: [Some(channel), None],
+    }
+}
+
+fn pupil_model() -> PupilModel {
+    let t = |location| StudentT {
+        location,
+        scale: 0.6,
+        dof: 5.0,
+    };
+    PupilModel {
+        place: [0.01, 0.03, -0.01, -0.01, 0.0],
+        density: ScoreDensity::new(t(0.7), t(-0.1), (-1.0, 1.5), 3.0).unwrap(),
     }
 }
 
@@ -348,6 +415,12 @@ fn samples_flashes_scorers_tiles_and_commits_allocate_and_free_nothing() {
         .filter(|record| matches!(record.made, Some(Made::Flash { .. })))
         .count();
     assert!(flashes > 0, "EEG had its say, too");
+    let made = |fits: fn(Made) -> bool| {
+        let mut records = bench.records.iter();
+        records.any(|record| record.made.is_some_and(fits))
+    };
+    assert!(made(|made| matches!(made, Made::Contraction { .. })));
+    assert!(made(|made| matches!(made, Made::Look { .. })));
     assert!(
         bench.features.take().is_some(),
         "epochs were there to be learnt from"
@@ -377,7 +450,7 @@ fn a_key_an_abort_and_a_lost_stream_allocate_and_free_nothing() {
         assert!(bench.gate.orders.send(open(pressed)));
         bench.wait_for(pressed, |_| true);
         let item = Item {
-            evidence: Evidence::key_press(pressed, LEASE, 1, rt::lsl_now(), 2),
+            told: Told::Evidence(Evidence::key_press(pressed, LEASE, 1, rt::lsl_now(), 2)),
             trace: Trace::default(),
             made: Made::Key { item: 2 },
         };

@@ -6,10 +6,11 @@
 
 mod session_common;
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use razvilka::fork::ForkId;
-use razvilka::gate::{AbortReason, Evidence, GateInput, Verdict};
+use razvilka::gate::{AbortReason, Contraction, Evidence, GateInput, Look, Verdict};
 use razvilka::person::PersonState;
 use razvilka::session::{
     EventKind, EventRow, EvidenceRow, Ledger, LedgerError, LedgerWriter, Replayed, SCHEMA_VERSION,
@@ -17,9 +18,11 @@ use razvilka::session::{
 };
 use razvilka_dsp::units::{LslTime, MonoTime};
 use rusqlite::Connection;
+use rusqlite::types::Value;
 use session_common::{
     LEASE, at, fork_row, ledger_of, opened_gate, option_rows, session_row, write_fork,
 };
+use sha2::{Digest, Sha256};
 
 struct Place {
     _folder: tempfile::TempDir,
@@ -461,18 +464,180 @@ fn a_state_of_the_person_comes_back_as_it_went_in_and_belongs_to_the_chain() {
     ));
 }
 
+/// Columns of the inputs that version 4 brought.
+const OF_VERSION_4: [&str; 5] = ["onset_s", "last_s", "llr_nats", "look", "look_over"];
+
+/// Takes a ledger back to what an older version would have written: `sql`, without what version 4 brought, and chained anew as the format
+/// says. The hash of the last row.
+fn taken_back(path: &Path, sql: &str) -> String {
+    let connection = Connection::open(path).unwrap();
+    connection.execute_batch(sql).unwrap();
+    for column in OF_VERSION_4 {
+        let sql = format!("ALTER TABLE evidence DROP COLUMN {column};");
+        connection.execute_batch(&sql).unwrap();
+    }
+    let tables = "SELECT name FROM sqlite_master WHERE type = 'table'";
+    let mut statement = connection.prepare(tables).unwrap();
+    let names = statement.query_map([], |row| row.get::<_, String>(0));
+    let mut rows: BTreeMap<i64, (String, Vec<(String, Value)>)> = BTreeMap::new();
+    for table in names.unwrap().map(Result::unwrap) {
+        let mut all = connection
+            .prepare(&format!("SELECT * FROM {table}"))
+            .unwrap();
+        let names: Vec<String> = all.column_names().map(Into::into).collect();
+        let mut found = all.query([]).unwrap();
+        while let Some(row) = found.next().unwrap() {
+            let own = names.iter().enumerate();
+            let own = own.filter(|(_, name)| !["n", "prev_hash", "hash"].contains(&name.as_str()));
+            let values = own.map(|(place, name)| (name.clone(), row.get(place).unwrap()));
+            let values = values.collect();
+            rows.insert(row.get("n").unwrap(), (table.clone(), values));
+        }
+    }
+    let mut hash = vec![0_u8; 32];
+    for (n, (table, values)) in rows {
+        let mut bytes = b"razvilka ledger 1".to_vec();
+        bytes.extend(&hash);
+        bytes.extend(n.to_be_bytes());
+        let feed = |with: &mut Vec<u8>, of: &[u8]| {
+            with.extend((of.len() as u64).to_be_bytes());
+            with.extend(of);
+        };
+        feed(&mut bytes, table.as_bytes());
+        for (column, value) in values {
+            feed(&mut bytes, column.as_bytes());
+            match value {
+                Value::Null => bytes.push(0),
+                Value::Integer(number) => {
+                    bytes.push(1);
+                    bytes.extend(number.to_be_bytes());
+                }
+                Value::Real(number) => {
+                    bytes.push(2);
+                    bytes.extend(number.to_bits().to_be_bytes());
+                }
+                Value::Text(text) => {
+                    bytes.push(3);
+                    feed(&mut bytes, text.as_bytes());
+                }
+                Value::Blob(_) => panic!("no column holds bytes"),
+            }
+        }
+        let next = Sha256::digest(&bytes).to_vec();
+        let sql = format!("UPDATE {table} SET prev_hash = ?, hash = ? WHERE n = ?");
+        connection.execute(&sql, (&hash, &next, n)).unwrap();
+        hash = next;
+    }
+    drop(statement);
+    connection.close().unwrap();
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn a_ledger_from_before_there_were_looks_and_contractions_is_read_and_its_chain_holds() {
+    let place = place();
+    let (writer, written) = ledger_of(&place.path, 3);
+    let head = writer.finish().unwrap();
+    let sql = "UPDATE fork SET gate = json_remove(gate, '$.contraction'); PRAGMA user_version = 3;";
+    let hash = taken_back(&place.path, sql);
+    assert_ne!(hash, head.hash);
+    let ledger = Ledger::open_read_only(&place.path).unwrap();
+    let verified = ledger.verify().unwrap();
+    assert_eq!((verified.rows, verified.hash), (head.rows, hash));
+    for written in &written {
+        let evidence = ledger.evidence_of(written.fork.fork).unwrap();
+        assert_eq!(evidence, written.evidence);
+    }
+    let replayed = replay_forks(&ledger).unwrap();
+    assert!(replayed.iter().all(Replayed::agrees));
+    // Written again in today's form, its rows are those that it was made from.
+    assert!(ledger.is_older());
+    let today = Ledger::head_today(&ledger.entries().unwrap()).unwrap();
+    assert_eq!(today, head);
+}
+
+#[test]
+fn looks_and_contractions_come_back_as_they_went_in() {
+    let place = place();
+    let (mut writer, _) = ledger_of(&place.path, 1);
+    let look = Look {
+        fork: ForkId(0),
+        lease: LEASE,
+        seq: 7,
+        at: at(1.5),
+        look: u64::MAX,
+        item: Some(2),
+        onset: at(1.0 / 3.0),
+        last: at(1.25),
+        over: true,
+    };
+    let contraction = Contraction {
+        fork: ForkId(0),
+        lease: LEASE,
+        seq: 0,
+        onset: at(0.1 + 0.2),
+        at: at(1.5),
+        llr_nats: 5e-324,
+    };
+    let broken = Contraction {
+        llr_nats: f64::NAN,
+        ..contraction
+    };
+    let now = at(2.0);
+    let row = |step, input, item| EvidenceRow {
+        fork: ForkId(0),
+        step,
+        input,
+        item,
+        flash_seq: None,
+        raw_score: Some(2.5),
+        onset_sample: Some(9),
+    };
+    let aside = Look {
+        item: None,
+        over: false,
+        ..look
+    };
+    let rows = [
+        row(100, GateInput::Look { look, now }, Some(2)),
+        row(101, GateInput::Look { look: aside, now }, None),
+        row(102, GateInput::Contraction { contraction, now }, None),
+        row(
+            103,
+            GateInput::Contraction {
+                contraction: broken,
+                now,
+            },
+            None,
+        ),
+    ];
+    for row in &rows {
+        writer.evidence(row).unwrap();
+    }
+    let head = writer.finish().unwrap();
+    let ledger = Ledger::open_read_only(&place.path).unwrap();
+    assert_eq!(ledger.verify().unwrap(), head);
+    assert!(!ledger.is_older());
+    let today = Ledger::head_today(&ledger.entries().unwrap()).unwrap();
+    assert_eq!(today, head);
+    let read = ledger.evidence_of(ForkId(0)).unwrap();
+    let read = &read[read.len() - 4..];
+    assert_eq!(read[..3], rows[..3]);
+    let GateInput::Contraction { contraction, .. } = read[3].input else {
+        panic!("the last input was a contraction");
+    };
+    assert!(contraction.llr_nats.is_nan());
+}
+
 #[test]
 fn a_ledger_from_before_there_were_states_is_read_and_its_chain_holds() {
     let place = place();
     let (writer, _) = ledger_of(&place.path, 3);
     let head = writer.finish().unwrap();
-    let connection = Connection::open(&place.path).unwrap();
-    connection
-        .execute_batch("DROP TABLE state; PRAGMA user_version = 1;")
-        .unwrap();
-    connection.close().unwrap();
+    let hash = taken_back(&place.path, "DROP TABLE state; PRAGMA user_version = 1;");
     let ledger = Ledger::open_read_only(&place.path).unwrap();
-    assert_eq!(ledger.verify().unwrap(), head);
+    let verified = ledger.verify().unwrap();
+    assert_eq!((verified.rows, verified.hash), (head.rows, hash));
     assert_eq!(ledger.states().unwrap(), []);
     assert_eq!(ledger.forks().unwrap().len(), 3);
     assert!(!ledger.entries().unwrap().is_empty());
@@ -498,9 +663,8 @@ fn a_ledger_from_before_the_eyes_were_watched_is_read() {
         let sql = format!("ALTER TABLE state DROP COLUMN {column};");
         connection.execute_batch(&sql).unwrap();
     }
-    let version = "PRAGMA user_version = 2;";
-    connection.execute_batch(version).unwrap();
     connection.close().unwrap();
+    taken_back(&place.path, "PRAGMA user_version = 2;");
     let states = Ledger::open_read_only(&place.path)
         .unwrap()
         .states()

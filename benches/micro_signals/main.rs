@@ -1,14 +1,21 @@
-//! Deliberate blinks as a further signal: how often they are told, how late, and how often a blink that meant nothing is taken for one.
+//! Deliberate blinks and contractions, and the pupil: how often they are told, how late, and how often something that meant nothing is taken for one.
 //!
 //! ```sh
 //! cargo bench --bench micro_signals -- --persons 20 --forks 30
+//! cargo bench --bench micro_signals -- --persons 20 --forks 30 --only pupil
 //! cargo bench --bench micro_signals -- --persons 0 --gaze ../shared/data/gaze/gazecom
+//! cargo bench --bench micro_signals -- --only contractions-at-forks --persons 20 --forks 30
+//! cargo bench --bench micro_signals -- --only contractions --persons 20 --eeg A_train.xdf,A_test.xdf,50
 //! ```
 //!
 //! Each simulated person is asked for the signal `--cues` times, as in a live calibration, and then at forks: once it signals when it has
 //! decided, once it does not. A *hit* is a signal told at the option attended to, within the fork; a *false alarm* one told of a person who makes none.
 //! Of recordings there are spontaneous blinks alone: every other recording teaches them (signals come from the simulated persons), and
 //! the false alarms are those of the rest. One JSON line per kind of blink.
+
+mod at_forks;
+mod contraction;
+mod pupil;
 
 use std::path::{Path, PathBuf};
 
@@ -40,6 +47,9 @@ struct Options {
     cue_every_s: f64,
     seed: u64,
     gaze: Vec<PathBuf>,
+    wishes: usize,
+    eeg: Vec<String>,
+    only: Option<String>,
 }
 
 fn options() -> anyhow::Result<Options> {
@@ -50,6 +60,9 @@ fn options() -> anyhow::Result<Options> {
         cue_every_s: 6.0,
         seed: 1,
         gaze: Vec::new(),
+        wishes: 24,
+        eeg: Vec::new(),
+        only: None,
     };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
@@ -65,9 +78,12 @@ fn options() -> anyhow::Result<Options> {
             "--cues" => options.cues = value()?.parse()?,
             "--cue-every" => options.cue_every_s = value()?.parse()?,
             "--seed" => options.seed = value()?.parse()?,
+            "--wishes" => options.wishes = value()?.parse()?,
+            "--only" => options.only = Some(value()?),
             "--gaze" => options.gaze.push(value()?.into()),
+            "--eeg" => options.eeg.push(value()?),
             other => bail!(
-                "{other}: only --persons, --forks, --cues, --cue-every, --seed and --gaze are understood"
+                "{other}: only --persons, --forks, --cues, --cue-every, --wishes, --seed, --gaze, --eeg and --only are understood"
             ),
         }
     }
@@ -117,7 +133,7 @@ fn sit(settings: &SimSettings, kind: BlinkKind, options: &Options) -> anyhow::Re
     for _ in 0..options.cues {
         t += options.cue_every_s;
         sitting.cues_s.push(t);
-        script.push((t, Event::Signal { blink: kind }));
+        script.push((t, Event::blink_signal(kind)));
     }
     t += options.cue_every_s;
     script.push((t, Event::BlockEnd));
@@ -144,7 +160,9 @@ fn sit(settings: &SimSettings, kind: BlinkKind, options: &Options) -> anyhow::Re
     let mut laboratory = Laboratory::new(settings, START_S)?;
     let (gaze, decided) = (&mut sitting.gaze, &mut sitting.decided);
     let mut take = |output: SimOutput<'_>| match output {
-        SimOutput::Gaze { stamp_s, gaze: xyc } => gaze.push((stamp_s, xyc)),
+        SimOutput::Gaze { stamp_s, gaze: xyc } => {
+            gaze.extend(xyc.first_chunk().map(|xyc| (stamp_s, *xyc)));
+        }
         SimOutput::Truth(truth) => {
             decided.extend(
                 truth
@@ -422,11 +440,34 @@ fn recordings(folder: &Path, kind: BlinkKind, answers: &[f64]) -> anyhow::Result
 
 fn main() -> anyhow::Result<()> {
     let options = options()?;
+    let (blinks, contractions, at_forks, pupils) = match options.only.as_deref() {
+        None => (true, true, true, true),
+        Some("blinks") => (true, false, false, false),
+        Some("contractions") => (false, true, false, false),
+        Some("contractions-at-forks") => (false, false, true, false),
+        Some("pupil") => (false, false, false, true),
+        Some(other) => {
+            bail!("--only {other}: write blinks, contractions, contractions-at-forks or pupil")
+        }
+    };
+    if pupils && options.persons > 0 {
+        pupil::persons(&options)?;
+    }
     for kind in [BlinkKind::Double, BlinkKind::Long] {
+        if !blinks {
+            break;
+        }
         let answers = persons(kind, &options)?;
         for folder in &options.gaze {
             recordings(folder, kind, &answers)?;
         }
+    }
+    if contractions {
+        contraction::persons(&options)?;
+        contraction::recordings(&options)?;
+    }
+    if at_forks {
+        at_forks::persons(&options)?;
     }
     Ok(())
 }

@@ -3,18 +3,11 @@
 use razvilka_dsp::deliberate::{BlinkKind, BlinkModel, BlinkScore};
 use serde::{Deserialize, Serialize};
 
-use crate::density::fit_score_density;
-use crate::error::{CalibrationError, Result, finite, in_range};
-use crate::evidence::fit_reliability;
+use crate::cued::{CuedTrials, OF_EACH_MIN, fit_cued, per_min};
+use crate::error::{Result, in_range};
 
-/// An answer to a cue ends within this, seconds.
-pub const ANSWER_S: f64 = 2.5;
 /// Fewest answered cues, and fewest spontaneous scores.
-pub const BLINKS_OF_EACH_MIN: usize = 10;
-/// Folds in the order of time.
-const FOLDS: usize = 5;
-/// The evidence of the rate stays within this, nats.
-const RATE_MAX_NATS: f64 = 3.0;
+pub const BLINKS_OF_EACH_MIN: usize = OF_EACH_MIN;
 
 /// What a calibration recorded of blinks.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -54,16 +47,13 @@ impl DeliberateBlink {
     /// chi-square's normal approximation of Wilson and Hilferty).
     #[must_use]
     pub fn false_alarms_per_min(&self) -> (f64, f64) {
-        let minutes = self.rest_s / 60.0;
-        let k = self.false_alarms as f64 + 1.0;
-        let upper = k * (1.0 - 1.0 / (9.0 * k) + 1.96 / (3.0 * k.sqrt())).powi(3);
-        (self.false_alarms as f64 / minutes, upper / minutes)
+        per_min(self.false_alarms, self.rest_s)
     }
 
     /// Checks every number.
     ///
     /// # Errors
-    /// [`CalibrationError`] for one out of range.
+    /// [`crate::CalibrationError`] for one out of range.
     pub fn validate(&self) -> Result<()> {
         self.model.check()?;
         in_range("reliability of the blink", self.reliability, 0.0, 1.0)?;
@@ -73,129 +63,41 @@ impl DeliberateBlink {
     }
 }
 
-/// One score with what it was.
-#[derive(Debug, Clone, Copy)]
-struct Trial {
-    at_s: f64,
-    score: f64,
-    asked: bool,
-}
-
-/// Fits the densities. The highest score within [`ANSWER_S`] after a cue is its answer; other scores there are neither answer nor
+/// Fits the densities. The highest score within [`crate::ANSWER_S`] after a cue is its answer; other scores there are neither answer nor
 /// spontaneous (the first half of a pair, a second try) and left out.
 ///
 /// Held-out figures come from five folds in the order of time. The evidence of a score is bounded by the rule of three
 /// ([`crate::fit_score_density`]); the rate's by 3 nats.
 ///
 /// # Errors
-/// [`CalibrationError::TooFew`] below 10 answered cues or 10 spontaneous scores; as [`fit_score_density`].
+/// [`crate::CalibrationError::TooFew`] below 10 answered cues or 10 spontaneous scores; as [`crate::fit_score_density`].
 pub fn fit_deliberate_blink(trials: &BlinkTrials) -> Result<DeliberateBlink> {
-    finite("stamps of cues", &trials.cues_s)?;
-    let mut sorted: Vec<Trial> = Vec::with_capacity(trials.scores.len());
-    let answers = |at_s: f64| move |cue_s: &&f64| (**cue_s..**cue_s + ANSWER_S).contains(&at_s);
-    for score in &trials.scores {
-        if trials.cues_s.iter().any(|cue| answers(score.at_s)(&cue)) {
-            continue;
-        }
-        sorted.push(Trial {
-            at_s: score.at_s,
-            score: score.score,
-            asked: false,
-        });
-    }
-    for cue_s in &trials.cues_s {
-        let within = trials
-            .scores
-            .iter()
-            .filter(|score| (*cue_s..cue_s + ANSWER_S).contains(&score.at_s));
-        if let Some(best) = within.max_by(|a, b| a.score.total_cmp(&b.score)) {
-            sorted.push(Trial {
-                at_s: best.at_s,
-                score: best.score,
-                asked: true,
-            });
-        }
-    }
-    sorted.sort_by(|a, b| a.at_s.total_cmp(&b.at_s));
-    let answered = sorted.iter().filter(|trial| trial.asked).count();
-    let spontaneous = sorted.len() - answered;
-    for (what, found) in [
-        ("blinks made when asked", answered),
-        ("blinks made unasked", spontaneous),
-    ] {
-        if found < BLINKS_OF_EACH_MIN {
-            return Err(CalibrationError::TooFew {
-                what,
-                found,
-                needed: BLINKS_OF_EACH_MIN,
-            });
-        }
-    }
-    let cues = trials.cues_s.len();
-    let rest_s = (trials.watched_s - cues as f64 * ANSWER_S).max(1.0);
-    let hit = (answered as f64 + 1.0) / (cues as f64 + 2.0);
-    let expected = (spontaneous as f64 + 0.5) / rest_s * ANSWER_S;
-    let rate_nats = (hit / expected).ln().clamp(-RATE_MAX_NATS, RATE_MAX_NATS);
-    let model_of = |trials: &[Trial]| -> Result<BlinkModel> {
-        let scores: Vec<f64> = trials.iter().map(|trial| trial.score).collect();
-        let labels: Vec<bool> = trials.iter().map(|trial| trial.asked).collect();
-        Ok(BlinkModel {
-            kind: BlinkKind::default(),
-            density: fit_score_density(&scores, &labels)?,
-            rate_nats,
-        })
-    };
-    let kind = trials.kind;
-    let (mut llrs, mut labels) = (Vec::new(), Vec::new());
-    let (mut hits, mut false_alarms) = (0, 0);
-    // Each class is dealt out in the order of time, so that every fold has some of both.
-    let fold_of = |index: usize, n: usize| index * FOLDS / n;
-    let mut folds = Vec::with_capacity(sorted.len());
-    let (mut of_asked, mut of_rest) = (0, 0);
-    for trial in &sorted {
-        let (count, n) = if trial.asked {
-            (&mut of_asked, answered)
-        } else {
-            (&mut of_rest, spontaneous)
-        };
-        folds.push(fold_of(*count, n));
-        *count += 1;
-    }
-    for fold in 0..FOLDS {
-        let held = |out: bool| {
-            let pairs = sorted.iter().zip(&folds);
-            pairs
-                .filter(move |(_, f)| (**f == fold) == out)
-                .map(|(trial, _)| *trial)
-                .collect::<Vec<_>>()
-        };
-        let model = model_of(&held(false))?;
-        for trial in held(true) {
-            let told = model.llr(trial.score).is_some();
-            hits += usize::from(told && trial.asked);
-            false_alarms += usize::from(told && !trial.asked);
-            llrs.push(model.density.llr(trial.score).unwrap_or(0.0));
-            labels.push(trial.asked);
-        }
-    }
-    let base_rate = answered as f64 / sorted.len() as f64;
+    let fit = fit_cued(&CuedTrials {
+        called: ["blinks made when asked", "blinks made unasked"],
+        cues_s: &trials.cues_s,
+        scores: trials.scores.iter().map(|s| (s.at_s, s.score)).collect(),
+        watched_s: trials.watched_s,
+        supposed: &[],
+    })?;
     Ok(DeliberateBlink {
         model: BlinkModel {
-            kind,
-            ..model_of(&sorted)?
+            kind: trials.kind,
+            density: fit.density,
+            rate_nats: fit.rate_nats,
         },
-        reliability: fit_reliability(&llrs, &labels, base_rate)?,
-        cues,
-        hits,
-        spontaneous,
-        false_alarms,
-        rest_s,
+        reliability: fit.reliability,
+        cues: fit.cues,
+        hits: fit.hits,
+        spontaneous: fit.spontaneous,
+        false_alarms: fit.false_alarms,
+        rest_s: fit.rest_s,
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::CalibrationError;
 
     /// Cues every 5 s, each answered after a second by a pair `0.15` to `0.25` s apart; single blinks in between.
     fn trials(cues: usize, spontaneous: bool) -> BlinkTrials {

@@ -80,6 +80,22 @@ pub enum CalibrationError {
         /// What is wrong with the data.
         reason: &'static str,
     },
+    /// Two kinds cannot be told apart, held out.
+    #[error(
+        "{what}: AUC {auc:.2} ({low:.2} to {high:.2}, 0.5 is chance), reliability {reliability:.2}, held out"
+    )]
+    NotTold {
+        /// What was to be told.
+        what: &'static str,
+        /// Area under the curve.
+        auc: f64,
+        /// Lower end of its 95 % interval.
+        low: f64,
+        /// Upper end.
+        high: f64,
+        /// Trust in held-out ratios, 0 to 1.
+        reliability: f64,
+    },
     /// A file cannot be read from the disk.
     #[error("{} cannot be read: {source}", path.display())]
     Unreadable {

@@ -13,8 +13,10 @@ mod adapt;
 mod blink;
 mod choice;
 mod comparison;
+mod contraction;
 mod covariance;
 mod crossval;
+mod cued;
 mod deliberate;
 mod density;
 mod drift;
@@ -30,6 +32,7 @@ mod metrics;
 mod model;
 mod prior;
 mod profile;
+mod pupil;
 mod refit;
 pub mod report;
 mod resample;
@@ -45,11 +48,13 @@ pub use adapt::{AdaptRule, Adaptive, ConfirmedEpoch, Learnt};
 pub use blink::{BLINK_MIN_UV, BLINKS_MIN, BlinkFit, blink_reference};
 pub use choice::{PriorAlone, Selection};
 pub use comparison::Candidate;
+pub use contraction::{
+    ContractionTrials, DeliberateContraction, fit_deliberate_contraction, muscle_channels,
+};
 pub use covariance::{Shrunk, Symmetric, ledoit_wolf};
 pub use crossval::{FOLDS, OutOfFold, contiguous_folds, out_of_fold};
-pub use deliberate::{
-    ANSWER_S, BLINKS_OF_EACH_MIN, BlinkTrials, DeliberateBlink, fit_deliberate_blink,
-};
+pub use cued::ANSWER_S;
+pub use deliberate::{BLINKS_OF_EACH_MIN, BlinkTrials, DeliberateBlink, fit_deliberate_blink};
 pub use density::{
     DOF_RANGE, fit_score_density, fit_student_t, logistic, on_scale_of, posterior, restrict_density,
 };
@@ -79,6 +84,9 @@ pub use prior::{
 pub use profile::{
     EPOCHS_FILE, EegCalibration, EegMetrics, FORMAT, KIND, Montage, Profile, Provenance,
     SourceFile, epochs_beside,
+};
+pub use pupil::{
+    LOOKS_OF_EACH_MIN, PupilCalibration, PupilLook, PupilTrials, fit_place, fit_pupil,
 };
 pub use refit::{Refit, refit, worth_taking};
 pub use resample::{

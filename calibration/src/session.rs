@@ -163,6 +163,8 @@ pub fn fit_session(input: &CalibrationInput) -> Result<Fitted> {
         eeg,
         gaze,
         blink: None,
+        pupil: None,
+        contraction: None,
     };
     profile.validate()?;
     Ok(Fitted {

@@ -443,6 +443,8 @@ fn profile(eeg: EegCalibration) -> Profile {
         eeg: Some(eeg),
         gaze: None,
         blink: None,
+        pupil: None,
+        contraction: None,
     }
 }
 

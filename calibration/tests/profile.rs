@@ -459,6 +459,36 @@ fn the_report_says_on_which_points_the_map_was_chosen_and_on_which_it_was_judged
 }
 
 #[test]
+fn the_page_advises_by_what_is_wrong_with_the_gaze() {
+    let page = |lost: usize| {
+        let mut points = gaze_points(3, 0.1, true);
+        for point in &mut points {
+            for (k, sample) in point.samples.iter_mut().enumerate() {
+                if k % 10 < lost {
+                    (sample.x, sample.y) = (f64::NAN, f64::NAN);
+                }
+            }
+        }
+        let fitted = fit_session(&CalibrationInput {
+            eeg: None,
+            gaze: points.into(),
+            provenance: provenance(),
+        })
+        .unwrap();
+        render(&fitted.profile, &fitted.report).unwrap()
+    };
+    let advice = |page: &str| {
+        [
+            page.contains("not seen: check"),
+            page.contains("off target"),
+        ]
+    };
+    assert_eq!(advice(&page(0)), [false, false]);
+    // An accurate eye that is lost in every fifth sample: nothing about the tiles' distance.
+    assert_eq!(advice(&page(2)), [true, false]);
+}
+
+#[test]
 fn four_points_of_which_three_lie_on_a_line_still_give_an_affine_map() {
     let mut points = gaze_points(5, 0.1, true);
     // The centre, two opposite corners, and one other corner.

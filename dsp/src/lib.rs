@@ -9,6 +9,7 @@
 pub mod blink;
 pub mod car;
 pub mod clock;
+pub mod contraction;
 pub mod deliberate;
 pub mod design;
 pub mod eeg;
@@ -19,6 +20,7 @@ pub mod eye_state;
 pub mod gaze;
 pub mod gaze_evidence;
 pub mod mask;
+pub mod pupil;
 pub mod quality;
 pub mod queue;
 pub mod score;

@@ -7,6 +7,7 @@ use std::cell::Cell;
 
 use razvilka_dsp::car::CommonAverage;
 use razvilka_dsp::clock::{Chunk, ClockGuard, ClockSpec};
+use razvilka_dsp::contraction::ContractionDetector;
 use razvilka_dsp::design::butter_bandpass;
 use razvilka_dsp::eeg::{EegPath, EegSpec, Reference};
 use razvilka_dsp::epoch::EpochShape;
@@ -16,6 +17,7 @@ use razvilka_dsp::gaze::{
 };
 use razvilka_dsp::gaze_evidence::{DwellEvidence, DwellModel, Tile};
 use razvilka_dsp::mask::ChannelMask;
+use razvilka_dsp::pupil::{EyeSizes, PupilTrack};
 use razvilka_dsp::quality::QualitySpec;
 use razvilka_dsp::score::{EpochScorer, LinearScorer, ScoreDensity, StudentT};
 use razvilka_dsp::sosfilt::SosFilter;
@@ -163,6 +165,38 @@ fn the_eeg_path_does_not_allocate_whatever_arrives() {
     assert!(results > 300, "only {results} flashes came through");
     assert!(scored > 50, "only {scored} in the tangent space");
     assert!(!pushed_out.is_empty());
+    assert_eq!(n, 0);
+}
+
+#[test]
+fn contractions_are_found_without_allocation_whatever_arrives() {
+    let rate = 250.0;
+    let mut detector =
+        ContractionDetector::new(hz(rate), 8, ChannelMask::all(8), Some(hz(50.0))).unwrap();
+    let mut sample = [0.0_f32; 8];
+    let mut found = 0;
+    let n = allocations(|| {
+        for i in 0..10_000_u64 {
+            let loud = if i % 1_500 > 1_400 { 40.0 } else { 1.0 };
+            for (c, x) in sample.iter_mut().enumerate() {
+                let noise = (i * 7_919 + c as u64 * 104_729).wrapping_mul(2_654_435_761) >> 7;
+                *x = loud * ((noise % 101) as f32 - 50.0) / 20.0;
+            }
+            if i % 997 == 5 {
+                sample[3] = f32::NAN;
+            }
+            let lost = if i > 5_000 { 400 } else { 0 };
+            let stamp = if i % 401 == 7 {
+                f64::NAN
+            } else {
+                (i + lost) as f64 / rate
+            };
+            found += u32::from(detector.push(stamp, &sample).unwrap().is_some());
+        }
+        detector.interrupt();
+        detector.reset();
+    });
+    assert!(found >= 4, "{found}");
     assert_eq!(n, 0);
 }
 
@@ -362,5 +396,26 @@ fn the_state_of_the_eyes_does_not_allocate() {
         tracker.reset();
     });
     assert!(known > 10, "only {known} seconds were known");
+    assert_eq!(n, 0);
+}
+
+#[test]
+fn the_pupil_does_not_allocate() {
+    let (mut track, mut sizes) = (PupilTrack::new(hz(250.0)), EyeSizes::new());
+    let mut known = 0;
+    let n = allocations(|| {
+        for i in 0..12_000_u64 {
+            let shut = i % 700 < 40;
+            let t_s = (i + i / 9_000 * 3_000) as f64 / 250.0;
+            let size = (!shut).then_some(3.0 + ((i * 31 + i / 7 * 3) % 101) as f64 * 1e-3);
+            let both = sizes.push(t_s, [size, size.filter(|_| i % 5_000 > 900)]);
+            track.push(t_s, both, Some([2.0, -1.0]));
+            known += usize::from(i % 100 == 0 && track.response(t_s - 1.7).is_some());
+        }
+        track.interrupt();
+        track.reset();
+        sizes.reset();
+    });
+    assert!(known > 20, "only {known} responses were known");
     assert_eq!(n, 0);
 }

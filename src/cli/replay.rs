@@ -221,8 +221,13 @@ fn describe(report: &ReplayReport, target: &Path, talk: &mut impl Write) -> io::
     )?;
     writeln!(
         talk,
-        "ledger    {} to its last hash",
-        said(report.ledger_equal)
+        "ledger    {} to its last hash{}",
+        said(report.ledger_equal),
+        if report.ledger_rewritten {
+            ", its rows written in today's form"
+        } else {
+            ""
+        }
     )?;
     writeln!(
         talk,

@@ -12,13 +12,14 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam::channel;
+use razvilka_dsp::contraction::Muscle;
 use razvilka_dsp::deliberate::BlinkKind;
 use serde_json::json;
 
 use super::participant::Participant;
 use crate::sim::{
-    self, Devices, Ears, Fault, Laboratory, MAX_PENDING, Preset, RunError, RunReport,
-    SettingsError, SimSettings, Streams,
+    self, Devices, Ears, EyeLoss, Fault, Laboratory, MAX_PENDING, Preset, RunError, RunReport,
+    SettingsError, SimSettings, Streams, TrackerForm, TrackerSettings,
 };
 use crate::source::lsl::{self, LslMarkerOutlet, LslMarkers, LslSampleOutlet, Network};
 use crate::source::pins::Pins;
@@ -74,6 +75,28 @@ pub struct Args {
     /// The blink that the person makes on purpose once it has decided: a further signal, where the experiment has blink.on = true
     #[arg(long, value_enum)]
     pub blink: Option<BlinkWord>,
+    /// The eye tracker tells of each eye for itself
+    #[arg(long)]
+    pub two_eyes: bool,
+    /// The eye tracker tells the diameter of the pupil, millimetres: a further signal, where the experiment has pupil.on = true
+    #[arg(long)]
+    pub pupil: bool,
+    /// The eye tracker tells how far the lids are apart, millimetres
+    #[arg(long)]
+    pub openness: bool,
+    /// By which words the eye tracker describes its channels
+    #[arg(long, value_enum, default_value_t)]
+    pub tracker_form: TrackerForm,
+    /// One of two eyes is lost: left@30+5 (from 30 s on for 5 s) or right@60 (for good); may be repeated
+    #[arg(long = "eye-lost", value_name = "LOSS", value_parser = eye_loss)]
+    pub eyes_lost: Vec<EyeLoss>,
+    /// The muscle that the person contracts on purpose once it has decided: a further signal, where the experiment has
+    /// contraction.on = true. The cap then has AF7, AF8, T7 and T8 as well
+    #[arg(long, value_enum)]
+    pub contraction: Option<MuscleWord>,
+    /// How often the person swallows, speaks, chews, frowns or clenches its teeth unasked, per minute, 0 to 30
+    #[arg(long, value_name = "N", default_value_t = 0.0)]
+    pub muscles_per_min: f64,
     /// How fast the person reads and decides, 0.5 to 2
     #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
     pub pace: f64,
@@ -121,6 +144,28 @@ impl BlinkWord {
         match self {
             Self::Double => BlinkKind::Double,
             Self::Long => BlinkKind::Long,
+        }
+    }
+}
+
+fn eye_loss(text: &str) -> Result<EyeLoss, SettingsError> {
+    text.parse()
+}
+
+/// A muscle, as typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum MuscleWord {
+    /// Teeth clenched.
+    Jaw,
+    /// A frown.
+    Brow,
+}
+
+impl MuscleWord {
+    const fn muscle(self) -> Muscle {
+        match self {
+            Self::Jaw => Muscle::Jaw,
+            Self::Brow => Muscle::Brow,
         }
     }
 }
@@ -226,17 +271,30 @@ impl Args {
         {
             return Err(out_of_range("--duration-s", "s", 86_400.0, got).into());
         }
+        let channels = SimSettings::montage(self.eeg_channels);
         let settings = SimSettings {
             seed: self.seed,
             preset: self.preset,
-            channels: SimSettings::montage(self.eeg_channels),
+            channels: match self.contraction {
+                Some(_) => SimSettings::with_muscles(channels),
+                None => channels,
+            },
             eeg_rate_hz: self.eeg_rate,
             gaze_rate_hz: self.gaze_rate,
             goals: self.goals.clone(),
             key_share: self.key_share,
             pace: self.pace,
             blink_signal: self.blink.map(BlinkWord::kind),
+            contraction_signal: self.contraction.map(MuscleWord::muscle),
+            muscles_per_min: self.muscles_per_min,
             faults: self.faults.clone(),
+            tracker: TrackerSettings {
+                two_eyes: self.two_eyes,
+                pupil: self.pupil,
+                openness: self.openness,
+                form: self.tracker_form,
+                losses: self.eyes_lost.clone(),
+            },
             ..SimSettings::default()
         };
         if self.participant.recording.is_some() {

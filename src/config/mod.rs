@@ -4,6 +4,7 @@
 //! with key, value and allowed range; nothing is corrected silently. The numbers and their ranges stand in [`limits()`].
 
 mod limits;
+mod pupil;
 mod sections;
 mod signal;
 
@@ -16,10 +17,10 @@ use sha2::{Digest, Sha256};
 pub use limits::{explain, limits, own as limit};
 pub use sections::{
     AUTO, AdaptationSection, AskSection, BlinkSection, BudgetSection, CalibrationSection,
-    ClocksDisagree, EegSection, EpochSection, FilterSection, GazeOrigin, GazeProcedure,
-    GazeSection, GazeUnits, KeysSection, ModelSection, NetworkMode, NetworkSection, QualitySection,
-    RealtimeSection, ScreenSection, SessionSection, StateSection, StreamsSection, Validity,
-    WhichEyes, WriterSection,
+    ClocksDisagree, ContractionSection, EegSection, EpochSection, FilterSection, GazeOrigin,
+    GazeProcedure, GazeSection, GazeUnits, KeysSection, ModelSection, NetworkMode, NetworkSection,
+    QualitySection, RealtimeSection, ScreenSection, SessionSection, StateSection, StreamsSection,
+    Validity, WhichEyes, WriterSection,
 };
 pub use signal::{NOTCH_MIN_HZ, check_filter, check_quality};
 
@@ -29,6 +30,7 @@ use crate::decode::WriterSettings;
 use crate::gate::{GateSettings, SettingsError};
 use crate::source::pins::Pins;
 use crate::source::{SourceError, named_twice};
+pub use pupil::PupilSection;
 use sections::Checked;
 use signal::Stated;
 
@@ -132,6 +134,12 @@ pub struct Plan {
     /// A deliberate blink as a signal.
     #[serde(default)]
     pub blink: BlinkSection,
+    /// The pupil as evidence.
+    #[serde(default)]
+    pub pupil: PupilSection,
+    /// A contraction of jaw or brow as a signal.
+    #[serde(default)]
+    pub contraction: ContractionSection,
     /// Language model.
     #[serde(default)]
     pub model: ModelSection,
@@ -243,8 +251,10 @@ impl Plan {
             all.push(("gaze.rate_hz", gaze.rate_hz));
             all.push(("gaze.margin_deg", gaze.margin_deg));
         }
-        let sections: [&dyn Checked; 11] = [
+        let sections: [&dyn Checked; 13] = [
             &self.blink,
+            &self.pupil,
+            &self.contraction,
             &self.session,
             &self.screen,
             &self.filter,
@@ -260,6 +270,29 @@ impl Plan {
             all.extend(section.numbers());
         }
         all
+    }
+
+    /// Whether contractions, where they are wanted, can be seen and be about something.
+    fn check_contraction(&self) -> Result<(), String> {
+        if !self.contraction.on {
+            return Ok(());
+        }
+        if self.eeg.is_none() {
+            return Err("contraction.on = true, but there is no [eeg]: EEG or EMG channels see the muscles. Describe the stream, or set contraction.on = false".into());
+        }
+        if self.gaze.is_none() {
+            return Err("contraction.on = true, but there is no [gaze]: a contraction says yes to the option that the eyes rest on. Describe the tracker's stream, or set contraction.on = false".into());
+        }
+        let channels = self.contraction.channels.as_ref();
+        if channels.is_some_and(Vec::is_empty) {
+            return Err("contraction.channels names no channel: list their labels, or leave the key out to use those over jaw and brow".into());
+        }
+        match channels.and_then(|labels| named_twice(labels)) {
+            Some(label) => Err(format!(
+                "contraction.channels names '{label}' twice. Name each channel once"
+            )),
+            None => Ok(()),
+        }
     }
 
     /// Checks every number against [`limits()`], and what must fit together.
@@ -283,6 +316,13 @@ impl Plan {
                 "blink.on = true, but there is no [gaze]: the eye tracker sees the blinks. Describe its stream, or set blink.on = false".into(),
             );
         }
+        if self.pupil.on && self.gaze.is_none() {
+            return contradiction(
+                "pupil.on = true, but there is no [gaze]: the eye tracker sees the pupil. Describe its stream, or set pupil.on = false".into(),
+            );
+        }
+        self.check_contraction()
+            .map_err(ConfigError::Contradiction)?;
         if let Some(keys) = &self.keys
             && keys.pins.is_none()
             && !keys.terminal

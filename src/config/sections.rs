@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use razvilka_calibration::AdaptRule;
+use razvilka_dsp::contraction::Muscle;
 use razvilka_dsp::deliberate::BlinkKind;
 use razvilka_dsp::gaze::DetectorKind;
 use serde::{Deserialize, Serialize};
@@ -39,7 +40,7 @@ pub(super) trait Checked {
     fn numbers(&self) -> Vec<(&'static str, f64)>;
 }
 
-fn default_of(key: &str) -> f64 {
+pub(super) fn default_of(key: &str) -> f64 {
     // Every key named in this file has a row: the test `every_number_has_a_row` walks them all.
     limits::own(key).map_or(f64::NAN, |limit| limit.default)
 }
@@ -550,6 +551,45 @@ impl Checked for BlinkSection {
             ("blink.cues", f64::from(self.cues)),
             ("blink.cue_every_s", self.cue_every_s),
             ("blink.reach_s", self.reach_s),
+        ]
+    }
+}
+
+/// A contraction of jaw or brow as a signal: yes, this one, to the option that the eyes rest on. Needs EEG that sees these muscles, gaze, and a
+/// calibration in which it was asked for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ContractionSection {
+    /// Whether it counts, and is asked for in a live calibration.
+    pub on: bool,
+    /// Which muscle is asked for.
+    pub muscle: Muscle,
+    /// Labels of the channels that see it; those over these muscles when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channels: Option<Vec<String>>,
+    /// How often it is asked for in a live calibration.
+    pub cues: u32,
+    /// From one time to the next, seconds: in between the person rests, speaks and swallows as ever.
+    pub cue_every_s: f64,
+}
+
+impl Default for ContractionSection {
+    fn default() -> Self {
+        Self {
+            on: false,
+            muscle: Muscle::default(),
+            channels: None,
+            cues: default_of("contraction.cues") as u32,
+            cue_every_s: default_of("contraction.cue_every_s"),
+        }
+    }
+}
+
+impl Checked for ContractionSection {
+    fn numbers(&self) -> Vec<(&'static str, f64)> {
+        vec![
+            ("contraction.cues", f64::from(self.cues)),
+            ("contraction.cue_every_s", self.cue_every_s),
         ]
     }
 }

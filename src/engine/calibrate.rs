@@ -10,11 +10,15 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::bounded;
 use razvilka_calibration::blink_reference;
+use razvilka_dsp::contraction::{ContractionDetector, Muscle};
 use razvilka_dsp::deliberate::BlinkKind;
+use razvilka_dsp::units::Hertz;
 
 use super::EngineError;
-use super::lines::montage;
+use super::eyes::choose_pupil;
+use super::lines::{LineError, montage, muscles_of};
 use super::streams::Streams;
+use super::wishes::wish_trials;
 use crate::choice::{FlashSequence, cued_items};
 use crate::config::{GazeProcedure, Plan};
 use crate::gate::Lease;
@@ -62,6 +66,10 @@ pub enum Progress {
     Blink(u32, u32),
     /// Deliberate blink number `.0` of `.1`.
     Signal(u32, u32, BlinkKind),
+    /// What to want, number `.0` of `.1`.
+    Wish(u32, u32),
+    /// Contraction number `.0` of `.1`.
+    Contraction(u32, u32, Muscle),
     /// Block number `.0` of `.1`.
     Block(u32, u32),
 }
@@ -85,6 +93,17 @@ pub fn record(
         cpu: None,
     };
     let sees_blinks = sees_blinks(plan, &streams)?;
+    if let (true, Some(source)) = (plan.contraction.on, &streams.eeg) {
+        // Nobody clenches their teeth for channels that cannot see it.
+        let (section, spec) = (&plan.contraction, source.spec());
+        let picked = muscles_of(section.channels.as_deref(), section.muscle, spec)?;
+        let rate = Hertz::new(spec.rate_hz).map_err(LineError::from)?;
+        ContractionDetector::new(rate, spec.labels.len(), picked, None).map_err(LineError::from)?;
+    }
+    if let (true, Some(source)) = (plan.pupil.on, &streams.gaze) {
+        // Nor does anybody read for a pupil that the tracker does not tell of.
+        choose_pupil(&plan.pupil, source.spec()).map_err(LineError::from)?;
+    }
     let mut offsets = Vec::new();
     let mut inlets = Vec::new();
     for (name, source) in [("eeg", streams.eeg), ("gaze", streams.gaze)] {
@@ -113,6 +132,8 @@ pub fn record(
         && run.points(progress)
         && (!sees_blinks || run.blinks(progress))
         && run.signals(progress)
+        && run.contractions(progress)
+        && run.wishes(progress)
         && run.blocks(progress);
     presenter.ask(Ask::RecordTo(None));
     let mut sources = Vec::new();
@@ -260,11 +281,65 @@ impl Run<'_> {
                 return false;
             }
             progress(Progress::Signal(signal + 1, section.cues, section.kind));
-            self.presenter.ask(Ask::Say(Event::Signal {
-                blink: section.kind,
-            }));
+            self.presenter
+                .ask(Ask::Say(Event::blink_signal(section.kind)));
         }
         if !self.wait(Duration::from_secs_f64(section.cue_every_s)) {
+            return false;
+        }
+        self.presenter.ask(Ask::Say(Event::BlockEnd));
+        true
+    }
+
+    /// Options to read of which the person is told to want one, where the pupil is to count; `false` when it was stopped.
+    fn wishes(&mut self, progress: &mut dyn FnMut(Progress)) -> bool {
+        let section = &self.plan.pupil;
+        if !section.on || self.plan.gaze.is_none() {
+            return true;
+        }
+        let kind = BlockKind::Pupil;
+        self.presenter.ask(Ask::Say(Event::Block { kind }));
+        let count = section.cues as usize;
+        let trials = wish_trials(self.plan.session.seed, count, &self.plan.screen);
+        for (trial, wish) in (0..).zip(trials) {
+            progress(Progress::Wish(trial + 1, section.cues));
+            let text = wish.text().to_owned();
+            self.presenter.ask(Ask::Say(Event::Wish { trial, text }));
+            if !self.wait(Duration::from_secs_f64(section.tell_s)) {
+                return false;
+            }
+            self.presenter.ask(Ask::Say(Event::WishOptions {
+                trial,
+                item: wish.item,
+                options: wish.options,
+            }));
+            if !self.wait(Duration::from_secs_f64(section.options_s)) {
+                return false;
+            }
+            self.presenter.ask(Ask::Say(Event::WishEnd { trial }));
+        }
+        self.presenter.ask(Ask::Say(Event::BlockEnd));
+        true
+    }
+
+    /// Contractions on cue, where they are to count; `false` when it was stopped.
+    fn contractions(&mut self, progress: &mut dyn FnMut(Progress)) -> bool {
+        let section = &self.plan.contraction;
+        if !section.on || self.plan.eeg.is_none() {
+            return true;
+        }
+        let every = Duration::from_secs_f64(section.cue_every_s);
+        let kind = BlockKind::Signal;
+        self.presenter.ask(Ask::Say(Event::Block { kind }));
+        for cue in 0..section.cues {
+            if !self.wait(every) {
+                return false;
+            }
+            progress(Progress::Contraction(cue + 1, section.cues, section.muscle));
+            self.presenter
+                .ask(Ask::Say(Event::contraction_signal(section.muscle)));
+        }
+        if !self.wait(every) {
             return false;
         }
         self.presenter.ask(Ask::Say(Event::BlockEnd));

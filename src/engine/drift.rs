@@ -76,6 +76,9 @@ pub struct GazeLesson {
 pub struct GazeStep {
     /// The fork at whose opening it was, and from which on the shift counts.
     pub fork: ForkId,
+    /// How many of the latest lessons before are taken back first, as their choices were.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub taken_back: u32,
     /// What was learnt, in this order.
     pub lessons: Vec<GazeLesson>,
     /// What is added to gaze from now on, degrees.
@@ -90,6 +93,11 @@ pub struct GazeStep {
 pub struct GazeStepDetail {
     /// The step.
     pub gaze: GazeStep,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_none(count: &u32) -> bool {
+    *count == 0
 }
 
 impl GazeStep {
@@ -123,6 +131,9 @@ impl GazeStep {
                 None => format!("fork {}: no look on the tile", lesson.fork.0),
             })
             .collect();
+        if self.taken_back > 0 {
+            said.insert(0, format!("{} of the latest taken back", self.taken_back));
+        }
         let (x, y) = self.shift_deg;
         let bound = if self.bound_reached {
             ", the bound is reached: calibrate again"
@@ -152,6 +163,10 @@ pub struct GazeDrift {
     looks: VecDeque<Look>,
     latest: Option<Chosen>,
     waiting: VecDeque<Chosen>,
+    /// Of the latest lessons, whether each said anything: what can be taken back.
+    learnt: VecDeque<bool>,
+    /// Lessons to be taken back at the next step.
+    undone: u32,
 }
 
 impl GazeDrift {
@@ -170,6 +185,8 @@ impl GazeDrift {
             looks: VecDeque::with_capacity(LOOKS_MAX + 1),
             latest: None,
             waiting: VecDeque::new(),
+            learnt: VecDeque::with_capacity(MEMORY + 1),
+            undone: 0,
         })
     }
 
@@ -202,9 +219,20 @@ impl GazeDrift {
         }
     }
 
-    /// The latest choice was taken back, or may have been: it teaches nothing.
+    /// The latest choice was taken back, or may have been: it teaches nothing. Once more, and the choice before it was: what was learnt of
+    /// it is taken back with the next step.
     pub fn taken_back(&mut self) {
-        self.latest = None;
+        if self.latest.take().is_some() || self.waiting.pop_back().is_some() {
+            return;
+        }
+        if (self.undone as usize) < self.learnt.len() {
+            self.undone += 1;
+        }
+    }
+
+    /// How many lessons the next step takes back; in a replay as recorded.
+    pub fn take_back(&mut self, lessons: u32) {
+        self.undone = lessons;
     }
 
     /// Choices that were confirmed since the last time this was asked, with the looks that count. Those that decided have ended by
@@ -238,17 +266,24 @@ impl GazeDrift {
             && beside(look.y_deg, self.shift_deg.1, tile.y_deg, tile.h_deg)
     }
 
-    /// Learns from confirmed choices, in their order, and moves the shift by one step at most; `None` when there was nothing to learn
+    /// Takes back what is to be ([`Self::taken_back`]), learns from confirmed choices, in their order, and moves the shift by one step at most; `None` when there was nothing to learn
     /// from.
     pub fn step(&mut self, fork: ForkId, confirmed: &[Confirmed]) -> Option<GazeStep> {
-        if confirmed.is_empty() {
+        let taken_back = std::mem::take(&mut self.undone);
+        if confirmed.is_empty() && taken_back == 0 {
             return None;
+        }
+        for _ in 0..taken_back {
+            if self.learnt.pop_back() == Some(true) {
+                self.said.pop_back();
+            }
         }
         let lessons = confirmed.iter().map(|choice| self.learn(choice)).collect();
         self.follow();
         let (x, y) = self.shift_deg;
         Some(GazeStep {
             fork,
+            taken_back,
             lessons,
             shift_deg: self.shift_deg,
             bound_reached: x.hypot(y) >= self.bound_deg - 1e-9,
@@ -272,6 +307,10 @@ impl GazeDrift {
                 choice.tile.y_deg - y / dwell_s,
             )
         });
+        self.learnt.push_back(offset_deg.is_some());
+        if self.learnt.len() > MEMORY {
+            self.learnt.pop_front();
+        }
         if let Some(offset_deg) = offset_deg {
             self.said.push_back(Said {
                 offset_deg,
@@ -514,6 +553,61 @@ mod tests {
             });
             following.answered(fork, tile, n as f64 + 0.5);
         }
+    }
+
+    #[test]
+    fn two_choices_taken_back_in_a_row_leave_nothing_of_either() {
+        // Eight choices whose text lay 0.8 degrees above the looks; two more, which lay 3 degrees aside and are taken back.
+        let follow = |undone: bool| {
+            let mut following = GazeDrift::new(&settings(1.5), Some(&error())).unwrap();
+            let mut steps = Vec::new();
+            let mut ask = |following: &mut GazeDrift, n: u64, off: (f64, f64)| {
+                let confirmed = following.confirmed();
+                steps.extend(following.step(ForkId(n), &confirmed));
+                let (fork, tile) = (ForkId(n), tile(1));
+                following.hear(Look {
+                    fork,
+                    number: n,
+                    onset_s: n as f64,
+                    dwell_s: 0.5,
+                    x_deg: tile.x_deg + off.0,
+                    y_deg: tile.y_deg + off.1,
+                });
+                following.answered(fork, tile, n as f64 + 0.5);
+            };
+            for n in 0..9 {
+                ask(&mut following, n, (0.0, 0.8));
+            }
+            if undone {
+                ask(&mut following, 9, (3.0, 0.8));
+                ask(&mut following, 10, (3.0, 0.8));
+                // An opening: the choice at fork 9 has been learnt by now.
+                let confirmed = following.confirmed();
+                let learnt = following.step(ForkId(11), &confirmed).unwrap();
+                assert_eq!((learnt.taken_back, learnt.lessons.len()), (0, 1));
+                following.taken_back();
+                following.taken_back();
+                let step = following.step(ForkId(12), &[]).unwrap();
+                assert_eq!((step.taken_back, step.lessons.len()), (1, 0));
+                assert!(step.in_words().contains("1 of the latest taken back"));
+                let read = GazeStep::of_detail(&step.detail()).unwrap();
+                assert_eq!(read, step);
+                // As in a replay: the step as recorded is made again.
+                assert!(following.step(ForkId(13), &[]).is_none());
+            }
+            (
+                following.said.len(),
+                following.said.iter().map(|s| s.offset_deg.0).sum::<f64>(),
+            )
+        };
+        let (with, x) = follow(true);
+        assert_eq!(with, 9);
+        assert!(x.abs() < 1e-9, "{x}");
+        // More is taken back than was learnt: there is an end.
+        let mut nothing = GazeDrift::new(&settings(1.5), Some(&error())).unwrap();
+        nothing.taken_back();
+        nothing.taken_back();
+        assert!(nothing.step(ForkId(1), &[]).is_none());
     }
 
     #[test]

@@ -4,12 +4,14 @@ use std::path::Path;
 
 use razvilka_calibration::{
     CalibrationError, EegCalibration, Epochs, GazeCalibration, Montage, Profile, Provenance,
-    epochs_beside,
+    epochs_beside, muscle_channels,
 };
 use razvilka_dsp::DspError;
+use razvilka_dsp::contraction::{ContractionDetector, Muscle};
 use razvilka_dsp::eeg::{BandSpec, EegSpec, NotchSpec};
 use razvilka_dsp::eye_state::EyeStateSpec;
 use razvilka_dsp::gaze_evidence::{DwellModel, REGIONS, region_of};
+use razvilka_dsp::mask::ChannelMask;
 use razvilka_dsp::quality::QualitySpec;
 use razvilka_dsp::state::StateSpec;
 use razvilka_dsp::units::{Hertz, Microvolts, OutOfRange, Seconds};
@@ -83,6 +85,52 @@ pub enum LineError {
         "blink.kind names another blink than the one that the calibration profile has learnt. Set blink.kind to the other, or calibrate again"
     )]
     OtherBlink,
+    /// Contractions are wanted and the profile does not know them.
+    #[error(
+        "contraction.on wants contractions of jaw or brow, and the calibration profile has not learnt this person's. Calibrate with contraction.on = true (and more contraction.cues, if it was tried), or set contraction.on = false"
+    )]
+    NoContraction,
+    /// No channel sees the jaw.
+    #[error(
+        "contractions of the jaw are wanted, and no channel of stream '{name}' sees it. Label one EMG, record Fp1, Fp2, AF7, AF8, F7, F8, T7, T8, TP9 or TP10, or name those that see it in contraction.channels"
+    )]
+    NoJaw {
+        /// The stream's name.
+        name: String,
+    },
+    /// No channel sees the brow.
+    #[error(
+        "contractions of the brow are wanted, and no channel of stream '{name}' sees it. Label one EMG, record Fp1, Fp2, AF3, AF4, AF7 or AF8, or name those that see it in contraction.channels"
+    )]
+    NoBrow {
+        /// The stream's name.
+        name: String,
+    },
+    /// The profile has learnt the other muscle.
+    #[error(
+        "contraction.muscle names another muscle than the one that the calibration profile has learnt. Set contraction.muscle to the other, or calibrate again"
+    )]
+    OtherMuscle,
+    /// The plan names other channels than those in which the profile has learnt contractions.
+    #[error(
+        "contraction.channels names {named}, and the calibration profile has learnt contractions in {known}. Calibrate again, or leave contraction.channels out"
+    )]
+    OtherMuscleChannels {
+        /// Those of the plan.
+        named: String,
+        /// Those of the profile.
+        known: String,
+    },
+    /// A channel is not there in which the profile has learnt contractions.
+    #[error(
+        "stream '{name}' has no channel '{label}', in which the calibration profile has learnt contractions. Calibrate again with this stream, or set contraction.on = false"
+    )]
+    NoMuscle {
+        /// The stream's name.
+        name: String,
+        /// The channel.
+        label: String,
+    },
     /// The profile has no part for a stream that the plan names.
     #[error(
         "the calibration profile has no {part} part, but the experiment file names a {part} stream. Calibrate with it, or leave [{part}] out"
@@ -105,6 +153,8 @@ pub fn profile_of_keys() -> Profile {
         eeg: None,
         gaze: None,
         blink: None,
+        pupil: None,
+        contraction: None,
     }
 }
 
@@ -355,6 +405,101 @@ pub fn listen_for_blinks(
     Ok(line.listen_for_blinks(blink.model, plan.blink.reach_s, openness)?)
 }
 
+/// Lets a gaze line watch the pupil, where the plan wants it and the calibration could tell what it says; where it could not, the pupil says
+/// nothing.
+///
+/// # Errors
+/// [`LineError`] when no channel is a pupil's size, or a number is out of range.
+pub fn watch_pupils(
+    line: &mut GazeLine,
+    plan: &Plan,
+    profile: &Profile,
+    spec: &StreamSpec,
+) -> Result<(), LineError> {
+    if let Some(pupil) = profile.pupil.as_ref().filter(|_| plan.pupil.on) {
+        let reading = eyes::choose_pupil(&plan.pupil, spec)?;
+        line.watch_pupils(reading, Some(pupil.model))?;
+    }
+    Ok(())
+}
+
+/// The channels of an EEG stream in which contractions are looked for: those `named`, or else those over this muscle.
+///
+/// # Errors
+/// [`LineError`] for a label that is not there, or where none sees them.
+pub fn muscles_of(
+    named: Option<&[String]>,
+    muscle: Muscle,
+    spec: &StreamSpec,
+) -> Result<ChannelMask, LineError> {
+    let picked = match named {
+        Some(labels) => {
+            let places = labels.iter().map(|label| spec.channel(label));
+            places.collect::<Result<Vec<_>, _>>()?.into_iter().collect()
+        }
+        None => muscle_channels(&spec.labels, muscle),
+    };
+    if picked.is_empty() {
+        let name = spec.name.clone();
+        return Err(match muscle {
+            Muscle::Jaw => LineError::NoJaw { name },
+            Muscle::Brow => LineError::NoBrow { name },
+        });
+    }
+    Ok(picked)
+}
+
+/// Lets an EEG line listen for contractions, where the plan wants them, in the channels and with the notch with which the profile has learnt
+/// them.
+///
+/// # Errors
+/// [`LineError`] when the profile has not learnt them, for a channel that is not there or a number out of range.
+pub fn listen_for_contractions(
+    line: &mut EegLine,
+    plan: &Plan,
+    profile: &Profile,
+    spec: &StreamSpec,
+) -> Result<(), LineError> {
+    if !plan.contraction.on {
+        return Ok(());
+    }
+    let learnt = profile.contraction.as_ref();
+    let learnt = learnt.ok_or(LineError::NoContraction)?;
+    if learnt.muscle != plan.contraction.muscle {
+        return Err(LineError::OtherMuscle);
+    }
+    let mut named = plan.contraction.channels.clone().unwrap_or_default();
+    let mut known = learnt.channels.clone();
+    named.sort();
+    known.sort();
+    if !named.is_empty() && named != known {
+        return Err(LineError::OtherMuscleChannels {
+            named: named.join(", "),
+            known: known.join(", "),
+        });
+    }
+    let found = learnt.channels.iter().map(|label| {
+        let place = spec.labels.iter().position(|own| own == label);
+        place.ok_or_else(|| LineError::NoMuscle {
+            name: spec.name.clone(),
+            label: label.clone(),
+        })
+    });
+    let picked: ChannelMask = found.collect::<Result<Vec<_>, _>>()?.into_iter().collect();
+    let mains = learnt.mains_hz.map(Hertz::new).transpose()?;
+    let rate = Hertz::new(spec.rate_hz)?;
+    let detector = ContractionDetector::new(rate, spec.labels.len(), picked, mains)?;
+    let scale = microvolts_of(&spec.units, spec.labels.len());
+    Ok(line.listen_for_contractions(detector, learnt.model, scale)?)
+}
+
+/// Lets a gaze line tell looks, where the plan wants contractions that are about them.
+pub fn tell_looks(line: &mut GazeLine, plan: &Plan) {
+    if plan.contraction.on {
+        line.tell_looks();
+    }
+}
+
 /// The state of the eyes from a gaze stream, read as for choosing.
 ///
 /// # Errors
@@ -436,6 +581,12 @@ pub fn gate_settings(plan: &Plan, profile: &Profile) -> Result<GateSettings, Set
     }
     if let Some(blink) = &profile.blink {
         config.blink.reliability *= blink.reliability;
+    }
+    if let Some(pupil) = &profile.pupil {
+        config.pupil.reliability *= pupil.reliability;
+    }
+    if let Some(contraction) = &profile.contraction {
+        config.contraction.reliability *= contraction.reliability;
     }
     GateSettings::new(config)
 }

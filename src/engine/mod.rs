@@ -12,6 +12,7 @@ pub mod lines;
 pub mod question;
 pub mod replay;
 pub mod streams;
+pub mod wishes;
 
 use crate::decode::DecodeError;
 use crate::gate::SettingsError;

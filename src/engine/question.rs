@@ -135,6 +135,17 @@ impl Question {
                 sample,
                 score,
             }) => (i32::try_from(item).ok(), Some(score), Some(sample)),
+            Some(Made::Pupil {
+                item,
+                sample,
+                score,
+            }) => (i32::try_from(item).ok(), Some(score), Some(sample)),
+            Some(Made::Look { item, sample }) => (
+                item.and_then(|item| i32::try_from(item).ok()),
+                None,
+                Some(sample),
+            ),
+            Some(Made::Contraction { sample, score }) => (None, Some(score), Some(sample)),
             Some(Made::Key { item }) => (i32::try_from(item).ok(), None, None),
             None => (None, None, None),
         };
@@ -261,8 +272,5 @@ pub fn priors(fork: &Fork, kinds: &[OptionKind]) -> Vec<f64> {
 /// Which source an input came from, for counting; `None` for ticks and aborts.
 #[must_use]
 pub fn source_of(input: &GateInput) -> Option<Source> {
-    match input {
-        GateInput::Evidence { evidence, .. } => Some(evidence.source),
-        GateInput::Tick { .. } | GateInput::Abort { .. } => None,
-    }
+    input.source()
 }

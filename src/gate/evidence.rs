@@ -16,6 +16,10 @@ pub enum Source {
     P300,
     /// A deliberate blink: yes, this one, to the option that the eyes rested on. Off unless it was asked for.
     Blink,
+    /// The pupil after an option was read: support alone, as it lags. Off unless it was asked for.
+    Pupil,
+    /// A contraction of jaw or brow, on purpose: the same word, for the option that a look resolves it to ([`Contraction`]). Off unless it was asked for.
+    Contraction,
     /// A key or a switch, pressed on purpose.
     ///
     /// The rule: the option with the largest log-likelihood is committed at once with posterior 1, whatever the prior and the
@@ -127,6 +131,39 @@ impl Evidence {
         }
     }
 
+    /// The pupil after option `item` was read: `llr_nats` is the log of `p(response | wanted) / p(response | not wanted)`.
+    #[must_use]
+    pub fn pupil(
+        fork: ForkId,
+        lease: Lease,
+        seq: u64,
+        at: LslTime,
+        item: usize,
+        llr_nats: f64,
+    ) -> Self {
+        Self {
+            source: Source::Pupil,
+            ..Self::flash(fork, lease, seq, at, item, llr_nats)
+        }
+    }
+
+    /// A contraction that was resolved to option `item`.
+    #[must_use]
+    pub(super) fn contraction(told: &Contraction, item: usize) -> Self {
+        let Contraction {
+            fork,
+            lease,
+            seq,
+            at,
+            llr_nats,
+            ..
+        } = *told;
+        Self {
+            source: Source::Contraction,
+            ..Self::flash(fork, lease, seq, at, item, llr_nats)
+        }
+    }
+
     /// A key press for option `item`.
     #[must_use]
     pub fn key_press(fork: ForkId, lease: Lease, seq: u64, at: LslTime, item: usize) -> Self {
@@ -146,6 +183,109 @@ impl Evidence {
     }
 }
 
+/// Where the eyes rested. No evidence: it moves no posterior, it only says what a [`Contraction`] is about.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Look {
+    /// The fork whose tiles were up.
+    pub fork: ForkId,
+    /// The epoch of the gaze stream.
+    pub lease: Lease,
+    /// Number of the telling within the fork, strictly rising; gaps are allowed.
+    pub seq: u64,
+    /// Stamp of the newest sample it rests on, on our LSL clock.
+    pub at: LslTime,
+    /// Which look it is: one is told again under the same number when it is over.
+    pub look: u64,
+    /// The option that the eyes rested on; `None` beside all of them.
+    pub item: Option<usize>,
+    /// Its beginning, on our LSL clock.
+    pub onset: LslTime,
+    /// Its last sample so far.
+    pub last: LslTime,
+    /// Whether it is over.
+    pub over: bool,
+}
+
+/// A contraction of jaw or brow. It names no option: the gate resolves it by the looks that it is told ([`super::Gate::contraction`]).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Contraction {
+    /// The fork whose tiles were up.
+    pub fork: ForkId,
+    /// The epoch of the EEG stream.
+    pub lease: Lease,
+    /// Number of the contraction within the fork, strictly rising; gaps are allowed.
+    pub seq: u64,
+    /// Its beginning, on our LSL clock.
+    pub onset: LslTime,
+    /// Stamp of the newest sample it rests on.
+    pub at: LslTime,
+    /// Log of `p(contraction | signal) / p(contraction | muscles as they act anyway)`, nats.
+    pub llr_nats: f64,
+}
+
+/// What a line tells the gate.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Told {
+    /// Something about the options.
+    Evidence(Evidence),
+    /// Where the eyes rested.
+    Look(Look),
+    /// A contraction, of which only the gate can say what it is about.
+    Contraction(Contraction),
+}
+
+impl Told {
+    /// The fork it speaks of.
+    #[must_use]
+    pub const fn fork(&self) -> ForkId {
+        match *self {
+            Self::Evidence(Evidence { fork, .. })
+            | Self::Look(Look { fork, .. })
+            | Self::Contraction(Contraction { fork, .. }) => fork,
+        }
+    }
+
+    /// Stamp of the newest sample it rests on, on our LSL clock.
+    #[must_use]
+    pub const fn at(&self) -> LslTime {
+        match *self {
+            Self::Evidence(Evidence { at, .. })
+            | Self::Look(Look { at, .. })
+            | Self::Contraction(Contraction { at, .. }) => at,
+        }
+    }
+
+    /// The epoch of the stream it was measured in.
+    #[must_use]
+    pub const fn lease(&self) -> Lease {
+        match *self {
+            Self::Evidence(Evidence { lease, .. })
+            | Self::Look(Look { lease, .. })
+            | Self::Contraction(Contraction { lease, .. }) => lease,
+        }
+    }
+
+    /// Its number among those of its kind.
+    #[must_use]
+    pub const fn seq(&self) -> u64 {
+        match *self {
+            Self::Evidence(Evidence { seq, .. })
+            | Self::Look(Look { seq, .. })
+            | Self::Contraction(Contraction { seq, .. }) => seq,
+        }
+    }
+
+    /// As an input of the gate that is given at `now`.
+    #[must_use]
+    pub const fn input(self, now: LslTime) -> GateInput {
+        match self {
+            Self::Evidence(evidence) => GateInput::Evidence { evidence, now },
+            Self::Look(look) => GateInput::Look { look, now },
+            Self::Contraction(contraction) => GateInput::Contraction { contraction, now },
+        }
+    }
+}
+
 /// One input of an open gate with the time it was given; what a ledger keeps, and what a replay feeds again.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum GateInput {
@@ -153,6 +293,20 @@ pub enum GateInput {
     Evidence {
         /// The item.
         evidence: Evidence,
+        /// Our LSL clock at the call.
+        now: LslTime,
+    },
+    /// [`super::Gate::look`].
+    Look {
+        /// Where the eyes rested.
+        look: Look,
+        /// Our LSL clock at the call.
+        now: LslTime,
+    },
+    /// [`super::Gate::contraction`].
+    Contraction {
+        /// The contraction.
+        contraction: Contraction,
         /// Our LSL clock at the call.
         now: LslTime,
     },
@@ -175,7 +329,32 @@ impl GateInput {
     #[must_use]
     pub const fn now(&self) -> LslTime {
         match *self {
-            Self::Evidence { now, .. } | Self::Tick { now } | Self::Abort { now, .. } => now,
+            Self::Evidence { now, .. }
+            | Self::Look { now, .. }
+            | Self::Contraction { now, .. }
+            | Self::Tick { now }
+            | Self::Abort { now, .. } => now,
+        }
+    }
+
+    /// Which source it comes from; `None` of looks, which are no evidence, of ticks and of aborts.
+    #[must_use]
+    pub const fn source(&self) -> Option<Source> {
+        match self {
+            Self::Evidence { evidence, .. } => Some(evidence.source),
+            Self::Contraction { .. } => Some(Source::Contraction),
+            Self::Look { .. } | Self::Tick { .. } | Self::Abort { .. } => None,
+        }
+    }
+
+    /// What a line told; `None` of ticks and of aborts.
+    #[must_use]
+    pub const fn told(&self) -> Option<Told> {
+        match *self {
+            Self::Evidence { evidence, .. } => Some(Told::Evidence(evidence)),
+            Self::Look { look, .. } => Some(Told::Look(look)),
+            Self::Contraction { contraction, .. } => Some(Told::Contraction(contraction)),
+            Self::Tick { .. } | Self::Abort { .. } => None,
         }
     }
 }

@@ -4,8 +4,9 @@ use razvilka_dsp::units::LslTime;
 
 use super::arithmetic::{best_and_lead, cap_prior, is_flat, relative, single_best};
 use super::error::GateError;
-use super::evidence::{Evidence, EvidenceMode, GateInput, Lease, Source};
+use super::evidence::{Evidence, EvidenceMode, GateInput, Lease, Source, Told};
 use super::posterior::{Arms, Best, Posterior};
+use super::resolving::Resolving;
 use super::settings::{ContradictionPolicy, GateSettings};
 use super::verdict::{AbortReason, State, Verdict};
 use crate::fork::{ForkId, MAX_OPTIONS};
@@ -28,6 +29,10 @@ pub struct Counters {
     pub stale: u64,
     /// Ignored: a key press that names no single option.
     pub ambiguous: u64,
+    /// Looks that were kept.
+    pub looks: u64,
+    /// Contractions that said nothing: without a look at an option before them, not reached by gaze in time, or while another one waited.
+    pub unplaced: u64,
 }
 
 /// What one graded source has said of the current fork.
@@ -56,22 +61,25 @@ impl Heard {
 /// Real-time: no call allocates, panics, waits or reads a clock.
 #[derive(Debug, Clone)]
 pub struct Gate {
-    settings: GateSettings,
-    state: State,
+    pub(super) settings: GateSettings,
+    pub(super) state: State,
     fork: Option<ForkId>,
     lease: Lease,
-    options: usize,
-    opened_at: LslTime,
-    now: LslTime,
+    pub(super) options: usize,
+    pub(super) opened_at: LslTime,
+    pub(super) now: LslTime,
     log_prior: [f64; MAX_OPTIONS],
     prior: Posterior,
     gaze: Heard,
     p300: Heard,
     blink: Heard,
+    pupil: Heard,
+    contraction: Heard,
     switch: Heard,
+    pub(super) resolving: Resolving,
     pressed: Option<usize>,
     fused: Posterior,
-    counters: Counters,
+    pub(super) counters: Counters,
 }
 
 /// The zero of the LSL clock; stands for "no time yet".
@@ -97,7 +105,10 @@ impl Gate {
             gaze: Heard::NOTHING,
             p300: Heard::NOTHING,
             blink: Heard::NOTHING,
+            pupil: Heard::NOTHING,
+            contraction: Heard::NOTHING,
             switch: Heard::NOTHING,
+            resolving: Resolving::NOTHING,
             pressed: None,
             fused: Posterior::EMPTY,
             counters: Counters::default(),
@@ -198,38 +209,9 @@ impl Gate {
     /// taken as by [`Gate::tick`]; an item out of order, from before the fork, or too old is ignored and counted; one from the
     /// future, or with a value that is not finite, aborts; any other enters the posterior, and may commit.
     pub fn evidence(&mut self, evidence: &Evidence, now: LslTime) -> Verdict {
-        if self.state != State::Evidence {
-            self.counters.after_end = self.counters.after_end.saturating_add(1);
-            return self.verdict();
-        }
-        if self.fork != Some(evidence.fork) {
-            self.counters.other_fork = self.counters.other_fork.saturating_add(1);
-            return self.verdict();
-        }
-        if self.lease != evidence.lease {
-            return self.end(State::Aborted(AbortReason::EpochChanged));
-        }
-        if self.tick(now).is_terminal() {
-            self.counters.after_end = self.counters.after_end.saturating_add(1);
-            return self.verdict();
-        }
-        let heard = self.heard(evidence.source);
-        if heard.last_seq.is_some_and(|last| evidence.seq <= last) {
-            self.counters.out_of_order = self.counters.out_of_order.saturating_add(1);
-            return self.verdict();
-        }
-        let config = self.settings.config();
-        let age_s = self.now.since(evidence.at);
-        if age_s < -config.clock_slack_s {
-            return self.end(State::Aborted(AbortReason::ClockJump));
-        }
-        if evidence.at < self.opened_at {
-            self.counters.before_open = self.counters.before_open.saturating_add(1);
-            return self.verdict();
-        }
-        if age_s > config.evidence_age_s_max {
-            self.counters.stale = self.counters.stale.saturating_add(1);
-            return self.verdict();
+        let last_seq = self.heard(evidence.source).last_seq;
+        if let Err(verdict) = self.admit(&Told::Evidence(*evidence), last_seq, now) {
+            return verdict;
         }
         if !evidence
             .log_lik_nats
@@ -239,7 +221,54 @@ impl Gate {
         {
             return self.end(State::Aborted(AbortReason::NonFinite));
         }
-        self.take(evidence)
+        let verdict = self.take(evidence);
+        if evidence.source != Source::Gaze {
+            return verdict;
+        }
+        self.resolving.told(evidence.at);
+        self.resolve()
+    }
+
+    /// Whether something that was told is taken, given the last number of its kind; else the gate's answer.
+    pub(super) fn admit(
+        &mut self,
+        told: &Told,
+        last_seq: Option<u64>,
+        now: LslTime,
+    ) -> Result<(), Verdict> {
+        if self.state != State::Evidence {
+            self.counters.after_end = self.counters.after_end.saturating_add(1);
+            return Err(self.verdict());
+        }
+        if self.fork != Some(told.fork()) {
+            self.counters.other_fork = self.counters.other_fork.saturating_add(1);
+            return Err(self.verdict());
+        }
+        if self.lease != told.lease() {
+            return Err(self.end(State::Aborted(AbortReason::EpochChanged)));
+        }
+        if self.tick(now).is_terminal() {
+            self.counters.after_end = self.counters.after_end.saturating_add(1);
+            return Err(self.verdict());
+        }
+        if last_seq.is_some_and(|last| told.seq() <= last) {
+            self.counters.out_of_order = self.counters.out_of_order.saturating_add(1);
+            return Err(self.verdict());
+        }
+        let config = self.settings.config();
+        let age_s = self.now.since(told.at());
+        if age_s < -config.clock_slack_s {
+            return Err(self.end(State::Aborted(AbortReason::ClockJump)));
+        }
+        if told.at() < self.opened_at {
+            self.counters.before_open = self.counters.before_open.saturating_add(1);
+            return Err(self.verdict());
+        }
+        if age_s > config.evidence_age_s_max {
+            self.counters.stale = self.counters.stale.saturating_add(1);
+            return Err(self.verdict());
+        }
+        Ok(())
     }
 
     /// Tells the gate the time: our LSL clock, in order. Declines the fork when its time is over.
@@ -254,6 +283,10 @@ impl Gate {
             }
             if step_s > 0.0 {
                 self.now = now;
+            }
+            // The same whether this tick is kept or not: the next input would let go of it as well.
+            if self.resolving.expire(self.now) {
+                self.counters.unplaced = self.counters.unplaced.saturating_add(1);
             }
             if self.now.since(self.opened_at) >= config.timeout_s {
                 return self.end(State::Declined(config.timeout_policy));
@@ -284,13 +317,15 @@ impl Gate {
     pub fn apply(&mut self, input: &GateInput) -> Verdict {
         match input {
             GateInput::Evidence { evidence, now } => self.evidence(evidence, *now),
+            GateInput::Look { look, now } => self.look(look, *now),
+            GateInput::Contraction { contraction, now } => self.contraction(contraction, *now),
             GateInput::Tick { now } => self.tick(*now),
             GateInput::Abort { reason, .. } => self.abort(*reason),
         }
     }
 
     /// Adds a checked item and decides.
-    fn take(&mut self, evidence: &Evidence) -> Verdict {
+    pub(super) fn take(&mut self, evidence: &Evidence) -> Verdict {
         let options = self.options;
         let pressed = if evidence.source == Source::Switch {
             let Some(option) = single_best(&evidence.log_lik_nats, options) else {
@@ -355,7 +390,7 @@ impl Gate {
     /// Whether the fused posterior and the person's own evidence both ask for this commit.
     fn is_due(&self, best: &Best, human: &[f64; MAX_OPTIONS]) -> bool {
         let config = self.settings.config();
-        // A deliberate blink is no item here: it says yes to what other evidence has found.
+        // A deliberate signal is no item here: it says yes to what other evidence has found. Nor is the pupil, which lags.
         let items = self.gaze.items.saturating_add(self.p300.items);
         let led = best_and_lead(human, self.options).is_some_and(|(option, lead)| {
             option == best.option && lead >= config.human_lead_nats_min
@@ -369,21 +404,14 @@ impl Gate {
 
     /// Evidence that somebody attends to this option, against nobody attending, nats.
     ///
-    /// A P300 ratio is just that, so the option's own flashes add up, and so is that of a deliberate blink; gaze speaks for it by its lead over the next option,
-    /// since a person who only looks around favours none.
+    /// A P300 ratio is just that, so the option's own flashes add up; gaze speaks for it by its lead over the next option, since a person who only
+    /// looks around favours none. Deliberate signals and the pupil say nothing here: who blinks or chews is there, and need not attend.
     fn attention(&self, option: usize) -> f64 {
-        let reliability = |source| {
-            self.settings
-                .source(source)
-                .map_or(0.0, |source| source.reliability)
-        };
-        let own = |heard: &Heard| heard.attended.get(option).copied().unwrap_or(0.0);
+        let own = self.p300.attended.get(option).copied().unwrap_or(0.0);
         let lead = best_and_lead(&self.contribution(Source::Gaze), self.options)
             .filter(|(best, _)| *best == option)
             .map_or(0.0, |(_, lead)| lead);
-        reliability(Source::P300) * own(&self.p300)
-            + reliability(Source::Blink) * own(&self.blink)
-            + lead
+        self.settings.config().p300.reliability * own + lead
     }
 
     /// Whether a source, by itself, is sure of an option other than `option`.
@@ -404,15 +432,30 @@ impl Gate {
         relative(total, self.options, trust.total_clip_nats).map(|value| trust.reliability * value)
     }
 
-    /// Gaze, P300 and deliberate blinks together, without the prior, nats.
+    /// Gaze, P300, deliberate signals and the pupil together, without the prior, nats.
     fn human(&self) -> [f64; MAX_OPTIONS] {
         let mut sum = self.contribution(Source::Gaze);
-        for source in [Source::P300, Source::Blink] {
-            for (entry, value) in sum.iter_mut().zip(self.contribution(source)) {
+        let others = [
+            self.contribution(Source::P300),
+            self.signals(),
+            self.contribution(Source::Pupil),
+        ];
+        for part in others {
+            for (entry, value) in sum.iter_mut().zip(part) {
                 *entry += value;
             }
         }
         sum
+    }
+
+    /// Deliberate blinks and contractions: both mean the same word, so they share what it may say.
+    fn signals(&self) -> [f64; MAX_OPTIONS] {
+        let mut sum = self.contribution(Source::Blink);
+        for (entry, value) in sum.iter_mut().zip(self.contribution(Source::Contraction)) {
+            *entry += value;
+        }
+        let clip_nats = self.settings.config().blink.total_clip_nats;
+        relative(&sum, self.options, clip_nats)
     }
 
     /// The posterior of one source from equal odds.
@@ -425,6 +468,8 @@ impl Gate {
             Source::Gaze => &self.gaze,
             Source::P300 => &self.p300,
             Source::Blink => &self.blink,
+            Source::Pupil => &self.pupil,
+            Source::Contraction => &self.contraction,
             Source::Switch => &self.switch,
         }
     }
@@ -434,11 +479,13 @@ impl Gate {
             Source::Gaze => &mut self.gaze,
             Source::P300 => &mut self.p300,
             Source::Blink => &mut self.blink,
+            Source::Pupil => &mut self.pupil,
+            Source::Contraction => &mut self.contraction,
             Source::Switch => &mut self.switch,
         }
     }
 
-    fn end(&mut self, state: State) -> Verdict {
+    pub(super) fn end(&mut self, state: State) -> Verdict {
         self.state = state;
         self.verdict()
     }

@@ -17,6 +17,8 @@
 //!   [`GateConfig::attention_nats_min`]. Options are told apart as well by noise as by a person, given time: without this
 //!   rule an unattended EEG chooses sooner or later (see docs/adr/0007);
 //! - one item of evidence, and one source as a whole, can say only so much ([`SourceConfig`]);
+//! - a contraction says yes to the option that the eyes rested on before it. It is told by EEG, the look by gaze; the gate
+//!   keeps the latest looks and joins the two by their stamps, in whatever order they come (see docs/adr/0011);
 //! - a key press is the person speaking plainly: it commits at once (see [`Source::Switch`]);
 //! - every doubt (a value that is not finite, a clock that jumps, a stream of another epoch, two sources that contradict
 //!   each other) aborts the fork, loudly and for good.
@@ -39,13 +41,18 @@ mod evidence;
 mod limit;
 mod machine;
 mod posterior;
+mod pupil;
+mod resolving;
 mod settings;
 mod verdict;
 
 pub use error::GateError;
-pub use evidence::{Evidence, EvidenceMode, GateInput, Lease, Source};
+pub use evidence::{Contraction, Evidence, EvidenceMode, GateInput, Lease, Look, Source, Told};
 pub use limit::{Limit, SettingsError};
 pub use machine::{Counters, Gate};
 pub use posterior::{Arms, Best, Posterior, PosteriorError};
-pub use settings::{ContradictionPolicy, GateConfig, GateSettings, SourceConfig};
+pub use resolving::{LOOK_MIN_S, LOOKS_KEPT, SETTLED_S, WAIT_S};
+pub use settings::{
+    ContractionConfig, ContradictionPolicy, GateConfig, GateSettings, SourceConfig,
+};
 pub use verdict::{AbortReason, State, TimeoutPolicy, Verdict};

@@ -4,6 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::evidence::Source;
 use super::limit::{Limit, SettingsError};
+use super::pupil::PUPIL;
 use super::verdict::TimeoutPolicy;
 
 /// Posterior an option must reach.
@@ -179,7 +180,35 @@ const TOTAL_CLIP_NATS: [Limit; 3] = [
         min: 0.1,
         max: 100.0,
         default: 2.0,
-        about: "most that deliberate blinks as a whole may separate two options by",
+        about: "most that deliberate blinks and contractions as a whole may separate two options by",
+    },
+];
+
+/// Of a contraction: reliability, clip of one, how far back the look may lie.
+const CONTRACTION: [Limit; 3] = [
+    Limit {
+        key: "gate.contraction.reliability",
+        unit: "",
+        min: 0.0,
+        max: 1.0,
+        default: 1.0,
+        about: "exponent of the likelihood of a contraction; fitted in calibration",
+    },
+    Limit {
+        key: "gate.contraction.item_clip_nats",
+        unit: "nats",
+        min: 0.1,
+        max: 20.0,
+        default: 2.0,
+        about: "most that one contraction may separate two options by; all of them share gate.blink.total_clip_nats",
+    },
+    Limit {
+        key: "gate.contraction.reach_s",
+        unit: "s",
+        min: 0.1,
+        max: 5.0,
+        default: 0.7,
+        about: "how long before a contraction the look at the option may have ended",
     },
 ];
 
@@ -204,6 +233,30 @@ pub struct SourceConfig {
     pub item_clip_nats: f64,
     /// Most that the source as a whole may separate two options by, nats; what limits an item that replaces the total.
     pub total_clip_nats: f64,
+}
+
+/// How far contractions are trusted. They share [`SourceConfig::total_clip_nats`] with deliberate blinks: both mean the same word. Ranges and
+/// defaults: [`GateConfig::LIMITS`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ContractionConfig {
+    /// Exponent of their likelihood, 0 (ignored) to 1 (believed as it stands); fitted in calibration.
+    pub reliability: f64,
+    /// Most that one contraction may separate two options by, nats.
+    pub item_clip_nats: f64,
+    /// How long before a contraction the look at the option may have ended, seconds.
+    pub reach_s: f64,
+}
+
+impl Default for ContractionConfig {
+    fn default() -> Self {
+        let [reliability, item_clip_nats, reach_s] = CONTRACTION.map(|limit| limit.default);
+        Self {
+            reliability,
+            item_clip_nats,
+            reach_s,
+        }
+    }
 }
 
 /// The gate's part of a configuration file, not yet checked. Ranges and defaults: [`GateConfig::LIMITS`].
@@ -249,6 +302,11 @@ pub struct GateConfig {
     /// Trust in deliberate blinks. They are no items by which a commit may come ([`Self::evidence_items_min`]).
     #[serde(deserialize_with = "blink_as_written")]
     pub blink: SourceConfig,
+    /// Trust in the pupil after an option was read. No item by which a commit may come either, and no sign that somebody attends.
+    #[serde(deserialize_with = "pupil_as_written")]
+    pub pupil: SourceConfig,
+    /// Trust in contractions. They are no items by which a commit may come, either.
+    pub contraction: ContractionConfig,
 }
 
 impl SourceConfig {
@@ -296,6 +354,19 @@ fn blink_as_written<'de, D: Deserializer<'de>>(from: D) -> Result<SourceConfig, 
     Ok(WrittenSource::deserialize(from)?.or(SourceConfig::default_of(2)))
 }
 
+fn pupil_as_written<'de, D: Deserializer<'de>>(from: D) -> Result<SourceConfig, D::Error> {
+    Ok(WrittenSource::deserialize(from)?.or(default_of_pupil()))
+}
+
+fn default_of_pupil() -> SourceConfig {
+    let [reliability, item_clip_nats, total_clip_nats] = PUPIL.map(|limit| limit.default);
+    SourceConfig {
+        reliability,
+        item_clip_nats,
+        total_clip_nats,
+    }
+}
+
 impl Default for GateConfig {
     fn default() -> Self {
         Self {
@@ -316,13 +387,15 @@ impl Default for GateConfig {
             gaze: SourceConfig::default_of(0),
             p300: SourceConfig::default_of(1),
             blink: SourceConfig::default_of(2),
+            pupil: default_of_pupil(),
+            contraction: ContractionConfig::default(),
         }
     }
 }
 
 impl GateConfig {
     /// Every number of this configuration with its range and default, in the order of the fields.
-    pub const LIMITS: [Limit; 21] = [
+    pub const LIMITS: [Limit; 27] = [
         COMMIT_THRESHOLD,
         COMMIT_MARGIN,
         PRIOR_RATIO_MAX,
@@ -344,10 +417,16 @@ impl GateConfig {
         RELIABILITY[2],
         ITEM_CLIP_NATS[2],
         TOTAL_CLIP_NATS[2],
+        PUPIL[0],
+        PUPIL[1],
+        PUPIL[2],
+        CONTRACTION[0],
+        CONTRACTION[1],
+        CONTRACTION[2],
     ];
 
     /// The values in the order of [`GateConfig::LIMITS`].
-    fn values(&self) -> [f64; 21] {
+    fn values(&self) -> [f64; 27] {
         [
             self.commit_threshold,
             self.commit_margin,
@@ -370,6 +449,12 @@ impl GateConfig {
             self.blink.reliability,
             self.blink.item_clip_nats,
             self.blink.total_clip_nats,
+            self.pupil.reliability,
+            self.pupil.item_clip_nats,
+            self.pupil.total_clip_nats,
+            self.contraction.reliability,
+            self.contraction.item_clip_nats,
+            self.contraction.reach_s,
         ]
     }
 }
@@ -406,11 +491,17 @@ impl GateSettings {
     }
 
     /// Trust in a source; a switch has none to set.
-    pub(super) const fn source(&self, source: Source) -> Option<&SourceConfig> {
+    pub(super) const fn source(&self, source: Source) -> Option<SourceConfig> {
         match source {
-            Source::Gaze => Some(&self.0.gaze),
-            Source::P300 => Some(&self.0.p300),
-            Source::Blink => Some(&self.0.blink),
+            Source::Gaze => Some(self.0.gaze),
+            Source::P300 => Some(self.0.p300),
+            Source::Blink => Some(self.0.blink),
+            Source::Pupil => Some(self.0.pupil),
+            Source::Contraction => Some(SourceConfig {
+                reliability: self.0.contraction.reliability,
+                item_clip_nats: self.0.contraction.item_clip_nats,
+                total_clip_nats: self.0.blink.total_clip_nats,
+            }),
             Source::Switch => None,
         }
     }

@@ -18,13 +18,14 @@ use ringbuf::traits::{Consumer, Producer};
 use ringbuf::{HeapCons, HeapProd};
 use serde::Serialize;
 
+use super::contractions::{Asked, Contractions, contraction_told};
 use super::decision::{Item, Lane, Made};
 use super::features::FeatureTap;
 use super::inlet::Stage;
 use super::presenter::{FlashId, FlashNotice};
 use super::state::StateTap;
 use super::trace::{Place, Trace};
-use crate::gate::{Evidence, Lease};
+use crate::gate::{Evidence, Lease, Told};
 use crate::rt;
 
 /// The pure part: from a raw block to scored flashes.
@@ -42,6 +43,7 @@ pub struct EegLine {
     /// Flashes without evidence, by reason in the order of [`Rejection::ALL`]; behind them those announced too late.
     rejected: [u64; Rejection::ALL.len() + 1],
     features: Option<FeatureTap>,
+    pub(super) contractions: Option<Contractions>,
 }
 
 /// A scorer that shall take over.
@@ -142,6 +144,7 @@ impl EegLine {
             waiting: None,
             rejected: [0; Rejection::ALL.len() + 1],
             features: None,
+            contractions: None,
         })
     }
 
@@ -239,6 +242,7 @@ impl EegLine {
     /// The source begins anew; see [`EegPath::restart`].
     pub fn restart(&mut self) {
         self.path.restart();
+        self.relax();
     }
 
     /// Announces a flash; its onset is on the EEG stream's clock. `false` when it cannot be scored.
@@ -297,6 +301,8 @@ impl EegLine {
                 tap.note(epoch);
             }
         });
+        // One judgement of the stamps for both.
+        self.contract(pushed.ok(), sample);
         pushed.is_ok()
     }
 
@@ -403,6 +409,9 @@ pub struct EegStage {
     lease: Lease,
     steps: StepTimes,
     state: Option<StateTap>,
+    /// Forks that go up, where contractions are listened for.
+    asked: Option<HeapCons<Asked>>,
+    newest_s: Option<f64>,
 }
 
 /// Latency of the first two steps, per block and per score: fixed histograms that the thread fills without allocating.
@@ -451,7 +460,14 @@ impl EegStage {
             lease,
             steps: StepTimes::new(),
             state: None,
+            asked: None,
+            newest_s: None,
         }
+    }
+
+    /// Hears from here which fork goes up when, for the contractions that its line listens for.
+    pub fn hear_of_forks(&mut self, asked: HeapCons<Asked>) {
+        self.asked = Some(asked);
     }
 
     /// From now on every block is also copied here, for the state of the person.
@@ -466,6 +482,14 @@ impl EegStage {
             // The way back holds more scorers than can be under way; leaking one is better than freeing it here.
             std::mem::forget(old);
         }
+    }
+
+    fn send(&mut self, told: Told, made: Made, pulled: MonoTime) {
+        let mut trace = Trace::default();
+        trace.mark(Place::Stamp, rt::mono_of(told.at()).as_nanos());
+        trace.mark(Place::Pulled, pulled.as_nanos());
+        trace.mark(Place::Scored, rt::now().as_nanos());
+        self.ports.lane.send(Item { told, trace, made });
     }
 
     /// The line and the latencies, after the thread has ended.
@@ -490,6 +514,9 @@ impl Stage for EegStage {
             self.lease = notice.lease;
             self.line.flash(&notice);
         }
+        while let Some(asked) = self.asked.as_mut().and_then(|ring| ring.try_pop()) {
+            self.line.put_up(asked, self.newest_s);
+        }
         let channels = self.line.stream_channels;
         for (stamp, sample) in stamps.iter().zip(data.chunks_exact(channels)) {
             self.line.sample(*stamp, sample);
@@ -497,17 +524,14 @@ impl Stage for EegStage {
                 let Ok(at) = LslTime::new(found.scored.last_s + self.offset_s) else {
                     continue;
                 };
-                let mut trace = Trace::default();
-                trace.mark(Place::Stamp, rt::mono_of(at).as_nanos());
-                trace.mark(Place::Pulled, pulled.as_nanos());
-                trace.mark(Place::Scored, rt::now().as_nanos());
-                let item = Item {
-                    evidence: flash_evidence(&found, self.lease, at),
-                    trace,
-                    made: found.made(),
-                };
-                self.ports.lane.send(item);
+                let told = Told::Evidence(flash_evidence(&found, self.lease, at));
+                self.send(told, found.made(), pulled);
             }
+            let contraction = self.line.take_contraction();
+            if let Some((told, made)) = contraction.and_then(|word| contraction_told(&word)) {
+                self.send(told, made, pulled);
+            }
+            self.newest_s = Some(*stamp);
         }
         if let Some(stamp) = stamps
             .last()
@@ -534,6 +558,7 @@ impl Stage for EegStage {
 
     fn restart(&mut self) {
         self.line.restart();
+        self.newest_s = None;
         if let Some(tap) = &mut self.state {
             tap.restart();
         }

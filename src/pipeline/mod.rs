@@ -13,6 +13,7 @@
 //! Rings between them are bounded and lock-free; a full one drops the newest and counts it.
 
 pub mod clock;
+pub mod contractions;
 pub mod decision;
 pub mod eeg;
 pub mod eyes;

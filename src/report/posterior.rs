@@ -16,12 +16,17 @@ const DRAWN_MAX: usize = 120;
 const PHRASE_CHARS: usize = 34;
 
 /// Rows of marks under a plot, and the class of each.
-const LANES: [(Source, &str, &str); 4] = [
+const LANES: [(Source, &str, &str); 6] = [
     (Source::Gaze, "gaze", "mark-gaze"),
     (Source::P300, "P300", "mark-p300"),
     (Source::Blink, "blink", "mark-blink"),
+    (Source::Pupil, "pupil", "mark-pupil"),
+    (Source::Contraction, "contraction", "mark-contraction"),
     (Source::Switch, "key", "mark-key"),
 ];
+
+/// From one row of marks to the next: all of them fit above the axis.
+const LANE_STEP: f64 = 23.0 / LANES.len() as f64;
 
 pub(super) fn section(material: &Material) -> Markup {
     let asked: Vec<(&ForkStory, &Rerun)> = material
@@ -44,7 +49,7 @@ pub(super) fn section(material: &Material) -> Markup {
             } @else {
                 p {
                     "The gate run again on the inputs that the ledger kept. Seconds since it opened, on the same axis in all \
-                     plots but those that say otherwise. Dashed: the threshold for a commit. Marks below: each update of gaze, each scored flash, each deliberate blink, each key press."
+                     plots but those that say otherwise. Dashed: the threshold for a commit. Marks below: each update of gaze, each scored flash, each deliberate blink, each contraction, each response of the pupil, each key press."
                     @if asked.len() > DRAWN_MAX { " The first " (DRAWN_MAX) " of " (asked.len()) " are drawn." }
                 }
                 p class="key" {
@@ -121,10 +126,10 @@ fn picture(story: &ForkStory, rerun: &Rerun, scale: &Scale, taken: Option<i32>) 
                 .map(|(s, p)| (frame.x(scale.share(s)), frame.y(p_scale.share(p)))))) {}
         }
         @for (lane, (source, _, class)) in LANES.iter().enumerate() {
-            @let y = frame.bottom + 5.0 + 7.0 * lane as f64;
+            @let y = frame.bottom + 3.0 + LANE_STEP * lane as f64;
             @for step in rerun.steps.iter().filter(|step| step.source == Some(*source)) {
                 @let x = at(frame.x(scale.share(step.at_s)));
-                line class=(class) x1=(x) x2=(x) y1=(at(y)) y2=(at(y + 5.0)) {}
+                line class=(class) x1=(x) x2=(x) y1=(at(y)) y2=(at(y + 0.8 * LANE_STEP)) {}
             }
         }
         line class="axis" x1=(at(frame.left)) x2=(at(frame.right)) y1=(at(frame.bottom + 26.0)) y2=(at(frame.bottom + 26.0)) {}

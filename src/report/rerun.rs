@@ -1,7 +1,7 @@
 //! The gate run again on the inputs that the ledger kept: the posterior after each of them.
 
 use crate::choice::Decision;
-use crate::gate::{Gate, GateInput, Posterior, Source, Verdict};
+use crate::gate::{Gate, Posterior, Source, Verdict};
 use crate::marker::{OptionKind, Outcome};
 use crate::session::{ChoiceRow, EvidenceRow, ForkRow, OptionRow};
 
@@ -49,10 +49,7 @@ impl Rerun {
                 gate.apply(&row.input);
                 Step {
                     at_s: row.input.now().since(fork.opened_at),
-                    source: match &row.input {
-                        GateInput::Evidence { evidence, .. } => Some(evidence.source),
-                        GateInput::Tick { .. } | GateInput::Abort { .. } => None,
-                    },
+                    source: row.input.source(),
                     posterior: *gate.posterior(),
                 }
             })

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
+use razvilka_dsp::contraction::Muscle;
 use razvilka_dsp::deliberate::BlinkKind;
 
 use crate::marker::{Event, Key};
@@ -30,6 +31,10 @@ pub(super) enum Happening {
     BlinksOnCue,
     /// The person makes the signal: asked to by a cue (`None`), or at this turn, stale when the fork is over.
     Signals(Option<u64>, BlinkKind),
+    /// The person contracts a muscle on purpose: asked to by a cue (`None`), or at this turn, stale when the fork is over.
+    Contracts(Option<u64>, Muscle),
+    /// Jaw or brow act unasked.
+    MusclesAct,
     /// Attention goes.
     LapseBegins,
     /// Attention comes back.

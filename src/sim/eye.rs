@@ -5,7 +5,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::noise::{Drift, gauss, log_normal, stream};
 use super::settings::{Screen, SimSettings};
-use super::traits::TrackerTraits;
+use super::traits::{TrackerTraits, Traits};
 use razvilka_calibration::PursuitPath;
 
 /// A point on the screen: degrees from the centre, x to the right, y downwards.
@@ -165,6 +165,31 @@ pub(super) struct Tracker {
     tremor: [Drift; 2],
     error: [Drift; 2],
     lost_until_s: f64,
+    /// The right eye, where the tracker tells of two.
+    other: Option<OtherEye>,
+}
+
+/// The second eye: what the tracker errs there, apart from the first.
+#[derive(Debug)]
+struct OtherEye {
+    traits: TrackerTraits,
+    error: [Drift; 2],
+    lost_until_s: f64,
+    rng: ChaCha8Rng,
+}
+
+impl OtherEye {
+    fn new(settings: &SimSettings, step_s: f64) -> Self {
+        let traits = Traits::of_other_eye(settings);
+        let mut rng = stream(settings.seed, "tracker of the right eye");
+        let error = std::array::from_fn(|_| Drift::new(traits.drift_deg, 120.0, step_s, &mut rng));
+        Self {
+            traits,
+            error,
+            lost_until_s: f64::NEG_INFINITY,
+            rng,
+        }
+    }
 }
 
 impl Tracker {
@@ -181,20 +206,22 @@ impl Tracker {
             step_s,
             rng,
             lost_until_s: f64::NEG_INFINITY,
+            other: settings
+                .tracker
+                .two_eyes
+                .then(|| OtherEye::new(settings, step_s)),
         }
     }
 
-    /// The next sample: x and y on the screen (0..1 from the top left corner) and confidence (0..1).
-    ///
-    /// When the eye is not seen, x and y are NaN and the confidence is 0.
-    /// A tired eye stands less still.
+    /// The next sample: x and y on the screen (0..1 from the top left corner) of the one eye, or of the left and the right one; `None` for
+    /// one that is not seen. A tired eye stands less still.
     pub(super) fn sample(
         &mut self,
         t_s: f64,
         gaze: Point,
         closure: f64,
         tiredness: f64,
-    ) -> [f32; 3] {
+    ) -> [Option<[f64; 2]>; 2] {
         let rng = &mut self.rng;
         let unrest = 1.0 + 0.5 * tiredness;
         // A closing lid covers the pupil from above: its centre seems to sink.
@@ -205,23 +232,62 @@ impl Tracker {
                 + self.tremor[1].step(rng)
                 + 1.5 * closure,
         ];
-        let measured: Point = std::array::from_fn(|k| {
-            self.traits.offset_deg[k]
-                + self.traits.gain[k] * seen[k]
-                + self.traits.shear[k] * seen[1 - k]
-                + self.traits.bend_per_deg[k] * seen[k] * seen[1 - k]
-                + self.error[k].step(rng)
-                + self.traits.noise_deg * gauss(rng)
+        let now = Now {
+            t_s,
+            seen,
+            step_s: self.step_s,
+            shut: closure > 0.5,
+        };
+        let lost_until_s = &mut self.lost_until_s;
+        let one = measure(&self.traits, &mut self.error, lost_until_s, rng, &now);
+        let other = self.other.as_mut().and_then(|eye| {
+            let lost_until_s = &mut eye.lost_until_s;
+            measure(
+                &eye.traits,
+                &mut eye.error,
+                lost_until_s,
+                &mut eye.rng,
+                &now,
+            )
         });
-        if rng.random::<f64>() < self.traits.losses_per_min * self.step_s / 60.0 {
-            self.lost_until_s = t_s + log_normal(rng, 0.12, 0.6).min(1.5);
-        }
-        if closure > 0.5 || t_s < self.lost_until_s {
-            return [f32::NAN, f32::NAN, 0.0];
-        }
-        let (x, y) = self.screen.to_normalised(measured[0], measured[1]);
-        [x as f32, y as f32, (1.0 - closure) as f32]
+        [one, other].map(|at| {
+            at.map(|[x_deg, y_deg]| {
+                let (x, y) = self.screen.to_normalised(x_deg, y_deg);
+                [x, y]
+            })
+        })
     }
+}
+
+/// What there is to see at a moment.
+struct Now {
+    t_s: f64,
+    seen: Point,
+    step_s: f64,
+    shut: bool,
+}
+
+/// What the tracker makes of one eye, degrees; `None` when it does not see it.
+fn measure(
+    traits: &TrackerTraits,
+    error: &mut [Drift; 2],
+    lost_until_s: &mut f64,
+    rng: &mut ChaCha8Rng,
+    now: &Now,
+) -> Option<Point> {
+    let seen = now.seen;
+    let measured: Point = std::array::from_fn(|k| {
+        traits.offset_deg[k]
+            + traits.gain[k] * seen[k]
+            + traits.shear[k] * seen[1 - k]
+            + traits.bend_per_deg[k] * seen[k] * seen[1 - k]
+            + error[k].step(rng)
+            + traits.noise_deg * gauss(rng)
+    });
+    if rng.random::<f64>() < traits.losses_per_min * now.step_s / 60.0 {
+        *lost_until_s = now.t_s + log_normal(rng, 0.12, 0.6).min(1.5);
+    }
+    (!now.shut && now.t_s >= *lost_until_s).then_some(measured)
 }
 
 #[cfg(test)]

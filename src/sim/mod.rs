@@ -12,7 +12,7 @@
 //! | stream | channels | rate |
 //! |---|---|---|
 //! | EEG | one per electrode, microvolts, f32 | `eeg_rate_hz` |
-//! | gaze | `x`, `y` (0..1 from the top left corner of the screen, NaN when the eye is not seen), `confidence` (0..1) | `gaze_rate_hz` |
+//! | gaze | `x`, `y` (0..1 from the top left corner of the screen, NaN when the eye is not seen), `confidence` (0..1); by choice two eyes, pupils and lids | `gaze_rate_hz` |
 //! | keys | one string, a [`Key`] as JSON | irregular |
 
 mod agenda;
@@ -21,8 +21,10 @@ mod evoked;
 mod eye;
 mod faults;
 mod montage;
+mod muscles;
 mod noise;
 mod person;
+mod pupil;
 mod reading;
 mod real;
 mod replayed;
@@ -30,6 +32,7 @@ mod runner;
 mod settings;
 mod streams;
 mod tiredness;
+mod tracker;
 mod traits;
 mod wish;
 
@@ -42,8 +45,11 @@ use amplifier::{Acting, Amplifier};
 use evoked::{Evoked, RecordedGains};
 use eye::{Eye, Lids, Tracker};
 use faults::Faults;
+use muscles::Muscles;
 use person::{Person, Scene};
+use pupil::Pupil;
 use replayed::Replayed;
+use tracker::Sight;
 use traits::Traits;
 
 pub use evoked::PERCEPTION_S;
@@ -57,14 +63,15 @@ pub use settings::{
     MAX_CHANNELS, MAX_FAULTS, MAX_GOALS, Preset, Screen, SettingsError, SimSettings,
 };
 pub use streams::{EEG_NAME, GAZE_NAME, KEYS_NAME, Streams};
+pub use tracker::{
+    EyeLoss, GAZE_CHANNELS_MAX, MAX_EYE_LOSSES, TrackedEye, TrackerForm, TrackerSettings,
+};
 pub use wish::Reason;
 
 /// Markers stamped further ahead than this are refused, seconds.
 pub const MAX_AHEAD_S: f64 = 60.0;
 /// Most things that may wait to happen; further markers are refused.
 pub const MAX_PENDING: usize = 8192;
-/// Channels of the gaze stream: x, y, confidence.
-pub const GAZE_CHANNELS: usize = 3;
 
 /// What comes out of the laboratory. Stamps are on the clock of [`Laboratory::new`]'s `start_s`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -80,8 +87,8 @@ pub enum SimOutput<'a> {
     Gaze {
         /// When it was taken, seconds.
         stamp_s: f64,
-        /// x, y and confidence; see the module's table.
-        gaze: [f32; GAZE_CHANNELS],
+        /// One value per channel; see the module's table.
+        gaze: &'a [f32],
     },
     /// The person pressed a key.
     Key {
@@ -144,10 +151,14 @@ pub struct Laboratory {
     tracker: Tracker,
     eye: Eye,
     lids: Lids,
+    pupil: Pupil,
     evoked: Evoked,
     person: Person,
+    muscles: Muscles,
     faults: Faults,
     microvolts: Vec<f32>,
+    gaze: Vec<f32>,
+    tracks: TrackerSettings,
 }
 
 impl Laboratory {
@@ -214,11 +225,15 @@ impl Laboratory {
             tracker: Tracker::new(settings, traits.tracker),
             eye: Eye::new(),
             lids: Lids::new(),
+            pupil: Pupil::new(settings),
             evoked,
             person: Person::new(settings, traits.person, &mut agenda),
+            muscles: Muscles::new(settings),
             faults: Faults::new(settings),
             agenda,
             microvolts: vec![0.0; settings.channels.len()],
+            gaze: Vec::with_capacity(GAZE_CHANNELS_MAX),
+            tracks: settings.tracker.clone(),
         })
     }
 
@@ -269,12 +284,10 @@ impl Laboratory {
                 self.sample_eeg(eeg_s, output);
             } else {
                 self.gaze_samples += 1;
-                let (at, closure) = (self.eye.at(gaze_s), self.lids.closure(gaze_s));
-                let tiredness = self.person.tiredness(gaze_s);
-                let gaze = self.tracker.sample(gaze_s, at, closure, tiredness);
+                self.sample_gaze(gaze_s);
                 output(SimOutput::Gaze {
                     stamp_s: self.start_s + gaze_s,
-                    gaze,
+                    gaze: &self.gaze,
                 });
             }
         }
@@ -295,10 +308,31 @@ impl Laboratory {
             agenda: &mut self.agenda,
             eye: &mut self.eye,
             lids: &mut self.lids,
+            pupil: &mut self.pupil,
             evoked: &mut self.evoked,
+            muscles: &mut self.muscles,
             output,
         };
         self.person.live(t_s, what, &mut scene);
+    }
+
+    fn sample_gaze(&mut self, t_s: f64) {
+        let (at, closure) = (self.eye.at(t_s), self.lids.closure(t_s));
+        let tiredness = self.person.tiredness(t_s);
+        let places = self.tracker.sample(t_s, at, closure, tiredness);
+        let pupils = self.pupil.sample(t_s, at, closure);
+        let mut sights = [Sight::default(); 2];
+        for (eye, sight) in sights.iter_mut().enumerate() {
+            let lost = self.tracks.is_lost(eye, t_s);
+            let place = places.get(eye).copied().flatten().filter(|_| !lost);
+            *sight = Sight {
+                at: place,
+                confidence: place.map_or(0.0, |_| 1.0 - closure),
+                pupil_mm: pupils.get(eye).copied().unwrap_or(f64::NAN),
+                closure,
+            };
+        }
+        self.tracks.write(&sights, &mut self.gaze);
     }
 
     fn sample_eeg(&mut self, t_s: f64, output: &mut impl FnMut(SimOutput<'_>)) {
@@ -318,6 +352,7 @@ impl Laboratory {
                 replayed.sample(t_s, &self.evoked, &mut self.microvolts);
             }
         }
+        self.muscles.act(t_s, &mut self.microvolts);
         self.faults.act(t_s, &mut self.microvolts);
         if self.faults.sends(t_s) {
             output(SimOutput::Eeg {

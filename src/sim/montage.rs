@@ -18,6 +18,9 @@ pub(super) const SIXTY_FOUR: [&str; 64] = [
     "P4", "P6", "P8", "P10", "PO8", "PO4", "O2",
 ];
 
+/// Over jaw and brow, left and right.
+pub(super) const MUSCLES: [&str; 4] = ["AF7", "AF8", "T7", "T8"];
+
 /// How strongly each electrode sees a source: a Gaussian of the angle between them, 1 right above the source.
 pub(super) fn topography(electrodes: &[Direction], source: Direction, sd_deg: f64) -> Vec<f64> {
     electrodes

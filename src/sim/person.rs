@@ -13,7 +13,9 @@ use crate::marker::{Event, Key, OptionKind, OptionTile, Outcome};
 use super::agenda::{Agenda, Happening};
 use super::evoked::{Evoked, Seen};
 use super::eye::{Eye, Lids, distance_deg};
+use super::muscles::Muscles;
 use super::noise::{gauss, log_normal, stream};
+use super::pupil::Pupil;
 use super::reading::read_fork;
 use super::settings::SimSettings;
 use super::tiredness::Tiredness;
@@ -21,6 +23,7 @@ use super::traits::PersonTraits;
 use super::wish::{Choice, Wish};
 use super::{ForkTruth, SimOutput};
 use looking::{Aim, hold};
+use razvilka_dsp::contraction::Muscle;
 use razvilka_dsp::deliberate::BlinkKind;
 
 /// How much of the P300 is left while attention is gone.
@@ -40,7 +43,9 @@ pub(super) struct Scene<'a> {
     pub(super) agenda: &'a mut Agenda,
     pub(super) eye: &'a mut Eye,
     pub(super) lids: &'a mut Lids,
+    pub(super) pupil: &'a mut Pupil,
     pub(super) evoked: &'a mut Evoked,
+    pub(super) muscles: &'a mut Muscles,
     pub(super) output: &'a mut dyn FnMut(SimOutput<'_>),
 }
 
@@ -55,9 +60,18 @@ pub(super) struct Person {
     drowsy: ChaCha8Rng,
     blink_signal: Option<BlinkKind>,
     signalling: ChaCha8Rng,
+    contraction_signal: Option<Muscle>,
+    /// How often jaw or brow act unasked, per minute.
+    muscles_per_min: f64,
+    contracting: ChaCha8Rng,
     tiles: Vec<OptionTile>,
     cued: Option<i32>,
+    /// The option that it was told to want.
+    told: Option<i32>,
     asked: Option<Asked>,
+    /// The option that is being read, and whether the one that is wanted was read before.
+    reading: Option<i32>,
+    recognised: bool,
     calibrating: bool,
     paused: bool,
     lapsing: bool,
@@ -80,9 +94,15 @@ impl Person {
             drowsy: stream(settings.seed, "drowsy"),
             blink_signal: settings.blink_signal,
             signalling: stream(settings.seed, "signalling"),
+            contraction_signal: settings.contraction_signal,
+            muscles_per_min: settings.muscles_per_min,
+            contracting: stream(settings.seed, "contracting"),
             tiles: Vec::new(),
             cued: None,
+            told: None,
             asked: None,
+            reading: None,
+            recognised: false,
             calibrating: false,
             paused: false,
             lapsing: false,
@@ -95,6 +115,7 @@ impl Person {
         };
         agenda.enter(0.2, Happening::FixationEnds(0));
         person.plan_blink(0.0, agenda);
+        person.plan_muscles(0.0, agenda);
         person.plan_rare(0.0, traits.lapses_per_min, Happening::LapseBegins, agenda);
         person.plan_rare(
             0.0,
@@ -132,6 +153,13 @@ impl Person {
             }
             Happening::Signals(turn, kind) if turn.is_none_or(|turn| turn == self.turn) => {
                 self.signal(t_s, kind, scene);
+            }
+            Happening::Contracts(turn, muscle) if turn.is_none_or(|turn| turn == self.turn) => {
+                scene.muscles.contract(t_s, muscle);
+            }
+            Happening::MusclesAct => {
+                scene.muscles.act_unasked(t_s);
+                self.plan_muscles(t_s, scene.agenda);
             }
             Happening::LapseBegins => {
                 self.lapsing = true;
@@ -188,10 +216,17 @@ impl Person {
                 let after_s = log_normal(&mut self.rng, 0.35, 0.25).min(1.0);
                 scene.agenda.enter(t_s + after_s, Happening::BlinksOnCue);
             }
-            Event::Signal { blink } => {
-                let after_s = log_normal(&mut self.signalling, 0.45, 0.25).min(1.2);
-                let what = Happening::Signals(None, blink);
-                scene.agenda.enter(t_s + after_s, what);
+            Event::Signal { blink, contraction } => {
+                if let Some(kind) = blink {
+                    let after_s = log_normal(&mut self.signalling, 0.45, 0.25).min(1.2);
+                    let what = Happening::Signals(None, kind);
+                    scene.agenda.enter(t_s + after_s, what);
+                }
+                if let Some(muscle) = contraction {
+                    let after_s = log_normal(&mut self.contracting, 0.45, 0.25).min(1.2);
+                    let what = Happening::Contracts(None, muscle);
+                    scene.agenda.enter(t_s + after_s, what);
+                }
             }
             Event::Cue { item, options, .. } => {
                 self.calibrating = true;
@@ -204,6 +239,21 @@ impl Person {
             Event::CueEnd { .. } => {
                 self.calibrating = false;
                 self.cued = None;
+            }
+            Event::Wish { .. } => {
+                self.calibrating = true;
+                self.turn_to(t_s, hold([0.0; 2], [0.3, 0.3]), scene);
+            }
+            Event::WishOptions { item, options, .. } => {
+                self.calibrating = true;
+                self.look_over(options);
+                self.told = Some(item);
+                self.read_all(t_s, scene);
+            }
+            Event::WishEnd { .. } => {
+                self.calibrating = false;
+                self.told = None;
+                self.turn_to(t_s, hold([0.0; 2], [0.3, 0.3]), scene);
             }
             Event::Flash { item, .. } => self.see_flash(t_s, stamp_s, item, scene),
             Event::ForkOpen { fork, options, .. } => self.be_asked(t_s, fork, options, scene),
@@ -233,6 +283,12 @@ impl Person {
             choice,
             attended: None,
         });
+        self.read_all(t_s, scene);
+    }
+
+    /// Reads all options that are up.
+    fn read_all(&mut self, t_s: f64, scene: &mut Scene<'_>) {
+        (self.reading, self.recognised) = (None, false);
         let fixation_s = self.traits.fixation_s * (1.0 + 0.25 * self.tiredness.at(t_s));
         let plan = read_fork(
             &self.tiles,
@@ -289,6 +345,10 @@ impl Person {
         let press_s = log_normal(&mut self.rng, self.traits.press_s, 0.2);
         let stray = self.rng.random_range(0..self.tiles.len().max(1));
         let Some(asked) = self.asked.as_mut() else {
+            if let Some(aim) = self.told.and_then(|item| self.dwell_on(item)) {
+                self.aim = aim;
+                self.next_fixation(t_s, scene);
+            }
             return;
         };
         let attended = match self.tiles.get(stray) {
@@ -319,6 +379,11 @@ impl Person {
                 .agenda
                 .enter(t_s + after_s, Happening::Signals(Some(self.turn), kind));
         }
+        if let Some(muscle) = self.contraction_signal {
+            let after_s = log_normal(&mut self.contracting, 0.5, 0.2).clamp(0.25, 1.5);
+            let what = Happening::Contracts(Some(self.turn), muscle);
+            scene.agenda.enter(t_s + after_s, what);
+        }
     }
 
     /// A deliberate blink: one that stays shut, or two.
@@ -327,10 +392,12 @@ impl Person {
         match kind {
             BlinkKind::Long => {
                 let shut_s = log_normal(rng, 0.65, 0.2).clamp(0.4, 1.5);
+                scene.pupil.blinks(t_s);
                 scene.lids.blink(t_s, shut_s);
             }
             BlinkKind::Double => {
                 let shut_s = log_normal(rng, 0.05, 0.3).min(0.3);
+                scene.pupil.blinks(t_s);
                 let open_s = scene.lids.blink(t_s, shut_s);
                 let apart_s = log_normal(rng, 0.06, 0.4).min(0.4);
                 scene.agenda.enter(open_s + apart_s, Happening::BlinksOnCue);
@@ -381,6 +448,7 @@ impl Person {
 
     /// Blinks; returns when the lids are open again.
     fn blink(&mut self, t_s: f64, scene: &mut Scene<'_>) -> f64 {
+        scene.pupil.blinks(t_s);
         let shut_s = log_normal(&mut self.rng, 0.055, 0.35) * (1.0 + 0.8 * self.tiredness.at(t_s));
         // Now and then the lids of a tired person stay down. Drawn apart: a fresh person is who it was without.
         let tired = self.tiredness.at(t_s);
@@ -402,6 +470,15 @@ impl Person {
         // Erlang of order 2: blinks seldom follow each other at once.
         let wait_s = 30.0 / rate * (self.exponential() + self.exponential());
         agenda.enter(after_s + 0.15 + wait_s, Happening::Blinks);
+    }
+
+    /// Drawn apart: who sits still is who it was without.
+    fn plan_muscles(&mut self, after_s: f64, agenda: &mut Agenda) {
+        if self.muscles_per_min > 0.0 {
+            let wait = -(1.0 - self.contracting.random::<f64>()).ln();
+            let wait_s = 60.0 / self.muscles_per_min * wait;
+            agenda.enter(after_s + wait_s, Happening::MusclesAct);
+        }
     }
 
     fn plan_rare(&mut self, after_s: f64, per_min: f64, what: Happening, agenda: &mut Agenda) {

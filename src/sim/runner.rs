@@ -207,7 +207,7 @@ impl WayOut<'_> {
             }
             SimOutput::Gaze { stamp_s, gaze } => {
                 self.report.gaze_samples += 1;
-                if self.gaze.add(stamp_s, &gaze) {
+                if self.gaze.add(stamp_s, gaze) {
                     self.gaze.send("eye tracker", self.devices.gaze.as_mut())?;
                 }
             }

@@ -1,11 +1,13 @@
 //! What a simulated laboratory is made of, as asked for: seed, difficulty, devices, wishes and faults. Checked once.
 
+use razvilka_dsp::contraction::Muscle;
 use razvilka_dsp::deliberate::BlinkKind;
 use serde::{Deserialize, Serialize};
 
 use super::faults::Fault;
 use super::montage;
 use super::real::RealEeg;
+use super::tracker::TrackerSettings;
 
 /// Most EEG channels.
 pub const MAX_CHANNELS: usize = 64;
@@ -58,6 +60,19 @@ pub enum SettingsError {
         /// Its rate, Hz.
         rate_hz: f64,
     },
+    /// A loss of one eye that cannot be read.
+    #[error(
+        "'{text}' is no loss of an eye. Write left@30+5 (the left eye, from 30 s on for 5 s) or right@60 (for good)"
+    )]
+    EyeLoss {
+        /// What was given.
+        text: String,
+    },
+    /// Something that only a tracker of two eyes has.
+    #[error(
+        "losses of one eye and the form of TittaLSL need a tracker that tells of two eyes: give --two-eyes as well"
+    )]
+    OneEye,
     /// A fault that cannot be read.
     #[error(
         "'{text}' is no fault. Write railed=Pz, flat=Oz, noisy=Cz, nan=Cz or copy=Pz:Cz, for a while: nan=Cz@10+0.5 (start and length in seconds) or railed=Pz@fork3+8 (8 s from the third fork on); mains@30+2, clench@30+1 or gap@30+2"
@@ -186,8 +201,16 @@ pub struct SimSettings {
     pub tires_in_s: Option<f64>,
     /// The blink that the person makes on purpose when it has decided; `None`: none.
     pub blink_signal: Option<BlinkKind>,
+    /// The muscle that the person contracts on purpose when it has decided; `None`: none.
+    pub contraction_signal: Option<Muscle>,
+    /// How often the person swallows, speaks, chews, frowns or clenches its teeth unasked, per minute, 0 to 30.
+    pub muscles_per_min: f64,
     /// Faults, at most [`MAX_FAULTS`].
     pub faults: Vec<Fault>,
+    /// What the eye tracker publishes.
+    pub tracker: TrackerSettings,
+    /// How much the pupil widens after the person has read what it wants, millimetres, 0 to 1; `None` for the person's own.
+    pub pupil_gain_mm: Option<f64>,
 }
 
 impl Default for SimSettings {
@@ -206,7 +229,11 @@ impl Default for SimSettings {
             gaze_noise_deg: None,
             tires_in_s: None,
             blink_signal: None,
+            contraction_signal: None,
+            muscles_per_min: 0.0,
             faults: Vec::new(),
+            tracker: TrackerSettings::default(),
+            pupil_gain_mm: None,
         }
     }
 }
@@ -229,6 +256,17 @@ impl SimSettings {
             .take(channels)
             .map(|label| (*label).to_owned())
             .collect()
+    }
+
+    /// These channels, and those over jaw and brow that are not among them.
+    #[must_use]
+    pub fn with_muscles(mut channels: Vec<String>) -> Vec<String> {
+        for label in montage::MUSCLES {
+            if channels.len() < MAX_CHANNELS && !channels.iter().any(|own| own == label) {
+                channels.push(label.to_owned());
+            }
+        }
+        channels
     }
 
     /// Checks every number and name.
@@ -295,6 +333,13 @@ impl SimSettings {
         within("key_share", "", self.key_share, 0.0, 1.0)?;
         within("pace", "", self.pace, 0.5, 2.0)?;
         within(
+            "muscles_per_min",
+            "per minute",
+            self.muscles_per_min,
+            0.0,
+            30.0,
+        )?;
+        within(
             "gaze_noise_deg",
             "deg",
             self.gaze_noise_deg.unwrap_or(0.0),
@@ -315,6 +360,14 @@ impl SimSettings {
             0.0,
             MAX_FAULTS as f64,
         )?;
+        within(
+            "pupil_gain_mm",
+            "mm",
+            self.pupil_gain_mm.unwrap_or(0.0),
+            0.0,
+            1.0,
+        )?;
+        self.tracker.check()?;
         self.check_faults()?;
         for fault in &self.faults {
             fault.when().check()?;
@@ -380,6 +433,7 @@ mod tests {
             "key_share must lie in 0..=1, got 1.5"
         );
         assert_eq!(refused(|s| s.pace = 3.0), "pace must lie in 0.5..=2, got 3");
+        assert!(refused(|s| s.muscles_per_min = 31.0).starts_with("muscles_per_min"));
         assert!(refused(|s| s.screen.distance_cm = -1.0).starts_with("screen.distance_cm"));
         assert!(refused(|s| s.channels.clear()).starts_with("channels"));
         assert!(refused(|s| s.channels.push("Pz".into())).contains("twice"));

@@ -2,7 +2,8 @@
 
 use crate::source::{Format, StreamSpec};
 
-use super::{GAZE_CHANNELS, RealEeg, SimSettings};
+use super::tracker::{Described, TrackerSettings};
+use super::{RealEeg, SimSettings};
 
 /// Name of the amplifier's stream.
 pub const EEG_NAME: &str = "RazvilkaSimEEG";
@@ -16,7 +17,7 @@ pub const KEYS_NAME: &str = "RazvilkaSimKeys";
 pub struct Streams {
     /// The amplifier: type `EEG`, one channel per electrode, microvolts, float32.
     pub eeg: StreamSpec,
-    /// The eye tracker: type `Gaze`, channels `x`, `y`, `confidence`, float32.
+    /// The eye tracker: type `Gaze`, channels `x`, `y`, `confidence` and what else [`SimSettings::tracker`] asks for, float32.
     pub gaze: StreamSpec,
     /// Keys: type `Keys`, one string per key, irregular.
     pub keys: StreamSpec,
@@ -45,7 +46,8 @@ impl Streams {
             units: Vec::new(),
             xml: describe(""),
         };
-        let gaze_labels: [&str; GAZE_CHANNELS] = ["x", "y", "confidence"];
+        let tracker = settings.tracker.channels();
+        let channels = described(&settings.tracker, &tracker);
         Self {
             eeg: StreamSpec {
                 rate_hz: settings.eeg_rate_hz,
@@ -55,10 +57,10 @@ impl Streams {
             },
             gaze: StreamSpec {
                 rate_hz: settings.gaze_rate_hz,
-                labels: gaze_labels.map(str::to_owned).to_vec(),
-                units: vec!["normalized".to_owned(); GAZE_CHANNELS],
+                labels: tracker.iter().map(|c| c.label.clone()).collect(),
+                units: tracker.iter().map(|c| c.unit.to_owned()).collect(),
                 xml: describe(&format!(
-                    "<display><width_cm>{}</width_cm><height_cm>{}</height_cm><distance_cm>{}</distance_cm></display>",
+                    "{channels}<display><width_cm>{}</width_cm><height_cm>{}</height_cm><distance_cm>{}</distance_cm></display>",
                     screen.width_cm, screen.height_cm, screen.distance_cm
                 )),
                 ..spec(GAZE_NAME, "Gaze", "gaze")
@@ -85,4 +87,23 @@ impl Streams {
             ..streams
         }
     }
+}
+
+/// What a tracker that tells more than one place says of its channels; nothing of the plain one, whose labels say all.
+fn described(settings: &TrackerSettings, channels: &[Described]) -> String {
+    if *settings == TrackerSettings::default() {
+        return String::new();
+    }
+    let each = channels.iter().map(|channel| {
+        let Described {
+            label,
+            eye,
+            kind,
+            unit,
+        } = channel;
+        format!(
+            "<channel><label>{label}</label><eye>{eye}</eye><type>{kind}</type><unit>{unit}</unit></channel>"
+        )
+    });
+    format!("<channels>{}</channels>", each.collect::<String>())
 }

@@ -1,5 +1,7 @@
 //! The hidden character of one simulated person, one cap and one eye tracker, drawn from the seed around the preset.
 
+use rand_chacha::ChaCha8Rng;
+
 use super::noise::{gauss, log_normal, stream};
 use super::settings::{Preset, SimSettings};
 
@@ -152,9 +154,31 @@ impl Traits {
             ask_other: 0.5,
             saccade_vigour: around(1.0, 0.05),
         };
-        let mut either_way = |size: f64| size * gauss(&mut rng).clamp(-2.0, 2.0);
+        Self {
+            brain,
+            cap,
+            tracker: TrackerTraits::draw(settings, &mut rng),
+            person,
+        }
+    }
+
+    /// The right eye of a tracker that tells of two.
+    pub(super) fn of_other_eye(settings: &SimSettings) -> TrackerTraits {
+        let mut rng = stream(settings.seed, "traits of the right eye");
+        TrackerTraits::draw(settings, &mut rng)
+    }
+}
+
+impl TrackerTraits {
+    fn draw(settings: &SimSettings, rng: &mut ChaCha8Rng) -> Self {
+        let of = |choices: [f64; 3]| match settings.preset {
+            Preset::Easy => choices[0],
+            Preset::Typical => choices[1],
+            Preset::Hard => choices[2],
+        };
+        let mut either_way = |size: f64| size * gauss(rng).clamp(-2.0, 2.0);
         let error_deg = of([0.3, 0.6, 1.0]);
-        let tracker = TrackerTraits {
+        Self {
             noise_deg: settings.gaze_noise_deg.unwrap_or(of([0.06, 0.12, 0.3])),
             offset_deg: [either_way(error_deg), either_way(error_deg)],
             gain: [
@@ -165,12 +189,6 @@ impl Traits {
             bend_per_deg: [either_way(0.001 * error_deg), either_way(0.001 * error_deg)],
             drift_deg: of([0.05, 0.15, 0.35]),
             losses_per_min: of([0.5, 2.0, 10.0]),
-        };
-        Self {
-            brain,
-            cap,
-            tracker,
-            person,
         }
     }
 }

@@ -84,6 +84,16 @@ pub fn calibration_tiles(items: usize, screen: &ScreenSection) -> Vec<OptionTile
     tiles
 }
 
+/// Options to read in a calibration of the pupil, at the places of a fork's branches.
+#[must_use]
+pub fn wish_tiles<'a>(
+    texts: impl ExactSizeIterator<Item = &'a &'a str>,
+    screen: &ScreenSection,
+) -> Vec<OptionTile> {
+    let kinds = vec![OptionKind::Branch; texts.len()];
+    place(&kinds, texts.map(|text| (*text).to_owned()), screen)
+}
+
 fn place(
     kinds: &[OptionKind],
     mut texts: impl Iterator<Item = String>,

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
+mod contractions;
 mod eyes;
 mod made;
 mod path;

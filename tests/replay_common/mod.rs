@@ -20,13 +20,17 @@ use razvilka::engine::conduct::{capped_prior, model_digest, option_rows, tiles_o
 use razvilka::engine::lines;
 use razvilka::engine::question::{Done, Question};
 use razvilka::engine::replay::PROFILE;
+use razvilka::engine::wishes::wish_trials;
 use razvilka::fork::{Chooser, Fork, ForkId, options_of};
 use razvilka::gate::{Gate, GateInput, GateSettings, Lease};
 use razvilka::marker::{BlockKind, Event, GazePhase, Marker, OptionKind};
+use razvilka::pipeline::contractions::{Asked, contraction_told};
 use razvilka::pipeline::decision::{Made, Record};
 use razvilka::pipeline::eeg::{EegLine, flash_evidence};
 use razvilka::pipeline::features::FeatureDrain;
-use razvilka::pipeline::gaze::{GazeLine, blink_evidence, gaze_evidence};
+use razvilka::pipeline::gaze::{
+    GazeLine, blink_evidence, gaze_evidence, look_told, pupil_evidence,
+};
 use razvilka::pipeline::presenter::{FlashId, FlashNotice};
 use razvilka::pipeline::scribe::{BETWEEN_TEXTS, Texts};
 use razvilka::pipeline::trace::Trace;
@@ -35,11 +39,15 @@ use razvilka::session::{
     ConfigRecord, EventKind, EventRow, Folder, ForkRow, LedgerWriter, Manifest, SessionFile,
     SessionRow, StreamRecord, sha256_file,
 };
-use razvilka::sim::{Laboratory, Preset, Screen, SimOutput, SimSettings, Streams};
+use razvilka::sim::{
+    EyeLoss, Laboratory, Preset, Screen, SimOutput, SimSettings, Streams, TrackedEye,
+    TrackerSettings,
+};
 use razvilka::source::pins::Pins;
 use razvilka::source::{ClockOffset, Format, StreamSpec};
 use razvilka::view::layout;
 use razvilka_calibration::Profile;
+use razvilka_dsp::contraction::Muscle;
 use razvilka_dsp::deliberate::BlinkKind;
 use razvilka_dsp::mask::ChannelMask;
 use razvilka_dsp::units::{LslTime, MonoTime};
@@ -70,17 +78,53 @@ pub(crate) fn model() -> Arc<Model> {
 /// Whether the person of this process also blinks on purpose, and the session listens to it; set before anything else.
 pub(crate) static WITH_BLINKS: AtomicBool = AtomicBool::new(false);
 
+/// Whether the tracker of this process tells of two eyes, pupils and lids, one eye is lost for a while, and the session listens to the
+/// pupil; set before anything else.
+pub(crate) static WITH_PUPILS: AtomicBool = AtomicBool::new(false);
+
+fn with_pupils() -> bool {
+    WITH_PUPILS.load(Ordering::Relaxed)
+}
+
 fn with_blinks() -> bool {
     WITH_BLINKS.load(Ordering::Relaxed)
 }
 
+/// Whether it contracts its jaw on purpose, speaks and chews, and the session listens to that; set before anything else.
+pub(crate) static WITH_CONTRACTIONS: AtomicBool = AtomicBool::new(false);
+
+fn with_contractions() -> bool {
+    WITH_CONTRACTIONS.load(Ordering::Relaxed)
+}
+
 pub(crate) fn settings() -> SimSettings {
+    let usual = SimSettings::default();
     SimSettings {
+        channels: if with_contractions() {
+            SimSettings::with_muscles(usual.channels.clone())
+        } else {
+            usual.channels.clone()
+        },
+        contraction_signal: with_contractions().then_some(Muscle::Jaw),
+        muscles_per_min: if with_contractions() { 2.0 } else { 0.0 },
         seed: 3,
         preset: Preset::Easy,
-        pace: 2.0,
+        // A pupil takes a second: who reads three options in that time widens it for all of them.
+        pace: if with_pupils() { 1.0 } else { 2.0 },
         blink_signal: with_blinks().then_some(BlinkKind::Double),
-        ..SimSettings::default()
+        tracker: TrackerSettings {
+            two_eyes: with_pupils(),
+            pupil: with_pupils(),
+            openness: with_pupils(),
+            losses: Vec::from_iter(with_pupils().then_some(EyeLoss {
+                eye: TrackedEye::Left,
+                from_s: 250.0,
+                for_s: Some(90.0),
+            })),
+            ..TrackerSettings::default()
+        },
+        pupil_gain_mm: with_pupils().then_some(0.3),
+        ..usual
     }
 }
 
@@ -133,10 +177,24 @@ pub(crate) fn plan() -> Plan {
     plan.calibration.blocks = 7;
     plan.ask.reading_s_per_word = 0.11;
     plan.adaptation.refit_every_forks = 2;
+    plan.pupil.on = with_pupils();
+    plan.pupil.cues = 30;
+    if with_pupils()
+        && let Some(gaze) = &mut plan.gaze
+    {
+        (gaze.x, gaze.y) = ("left_x".into(), "left_y".into());
+        gaze.x_right = Some("right_x".into());
+        gaze.y_right = Some("right_y".into());
+        gaze.confidence = Some("left_confidence".into());
+        gaze.confidence_right = Some("right_confidence".into());
+        gaze.openness = Some("right_openness".into());
+    }
     plan.blink.on = with_blinks();
     plan.blink.cues = 20;
     plan.blink.cue_every_s = 8.0;
-    if with_blinks() {
+    plan.contraction.on = with_contractions();
+    plan.contraction.cues = 20;
+    if with_blinks() || with_pupils() || with_contractions() {
         // Gaze and P300 leave something to say.
         let mut gate = *plan.gate.config();
         gate.gaze.total_clip_nats = 2.0;
@@ -267,10 +325,40 @@ fn calibrate(folder: &Path, plan: &Plan) -> (Laboratory, f64) {
         world.say(Event::Block { kind }, world.now_s);
         for _ in 0..plan.blink.cues {
             world.turn(world.now_s + plan.blink.cue_every_s);
-            let blink = plan.blink.kind;
-            world.say(Event::Signal { blink }, world.now_s);
+            world.say(Event::blink_signal(plan.blink.kind), world.now_s);
         }
         world.turn(world.now_s + plan.blink.cue_every_s);
+        world.say(Event::BlockEnd, world.now_s);
+    }
+    if plan.pupil.on {
+        let kind = BlockKind::Pupil;
+        world.say(Event::Block { kind }, world.now_s);
+        let trials = wish_trials(plan.session.seed, plan.pupil.cues as usize, &plan.screen);
+        for (trial, wish) in (0..).zip(trials) {
+            let text = wish.text().to_owned();
+            world.say(Event::Wish { trial, text }, world.now_s);
+            world.turn(world.now_s + plan.pupil.tell_s);
+            let (item, options) = (wish.item, wish.options);
+            let shown = Event::WishOptions {
+                trial,
+                item,
+                options,
+            };
+            world.say(shown, world.now_s);
+            world.turn(world.now_s + plan.pupil.options_s);
+            world.say(Event::WishEnd { trial }, world.now_s);
+        }
+        world.say(Event::BlockEnd, world.now_s);
+    }
+    if plan.contraction.on {
+        let kind = BlockKind::Signal;
+        world.say(Event::Block { kind }, world.now_s);
+        for _ in 0..plan.contraction.cues {
+            world.turn(world.now_s + plan.contraction.cue_every_s);
+            let muscle = plan.contraction.muscle;
+            world.say(Event::contraction_signal(muscle), world.now_s);
+        }
+        world.turn(world.now_s + plan.contraction.cue_every_s);
         world.say(Event::BlockEnd, world.now_s);
     }
     let items = plan.flash.config().items_min as usize;
@@ -321,7 +409,15 @@ fn calibrate(folder: &Path, plan: &Plan) -> (Laboratory, f64) {
         force: false,
         signal: calibrate::SignalOptions::of(&plan.filter, &plan.epoch),
         quality: plan.quality.clone(),
-        streams: recorded::Streams::default(),
+        streams: recorded::Streams {
+            gaze: recorded::GazeChannels {
+                section: plan.gaze.clone().map(Box::new),
+                picture: Some(plan.screen.clone()),
+                pupil_section: Some(Box::new(plan.pupil.clone())),
+                ..recorded::GazeChannels::default()
+            },
+            ..recorded::Streams::default()
+        },
     };
     let mut talk = Vec::new();
     calibrate::run(&args, &mut talk).unwrap();
@@ -547,6 +643,8 @@ impl Day {
         self.world.say(open, appears_s);
         let tiles = tiles_of(id, &question.tiles, LEASE, at(appears_s), GAZE_OFFSET_S);
         self.gaze.put_up(tiles, None);
+        self.eeg
+            .put_up(Asked::at(id, LEASE, at(appears_s), EEG_OFFSET_S), None);
         let mut sequence =
             FlashSequence::new(question.kinds.len(), &self.plan.flash, 3, id.0).unwrap();
         let mut due_s = appears_s + self.plan.ask.reading_s(&question.tiles);
@@ -573,7 +671,14 @@ impl Day {
             let mut inputs: Vec<(GateInput, Option<Made>)> = Vec::new();
             let heard = at(self.world.now_s + TRANSPORT_S);
             for (stamp, row) in samples.gaze {
-                if let Some(word) = self.gaze.sample(stamp, &row)
+                let word = self.gaze.sample(stamp, &row);
+                while let Some(word) = self.gaze.take_look() {
+                    let (told, made) = look_told(&word).unwrap();
+                    if told.fork() == id {
+                        inputs.push((told.input(heard), Some(made)));
+                    }
+                }
+                if let Some(word) = word
                     && word.fork == id
                 {
                     let evidence = gaze_evidence(&word).unwrap();
@@ -595,6 +700,13 @@ impl Day {
                     let now = heard;
                     inputs.push((GateInput::Evidence { evidence, now }, Some(made)));
                 }
+                if let Some(word) = self.gaze.take_pupil()
+                    && word.fork == id
+                {
+                    let (evidence, made) = pupil_evidence(&word).unwrap();
+                    let now = heard;
+                    inputs.push((GateInput::Evidence { evidence, now }, Some(made)));
+                }
             }
             for (stamp, row) in samples.eeg {
                 self.eeg.sample(stamp, &row);
@@ -608,6 +720,12 @@ impl Day {
                         };
                         inputs.push((input, Some(found.made())));
                     }
+                }
+                if let Some(word) = self.eeg.take_contraction()
+                    && word.fork == id
+                {
+                    let (told, made) = contraction_told(&word).unwrap();
+                    inputs.push((told.input(heard), Some(made)));
                 }
             }
             inputs.push((GateInput::Tick { now: heard }, None));
@@ -801,6 +919,7 @@ pub(crate) fn live(path: &Path) {
     let epochs = lines::epochs_of(&plan.adaptation, &profile, &profile_path).unwrap();
     assert!(epochs.is_some());
     let mut line = lines::eeg_line(eeg, calibration, &specs.eeg, None).unwrap();
+    lines::listen_for_contractions(&mut line, &plan, &profile, &specs.eeg).unwrap();
     let mut day = Day {
         features: lines::features_of(calibration, &mut line),
         adapting: Adapting::new(calibration, &plan.adaptation, epochs).unwrap(),
@@ -817,6 +936,8 @@ pub(crate) fn live(path: &Path) {
             let mut line =
                 lines::gaze_line(gaze, &plan, profile.gaze.as_ref(), &specs.gaze).unwrap();
             lines::listen_for_blinks(&mut line, gaze, &plan, &profile, &specs.gaze).unwrap();
+            lines::watch_pupils(&mut line, &plan, &profile, &specs.gaze).unwrap();
+            lines::tell_looks(&mut line, &plan);
             line
         },
         gate_settings: lines::gate_settings(&plan, &profile).unwrap(),

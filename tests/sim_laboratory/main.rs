@@ -6,6 +6,7 @@ mod determinism;
 mod difficulty;
 mod eyes;
 mod faults;
+mod muscles;
 mod person;
 mod recorded;
 mod runner;

@@ -185,7 +185,7 @@ impl Recording {
             }
             SimOutput::Gaze { stamp_s, gaze } => {
                 self.gaze_s.push(stamp_s - START_S);
-                self.gaze.push(gaze);
+                self.gaze.push(gaze.try_into().unwrap());
             }
             SimOutput::Key { stamp_s, key } => self.keys.push((stamp_s - START_S, key)),
             SimOutput::Truth(fork) => self.truth.push(fork),

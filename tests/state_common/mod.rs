@@ -184,7 +184,9 @@ fn record(settings: &SimSettings, script: &Script, seconds: f64) -> Recorded {
                 .attended
                 .extend(truth.attended.map(|item| (truth.fork, item)));
         }
-        SimOutput::Gaze { stamp_s, gaze } => recorded.gaze.push((stamp_s, gaze)),
+        SimOutput::Gaze { stamp_s, gaze } => {
+            recorded.gaze.push((stamp_s, gaze.try_into().unwrap()));
+        }
         SimOutput::Key { .. } => {}
     };
     for (at_s, marker) in &script.markers {

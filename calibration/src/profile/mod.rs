@@ -14,6 +14,7 @@ use razvilka_dsp::score::{EpochScorer, LinearScorer, ScoreDensity};
 use serde::{Deserialize, Serialize};
 
 use crate::choice::Selection;
+use crate::contraction::DeliberateContraction;
 use crate::covariance::Symmetric;
 use crate::deliberate::DeliberateBlink;
 use crate::density::{posterior, restrict_density};
@@ -23,6 +24,7 @@ use crate::lda::LdaModel;
 use crate::metrics::Auc;
 use crate::model::{EegModel, filters_without, unpaired};
 use crate::prior::PriorUse;
+use crate::pupil::PupilCalibration;
 
 /// Fewer than one used channel in so many may be masked with the scorer going on as a whole.
 pub(crate) const MASKED_SHARE: usize = 2;
@@ -45,6 +47,12 @@ pub struct Profile {
     /// A deliberate blink as a signal; absent where none was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blink: Option<DeliberateBlink>,
+    /// What the pupil says after an option was read; absent where it was not asked for, or tells nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pupil: Option<PupilCalibration>,
+    /// A contraction of jaw or brow as a signal; absent where none was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contraction: Option<DeliberateContraction>,
 }
 
 /// Where a profile comes from.
@@ -377,6 +385,12 @@ impl Profile {
             .map_or(Ok(()), GazeCalibration::validate)?;
         self.blink
             .as_ref()
-            .map_or(Ok(()), DeliberateBlink::validate)
+            .map_or(Ok(()), DeliberateBlink::validate)?;
+        self.pupil
+            .as_ref()
+            .map_or(Ok(()), PupilCalibration::validate)?;
+        self.contraction
+            .as_ref()
+            .map_or(Ok(()), DeliberateContraction::validate)
     }
 }

@@ -4,11 +4,12 @@ use std::fmt::Write as _;
 
 use super::eeg::push_eeg;
 use super::gaze::push_gaze;
-use super::grade::{Grade, grade_eeg, grade_gaze};
+use super::grade::{Grade, grade_accuracy, grade_eeg, grade_gaze, grade_loss, grade_precision};
 use super::markup::{escape, put};
 use super::parameters::push_parameters;
 use super::prior;
 use super::signal::{channel_name, push_signal};
+use crate::GazeQuality;
 use crate::error::Result;
 use crate::profile::{EegCalibration, Profile};
 use crate::session::ReportInput;
@@ -76,17 +77,40 @@ fn push_verdict(page: &mut String, profile: &Profile) {
     }
     if let Some(gaze) = &profile.gaze {
         let grade = grade_gaze(&gaze.quality);
-        let meaning = match grade {
-            Grade::Good => "Gaze tells neighbouring options apart.",
-            Grade::Fair => "Gaze is usable; keep options well apart.",
-            Grade::Poor => {
-                "Gaze is too far off, too noisy or too often lost. Check the tracker, then calibrate again."
-            }
-        };
+        let meaning = gaze_in_words(&gaze.quality);
         let value = format!("{:.2}° mean error", gaze.quality.accuracy_deg);
-        put_card(page, "Gaze", grade, &value, meaning);
+        put_card(page, "Gaze", grade, &value, &meaning);
     }
     page.push_str("</section>\n");
+}
+
+/// What the grade of gaze means, by the figures that made it no better.
+fn gaze_in_words(quality: &GazeQuality) -> String {
+    let grade = grade_gaze(quality);
+    if grade == Grade::Good {
+        return "Gaze tells neighbouring options apart.".into();
+    }
+    let told = [
+        (
+            grade_accuracy(quality),
+            "it is off target: keep options well apart, or calibrate again with the head still",
+        ),
+        (
+            grade_precision(quality),
+            "it is noisy: keep options large, and check light and lenses",
+        ),
+        (
+            grade_loss(quality),
+            "the eyes are often not seen: check position, light, lids and lenses",
+        ),
+    ];
+    let told = told.into_iter().filter(|(of, _)| *of == grade);
+    let told: Vec<&str> = told.map(|(_, words)| words).collect();
+    let usable = match grade {
+        Grade::Poor => "not good enough",
+        _ => "usable",
+    };
+    format!("Gaze is {usable}; {}.", told.join("; "))
 }
 
 fn put_card(page: &mut String, what: &str, grade: Grade, value: &str, meaning: &str) {

@@ -8,7 +8,9 @@ mod material;
 mod people;
 pub(super) mod prior;
 mod provenance;
+pub(in crate::cli) mod pupil;
 mod signal;
+mod signals;
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -17,8 +19,8 @@ use std::path::{Path, PathBuf};
 use clap::Args as ClapArgs;
 use razvilka_calibration::report::{grade_eeg, grade_gaze, save_report};
 use razvilka_calibration::{
-    CalibrationError, CalibrationInput, DeliberateBlink, EegInput, Fitted, GazeCalibration,
-    GazeInput, Overwrite, Profile, epochs_beside, fit_deliberate_blink, fit_session,
+    CalibrationError, CalibrationInput, EegInput, Fitted, GazeCalibration, GazeInput, Overwrite,
+    Profile, epochs_beside, fit_session,
 };
 
 use super::exit::{Exit, Failure};
@@ -132,7 +134,10 @@ pub fn run(args: &Args, talk: &mut impl Write) -> Result<Profile, Failure> {
     if let Some(eeg) = &mut fitted.profile.eeg {
         eeg.blinks = blinks;
     }
-    fitted.profile.blink = deliberate_blink(&recordings, talk)?;
+    fitted.profile.blink = signals::deliberate_blink(&recordings, talk)?;
+    fitted.profile.contraction =
+        signals::deliberate_contraction(&recordings, args.quality.line_hz, talk)?;
+    fitted.profile.pupil = pupil::calibrate(&recordings, fitted.profile.gaze.as_ref(), talk)?;
     say_verdict(talk, &fitted);
     let unwritable = |e: CalibrationError| failure(Exit::Usage, e);
     if let (Some(eeg), Some(own)) = (&mut fitted.profile.eeg, &input.eeg)
@@ -216,48 +221,6 @@ fn gaze_input(recordings: &[Recorded]) -> Result<GazeInput, Failure> {
         all.declared_rate_hz = all.declared_rate_hz.or(input.declared_rate_hz);
     }
     Ok(all)
-}
-
-/// The deliberate blink, from the last recording in which it was asked for; where it cannot be told the rest goes on without it.
-fn deliberate_blink(
-    recordings: &[Recorded],
-    talk: &mut impl Write,
-) -> Result<Option<DeliberateBlink>, Failure> {
-    let mut trials = None;
-    for recorded in recordings {
-        trials = recorded.blink_trials()?.or(trials);
-    }
-    let Some(trials) = trials else {
-        return Ok(None);
-    };
-    match fit_deliberate_blink(&trials) {
-        Ok(blink) => {
-            let (per_min, up_to) = blink.false_alarms_per_min();
-            say(
-                talk,
-                format_args!(
-                    "deliberate blink: {} of {} told, {} of {} spontaneous ones taken for it in {:.0} s ({per_min:.1} per minute, up to \
-                     {up_to:.1}), reliability {:.2}, held out",
-                    blink.hits,
-                    blink.cues,
-                    blink.false_alarms,
-                    blink.spontaneous,
-                    blink.rest_s,
-                    blink.reliability
-                ),
-            );
-            Ok(Some(blink))
-        }
-        Err(error) => {
-            say(
-                talk,
-                format_args!(
-                    "deliberate blink: not used. {error}. Calibrate for longer, or with more blink.cues"
-                ),
-            );
-            Ok(None)
-        }
-    }
 }
 
 /// Refuses flashes of which none has a label, and says what would be enough.

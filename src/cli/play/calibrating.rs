@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use razvilka_calibration::{Profile, epochs_beside};
+use razvilka_dsp::contraction::Muscle;
 use razvilka_dsp::deliberate::BlinkKind;
 
 use super::progress::progress_bar;
+use crate::cli::calibrate::pupil::pupil_in_words;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{calibrate, recorded};
 use crate::config::{GazeProcedure, Plan};
@@ -130,6 +132,17 @@ pub(super) fn calibrate_live(
                     };
                     (steps, format!("{what}: {n} of {of}"))
                 }
+                Progress::Wish(n, of) => (
+                    steps,
+                    format!("read the options, and want the one that is named: {n} of {of}"),
+                ),
+                Progress::Contraction(n, of, muscle) => {
+                    let what = match muscle {
+                        Muscle::Jaw => "clench your teeth for half a second, now",
+                        Muscle::Brow => "frown for half a second, now",
+                    };
+                    (steps, format!("{what}: {n} of {of}"))
+                }
                 Progress::Block(n, of) => (steps + n - 1, format!("flash block {n} of {of}")),
             };
             bar.set_position(u64::from(position));
@@ -178,16 +191,19 @@ fn read_as(plan: &Plan) -> recorded::Streams {
         section: Some(Box::new(gaze.clone())),
         calibrated: plan.calibration.gaze == GazeProcedure::Check,
         picture: Some(plan.screen.clone()),
+        pupil_section: Some(Box::new(plan.pupil.clone())),
         ..recorded::GazeChannels::default()
     });
+    let muscles = plan.contraction.channels.clone();
     recorded::Streams {
+        muscle_channels: muscles.unwrap_or_default(),
         channels: channels.unwrap_or_default(),
         gaze: gaze.unwrap_or_default(),
         ..recorded::Streams::default()
     }
 }
 
-pub(super) fn note_calibration(profile: &Profile, view: &mut dyn View) {
+pub(super) fn note_calibration(plan: &Plan, profile: &Profile, view: &mut dyn View) {
     let mut words = Vec::new();
     if let Some(eeg) = &profile.eeg {
         let auc = &eeg.metrics.auc;
@@ -207,6 +223,23 @@ pub(super) fn note_calibration(profile: &Profile, view: &mut dyn View) {
         words.push(format!(
             "deliberate blink: {} of {} told, {per_min:.1} false alarms per minute (up to {up_to:.1}), reliability {:.2}",
             blink.hits, blink.cues, blink.reliability
+        ));
+    }
+    match &profile.pupil {
+        Some(pupil) => words.push(pupil_in_words(pupil)),
+        None if plan.pupil.on => words.push(
+            "pupil: not used, the calibration has not learnt what this person's pupil says".into(),
+        ),
+        None => {}
+    }
+    if let Some(contraction) = &profile.contraction {
+        let (per_min, up_to) = contraction.false_alarms_per_min();
+        words.push(format!(
+            "contraction ({}): {} of {} told, {per_min:.1} false alarms per minute (up to {up_to:.1}), reliability {:.2}",
+            contraction.channels.join(", "),
+            contraction.hits,
+            contraction.cues,
+            contraction.reliability
         ));
     }
     let _ = view.note(&words.join("; "));

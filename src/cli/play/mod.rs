@@ -106,11 +106,13 @@ fn check_profile(plan: &Plan, profile: &Profile, streams: &Streams) -> Result<()
     if let (Some(section), Some(source)) = (&plan.eeg, &streams.eeg) {
         let part = lines::LineError::NoPart { part: "eeg" };
         let calibration = profile.eeg.as_ref().ok_or(part)?;
-        lines::eeg_line(section, calibration, source.spec(), None)?;
+        let mut line = lines::eeg_line(section, calibration, source.spec(), None)?;
+        lines::listen_for_contractions(&mut line, plan, profile, source.spec())?;
     }
     if let (Some(section), Some(source)) = (&plan.gaze, &streams.gaze) {
         let mut line = lines::gaze_line(section, plan, profile.gaze.as_ref(), source.spec())?;
         lines::listen_for_blinks(&mut line, section, plan, profile, source.spec())?;
+        lines::watch_pupils(&mut line, plan, profile, source.spec())?;
     }
     Ok(())
 }
@@ -238,7 +240,7 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
                 keep_profile(&path, &kept)?;
             }
             manifest.profile_sha256 = sha256_file(&kept).ok().map(|(digest, _)| digest);
-            note_calibration(&profile, view);
+            note_calibration(&plan, &profile, view);
             // A calibration of another day says nothing of today's baseline: only the one just recorded does.
             if plan.calibration.profile.is_none()
                 && let Some(state) = &mut state

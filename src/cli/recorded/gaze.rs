@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::markers::event;
 use super::{Recorded, failure};
 use crate::cli::exit::{Exit, Failure};
-use crate::config::{AUTO, GazeSection, GazeUnits, ScreenSection};
+use crate::config::{AUTO, GazeSection, GazeUnits, PupilSection, ScreenSection};
 use crate::engine::eyes;
 use crate::pipeline::gaze::GazeReading;
 use crate::pipeline::gaze::reading::EyesRead;
@@ -43,6 +43,13 @@ pub struct GazeChannels {
     /// Label of the channel that tells how far the lid is open; for deliberate blinks.
     #[arg(long = "gaze-openness", value_name = "LABEL")]
     pub openness: Option<String>,
+    /// Labels of the channels of the pupil's size, of the left and the right eye; as the stream describes itself.
+    #[arg(
+        long = "gaze-pupil",
+        value_name = "LABEL[,LABEL]",
+        value_delimiter = ','
+    )]
+    pub pupil: Vec<String>,
     /// The tracker is calibrated by itself: no map is fitted, its accuracy is measured on all points. Needs --screen, but for
     /// degrees.
     #[arg(long = "gaze-calibrated")]
@@ -60,6 +67,9 @@ pub struct GazeChannels {
     /// How an experiment file reads the stream; the labels above go before it.
     #[arg(skip)]
     pub section: Option<Box<GazeSection>>,
+    /// How an experiment file reads the pupil; the labels above go before it.
+    #[arg(skip)]
+    pub pupil_section: Option<Box<PupilSection>>,
 }
 
 impl GazeChannels {
@@ -84,6 +94,16 @@ impl GazeChannels {
         }
         if let Some(least) = self.confidence_min {
             section.confidence_min = least;
+        }
+        section
+    }
+
+    /// The pupil's channels, as an experiment file would say them.
+    pub(super) fn pupil_section(&self) -> PupilSection {
+        let mut section = self.pupil_section.as_deref().cloned().unwrap_or_default();
+        if let Some(label) = self.pupil.first() {
+            section.channel = Some(label.clone());
+            section.channel_right = self.pupil.get(1).cloned();
         }
         section
     }

@@ -104,6 +104,9 @@ pub(super) fn markers_of(stream: &RecordedStream) -> Vec<(f64, Value)> {
                     | "signal"
                     | "block"
                     | "block_end"
+                    | "wish"
+                    | "wish_options"
+                    | "wish_end"
             )
         )
     };

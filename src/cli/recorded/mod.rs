@@ -3,6 +3,7 @@
 mod gaze;
 mod markers;
 mod pass;
+mod pupils;
 mod signals;
 mod words;
 
@@ -33,6 +34,10 @@ pub struct Streams {
     /// Use only the EEG channels with these labels, in this order: Cz,Pz,Oz.
     #[arg(long, value_name = "LABELS", value_delimiter = ',')]
     pub channels: Vec<String>,
+    /// Look for contractions of jaw or brow in the EEG channels with these labels; without it in those labelled EMG, or over the
+    /// muscle that was asked for.
+    #[arg(long, value_name = "LABELS", value_delimiter = ',')]
+    pub muscle_channels: Vec<String>,
     /// How the gaze stream is read.
     #[command(flatten)]
     pub gaze: GazeChannels,

@@ -228,7 +228,7 @@ impl Recorded {
 
 /// One sample of all channels, each in microvolts by its `scale`, in the stream's own width, as amplifiers send it and as it comes
 /// live.
-fn read_row(stream: &RecordedStream, index: usize, scale: &[f64], row: &mut [f32]) {
+pub(super) fn read_row(stream: &RecordedStream, index: usize, scale: &[f64], row: &mut [f32]) {
     let numbers = stream.numbers(index).unwrap_or_default();
     for ((to, from), scale) in row.iter_mut().zip(numbers).zip(scale) {
         *to = (*from * scale) as f32;

@@ -1,14 +1,18 @@
-//! Deliberate blinks that were asked for in a recording, and every blink beside.
+//! Deliberate blinks and contractions that were asked for in a recording, and every other one beside.
 
-use razvilka_calibration::BlinkTrials;
+use razvilka_calibration::{BlinkTrials, ContractionTrials};
+use razvilka_dsp::contraction::{ContractionDetector, Muscle};
 use razvilka_dsp::deliberate::{BlinkKind, BlinkScorer};
+use razvilka_dsp::stamps::{StampGuard, StampVerdict};
 use razvilka_dsp::units::Hertz;
 
 use super::markers::event;
-use super::{Recorded, failure};
+use super::pass::read_row;
+use super::{Recorded, failure, stamp_rule};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::rate::usual_interval;
-use crate::engine::lines::gaze_rate_hz;
+use crate::cli::unit::microvolts;
+use crate::engine::lines::{gaze_rate_hz, muscles_of};
 
 impl Recorded {
     /// Deliberate blinks that the person was asked for, and every blink beside; `None` when it was not asked.
@@ -74,6 +78,73 @@ impl Recorded {
             } else {
                 0.0
             };
+            last_s = Some(t_s);
+        }
+        Ok(Some(trials))
+    }
+
+    /// Contractions of jaw or brow that the person was asked for (`signal` markers with `contraction`), and every other episode of
+    /// its muscles, with a notch at mains of `mains_hz`, 0 for none; `None` when it was not asked.
+    ///
+    /// # Errors
+    /// [`Exit::Source`] when there is no EEG stream, none of its channels sees these muscles, or its rate is too low.
+    pub fn contraction_trials(&self, mains_hz: f64) -> Result<Option<ContractionTrials>, Failure> {
+        let signals = self.markers.iter();
+        let signals = signals.filter(|(_, marker)| event(marker) == Some("signal"));
+        let asked: Vec<(f64, Muscle)> = signals
+            .filter_map(|(stamp_s, marker)| {
+                let muscle = marker.get("contraction")?.clone();
+                Some((*stamp_s, serde_json::from_value(muscle).ok()?))
+            })
+            .collect();
+        let Some((_, muscle)) = asked.first().copied() else {
+            return Ok(None);
+        };
+        let stream = self.eeg()?;
+        let labels = &stream.spec.labels;
+        let named = &self.streams.muscle_channels;
+        let named = (!named.is_empty()).then_some(named.as_slice());
+        let picked = muscles_of(named, muscle, &stream.spec).map_err(|error| {
+            Failure::said(Exit::Source, format!("{}: {error}", self.path.display()))
+        })?;
+        let refused = |e| failure(Exit::Source, e);
+        let rate = Hertz::new(stream.spec.rate_hz).map_err(|e| failure(Exit::Source, e))?;
+        let mains = (mains_hz > 0.0).then(|| Hertz::new(mains_hz)).transpose();
+        let mains = mains.map_err(|e| failure(Exit::Source, e))?;
+        let mut detector =
+            ContractionDetector::new(rate, labels.len(), picked, mains).map_err(refused)?;
+        let mut trials = ContractionTrials {
+            channels: picked
+                .iter()
+                .filter_map(|c| labels.get(c).cloned())
+                .collect(),
+            mains_hz: mains.map(Hertz::get),
+            muscle,
+            cues_s: asked.iter().map(|(at_s, _)| *at_s).collect(),
+            ..ContractionTrials::default()
+        };
+        let (scale, _) = microvolts(stream);
+        let (mut last_s, mut sample) = (None, vec![0.0_f32; labels.len()]);
+        let mut guard = StampGuard::new(rate, stamp_rule(stream));
+        for (index, &t_s) in stream.stamps.iter().enumerate() {
+            // As a session does.
+            let t_s = match guard.push(t_s) {
+                StampVerdict::Drop(_) => continue,
+                StampVerdict::InOrder { time_s } | StampVerdict::Gap { time_s, .. } => time_s,
+                StampVerdict::ClockJump { time_s, .. } => {
+                    detector.interrupt();
+                    time_s
+                }
+            };
+            read_row(stream, index, &scale, &mut sample);
+            trials
+                .scores
+                .extend(detector.push(t_s, &sample).map_err(refused)?);
+            let passed_s = last_s.map_or(0.0, |last_s: f64| t_s - last_s);
+            // Time in which nothing could have been found does not count.
+            if (0.0..0.1).contains(&passed_s) && detector.ratio_nats().is_some() {
+                trials.watched_s += passed_s;
+            }
             last_s = Some(t_s);
         }
         Ok(Some(trials))

@@ -15,6 +15,7 @@ use crate::engine::desk::Entry;
 use crate::engine::question::Question;
 use crate::fork::{Fork, ForkId, MAX_OPTIONS, options_of};
 use crate::marker::{Event, OptionKind};
+use crate::pipeline::contractions::Asked;
 use crate::pipeline::decision::{Opening, Order};
 use crate::pipeline::presenter::{self, FlashRun};
 use crate::pipeline::scribe;
@@ -190,6 +191,13 @@ impl Conductor<'_> {
             tiles.shift_deg = shift_deg;
             // Room for many forks: only a thread that has ended leaves it full, and its silence aborts the fork.
             let _ = gaze.orders.try_push(tiles);
+        }
+        if let (true, Some(eeg), Some(clock)) = (heard.fused(), &mut self.inputs.eeg, eeg_clock)
+            && let Some(ring) = &mut eeg.asked
+        {
+            // As for the tiles: what a contraction is about, gaze has to say.
+            let asked = Asked::at(question.id, self.lease, appears, clock.offset_s);
+            let _ = ring.try_push(asked);
         }
         self.presenter.ask(presenter::Ask::SayAt(
             Event::ForkOpen {

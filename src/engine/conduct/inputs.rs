@@ -19,6 +19,7 @@ use crate::engine::latency::StreamLatency;
 use crate::engine::{EngineError, lines};
 use crate::fork::ForkId;
 use crate::pipeline::clock::disagree;
+use crate::pipeline::contractions::Asked;
 use crate::pipeline::decision::{GateThread, Watched};
 use crate::pipeline::eeg::{EegLine, EegPorts, EegStage, EegWatch, NewScorer};
 use crate::pipeline::features::FeatureDrain;
@@ -59,6 +60,8 @@ pub(super) struct Eeg {
     feed: Feed<EegStage>,
     pub(super) watch: Arc<EegWatch>,
     pub(super) scorers: HeapProd<NewScorer>,
+    /// Where forks go that contractions are about; absent where none are listened for.
+    pub(super) asked: Option<HeapProd<Asked>>,
     retired: HeapCons<EpochScorer>,
     /// The channels that were last asked to be done without.
     pub(super) bad: ChannelMask,
@@ -156,6 +159,7 @@ impl Inputs {
                     .as_ref()
                     .ok_or(lines::LineError::NoPart { part: "eeg" })?;
                 let mut line = lines::eeg_line(section, calibration, source.spec(), None)?;
+                lines::listen_for_contractions(&mut line, plan, profile, source.spec())?;
                 let features = plan
                     .adaptation
                     .on
@@ -180,12 +184,18 @@ impl Inputs {
                 let offset_s = offset_of(source.as_ref());
                 let mut stage = EegStage::new(line, ports, Arc::clone(&watch), offset_s);
                 let spec = source.spec().clone();
+                let asked = plan.contraction.on.then(|| {
+                    let (asked, asked_out) = HeapRb::new(16).split();
+                    stage.hear_of_forks(asked_out);
+                    asked
+                });
                 let state = plan.state.on.then(|| {
                     let (tap, drain) = state_ring(spec.rate_hz, spec.labels.len());
                     stage.listen(tap);
                     drain
                 });
                 Some(Eeg {
+                    asked,
                     mixed_in: None,
                     fitted: calibration.density,
                     spec,
@@ -210,6 +220,8 @@ impl Inputs {
                 let mut line =
                     lines::gaze_line(section, plan, profile.gaze.as_ref(), source.spec())?;
                 lines::listen_for_blinks(&mut line, section, plan, profile, source.spec())?;
+                lines::watch_pupils(&mut line, plan, profile, source.spec())?;
+                lines::tell_looks(&mut line, plan);
                 let (orders, orders_out) = HeapRb::new(16).split();
                 let watch = Arc::new(GazeWatch::default());
                 let lane = gate
@@ -408,7 +420,7 @@ impl Inputs {
                 let counts = serde_json::json!({
                     "path": line.path().counts(), "clock": heartbeat.clock().counts(),
                     "bad_channels": line.bad_channels(), "signal": signal_of(&line, labels),
-                    "epochs_not_learnt_from": dropped,
+                    "epochs_not_learnt_from": dropped, "late_forks": line.late_forks(),
                 });
                 let rejected = eeg.watch.rejected();
                 streams.push(StreamLatency::new(

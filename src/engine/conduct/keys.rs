@@ -13,7 +13,7 @@ use razvilka_dsp::units::LslTime;
 use super::Conductor;
 use crate::engine::EngineError;
 use crate::engine::streams::reopen_markers;
-use crate::gate::Evidence;
+use crate::gate::{Evidence, Told};
 use crate::marker::{Key, OptionKind};
 use crate::pipeline::decision::{Item, Made};
 use crate::pipeline::scribe;
@@ -235,7 +235,7 @@ impl Conductor<'_> {
         let evidence = Evidence::key_press(question.id, self.lease, seq, at, option);
         if let Some(lane) = &mut self.gate.keys {
             lane.send(Item {
-                evidence,
+                told: Told::Evidence(evidence),
                 trace,
                 made: Made::Key {
                     item: option as u32,

@@ -17,9 +17,11 @@
 
 mod belief;
 mod labels;
+mod pupil;
 
 use self::belief::beliefs;
 use self::labels::{Axis, Eye, Label};
+pub use self::pupil::choose_pupil;
 use crate::config::{AUTO, GazeOrigin, GazeSection, GazeUnits, ScreenSection, WhichEyes};
 use crate::pipeline::gaze::reading::{EyeChannels, Eyes, EyesRead, GazeReading};
 use crate::source::channel_words::{StreamWords, words_of};

@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::Validity;
+use crate::config::{PupilSection, Validity};
 use crate::source::Format;
 
 /// One channel of a description: label, eye, type, unit, coordinate system; `tag` is `type` or `metatype`.
@@ -507,4 +507,119 @@ fn a_gaze_stream_whose_unit_fits_is_absent_or_is_not_known_is_taken() {
         );
     }
     assert!(read(&["px", "pixel", "pixels"], GazeUnits::Pixels).is_ok());
+}
+
+fn pupil(section: &PupilSection, spec: &StreamSpec) -> [Option<usize>; 2] {
+    let reading = choose_pupil(section, spec).unwrap_or_else(|error| panic!("{error}"));
+    reading.eyes.map(|eye| eye.map(|eye| eye.channel))
+}
+
+#[test]
+fn the_size_of_each_pupil_is_found_as_trackers_publish_it() {
+    let any = PupilSection::default();
+    assert_eq!(pupil(&any, &tobii_pro()), [Some(2), Some(5)]);
+    // TittaLSL: a flag beside each size, and one beside the position that is not its own.
+    let of = |eye: &'static str| -> Vec<[String; 5]> {
+        let say = |label: String, kind: &str| {
+            let words = [label.as_str(), eye, kind, "mm", ""];
+            words.map(str::to_owned)
+        };
+        vec![
+            say(
+                format!("x.position_on_display_area.gaze_point.{eye}_eye"),
+                "ScreenX",
+            ),
+            say(
+                format!("y.position_on_display_area.gaze_point.{eye}_eye"),
+                "ScreenY",
+            ),
+            say(format!("valid.gaze_point.{eye}_eye"), "ValidFlag"),
+            say(format!("diameter.pupil.{eye}_eye"), "Diameter"),
+            say(format!("valid.pupil.{eye}_eye"), "ValidFlag"),
+            say(format!("available.pupil.{eye}_eye"), "AvailableFlag"),
+            say(
+                format!("x.position_in_user_coordinates.gaze_origin.{eye}_eye"),
+                "PupilX",
+            ),
+            say(format!("diameter.eye_openness.{eye}_eye"), "EyeLidDistance"),
+        ]
+    };
+    let all: Vec<[String; 5]> = [of("left"), of("right")].concat();
+    let words: Vec<[&str; 5]> = all
+        .iter()
+        .map(|[a, b, c, d, e]| [a, b, c, d, e].map(String::as_str))
+        .collect();
+    let titta = stream("Titta", "Gaze", "", "type", &words);
+    assert_eq!(pupil(&any, &titta), [Some(3), Some(11)]);
+    let reading = choose_pupil(&any, &titta).unwrap();
+    let mut sample = [0.0_f32; 16];
+    (sample[3], sample[4], sample[11]) = (3.5, 1.0, 3.6);
+    assert_eq!(reading.sizes(&sample), [Some(3.5), None]);
+    // Pupil Capture: in pixels and in millimetres; eye 0 is the right one.
+    let capture = [
+        ["confidence", "both", "Confidence", "normalized", ""],
+        ["norm_pos_x", "both", "ScreenX", "normalized", "world"],
+        ["norm_pos_y", "both", "ScreenY", "normalized", "world"],
+        ["diameter0_2d", "right", "Diameter", "pixels", "eye0"],
+        ["diameter1_2d", "left", "Diameter", "pixels", "eye1"],
+        ["diameter0_3d", "right", "Diameter", "mm", "eye0"],
+        ["diameter1_3d", "left", "Diameter", "mm", "eye1"],
+    ];
+    let capture = stream("pupil_capture", "Gaze", "", "type", &capture);
+    assert_eq!(pupil(&any, &capture), [Some(6), Some(5)]);
+    // EyeLink: by labels alone; an area of 0 is an eye that is not tracked.
+    let labels = [
+        "leftEyeX",
+        "leftEyeY",
+        "rightEyeX",
+        "rightEyeY",
+        "leftPupilArea",
+        "rightPupilArea",
+        "pixelsPerDegreeX",
+        "pixelsPerDegreeY",
+    ];
+    let words = labels.map(|label| [label, "", "eyetracking", "", ""]);
+    let eyelink = stream("EyeLink", "Gaze", "", "type", &words);
+    assert_eq!(pupil(&any, &eyelink), [Some(4), Some(5)]);
+    let reading = choose_pupil(&any, &eyelink).unwrap();
+    let sizes = reading.sizes(&[0.0, 0.0, 9.0, 9.0, 0.0, 1234.0, 30.0, 30.0]);
+    assert_eq!(sizes, [None, Some(1234.0)]);
+    // By the experiment file, whatever the stream says.
+    let named = PupilSection {
+        channel: Some("diameter0_2d".into()),
+        ..PupilSection::default()
+    };
+    assert_eq!(pupil(&named, &capture), [Some(3), None]);
+}
+
+#[test]
+fn a_pupil_that_is_not_there_or_could_be_two_is_refused_with_the_key_that_settles_it() {
+    let refused = |section: &PupilSection, channels: &[[&str; 5]]| {
+        let spec = stream("Any", "Gaze", "", "type", channels);
+        choose_pupil(section, &spec).unwrap_err().to_string()
+    };
+    let any = PupilSection::default();
+    let place = ["x", "", "ScreenX", "normalized", ""];
+    let none = refused(&any, &[place, ["Pupil_X_left", "left", "PupilX", "", ""]]);
+    assert!(none.contains("pupil.channel"), "{none}");
+    let two = [
+        ["pupil_a", "left", "Diameter", "mm", ""],
+        ["pupil_b", "left", "Diameter", "mm", ""],
+    ];
+    let two = refused(&any, &two);
+    assert!(
+        two.contains("'pupil_a', 'pupil_b'") && two.contains("pupil.channel"),
+        "{two}"
+    );
+    let wrong = PupilSection {
+        channel: Some("nowhere".into()),
+        ..PupilSection::default()
+    };
+    let wrong = refused(&wrong, &[place]);
+    assert!(wrong.contains("nowhere"), "{wrong}");
+    let half = PupilSection {
+        channel_right: Some("x".into()),
+        ..PupilSection::default()
+    };
+    assert!(refused(&half, &[place]).contains("pupil.channel_right"));
 }

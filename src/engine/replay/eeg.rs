@@ -8,11 +8,13 @@ use razvilka_dsp::units::LslTime;
 
 use super::ReplayError;
 use super::happened::Exchange;
-use super::signals::{EEG, Known, Remade, Restarts, key_of};
+use super::signals::{EEG, Known, Remade, Restarts};
 use crate::engine::adapting::{Adaptation, Adapting, RefitJob};
 use crate::engine::lines;
 use crate::fork::ForkId;
+use crate::gate::Told;
 use crate::marker::{Event, Marker};
+use crate::pipeline::contractions::{Asked, contraction_told};
 use crate::pipeline::eeg::{EegLine, NewScorer, flash_evidence};
 use crate::pipeline::features::FeatureDrain;
 use crate::pipeline::presenter::{FlashId, FlashNotice};
@@ -39,6 +41,8 @@ pub(super) struct EegFeed<'a> {
     used_channels: usize,
     /// With the stamp of the flash that each comes with, on the stream's clock.
     orders: VecDeque<(f64, EegOrder<'a>)>,
+    /// Forks as they went up, for contractions.
+    asked: VecDeque<Asked>,
     restarts: Restarts,
     known: &'a Known,
 }
@@ -112,6 +116,7 @@ impl<'a> EegFeed<'a> {
             channels: spec.labels.len().max(1),
             used_channels,
             orders,
+            asked: asked_of(markers, known),
             restarts: Restarts::of(known, EEG),
             known,
         }
@@ -134,6 +139,9 @@ impl<'a> EegFeed<'a> {
         for (stamp, sample) in stamps.iter().zip(values.chunks_exact(self.channels)) {
             if self.restarts.begins_anew() {
                 self.line.restart();
+            }
+            while let Some(asked) = self.asked.pop_front_if(|asked| asked.from_s <= *stamp) {
+                self.line.put_up(asked, None);
             }
             let _ = self.line.offer_waiting();
             while let Some((_, order)) = self.orders.pop_front_if(|(onset_s, _)| *onset_s <= *stamp)
@@ -166,9 +174,11 @@ impl<'a> EegFeed<'a> {
                     continue;
                 };
                 let evidence = flash_evidence(&found, row.lease, at);
-                remade
-                    .items
-                    .insert(key_of(&evidence), (evidence, found.made()));
+                remade.keep((Told::Evidence(evidence), found.made()));
+            }
+            let contraction = self.line.take_contraction();
+            if let Some(told) = contraction.and_then(|word| contraction_told(&word)) {
+                remade.keep(told);
             }
         }
         Ok(())
@@ -231,6 +241,33 @@ impl<'a> EegFeed<'a> {
             }
         }
     }
+}
+
+/// The forks whose tiles went up, for contractions. As live: one that has not gone up yet gives way to a later one that goes up before it.
+fn asked_of(markers: &[(f64, Marker)], known: &Known) -> VecDeque<Asked> {
+    let mut all: VecDeque<Asked> = VecDeque::new();
+    for (appears_s, marker) in markers {
+        let Event::ForkOpen { fork, .. } = marker.body else {
+            continue;
+        };
+        let fork = ForkId(fork);
+        let row = known.forks.get(&fork).map(|(row, _)| row);
+        let Some((row, clock)) = row.and_then(|row| Some((row, row.eeg_clock?))) else {
+            continue;
+        };
+        let Ok(appears) = LslTime::new(*appears_s) else {
+            continue;
+        };
+        let next = Asked::at(fork, row.lease, appears, clock.offset_s);
+        while all
+            .back()
+            .is_some_and(|before| before.from_s >= next.from_s)
+        {
+            all.pop_back();
+        }
+        all.push_back(next);
+    }
+    all
 }
 
 /// Exchanges and lessons in the order of their forks; where both came at one opening, the lesson brought the scorer.

@@ -5,13 +5,16 @@ use std::collections::{HashSet, VecDeque};
 
 use razvilka_dsp::units::LslTime;
 
-use super::signals::{GAZE, Known, Remade, Restarts, key_of};
+use super::signals::{GAZE, Known, Remade, Restarts};
 use crate::engine::conduct::tiles_of;
 use crate::engine::drift::{Confirmed, GazeDrift, GazeStep};
 use crate::fork::ForkId;
+use crate::gate::Told;
 use crate::marker::{Event, Marker};
 use crate::pipeline::decision::Made;
-use crate::pipeline::gaze::{GazeLine, Tiles, blink_evidence, gaze_evidence};
+use crate::pipeline::gaze::{
+    GazeLine, Tiles, blink_evidence, gaze_evidence, look_told, pupil_evidence,
+};
 use crate::source::StreamSpec;
 
 pub(super) struct GazeFeed<'a> {
@@ -89,23 +92,26 @@ impl<'a> GazeFeed<'a> {
             {
                 drift.hear(look);
             }
+            while let Some(word) = self.line.take_look() {
+                if let Some(told) = look_told(&word) {
+                    remade.keep(told);
+                }
+            }
             if let Some(word) = word
                 && let Some(evidence) = gaze_evidence(&word)
             {
-                remade.items.insert(
-                    key_of(&evidence),
-                    (
-                        evidence,
-                        Made::Gaze {
-                            sample: word.sample,
-                        },
-                    ),
-                );
+                let sample = word.sample;
+                remade.keep((Told::Evidence(evidence), Made::Gaze { sample }));
             }
             if let Some(word) = self.line.take_blink()
                 && let Some((evidence, made)) = blink_evidence(&word)
             {
-                remade.items.insert(key_of(&evidence), (evidence, made));
+                remade.keep((Told::Evidence(evidence), made));
+            }
+            if let Some(word) = self.line.take_pupil()
+                && let Some((evidence, made)) = pupil_evidence(&word)
+            {
+                remade.keep((Told::Evidence(evidence), made));
             }
         }
     }
@@ -128,7 +134,10 @@ impl<'a> GazeFeed<'a> {
                 })
                 .collect();
             let drift = self.drift.as_mut();
-            let step = drift.and_then(|drift| drift.step(recorded.fork, &confirmed));
+            let step = drift.and_then(|drift| {
+                drift.take_back(recorded.taken_back);
+                drift.step(recorded.fork, &confirmed)
+            });
             remade.gaze_steps.insert(recorded.fork, step);
         }
         let drift = self.drift.as_ref();

@@ -34,7 +34,9 @@ pub struct RecordedSession {
     profile: Profile,
     entries: Vec<Entry>,
     session: SessionRow,
+    /// The end of its chain; of a ledger of an older form, the end that its rows have in today's.
     head: ChainHead,
+    rewritten: bool,
 }
 
 impl RecordedSession {
@@ -111,6 +113,12 @@ impl RecordedSession {
             return Err(ReplayError::Mixed { ledger, manifest });
         }
         let entries = ledger.entries()?;
+        let rewritten = ledger.is_older();
+        let head = if rewritten {
+            Ledger::head_today(&entries)?
+        } else {
+            head
+        };
         Ok(Self {
             folder,
             manifest,
@@ -119,6 +127,7 @@ impl RecordedSession {
             entries,
             session,
             head,
+            rewritten,
         })
     }
 
@@ -247,6 +256,7 @@ impl RecordedSession {
             text_equal,
             text_bytes: recorded_text.len() as u64,
             ledger_equal: head == self.head,
+            ledger_rewritten: self.rewritten,
             first_difference: first,
             incomplete,
             samples,

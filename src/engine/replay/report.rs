@@ -44,6 +44,9 @@ pub struct ReplayReport {
     pub text_bytes: u64,
     /// Whether the new ledger ends in the hash of the recorded one.
     pub ledger_equal: bool,
+    /// Whether the recorded one has an older form: then that hash is the one that its rows have in today's.
+    #[serde(default)]
+    pub ledger_rewritten: bool,
     /// The first difference.
     pub first_difference: Option<Difference>,
     /// What the session folder lacks, one sentence each; empty when it is whole.

@@ -17,7 +17,7 @@ use crate::engine::adapting::{Adaptation, Adapting};
 use crate::engine::drift::{GazeDrift, GazeStep};
 use crate::engine::lines;
 use crate::fork::ForkId;
-use crate::gate::{Evidence, Source};
+use crate::gate::{Source, Told};
 use crate::marker::Marker;
 use crate::pipeline::decision::Made;
 use crate::recording::xdf::{Chunk, Reader, SampleChunk, StreamId, Values, XdfError};
@@ -31,8 +31,8 @@ pub(super) const GAZE: &str = "gaze";
 /// Role of our own marker stream.
 const MARKERS: &str = "markers";
 
-/// What an item of evidence is known by.
-pub(super) type Key = (ForkId, Source, u64);
+/// What something that was told is known by; of a look there is no source.
+pub(super) type Key = (ForkId, Option<Source>, u64);
 
 /// What the ledger says that the lines must know: the forks with their options, and the scorers exchanged.
 #[derive(Debug, Default)]
@@ -51,7 +51,7 @@ pub(super) struct Known {
 /// All evidence of a recording.
 #[derive(Debug, Default)]
 pub(super) struct Remade {
-    pub(super) items: HashMap<Key, (Evidence, Made)>,
+    pub(super) items: HashMap<Key, (Told, Made)>,
     /// What the scorer learnt now, by the fork at whose opening it did.
     pub(super) adaptations: BTreeMap<ForkId, Option<Adaptation>>,
     /// How the tracker is followed now, by the fork at whose opening it is.
@@ -70,10 +70,14 @@ pub(super) struct Remade {
 }
 
 impl Remade {
-    /// The item, and what it was made from.
-    pub(super) fn get(&self, evidence: &Evidence) -> Option<&(Evidence, Made)> {
-        self.items
-            .get(&(evidence.fork, evidence.source, evidence.seq))
+    /// What was told, and what it was made from.
+    pub(super) fn get(&self, told: &Told) -> Option<&(Told, Made)> {
+        self.items.get(&key_of(told))
+    }
+
+    /// Keeps what is told again.
+    pub(super) fn keep(&mut self, (told, made): (Told, Made)) {
+        self.items.insert(key_of(&told), (told, made));
     }
 
     /// What the scorer learnt at the opening of this fork; `None` when the lines never came so far.
@@ -82,14 +86,16 @@ impl Remade {
     }
 
     /// Whether the recording ends before the samples that this item of `fork` rests on.
-    pub(super) fn ends_before(&self, evidence: &Evidence, fork: &ForkRow) -> bool {
-        let (end_s, clock) = match evidence.source {
-            Source::P300 => (self.eeg_end_s, fork.eeg_clock),
-            Source::Gaze | Source::Blink => (self.gaze_end_s, fork.gaze_clock),
-            Source::Switch => return false,
+    pub(super) fn ends_before(&self, told: &Told, fork: &ForkRow) -> bool {
+        let (end_s, clock) = match source_of(told) {
+            Some(Source::P300 | Source::Contraction) => (self.eeg_end_s, fork.eeg_clock),
+            Some(Source::Gaze | Source::Blink | Source::Pupil) | None => {
+                (self.gaze_end_s, fork.gaze_clock)
+            }
+            Some(Source::Switch) => return false,
         };
         let offset_s = clock.map_or(0.0, |clock| clock.offset_s);
-        end_s.is_none_or(|end_s| end_s + offset_s < evidence.at.get())
+        end_s.is_none_or(|end_s| end_s + offset_s < told.at().get())
     }
 }
 
@@ -153,7 +159,8 @@ pub(super) fn remake(
                 .eeg
                 .as_ref()
                 .ok_or(lines::LineError::NoPart { part: EEG })?;
-            let line = lines::eeg_line(section, calibration, spec, None)?;
+            let mut line = lines::eeg_line(section, calibration, spec, None)?;
+            lines::listen_for_contractions(&mut line, plan, profile, spec)?;
             let adapting = Adapting::new(calibration, &plan.adaptation, epochs)
                 .map_err(lines::LineError::from)?;
             Some(EegFeed::new(
@@ -171,6 +178,8 @@ pub(super) fn remake(
         (Some(section), Some(spec)) => {
             let mut line = lines::gaze_line(section, plan, profile.gaze.as_ref(), spec)?;
             lines::listen_for_blinks(&mut line, section, plan, profile, spec)?;
+            lines::watch_pupils(&mut line, plan, profile, spec)?;
+            lines::tell_looks(&mut line, plan);
             let error = profile.gaze.as_ref().map(|gaze| &gaze.error);
             let drift = GazeDrift::new(&plan.adaptation, error);
             Some(GazeFeed::new(line, drift, spec, &survey.markers, known))
@@ -315,6 +324,15 @@ impl Survey {
     }
 }
 
-pub(super) fn key_of(evidence: &Evidence) -> Key {
-    (evidence.fork, evidence.source, evidence.seq)
+/// Which source something comes from that was told; `None` of a look.
+pub(super) const fn source_of(told: &Told) -> Option<Source> {
+    match told {
+        Told::Evidence(evidence) => Some(evidence.source),
+        Told::Contraction(_) => Some(Source::Contraction),
+        Told::Look(_) => None,
+    }
+}
+
+fn key_of(told: &Told) -> Key {
+    (told.fork(), source_of(told), told.seq())
 }

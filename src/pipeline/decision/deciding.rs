@@ -141,12 +141,9 @@ impl<C: OnChoice> Deciding<C> {
         if before && self.room() < ROOM_FOR_ITEM {
             return self.abort(AbortReason::Overflow);
         }
-        let input = GateInput::Evidence {
-            evidence: item.evidence,
-            now: rt::lsl_now(),
-        };
+        let input = item.told.input(rt::lsl_now());
         let verdict = self.gate.apply(&input);
-        if !before || self.fork != Some(item.evidence.fork) {
+        if !before || self.fork != Some(item.told.fork()) {
             return; // late, or of another fork: the gate has counted it, and it changes nothing
         }
         let mut trace = item.trace;
@@ -204,7 +201,7 @@ mod tests {
     use ringbuf::traits::Split;
 
     use super::*;
-    use crate::gate::{Evidence, GateSettings, Lease};
+    use crate::gate::{Evidence, GateSettings, Lease, Told};
     use crate::marker::OptionKind;
 
     const FORK: ForkId = ForkId(0);
@@ -259,7 +256,7 @@ mod tests {
 
     fn item(evidence: Evidence) -> Item {
         Item {
-            evidence,
+            told: Told::Evidence(evidence),
             trace: Trace::default(),
             made: Made::Key { item: 1 },
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use razvilka_dsp::units::LslTime;
 
 use crate::fork::{ForkId, MAX_OPTIONS};
-use crate::gate::{AbortReason, Arms, Evidence, GateInput, Lease, Verdict};
+use crate::gate::{AbortReason, Arms, GateInput, Lease, Told, Verdict};
 use crate::marker::OptionKind;
 use crate::pipeline::inlet::Heartbeat;
 use crate::pipeline::trace::Trace;
@@ -34,7 +34,7 @@ pub struct Opening {
 #[derive(Debug, Clone, Copy)]
 pub struct Item {
     /// What the gate is told.
-    pub evidence: Evidence,
+    pub told: Told,
     /// Stamp, pulled and scored.
     pub trace: Trace,
     /// What it was made from.
@@ -62,6 +62,29 @@ pub enum Made {
         /// Index of the sample with which the eye was seen again.
         sample: u64,
         /// The scorer's output.
+        score: f64,
+    },
+    /// The pupil after an option was read.
+    Pupil {
+        /// The item that was read.
+        item: u32,
+        /// Index of the sample with which the response was known.
+        sample: u64,
+        /// The scorer's output.
+        score: f64,
+    },
+    /// A look at an option, or beside all of them.
+    Look {
+        /// The item that the eyes rested on.
+        item: Option<u32>,
+        /// Index of the newest gaze sample.
+        sample: u64,
+    },
+    /// A contraction of jaw or brow.
+    Contraction {
+        /// Index of the EEG sample with which it was over.
+        sample: u64,
+        /// How strong it was.
         score: f64,
     },
     /// Gaze since the fork opened.

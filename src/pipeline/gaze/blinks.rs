@@ -3,18 +3,13 @@
 use razvilka_dsp::DspError;
 use razvilka_dsp::deliberate::{BlinkModel, BlinkScorer};
 use razvilka_dsp::gaze::Fixation;
-use razvilka_dsp::gaze_evidence::Tile;
 use razvilka_dsp::units::{Hertz, LslTime};
 
 use super::Tiles;
+use super::looks::tile_at;
 use crate::fork::ForkId;
-use crate::gate::{Evidence, Lease};
+use crate::gate::{Evidence, LOOK_MIN_S, Lease};
 use crate::pipeline::decision::Made;
-
-/// A shorter fixation is no look that a blink could mean, seconds.
-const LOOK_MIN_S: f64 = 0.1;
-/// A look this far beside every tile means none of them, degrees.
-const BESIDE_MAX_DEG: f64 = 1.5;
 
 /// A deliberate blink at the tiles that are up.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -141,14 +136,7 @@ impl Blinks {
         if look.onset_s < tiles.from_s || onset_s - look.last_s > self.reach_s {
             return None;
         }
-        let beside = |tile: &Tile| {
-            let past =
-                |at: f64, centre: f64, size: f64| ((at - centre).abs() - size / 2.0).max(0.0);
-            past(look.x_deg, tile.x_deg, tile.w_deg).hypot(past(look.y_deg, tile.y_deg, tile.h_deg))
-        };
-        let shown = tiles.tiles.iter().take(tiles.count).map(beside);
-        let (item, beside_deg) = shown.enumerate().min_by(|(_, a), (_, b)| a.total_cmp(b))?;
-        (beside_deg <= BESIDE_MAX_DEG).then_some(item)
+        tile_at(look, tiles)
     }
 }
 

@@ -5,11 +5,15 @@
 //! real-time shell.
 
 mod blinks;
+mod looks;
+mod pupils;
 pub mod reading;
 mod regard;
 mod stage;
 
 pub use blinks::{BlinkWord, blink_evidence};
+pub use looks::{LookWord, look_told};
+pub use pupils::{PupilChannel, PupilReading, PupilSight, PupilWord, pupil_evidence};
 pub use reading::{EyesRead, GazeReading, RawGaze};
 pub use regard::{Outside, Regard};
 pub use stage::{GazeStage, GazeWatch, Trouble};
@@ -22,9 +26,12 @@ use razvilka_dsp::gaze::{
     GazeSample,
 };
 use razvilka_dsp::gaze_evidence::{DwellEvidence, DwellModel, Tile};
+use razvilka_dsp::pupil::{PupilModel, PupilResponse};
 use razvilka_dsp::units::{Hertz, LslTime};
 
 use self::blinks::Blinks;
+use self::looks::Looks;
+use self::pupils::Pupils;
 use crate::fork::{ForkId, MAX_OPTIONS};
 use crate::gate::{Evidence, Lease};
 
@@ -115,6 +122,8 @@ pub struct GazeLine {
     at_deg: Option<[f64; 2]>,
     rate: Hertz,
     blinks: Option<Blinks>,
+    pupils: Option<Pupils>,
+    looks: Option<Looks>,
 }
 
 impl GazeLine {
@@ -144,7 +153,19 @@ impl GazeLine {
             at_deg: None,
             rate,
             blinks: None,
+            pupils: None,
+            looks: None,
         })
+    }
+
+    /// Tells looks at the tiles from now on, for what another stream says about them.
+    pub fn tell_looks(&mut self) {
+        self.looks = Some(Looks::default());
+    }
+
+    /// The next of the looks that became one, or were over, with the latest sample; two at most.
+    pub fn take_look(&mut self) -> Option<LookWord> {
+        self.looks.as_mut()?.take()
     }
 
     /// Listens for deliberate blinks as `model` tells them, at the tile that was last looked at up to `reach_s` before; `openness` is the channel
@@ -167,6 +188,36 @@ impl GazeLine {
         self.blinks.as_mut()?.take()
     }
 
+    /// Watches the pupil, of the size that `reading` names, after each tile that is up was read; without a model responses are found and
+    /// nothing is said of them: for a calibration.
+    ///
+    /// # Errors
+    /// [`DspError`] for a number out of range.
+    pub fn watch_pupils(
+        &mut self,
+        reading: PupilReading,
+        model: Option<PupilModel>,
+    ) -> Result<(), DspError> {
+        self.pupils = Some(Pupils::new(reading, model, self.rate)?);
+        Ok(())
+    }
+
+    /// What the pupil says that became known with the latest sample.
+    pub fn take_pupil(&mut self) -> Option<PupilWord> {
+        self.pupils.as_mut()?.take()
+    }
+
+    /// The pupil's response that became known with the latest sample.
+    pub fn take_pupil_sight(&mut self) -> Option<PupilSight> {
+        self.pupils.as_mut()?.take_sight()
+    }
+
+    /// The latest response of the pupil that is known by now, whatever was looked at.
+    #[must_use]
+    pub fn pupil_before(&self, stamp_s: f64) -> Option<PupilResponse> {
+        self.pupils.as_ref()?.response_before(stamp_s)
+    }
+
     /// Puts tiles up at their stamp, in place of those that are up. Tiles whose stamp has passed go up with the next sample and are counted as late.
     pub fn put_up(&mut self, tiles: Tiles, newest_s: Option<f64>) {
         self.late += u64::from(newest_s.is_some_and(|newest| newest >= tiles.from_s));
@@ -180,6 +231,12 @@ impl GazeLine {
         (self.up, self.next) = (None, None);
         if let Some(blinks) = &mut self.blinks {
             blinks.restart();
+        }
+        if let Some(pupils) = &mut self.pupils {
+            pupils.restart();
+        }
+        if let Some(looks) = &mut self.looks {
+            looks.put_up();
         }
     }
 
@@ -238,11 +295,20 @@ impl GazeLine {
             if let Some(blinks) = &mut self.blinks {
                 blinks.put_up();
             }
+            if let Some(pupils) = &mut self.pupils {
+                pupils.put_up();
+            }
+            if let Some(looks) = &mut self.looks {
+                looks.put_up();
+            }
         }
         let at = self.regard.at(stamp_s, sample);
         if let Some(blinks) = &mut self.blinks {
             let seen = self.regard.sees(sample);
             blinks.sample((stamp_s, self.sample), sample, seen, self.up.as_ref());
+        }
+        if let Some(pupils) = &mut self.pupils {
+            pupils.sample((stamp_s, self.sample), sample, at, self.up.as_ref());
         }
         self.at_deg = at;
         let [x_deg, y_deg] = at.unwrap_or([f64::NAN; 2]);
@@ -255,13 +321,19 @@ impl GazeLine {
             y_deg: fixation.y_deg + shift.1,
             ..*fixation
         };
-        let blinks = &mut self.blinks;
-        let mut rest = |fixation: &Fixation| {
+        let counts = |fixation: &Fixation| up.is_some_and(|tiles| fixation.onset_s >= tiles.from_s);
+        let (blinks, looks, pupils) = (&mut self.blinks, &mut self.looks, &mut self.pupils);
+        let mut rest = |fixation: &Fixation, over: bool| {
             if let Some(blinks) = blinks {
                 blinks.looks(&shifted(fixation));
             }
+            if let (Some(looks), Some(tiles)) = (&mut *looks, up.filter(|_| counts(fixation))) {
+                looks.rests(&shifted(fixation), over, &tiles, (stamp_s, number));
+            }
+            if let (Some(pupils), Some(tiles)) = (&mut *pupils, up.filter(|_| counts(fixation))) {
+                pupils.looks(&shifted(fixation), &tiles);
+            }
         };
-        let counts = |fixation: &Fixation| up.is_some_and(|tiles| fixation.onset_s >= tiles.from_s);
         let sample = GazeSample {
             t_s: stamp_s,
             x_deg,
@@ -277,14 +349,14 @@ impl GazeLine {
                 }
             }
             GazeEvent::Update(fixation) => {
-                rest(&fixation);
+                rest(&fixation, false);
                 if counts(&fixation) && fixation.n % tell_every == 0 {
                     dwell.update(&shifted(&fixation));
                     tell = true;
                 }
             }
             GazeEvent::End(fixation, end) => {
-                rest(&fixation);
+                rest(&fixation, true);
                 if counts(&fixation) {
                     let valid = end == FixationEnd::Saccade;
                     dwell.end(&shifted(&fixation), valid);

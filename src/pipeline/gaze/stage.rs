@@ -7,7 +7,10 @@ use razvilka_dsp::units::{LslTime, MonoTime};
 use ringbuf::traits::{Consumer, Producer};
 use ringbuf::{HeapCons, HeapProd};
 
-use super::{Dwell, GazeLine, Look, Tiles, blink_evidence, gaze_evidence};
+use super::{
+    Dwell, GazeLine, Look, Tiles, blink_evidence, gaze_evidence, look_told, pupil_evidence,
+};
+use crate::gate::Told;
 use crate::pipeline::decision::{Item, Lane, Made};
 use crate::pipeline::eeg::StepTimes;
 use crate::pipeline::inlet::Stage;
@@ -231,16 +234,21 @@ impl Stage for GazeStage {
                 .line
                 .take_blink()
                 .and_then(|word| blink_evidence(&word));
-            for (evidence, made) in gaze.into_iter().chain(blink) {
+            let pupil = self
+                .line
+                .take_pupil()
+                .and_then(|word| pupil_evidence(&word));
+            let evidence = gaze.into_iter().chain(blink).chain(pupil);
+            let evidence = evidence.map(|(evidence, made)| (Told::Evidence(evidence), made));
+            // Looks first: what gaze says tells the gate that it has heard of every look up to then.
+            let line = &mut self.line;
+            let looks = std::iter::from_fn(|| line.take_look());
+            for (told, made) in looks.filter_map(|word| look_told(&word)).chain(evidence) {
                 let mut trace = Trace::default();
-                trace.mark(Place::Stamp, rt::mono_of(evidence.at).as_nanos());
+                trace.mark(Place::Stamp, rt::mono_of(told.at()).as_nanos());
                 trace.mark(Place::Pulled, pulled.as_nanos());
                 trace.mark(Place::Scored, rt::now().as_nanos());
-                self.lane.send(Item {
-                    evidence,
-                    trace,
-                    made,
-                });
+                self.lane.send(Item { told, trace, made });
             }
         }
         if let Some(stamp) = stamps

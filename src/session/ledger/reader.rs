@@ -225,6 +225,33 @@ impl Ledger {
         Ok(typed)
     }
 
+    /// Whether it was written in an older form than today's.
+    #[must_use]
+    pub const fn is_older(&self) -> bool {
+        self.version < SCHEMA_VERSION
+    }
+
+    /// The end of the chain that these rows would have in a ledger of today's form.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when a row has no form in columns.
+    pub fn head_today(entries: &[Entry]) -> Result<ChainHead, LedgerError> {
+        let mut link = Link::START;
+        for entry in entries {
+            let (table, values) = match entry {
+                Entry::Session(row) => (SessionRow::TABLE, row.values()?),
+                Entry::Fork(row) => (ForkRow::TABLE, row.values()?),
+                Entry::Option(row) => (OptionRow::TABLE, row.values()?),
+                Entry::Evidence(row) => (EvidenceRow::TABLE, row.values()?),
+                Entry::Choice(row) => (ChoiceRow::TABLE, row.values()?),
+                Entry::Event(row) => (EventRow::TABLE, row.values()?),
+                Entry::State(row) => (StateRow::TABLE, row.values()?),
+            };
+            link = link.next(table, &values);
+        }
+        Ok(link.head())
+    }
+
     /// Walks the whole chain and returns its end.
     ///
     /// Compare the end with the manifest's ([`super::super::Manifest::ledger`]): rows cut off at the end leave a shorter chain

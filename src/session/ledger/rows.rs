@@ -11,7 +11,9 @@ use super::error::LedgerError;
 use super::schema::{self, Table};
 use crate::choice::{Decision, FlashSettings, ProtocolSettings, Why};
 use crate::fork::{Chooser, ForkId, ForkOrigin};
-use crate::gate::{Arms, Evidence, GateInput, GateSettings, Lease, Posterior};
+use crate::gate::{
+    Arms, Contraction, Evidence, GateInput, GateSettings, Lease, Look, Posterior, Source, Told,
+};
 use crate::marker::{OptionKind, OptionTile, Outcome};
 use crate::person::{PersonState, VALUES};
 use crate::source::ClockOffset;
@@ -113,13 +115,14 @@ pub struct EvidenceRow {
     pub step: u64,
     /// The input.
     pub input: GateInput,
-    /// The item that flashed, fillers included; `None` for other sources.
+    /// The item that flashed, fillers included, that was pressed, or that the eyes rested on; `None` of gaze, and of a contraction, of which
+    /// only the gate knows.
     pub item: Option<i32>,
     /// Sequence number of the flash's marker.
     pub flash_seq: Option<u64>,
     /// The classifier's score before it became a likelihood; NaN is kept as `None`.
     pub raw_score: Option<f64>,
-    /// Index of the first EEG sample of the epoch.
+    /// Index of the first EEG sample of the epoch; of a blink, a look, a contraction or a response of the pupil, of the sample with which it was known.
     pub onset_sample: Option<u64>,
 }
 
@@ -402,6 +405,8 @@ impl Row for OptionRow {
 #[serde(rename_all = "snake_case")]
 enum InputWord {
     Evidence,
+    Look,
+    Contraction,
     Tick,
     Abort,
 }
@@ -410,22 +415,34 @@ impl Row for EvidenceRow {
     const TABLE: &'static Table = &schema::EVIDENCE;
 
     fn values(&self) -> Result<Vec<Value>, LedgerError> {
-        let (word, evidence, reason) = match &self.input {
-            GateInput::Evidence { evidence, .. } => (InputWord::Evidence, Some(evidence), None),
-            GateInput::Tick { .. } => (InputWord::Tick, None, None),
-            GateInput::Abort { reason, .. } => (InputWord::Abort, None, Some(reason)),
+        let told = self.input.told();
+        let (word, reason) = match &self.input {
+            GateInput::Evidence { .. } => (InputWord::Evidence, None),
+            GateInput::Look { .. } => (InputWord::Look, None),
+            GateInput::Contraction { .. } => (InputWord::Contraction, None),
+            GateInput::Tick { .. } => (InputWord::Tick, None),
+            GateInput::Abort { reason, .. } => (InputWord::Abort, Some(reason)),
         };
+        let (mut evidence, mut look, mut contraction) = (None, None, None);
+        match told {
+            Some(Told::Evidence(told)) => evidence = Some(told),
+            Some(Told::Look(told)) => look = Some(told),
+            Some(Told::Contraction(told)) => contraction = Some(told),
+            None => {}
+        }
+        let onset = look.map(|look| look.onset);
+        let onset = onset.or(contraction.map(|contraction| contraction.onset));
         Ok(Fields::new(Self::TABLE)
             .count(self.fork.0)
             .count(self.step)
             .word(&word)?
             .real(self.input.now().get())
-            .maybe_count(evidence.map(|evidence| evidence.fork.0))
-            .maybe_word(evidence.map(|evidence| &evidence.source))?
-            .maybe_word(evidence.map(|evidence| &evidence.mode))?
-            .maybe_count(evidence.map(|evidence| evidence.lease.epoch))
-            .maybe_count(evidence.map(|evidence| evidence.seq))
-            .maybe_real(evidence.map(|evidence| evidence.at.get()))
+            .maybe_count(told.map(|told| told.fork().0))
+            .maybe_word(self.input.source().as_ref())?
+            .maybe_word(evidence.map(|evidence| evidence.mode).as_ref())?
+            .maybe_count(told.map(|told| told.lease().epoch))
+            .maybe_count(told.map(|told| told.seq()))
+            .maybe_real(told.map(|told| told.at().get()))
             .maybe_json(
                 evidence
                     .map(|evidence| ExactList::from(&evidence.log_lik_nats))
@@ -436,6 +453,11 @@ impl Row for EvidenceRow {
             .maybe_count(self.flash_seq)
             .maybe_real(self.raw_score)
             .maybe_count(self.onset_sample)
+            .maybe_real(onset.map(|onset| onset.get()))
+            .maybe_real(look.map(|look| look.last.get()))
+            .maybe_real(contraction.map(|contraction| contraction.llr_nats))
+            .maybe_count(look.map(|look| look.look))
+            .maybe_count(look.map(|look| u64::from(look.over)))
             .finish())
     }
 
@@ -445,7 +467,7 @@ impl Row for EvidenceRow {
         let word: InputWord = columns.word()?;
         let now = lsl(&mut columns)?;
         let about = columns.maybe_count()?;
-        let source = columns.maybe_word()?;
+        let source: Option<Source> = columns.maybe_word()?;
         let mode = columns.maybe_word()?;
         let epoch = columns.maybe_count()?;
         let seq = columns.maybe_count()?;
@@ -458,8 +480,44 @@ impl Row for EvidenceRow {
             })
             .transpose()?;
         let reason = columns.maybe_word()?;
+        let item = columns.maybe_item()?;
+        let flash_seq = columns.maybe_count()?;
+        let raw_score = columns.maybe_real()?;
+        let onset_sample = columns.maybe_count()?;
+        let onset = maybe_lsl(&mut columns)?;
+        let last = maybe_lsl(&mut columns)?;
+        let llr_nats = columns.maybe_real()?;
+        let look = columns.maybe_count()?;
+        let over = columns.maybe_count()?;
         let incomplete = || columns.malformed("a value that this kind of input needs is empty");
+        let lease = || epoch.map(|epoch| Lease { epoch }).ok_or_else(incomplete);
         let input = match word {
+            InputWord::Look => GateInput::Look {
+                look: Look {
+                    fork: ForkId(about.ok_or_else(incomplete)?),
+                    lease: lease()?,
+                    seq: seq.ok_or_else(incomplete)?,
+                    at: at.ok_or_else(incomplete)?,
+                    look: look.ok_or_else(incomplete)?,
+                    item: item.and_then(|item| usize::try_from(item).ok()),
+                    onset: onset.ok_or_else(incomplete)?,
+                    last: last.ok_or_else(incomplete)?,
+                    over: over.ok_or_else(incomplete)? != 0,
+                },
+                now,
+            },
+            InputWord::Contraction => GateInput::Contraction {
+                contraction: Contraction {
+                    fork: ForkId(about.ok_or_else(incomplete)?),
+                    lease: lease()?,
+                    seq: seq.ok_or_else(incomplete)?,
+                    onset: onset.ok_or_else(incomplete)?,
+                    at: at.ok_or_else(incomplete)?,
+                    // As written: SQLite keeps what is no number as NULL.
+                    llr_nats: llr_nats.unwrap_or(f64::NAN),
+                },
+                now,
+            },
             InputWord::Tick => GateInput::Tick { now },
             InputWord::Abort => GateInput::Abort {
                 reason: reason.ok_or_else(incomplete)?,
@@ -468,9 +526,7 @@ impl Row for EvidenceRow {
             InputWord::Evidence => GateInput::Evidence {
                 evidence: Evidence {
                     fork: ForkId(about.ok_or_else(incomplete)?),
-                    lease: Lease {
-                        epoch: epoch.ok_or_else(incomplete)?,
-                    },
+                    lease: lease()?,
                     source: source.ok_or_else(incomplete)?,
                     mode: mode.ok_or_else(incomplete)?,
                     seq: seq.ok_or_else(incomplete)?,
@@ -484,10 +540,10 @@ impl Row for EvidenceRow {
             fork,
             step,
             input,
-            item: columns.maybe_item()?,
-            flash_seq: columns.maybe_count()?,
-            raw_score: columns.maybe_real()?,
-            onset_sample: columns.maybe_count()?,
+            item,
+            flash_seq,
+            raw_score,
+            onset_sample,
         })
     }
 }

@@ -1,8 +1,8 @@
 //! The tables. Their order of columns is part of the hash: it never changes within a version.
 
 /// Version of the tables, kept in SQLite's `user_version`. Read as well: 1, without the table `state`; 2, in which that has no columns
-/// of the eyes.
-pub const SCHEMA_VERSION: u32 = 3;
+/// of the eyes; 3, whose `evidence` knows neither looks nor contractions.
+pub const SCHEMA_VERSION: u32 = 4;
 /// "RZVL", kept in SQLite's `application_id`: tells a ledger from other databases.
 pub(super) const APPLICATION_ID: i64 = 0x525A_564C;
 
@@ -76,26 +76,45 @@ pub(super) const OPTION: Table = Table {
 
 pub(super) const EVIDENCE: Table = Table {
     name: "evidence",
-    columns: &[
-        ("fork", "INTEGER NOT NULL"),
-        ("step", "INTEGER NOT NULL"),
-        ("input", "TEXT NOT NULL"),
-        ("now_s", "REAL"),
-        ("about_fork", "INTEGER"),
-        ("source", "TEXT"),
-        ("mode", "TEXT"),
-        ("epoch", "INTEGER"),
-        ("seq", "INTEGER"),
-        ("at_s", "REAL"),
-        ("log_lik_nats", "TEXT"),
-        ("reason", "TEXT"),
-        ("item", "INTEGER"),
-        ("flash_seq", "INTEGER"),
-        ("raw_score", "REAL"),
-        ("onset_sample", "INTEGER"),
-    ],
-    index: "CREATE UNIQUE INDEX evidence_step ON evidence (fork, step);",
+    columns: &EVIDENCE_COLUMNS,
+    index: EVIDENCE_INDEX,
 };
+
+/// The same before there were looks and contractions in it.
+const EVIDENCE_3: Table = Table {
+    name: "evidence",
+    columns: EVIDENCE_COLUMNS.split_at(EVIDENCE_3_COLUMNS).0,
+    index: EVIDENCE_INDEX,
+};
+
+/// Columns of [`EVIDENCE`] up to version 3.
+const EVIDENCE_3_COLUMNS: usize = 16;
+
+const EVIDENCE_INDEX: &str = "CREATE UNIQUE INDEX evidence_step ON evidence (fork, step);";
+
+const EVIDENCE_COLUMNS: [(&str, &str); EVIDENCE_3_COLUMNS + 5] = [
+    ("fork", "INTEGER NOT NULL"),
+    ("step", "INTEGER NOT NULL"),
+    ("input", "TEXT NOT NULL"),
+    ("now_s", "REAL"),
+    ("about_fork", "INTEGER"),
+    ("source", "TEXT"),
+    ("mode", "TEXT"),
+    ("epoch", "INTEGER"),
+    ("seq", "INTEGER"),
+    ("at_s", "REAL"),
+    ("log_lik_nats", "TEXT"),
+    ("reason", "TEXT"),
+    ("item", "INTEGER"),
+    ("flash_seq", "INTEGER"),
+    ("raw_score", "REAL"),
+    ("onset_sample", "INTEGER"),
+    ("onset_s", "REAL"),
+    ("last_s", "REAL"),
+    ("llr_nats", "REAL"),
+    ("look", "INTEGER"),
+    ("look_over", "INTEGER"),
+];
 
 pub(super) const CHOICE: Table = Table {
     name: "choice",
@@ -233,6 +252,7 @@ impl Table {
     /// As it is in a ledger of this version; `None` where it is not there.
     pub(super) fn at(&'static self, version: u32) -> Option<&'static Self> {
         match version {
+            0..=3 if *self == EVIDENCE => Some(&EVIDENCE_3),
             _ if *self != STATE => Some(self),
             0 | 1 => None,
             2 => Some(&STATE_2),

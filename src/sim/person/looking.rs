@@ -93,6 +93,7 @@ impl Person {
             return;
         }
         self.fixation += 1;
+        let reads = matches!(self.aim, Aim::Read(_));
         let (next, last_of_fork) = self.aim_at();
         let from = scene.eye.at(t_s);
         let amplitude = distance_deg(from, next.at);
@@ -115,6 +116,9 @@ impl Person {
         scene
             .agenda
             .enter(ends_s, Happening::FixationEnds(self.fixation));
+        if reads {
+            self.follow_reading(next.at, t_s, last_of_fork.then_some(ends_s), scene);
+        }
         if last_of_fork {
             let slowing = 1.0 + 0.4 * self.tiredness.at(t_s);
             let decision_s = log_normal(&mut self.rng, self.traits.decision_s * slowing, 0.3);
@@ -122,6 +126,34 @@ impl Person {
                 .agenda
                 .enter(ends_s + decision_s, Happening::Decides(self.turn));
         }
+    }
+
+    /// The eyes go on to `at` while they read: an option that they leave has been read, and so has the last one when its last word ends.
+    fn follow_reading(&mut self, at: Point, t_s: f64, ends_s: Option<f64>, scene: &mut Scene<'_>) {
+        let within = |tile: &&OptionTile| {
+            (at[0] - tile.x_deg).abs() <= 0.5 * tile.w_deg.abs()
+                && (at[1] - tile.y_deg).abs() <= 0.5 * tile.h_deg.abs()
+        };
+        let on = self.tiles.iter().find(within).map(|tile| tile.item);
+        if self.reading != on {
+            self.has_read(t_s, scene);
+        }
+        self.reading = on;
+        if let Some(ends_s) = ends_s {
+            self.has_read(ends_s, scene);
+        }
+    }
+
+    fn has_read(&mut self, t_s: f64, scene: &mut Scene<'_>) {
+        let Some(item) = self.reading.take() else {
+            return;
+        };
+        let wanted = self
+            .told
+            .or(self.asked.as_ref().map(|asked| asked.choice.item));
+        let is_wanted = wanted == Some(item) && !self.recognised;
+        self.recognised |= is_wanted;
+        scene.pupil.reads(t_s, is_wanted);
     }
 
     /// Where the eyes go next and for how long, and whether this was the last word before deciding.
