@@ -8,6 +8,7 @@ use razvilka_dsp::units::Hertz;
 
 use crate::data::{FIXATION, LOST, Random, Recording, Worse};
 use crate::teach;
+use crate::tune::Numbers;
 
 /// What one sample teaches.
 pub(crate) struct Row {
@@ -54,9 +55,6 @@ const BATCH: usize = 256;
 const DROP: f32 = 0.2;
 /// Weights shrink by this times the rate at a step.
 const DECAY: f32 = 0.02;
-/// Weight of a sample's evidence against durations, the only number that was chosen on the folds that are scored: larger ones agree better by
-/// sample and worse by event.
-const WEIGHT: f32 = 4.0;
 /// Share of recordings that are shown as they are.
 const CLEAN: f64 = 0.5;
 
@@ -69,7 +67,7 @@ pub(crate) fn train_one(
     let mut random = Random(plan.seed);
     let mut parameters = begin(&mut random);
     parameters.durations = durations(recordings);
-    parameters.tuning.weight = WEIGHT;
+    Numbers::USUAL.put(&mut parameters);
     let mut averaged = parameters.clone();
     let mut adam = Adam::new();
     let mut other = begin(&mut random);

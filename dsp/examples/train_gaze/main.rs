@@ -21,6 +21,7 @@ mod learn;
 mod score;
 mod stamps;
 mod teach;
+mod tune;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -33,6 +34,7 @@ use learn::Plan;
 use razvilka_dsp::gaze::Parameters;
 use score::Score;
 use teach::train;
+use tune::Numbers;
 
 const FOLDS: usize = 4;
 
@@ -122,38 +124,62 @@ fn train_folds(recordings: &[Recording], out: LeaveOut, plan: &Plan) -> Vec<Para
     })
 }
 
-/// Scores recordings that were left out, all of them or those of one fold.
+/// Scores recordings that were left out, those of some folds.
 fn score_folds(
     recordings: &[Recording],
     out: LeaveOut,
     trained: &[Parameters],
     worse: &Worse,
-    only: Option<usize>,
+    counts: impl Fn(usize) -> bool,
 ) -> Result<Score, Box<dyn Error>> {
     let fold = fold_of(recordings, out);
     let mut score = Score::default();
     for r in recordings.iter().filter(|r| r.set == 0) {
         let k = fold(r);
-        if only.is_none_or(|only| only == k) {
+        if counts(k) {
             judge(&trained[k], r, worse, &mut score)?;
         }
     }
     Ok(score)
 }
 
-/// Nothing is adjusted here: the figures are of recordings of which nothing was known.
 fn folds(recordings: &[Recording]) -> Result<(), Box<dyn Error>> {
     for out in [LeaveOut::People, LeaveOut::PeopleAndStimuli] {
         println!("{out:?}");
         let trained = train_folds(recordings, out, &Plan::USUAL);
-        let said = |worse: &Worse, only| score_folds(recordings, out, &trained, worse, only);
+        let said = |trained: &[Parameters], worse: &Worse, counts: &dyn Fn(usize) -> bool| {
+            score_folds(recordings, out, trained, worse, counts)
+        };
+        let with = |numbers: Numbers| {
+            let mut trained = trained.clone();
+            trained.iter_mut().for_each(|p| numbers.put(p));
+            trained
+        };
+        // Each fold with the numbers that are best on the three others: nothing was known of the recordings that are scored.
+        let mut nested = trained.clone();
+        for (k, made) in nested.iter_mut().enumerate() {
+            let best = Numbers::best(|n| said(&with(n), &Worse::NOT, &|other| other != k))?;
+            println!("fold {k}, best on the others: {best:?}");
+            best.put(made);
+        }
+        println!(
+            "best on all: {:?}",
+            Numbers::best(|n| said(&with(n), &Worse::NOT, &|_| true))?
+        );
         for k in 0..FOLDS {
-            println!("fold {k}: {}", said(&Worse::NOT, Some(k))?.to_line());
+            println!(
+                "fold {k}: {}",
+                said(&nested, &Worse::NOT, &|fold| fold == k)?.to_line()
+            );
         }
-        println!("all: {}", said(&Worse::NOT, None)?.to_line());
+        println!("all: {}", said(&nested, &Worse::NOT, &|_| true)?.to_line());
         for (words, worse) in Worse::TABLE {
-            println!("{words}: {}", said(&worse, None)?.to_line());
+            println!("{words}: {}", said(&nested, &worse, &|_| true)?.to_line());
         }
+        println!(
+            "with the usual numbers: {}",
+            said(&trained, &Worse::NOT, &|_| true)?.to_line()
+        );
     }
     Ok(())
 }

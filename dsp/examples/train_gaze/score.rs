@@ -85,6 +85,15 @@ impl Score {
         self.unmatched += used.iter().filter(|u| !**u).count() as f64;
     }
 
+    /// Mean agreement on events of saccades and of slow phases, less a hundredth for each percent of fixations missed over 4 and each wrong report a
+    /// minute over 8: what is aimed at.
+    pub(crate) fn worth(&self) -> f64 {
+        let missed = 100.0 * self.missed / self.reportable.max(1.0);
+        let wrong = (self.unmatched + self.again) / self.minutes;
+        let events = 0.5 * (self.saccade.events() + self.slow.events());
+        events - 0.01 * (missed - 4.0).max(0.0) - 0.01 * (wrong - 8.0).max(0.0)
+    }
+
     pub(crate) fn to_line(&self) -> String {
         let mut delays = self.delays_ms.clone();
         delays.sort_by(f64::total_cmp);
