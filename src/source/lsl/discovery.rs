@@ -38,11 +38,20 @@ pub struct Stream {
 impl Network {
     /// Every stream of this session that answers within `wait`, sorted by type, name and identity.
     ///
-    /// Waits the full time (in steps of 0.4 s), so that late answers are seen. At most 256 streams are returned.
+    /// Waits the full time (in steps of 0.4 s), so that late answers are seen, and once more when a stream has no open port yet. At most 256 streams are returned.
     ///
     /// # Errors
     /// [`SourceError::Lsl`] when no socket can be opened. Nothing found is an empty list, not an error.
     pub fn resolve_all(&self, wait: Duration) -> Result<Vec<Announcement>, SourceError> {
+        let announcements = self.ask(wait)?;
+        // A stream that is only just starting may answer before its port is open: it is asked once more.
+        if announcements.iter().any(|a| a.data.is_none()) {
+            return self.ask(wait);
+        }
+        Ok(announcements)
+    }
+
+    fn ask(&self, wait: Duration) -> Result<Vec<Announcement>, SourceError> {
         let found = labstream_net::resolve(Query::session().as_str(), usize::MAX, wait)
             .map_err(|error| SourceError::Lsl(format!("discovery failed: {error}")))?;
         let mut announcements: Vec<Announcement> = found
