@@ -9,11 +9,11 @@ use razvilka::engine::certify::paths;
 use razvilka::engine::conduct::tiles_of;
 use razvilka::fork::ForkId;
 use razvilka::gate::{Gate, GateConfig, GateSettings, Lease, Source, Told};
-use razvilka::marker::{BlockKind, Event, Marker, Outcome};
+use razvilka::marker::{BlockKind, Event};
 use razvilka::pipeline::contractions::{Asked, contraction_told};
 use razvilka::pipeline::eeg::EegLine;
 use razvilka::pipeline::gaze::{GazeLine, GazeReading, gaze_evidence, look_told};
-use razvilka::sim::{Laboratory, SimOutput, SimSettings};
+use razvilka::sim::{SimOutput, SimSettings};
 use razvilka_calibration::{
     ContractionTrials, DeliberateContraction, fit_deliberate_contraction, muscle_channels,
 };
@@ -23,7 +23,7 @@ use razvilka_dsp::gaze_evidence::DwellModel;
 use razvilka_dsp::units::{Hertz, LslTime};
 use serde_json::json;
 
-use super::{FORK_S, Options, PAUSE_S, START_S, median, per_minute, tiles, wilson};
+use super::{FORK_S, Options, START_S, forks, median, per_minute, play, tiles, wilson};
 
 /// Who is simulated: the muscle, and how often muscles act unasked per minute.
 const CASES: [(Muscle, f64); 4] = [
@@ -67,27 +67,9 @@ fn sit(settings: &SimSettings, muscle: Muscle, options: &Options) -> anyhow::Res
     script.push((t, Event::BlockEnd));
     t += BLOCKS_S;
     sitting.calibrated_s = t;
-    for fork in 0..options.forks {
-        let open = Event::ForkOpen {
-            fork,
-            context: "The fox went to the river.".into(),
-            options: tiles(),
-            timeout_s: FORK_S,
-        };
-        script.push((t, open));
-        sitting.forks.push((fork, t));
-        let (outcome, item) = (Outcome::Declined, None);
-        let close = Event::ForkClose {
-            fork,
-            outcome,
-            item,
-        };
-        script.push((t + FORK_S, close));
-        t += FORK_S + PAUSE_S;
-    }
-    let mut laboratory = Laboratory::new(settings, START_S)?;
+    (sitting.forks, t) = forks(&mut script, t, options.forks, |_| tiles());
     let (samples, decided) = (&mut sitting.samples, &mut sitting.decided);
-    let mut take = |output: SimOutput<'_>| match output {
+    play(settings, script, t, |output| match output {
         SimOutput::Eeg {
             stamp_s,
             microvolts,
@@ -100,12 +82,7 @@ fn sit(settings: &SimSettings, muscle: Muscle, options: &Options) -> anyhow::Res
             decided.extend(told.map(|(item, at)| (truth.fork, item, at)));
         }
         SimOutput::Key { .. } => {}
-    };
-    for (seq, (at_s, body)) in (0..).zip(script) {
-        laboratory.advance(at_s, &mut take);
-        laboratory.hear(at_s, &Marker { seq, body });
-    }
-    laboratory.advance(t, &mut take);
+    })?;
     Ok(sitting)
 }
 

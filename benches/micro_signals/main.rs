@@ -124,6 +124,50 @@ struct Sitting {
     forks: Vec<(u64, f64)>,
 }
 
+/// Adds forks that stand open for [`FORK_S`] each to a script, from `t` on. Gives which began when, and the time after the last.
+fn forks(
+    script: &mut Vec<(f64, Event)>,
+    mut t: f64,
+    count: u64,
+    tiles: impl Fn(u64) -> Vec<OptionTile>,
+) -> (Vec<(u64, f64)>, f64) {
+    let mut begun = Vec::new();
+    for fork in 0..count {
+        let open = Event::ForkOpen {
+            fork,
+            context: "The fox went to the river.".into(),
+            options: tiles(fork),
+            timeout_s: FORK_S,
+        };
+        script.push((t, open));
+        begun.push((fork, t));
+        let close = Event::ForkClose {
+            fork,
+            outcome: Outcome::Declined,
+            item: None,
+        };
+        script.push((t + FORK_S, close));
+        t += FORK_S + PAUSE_S;
+    }
+    (begun, t)
+}
+
+/// Plays a script to a simulated laboratory until `until_s`.
+fn play(
+    settings: &SimSettings,
+    script: Vec<(f64, Event)>,
+    until_s: f64,
+    mut take: impl FnMut(SimOutput<'_>),
+) -> anyhow::Result<()> {
+    let mut laboratory = Laboratory::new(settings, START_S)?;
+    for (seq, (at_s, body)) in (0..).zip(script) {
+        laboratory.advance(at_s, &mut take);
+        laboratory.hear(at_s, &Marker { seq, body });
+    }
+    laboratory.advance(until_s, &mut take);
+    Ok(())
+}
+
 fn sit(settings: &SimSettings, kind: BlinkKind, options: &Options) -> anyhow::Result<Sitting> {
     let mut script = Vec::new();
     let mut sitting = Sitting::default();
@@ -140,26 +184,9 @@ fn sit(settings: &SimSettings, kind: BlinkKind, options: &Options) -> anyhow::Re
     // As long as the blocks of flashes take.
     t += 60.0;
     sitting.calibrated_s = t;
-    for fork in 0..options.forks {
-        let open = Event::ForkOpen {
-            fork,
-            context: "The fox went to the river.".into(),
-            options: tiles(),
-            timeout_s: FORK_S,
-        };
-        script.push((t, open));
-        sitting.forks.push((fork, t));
-        let close = Event::ForkClose {
-            fork,
-            outcome: Outcome::Declined,
-            item: None,
-        };
-        script.push((t + FORK_S, close));
-        t += FORK_S + PAUSE_S;
-    }
-    let mut laboratory = Laboratory::new(settings, START_S)?;
+    (sitting.forks, t) = forks(&mut script, t, options.forks, |_| tiles());
     let (gaze, decided) = (&mut sitting.gaze, &mut sitting.decided);
-    let mut take = |output: SimOutput<'_>| match output {
+    play(settings, script, t, |output| match output {
         SimOutput::Gaze { stamp_s, gaze: xyc } => {
             gaze.extend(xyc.first_chunk().map(|xyc| (stamp_s, *xyc)));
         }
@@ -172,12 +199,7 @@ fn sit(settings: &SimSettings, kind: BlinkKind, options: &Options) -> anyhow::Re
             );
         }
         SimOutput::Eeg { .. } | SimOutput::Key { .. } => {}
-    };
-    for (seq, (at_s, body)) in (0..).zip(script) {
-        laboratory.advance(at_s, &mut take);
-        laboratory.hear(at_s, &Marker { seq, body });
-    }
-    laboratory.advance(t, &mut take);
+    })?;
     Ok(sitting)
 }
 

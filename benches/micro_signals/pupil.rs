@@ -11,11 +11,9 @@ use razvilka::engine::eyes::choose_pupil;
 use razvilka::engine::wishes::wish_trials;
 use razvilka::fork::ForkId;
 use razvilka::gate::Lease;
-use razvilka::marker::{BlockKind, Event, GazePhase, Marker, Outcome};
-use razvilka::pipeline::gaze::{GazeLine, GazeReading, PupilReading, PupilWord};
-use razvilka::sim::{
-    ForkTruth, Laboratory, Reason, SimOutput, SimSettings, Streams, TrackerSettings,
-};
+use razvilka::marker::{BlockKind, Event, GazePhase};
+use razvilka::pipeline::gaze::{GazeLine, GazeReading, PupilReading, TileWord};
+use razvilka::sim::{ForkTruth, Reason, SimOutput, SimSettings, Streams, TrackerSettings};
 use razvilka::view::layout;
 use razvilka_calibration::{PupilCalibration, PupilLook, PupilTrials, auc, fit_pupil};
 use razvilka_dsp::gaze::DetectorKind;
@@ -24,7 +22,7 @@ use razvilka_dsp::pupil::{EyeSizes, PLACE_TERMS, PupilModel, PupilTrack};
 use razvilka_dsp::units::{Hertz, LslTime};
 use serde_json::json;
 
-use super::{FORK_S, Options, PAUSE_S, START_S, median, per_minute, tiles, wilson};
+use super::{FORK_S, Options, START_S, forks, median, per_minute, play, tiles, wilson};
 
 /// As `gate.pupil.item_clip_nats`.
 const CLIP_NATS: f64 = 0.7;
@@ -94,35 +92,13 @@ fn sit(settings: &SimSettings, options: &Options, trials: bool) -> anyhow::Resul
         script.push((t, Event::BlockEnd));
         t += 20.0;
     }
-    for fork in 0..options.forks {
-        let open = Event::ForkOpen {
-            fork,
-            context: "The fox went to the river.".into(),
-            options: tiles_at(fork),
-            timeout_s: FORK_S,
-        };
-        script.push((t, open));
-        sitting.forks.push((fork, t));
-        let close = Event::ForkClose {
-            fork,
-            outcome: Outcome::Declined,
-            item: None,
-        };
-        script.push((t + FORK_S, close));
-        t += FORK_S + PAUSE_S;
-    }
-    let mut laboratory = Laboratory::new(settings, START_S)?;
+    (sitting.forks, t) = forks(&mut script, t, options.forks, tiles_at);
     let (gaze, truth) = (&mut sitting.gaze, &mut sitting.truth);
-    let mut take = |output: SimOutput<'_>| match output {
+    play(settings, script, t, |output| match output {
         SimOutput::Gaze { stamp_s, gaze: row } => gaze.push((stamp_s, row.to_vec())),
         SimOutput::Truth(told) => truth.push(told),
         SimOutput::Eeg { .. } | SimOutput::Key { .. } => {}
-    };
-    for (seq, (at_s, body)) in (0..).zip(script) {
-        laboratory.advance(at_s, &mut take);
-        laboratory.hear(at_s, &Marker { seq, body });
-    }
-    laboratory.advance(t, &mut take);
+    })?;
     Ok(sitting)
 }
 
@@ -193,7 +169,7 @@ fn told(
     sitting: &Sitting,
     settings: &SimSettings,
     model: PupilModel,
-) -> anyhow::Result<Vec<PupilWord>> {
+) -> anyhow::Result<Vec<TileWord>> {
     let (mut line, pupil) = line(settings)?;
     line.watch_pupils(pupil, Some(model))?;
     let mut next = sitting.forks.iter().peekable();
@@ -244,7 +220,7 @@ struct Tally {
 
 impl Tally {
     /// The same words by a model that does not take the effect of place out.
-    fn with_place_left_in(&mut self, sitting: &Sitting, words: &[PupilWord]) {
+    fn with_place_left_in(&mut self, sitting: &Sitting, words: &[TileWord]) {
         for truth in sitting.truth.iter().filter(|t| t.reason == Reason::Wish) {
             for word in words.iter().filter(|word| word.fork.0 == truth.fork) {
                 self.with_place.0.push(word.score);
@@ -254,9 +230,8 @@ impl Tally {
     }
 
     /// Forks of a person whose pupil follows its wishes.
-    fn wishing(&mut self, sitting: &Sitting, words: &[PupilWord], pupil: &PupilCalibration) {
-        let gain =
-            |word: &PupilWord| pupil.reliability * word.llr_nats.clamp(-CLIP_NATS, CLIP_NATS);
+    fn wishing(&mut self, sitting: &Sitting, words: &[TileWord], pupil: &PupilCalibration) {
+        let gain = |word: &TileWord| pupil.reliability * word.llr_nats.clamp(-CLIP_NATS, CLIP_NATS);
         for truth in sitting.truth.iter().filter(|t| t.reason == Reason::Wish) {
             self.forks += 1;
             let mut heard = false;
@@ -357,8 +332,7 @@ pub(super) fn persons(options: &Options) -> anyhow::Result<()> {
         all.with_place_left_in(&sitting, &words);
         let words = told(&silent, &none, pupil.model)?;
         all.none_told += words.len();
-        let nats =
-            |word: &PupilWord| pupil.reliability * word.llr_nats.clamp(-CLIP_NATS, CLIP_NATS);
+        let nats = |word: &TileWord| pupil.reliability * word.llr_nats.clamp(-CLIP_NATS, CLIP_NATS);
         all.none_nats.extend(words.iter().map(nats));
         all.none_supported += words.iter().filter(|word| word.llr_nats > 0.0).count();
         all.none_s += silent.forks.len() as f64 * FORK_S;

@@ -14,16 +14,12 @@ const MAINS_HZ: (f64, f64) = (40.0, 70.0);
 const SUPPOSED_NATS: [f64; 10] = [0.7, 1.5, 1.0, 1.9, 0.8, 1.3, 1.7, 0.9, 1.2, 2.0];
 /// Channels made for muscles: where there are any, these alone are looked at.
 const MUSCLE_LABELS: &str = "EMG";
-/// Channels of the head over brow and jaw, with the brain's own in them too; T3 and T4 are older names of T7 and T8.
-const HEAD_LABELS: [&str; 17] = [
-    "FP1", "FPZ", "FP2", "AF7", "AF8", "F7", "F8", "FT7", "FT8", "FT9", "FT10", "T3", "T4", "T7",
-    "T8", "TP9", "TP10",
-];
-
-/// Those of them over the jaw: the temporal muscles.
+/// Channels of the head over the jaw, the temporal muscles, with the brain's own in them too; T3 and T4 are older names of T7 and T8.
 const TEMPLE_LABELS: [&str; 12] = [
     "F7", "F8", "FT7", "FT8", "FT9", "FT10", "T3", "T4", "T7", "T8", "TP9", "TP10",
 ];
+/// Channels at the front that see a clench as well.
+const FOREHEAD_LABELS: [&str; 5] = ["FP1", "FPZ", "FP2", "AF7", "AF8"];
 /// Those over the brow. The score is the lower median over the channels: with those over the temples among them, a frown that hardly
 /// shows there would be none, and a clench is the stronger without those at the front.
 const FRONT_LABELS: [&str; 8] = ["FP1", "FPZ", "FP2", "AF7", "AF3", "AFZ", "AF4", "AF8"];
@@ -43,7 +39,7 @@ pub fn muscle_channels(labels: &[String], muscle: Muscle) -> ChannelMask {
             let temples = those(&|label| TEMPLE_LABELS.contains(&label));
             // One alone could not be told from a loose contact.
             if temples.iter().count() < 2 {
-                those(&|label| HEAD_LABELS.contains(&label))
+                those(&|label| TEMPLE_LABELS.contains(&label) || FOREHEAD_LABELS.contains(&label))
             } else {
                 temples
             }

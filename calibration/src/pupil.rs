@@ -110,8 +110,9 @@ pub fn fit_place(moves: &[PupilResponse]) -> Result<[f64; PLACE_TERMS]> {
                 .map(|(_, m)| *m)
                 .collect()
         };
-        let (place, constant) = least_squares(&of(false))?;
-        let mean = of(false).iter().map(|m| m.change).sum::<f64>() / of(false).len() as f64;
+        let seen = of(false);
+        let (place, constant) = least_squares(&seen)?;
+        let mean = seen.iter().map(|m| m.change).sum::<f64>() / seen.len() as f64;
         for held in of(true) {
             let said = constant + effect(&place, &held.moved);
             with += (held.change - said).powi(2);

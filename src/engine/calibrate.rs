@@ -274,17 +274,24 @@ impl Run<'_> {
         if !section.on || self.plan.gaze.is_none() {
             return true;
         }
+        self.cued(section.cues, section.cue_every_s, |cue| {
+            progress(Progress::Signal(cue, section.cues, section.kind));
+            Event::blink_signal(section.kind)
+        })
+    }
+
+    /// A signal on cue, `cues` times; `each` says so and names the marker of one. `false` when it was stopped.
+    fn cued(&self, cues: u32, every_s: f64, mut each: impl FnMut(u32) -> Event) -> bool {
+        let every = Duration::from_secs_f64(every_s);
         let kind = BlockKind::Signal;
         self.presenter.ask(Ask::Say(Event::Block { kind }));
-        for signal in 0..section.cues {
-            if !self.wait(Duration::from_secs_f64(section.cue_every_s)) {
+        for cue in 1..=cues {
+            if !self.wait(every) {
                 return false;
             }
-            progress(Progress::Signal(signal + 1, section.cues, section.kind));
-            self.presenter
-                .ask(Ask::Say(Event::blink_signal(section.kind)));
+            self.presenter.ask(Ask::Say(each(cue)));
         }
-        if !self.wait(Duration::from_secs_f64(section.cue_every_s)) {
+        if !self.wait(every) {
             return false;
         }
         self.presenter.ask(Ask::Say(Event::BlockEnd));
@@ -328,22 +335,10 @@ impl Run<'_> {
         if !section.on || self.plan.eeg.is_none() {
             return true;
         }
-        let every = Duration::from_secs_f64(section.cue_every_s);
-        let kind = BlockKind::Signal;
-        self.presenter.ask(Ask::Say(Event::Block { kind }));
-        for cue in 0..section.cues {
-            if !self.wait(every) {
-                return false;
-            }
-            progress(Progress::Contraction(cue + 1, section.cues, section.muscle));
-            self.presenter
-                .ask(Ask::Say(Event::contraction_signal(section.muscle)));
-        }
-        if !self.wait(every) {
-            return false;
-        }
-        self.presenter.ask(Ask::Say(Event::BlockEnd));
-        true
+        self.cued(section.cues, section.cue_every_s, |cue| {
+            progress(Progress::Contraction(cue, section.cues, section.muscle));
+            Event::contraction_signal(section.muscle)
+        })
     }
 
     /// Cued blocks; `false` when it was stopped.

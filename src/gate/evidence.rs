@@ -235,44 +235,56 @@ pub enum Told {
 }
 
 impl Told {
-    /// The fork it speaks of.
-    #[must_use]
-    pub const fn fork(&self) -> ForkId {
+    /// The fork it speaks of, the epoch of the stream it was measured in, its number among those of its kind, and the stamp of the newest
+    /// sample it rests on.
+    const fn head(&self) -> (ForkId, Lease, u64, LslTime) {
         match *self {
-            Self::Evidence(Evidence { fork, .. })
-            | Self::Look(Look { fork, .. })
-            | Self::Contraction(Contraction { fork, .. }) => fork,
+            Self::Evidence(Evidence {
+                fork,
+                lease,
+                seq,
+                at,
+                ..
+            })
+            | Self::Look(Look {
+                fork,
+                lease,
+                seq,
+                at,
+                ..
+            })
+            | Self::Contraction(Contraction {
+                fork,
+                lease,
+                seq,
+                at,
+                ..
+            }) => (fork, lease, seq, at),
         }
     }
 
-    /// Stamp of the newest sample it rests on, on our LSL clock.
+    /// The fork it speaks of.
     #[must_use]
-    pub const fn at(&self) -> LslTime {
-        match *self {
-            Self::Evidence(Evidence { at, .. })
-            | Self::Look(Look { at, .. })
-            | Self::Contraction(Contraction { at, .. }) => at,
-        }
+    pub const fn fork(&self) -> ForkId {
+        self.head().0
     }
 
     /// The epoch of the stream it was measured in.
     #[must_use]
     pub const fn lease(&self) -> Lease {
-        match *self {
-            Self::Evidence(Evidence { lease, .. })
-            | Self::Look(Look { lease, .. })
-            | Self::Contraction(Contraction { lease, .. }) => lease,
-        }
+        self.head().1
     }
 
     /// Its number among those of its kind.
     #[must_use]
     pub const fn seq(&self) -> u64 {
-        match *self {
-            Self::Evidence(Evidence { seq, .. })
-            | Self::Look(Look { seq, .. })
-            | Self::Contraction(Contraction { seq, .. }) => seq,
-        }
+        self.head().2
+    }
+
+    /// Stamp of the newest sample it rests on, on our LSL clock.
+    #[must_use]
+    pub const fn at(&self) -> LslTime {
+        self.head().3
     }
 
     /// As an input of the gate that is given at `now`.

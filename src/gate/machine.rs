@@ -40,9 +40,6 @@ pub struct Counters {
 struct Heard {
     /// Running total, nats; relative to nothing in particular.
     total: [f64; MAX_OPTIONS],
-    /// Of added items, the running total of each option's own entries, each within the item's clip, nats: how much more
-    /// likely they are if this option is attended than if none is.
-    attended: [f64; MAX_OPTIONS],
     items: u64,
     last_seq: Option<u64>,
 }
@@ -50,7 +47,6 @@ struct Heard {
 impl Heard {
     const NOTHING: Self = Self {
         total: [0.0; MAX_OPTIONS],
-        attended: [0.0; MAX_OPTIONS],
         items: 0,
         last_seq: None,
     };
@@ -72,6 +68,9 @@ pub struct Gate {
     prior: Posterior,
     gaze: Heard,
     p300: Heard,
+    /// Of the P300, the running total of each option's own entries, each within the item's clip, nats: how much more likely they are if this
+    /// option is attended than if none is.
+    attended: [f64; MAX_OPTIONS],
     blink: Heard,
     pupil: Heard,
     contraction: Heard,
@@ -104,6 +103,7 @@ impl Gate {
             prior: Posterior::EMPTY,
             gaze: Heard::NOTHING,
             p300: Heard::NOTHING,
+            attended: [0.0; MAX_OPTIONS],
             blink: Heard::NOTHING,
             pupil: Heard::NOTHING,
             contraction: Heard::NOTHING,
@@ -351,9 +351,11 @@ impl Gate {
                 for (total, value) in heard.total.iter_mut().zip(item) {
                     *total += value;
                 }
-                for (total, value) in heard.attended.iter_mut().zip(evidence.log_lik_nats) {
-                    *total += value.clamp(-item_clip, item_clip);
-                }
+            }
+        }
+        if (evidence.source, evidence.mode) == (Source::P300, EvidenceMode::Add) {
+            for (total, value) in self.attended.iter_mut().zip(evidence.log_lik_nats) {
+                *total += value.clamp(-item_clip, item_clip);
             }
         }
         self.counters.accepted = self.counters.accepted.saturating_add(1);
@@ -407,7 +409,7 @@ impl Gate {
     /// A P300 ratio is just that, so the option's own flashes add up; gaze speaks for it by its lead over the next option, since a person who only
     /// looks around favours none. Deliberate signals and the pupil say nothing here: who blinks or chews is there, and need not attend.
     fn attention(&self, option: usize) -> f64 {
-        let own = self.p300.attended.get(option).copied().unwrap_or(0.0);
+        let own = self.attended.get(option).copied().unwrap_or(0.0);
         let lead = best_and_lead(&self.contribution(Source::Gaze), self.options)
             .filter(|(best, _)| *best == option)
             .map_or(0.0, |(_, lead)| lead);

@@ -216,7 +216,8 @@ pub(super) fn dot(a: &[f32; AGES], b: &[f32; AGES]) -> f32 {
     sum(&products)
 }
 
-fn sum(ages: &[f32; AGES]) -> f32 {
+/// Sum, eight at once, always in the same order.
+pub(super) fn sum(ages: &[f32; AGES]) -> f32 {
     let mut lanes = [0.0_f32; 8];
     for chunk in ages.chunks_exact(8) {
         for (l, a) in lanes.iter_mut().zip(chunk) {

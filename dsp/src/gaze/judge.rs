@@ -4,7 +4,7 @@
 //! features use the first part, and the outputs of the samples that come in the rest of it speak for or against a label through the
 //! durations.
 
-use super::hsmm::{AGES, Ages, CLASSES, Durations, Forward, dot};
+use super::hsmm::{AGES, Ages, CLASSES, Durations, Forward, dot, sum};
 use super::net::{OUTPUTS, Parameters};
 use super::stream::Described;
 use crate::error::DspError;
@@ -120,7 +120,7 @@ impl Judge {
     /// The class that [`Self::choose`] would find, where that is plain: all samples that wait speak for it most, and even if it ended as soon as it
     /// ever does, what it keeps is more than all other classes have. Most samples of most recordings are such.
     fn plain(&self, alpha: &Ages) -> Option<usize> {
-        let sums = alpha.map(|ages| dot(&ages, &[1.0; AGES]));
+        let sums = alpha.each_ref().map(sum);
         let by_sum = |a: &(usize, f32), b: &(usize, f32)| a.1.total_cmp(&b.1);
         let (class, sum) = sums.into_iter().enumerate().max_by(by_sum)?;
         let mut over_s = 0.0;

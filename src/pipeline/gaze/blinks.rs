@@ -3,36 +3,12 @@
 use razvilka_dsp::DspError;
 use razvilka_dsp::deliberate::{BlinkModel, BlinkScorer};
 use razvilka_dsp::gaze::Fixation;
-use razvilka_dsp::units::{Hertz, LslTime};
+use razvilka_dsp::units::Hertz;
 
 use super::Tiles;
 use super::looks::tile_at;
-use crate::fork::ForkId;
-use crate::gate::{Evidence, LOOK_MIN_S, Lease};
-use crate::pipeline::decision::Made;
-
-/// A deliberate blink at the tiles that are up.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct BlinkWord {
-    /// The fork.
-    pub fork: ForkId,
-    /// Epoch of the streams.
-    pub lease: Lease,
-    /// Number of the word within the fork.
-    pub number: u64,
-    /// Stamp of the sample with which the eye was seen again, on the gaze stream's clock, seconds.
-    pub at_s: f64,
-    /// To be added to that to give our clock.
-    pub offset_s: f64,
-    /// Index of that sample.
-    pub sample: u64,
-    /// The tile that the eyes rested on.
-    pub item: usize,
-    /// How much it looks like a signal.
-    pub score: f64,
-    /// Evidence that it was one, nats.
-    pub llr_nats: f64,
-}
+use super::words::TileWord;
+use crate::gate::LOOK_MIN_S;
 
 /// Deliberate blinks: what finds and judges them, and where the eyes were before.
 #[derive(Debug, Clone)]
@@ -45,7 +21,7 @@ pub(super) struct Blinks {
     /// The latest fixation that is long enough for a look, and the one before it: between the two blinks of a signal there may be one.
     looks: [Option<Fixation>; 2],
     number: u64,
-    found: Option<BlinkWord>,
+    found: Option<TileWord>,
 }
 
 impl Blinks {
@@ -75,7 +51,7 @@ impl Blinks {
     }
 
     /// The signal that ended with the latest sample.
-    pub(super) fn take(&mut self) -> Option<BlinkWord> {
+    pub(super) fn take(&mut self) -> Option<TileWord> {
         self.found.take()
     }
 
@@ -97,7 +73,7 @@ impl Blinks {
             if scored.onset_s < tiles.from_s {
                 return None;
             }
-            Some(BlinkWord {
+            Some(TileWord {
                 fork: tiles.fork,
                 lease: tiles.lease,
                 number: self.number,
@@ -138,24 +114,4 @@ impl Blinks {
         }
         tile_at(look, tiles)
     }
-}
-
-/// What the gate is told of a deliberate blink, and what it was made from; the same live and in replay. `None` when the stamp is no time.
-#[must_use]
-pub fn blink_evidence(word: &BlinkWord) -> Option<(Evidence, Made)> {
-    let at = LslTime::new(word.at_s + word.offset_s).ok()?;
-    let evidence = Evidence::blink(
-        word.fork,
-        word.lease,
-        word.number,
-        at,
-        word.item,
-        word.llr_nats,
-    );
-    let made = Made::Blink {
-        item: u32::try_from(word.item).ok()?,
-        sample: word.sample,
-        score: word.score,
-    };
-    Some((evidence, made))
 }

@@ -10,13 +10,14 @@ mod pupils;
 pub mod reading;
 mod regard;
 mod stage;
+mod words;
 
-pub use blinks::{BlinkWord, blink_evidence};
 pub use looks::{LookWord, look_told};
-pub use pupils::{PupilChannel, PupilReading, PupilSight, PupilWord, pupil_evidence};
+pub use pupils::{PupilChannel, PupilReading, PupilSight};
 pub use reading::{EyesRead, GazeReading, RawGaze};
 pub use regard::{Outside, Regard};
 pub use stage::{GazeStage, GazeWatch, Trouble};
+pub use words::{TileWord, blink_evidence, pupil_evidence};
 
 use razvilka_calibration::EyeMaps;
 use razvilka_dsp::DspError;
@@ -184,7 +185,7 @@ impl GazeLine {
     }
 
     /// The deliberate blink that ended with the latest sample.
-    pub fn take_blink(&mut self) -> Option<BlinkWord> {
+    pub fn take_blink(&mut self) -> Option<TileWord> {
         self.blinks.as_mut()?.take()
     }
 
@@ -203,7 +204,7 @@ impl GazeLine {
     }
 
     /// What the pupil says that became known with the latest sample.
-    pub fn take_pupil(&mut self) -> Option<PupilWord> {
+    pub fn take_pupil(&mut self) -> Option<TileWord> {
         self.pupils.as_mut()?.take()
     }
 

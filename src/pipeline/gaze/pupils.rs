@@ -5,13 +5,12 @@ use razvilka_dsp::gaze::Fixation;
 use razvilka_dsp::pupil::{
     EyeSizes, KNOWN_AFTER_S, PupilModel, PupilResponse, PupilTrack, Read, TileReads,
 };
-use razvilka_dsp::units::{Hertz, LslTime};
+use razvilka_dsp::units::Hertz;
 
 use super::Tiles;
 use super::reading::Belief;
+use super::words::TileWord;
 use crate::fork::{ForkId, MAX_OPTIONS};
-use crate::gate::{Evidence, Lease};
-use crate::pipeline::decision::Made;
 
 /// A size from here on is a mark for a pupil that was not seen.
 const SIZE_MAX: f64 = 1e8;
@@ -63,29 +62,6 @@ pub struct PupilSight {
     pub response: PupilResponse,
 }
 
-/// What the pupil says of a tile that was read.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct PupilWord {
-    /// The fork.
-    pub fork: ForkId,
-    /// Epoch of the streams.
-    pub lease: Lease,
-    /// Number of the word within the fork.
-    pub number: u64,
-    /// Stamp of the sample with which it was known, on the gaze stream's clock, seconds.
-    pub at_s: f64,
-    /// To be added to that to give our clock.
-    pub offset_s: f64,
-    /// Index of that sample.
-    pub sample: u64,
-    /// The tile.
-    pub item: usize,
-    /// The response without the effect of place, over this person's deviation.
-    pub score: f64,
-    /// Evidence that the option is wanted, nats.
-    pub llr_nats: f64,
-}
-
 /// The pupil: its track, which tiles were read, and whose response is awaited.
 #[derive(Debug, Clone)]
 pub(super) struct Pupils {
@@ -98,7 +74,7 @@ pub(super) struct Pupils {
     awaited: [Option<f64>; MAX_OPTIONS],
     number: u64,
     sight: Option<PupilSight>,
-    found: Option<PupilWord>,
+    found: Option<TileWord>,
 }
 
 impl Pupils {
@@ -142,7 +118,7 @@ impl Pupils {
     }
 
     /// What the latest sample made known.
-    pub(super) fn take(&mut self) -> Option<PupilWord> {
+    pub(super) fn take(&mut self) -> Option<TileWord> {
         self.found.take()
     }
 
@@ -187,7 +163,7 @@ impl Pupils {
         });
         self.found = self.model.and_then(|model| {
             let score = model.score(&response);
-            Some(PupilWord {
+            Some(TileWord {
                 fork: tiles.fork,
                 lease: tiles.lease,
                 number: self.number,
@@ -211,26 +187,6 @@ impl Pupils {
             *awaited = Some(at_s);
         }
     }
-}
-
-/// What the gate is told of the pupil, and what it was made from; the same live and in replay. `None` when the stamp is no time.
-#[must_use]
-pub fn pupil_evidence(word: &PupilWord) -> Option<(Evidence, Made)> {
-    let at = LslTime::new(word.at_s + word.offset_s).ok()?;
-    let evidence = Evidence::pupil(
-        word.fork,
-        word.lease,
-        word.number,
-        at,
-        word.item,
-        word.llr_nats,
-    );
-    let made = Made::Pupil {
-        item: u32::try_from(word.item).ok()?,
-        sample: word.sample,
-        score: word.score,
-    };
-    Some((evidence, made))
 }
 
 #[cfg(test)]
