@@ -69,8 +69,7 @@ fn two_eyes_of_which_one_is_lost_for_good_play_a_session_that_comes_again_bit_fo
     let openness = "openness = \"diameter.eye_openness.left_eye\"";
     let state = "[state]\nbaseline_s = 30.0\nrecent_s = 20.0\n";
     let config = experiment(folder.path(), "two-eyes", openness, state);
-    // The left one while gaze points are shown and once more, the right one for good soon after the session began.
-    let more = ["--eye-lost", "left@4+1", "--eye-lost", "right@18"];
+    let more = ["--eye-lost", "left@fork1+1", "--eye-lost", "right@fork2"];
     let _simulated = Simulated::start("two-eyes", &[&TWO_EYES[..], &more[..]].concat());
     let said = run(&config, &out);
     assert!(said.contains("right eye"), "{said}");

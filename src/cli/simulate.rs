@@ -87,7 +87,7 @@ pub struct Args {
     /// By which words the eye tracker describes its channels
     #[arg(long, value_enum, default_value_t)]
     pub tracker_form: TrackerForm,
-    /// One of two eyes is lost: left@30+5 (from 30 s on for 5 s) or right@60 (for good); may be repeated
+    /// One of two eyes is lost: left@30+5 (from 30 s on for 5 s), right@60 or right@fork3 (for good, the latter from the third fork on); may be repeated
     #[arg(long = "eye-lost", value_name = "LOSS", value_parser = eye_loss)]
     pub eyes_lost: Vec<EyeLoss>,
     /// The muscle that the person contracts on purpose once it has decided: a further signal, where the experiment has

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::noise::{gauss, stream};
 use super::settings::{SettingsError, SimSettings, within};
+use super::since::{Openings, Since};
 
 /// Where a channel sits that is driven to the end of its range: 24 bits at gain 24 and 4.5 V, microvolts.
 const RAIL_UV: f32 = 187_500.0;
@@ -27,17 +28,10 @@ pub enum When {
     #[default]
     Always,
     /// For a while.
-    At {
-        /// From when, seconds since the start.
-        at_s: f64,
-        /// How long, seconds.
-        for_s: f64,
-    },
-    /// For a while from the opening of a fork on.
-    AtFork {
-        /// Which fork, counted from 1 as they open.
-        fork: u32,
-        /// How long, seconds.
+    While {
+        /// From when on.
+        since: Since,
+        /// How long, seconds, 0 to 86,400.
         for_s: f64,
     },
 }
@@ -45,33 +39,26 @@ pub enum When {
 impl When {
     /// Reads `10+0.5` or `fork3+8`.
     fn read(text: &str) -> Option<Self> {
-        let (at, length) = text.split_once('+')?;
-        let for_s = length.parse().ok()?;
-        Some(match at.strip_prefix("fork") {
-            Some(fork) => Self::AtFork {
-                fork: fork.parse().ok()?,
-                for_s,
-            },
-            None => Self::At {
-                at_s: at.parse().ok()?,
-                for_s,
-            },
+        let (since, length) = text.split_once('+')?;
+        Some(Self::While {
+            since: Since::read(since)?,
+            for_s: length.parse().ok()?,
         })
     }
 
     pub(super) fn check(self) -> Result<(), SettingsError> {
-        let for_s = match self {
-            Self::Always => return Ok(()),
-            Self::At { at_s, for_s } => {
-                within("fault start", "s", at_s, 0.0, 86_400.0)?;
-                for_s
-            }
-            Self::AtFork { fork, for_s } => {
-                within("fault's fork", "", f64::from(fork), 1.0, 10_000.0)?;
-                for_s
-            }
+        let Self::While { since, for_s } = self else {
+            return Ok(());
         };
+        since.check()?;
         within("fault length", "s", for_s, 0.0, 86_400.0)
+    }
+
+    fn is_now(self, openings: &Openings, t_s: f64) -> bool {
+        match self {
+            Self::Always => true,
+            Self::While { since, for_s } => openings.hold(since, Some(for_s), t_s),
+        }
     }
 }
 
@@ -239,8 +226,6 @@ enum Act {
 #[derive(Debug)]
 pub(super) struct Faults {
     acts: Vec<(Act, When)>,
-    /// When each fork was seen that was opened, seconds since the start.
-    forks: Vec<f64>,
     mains_hz: f64,
     rng: ChaCha8Rng,
 }
@@ -266,45 +251,22 @@ impl Faults {
             acts: faults
                 .filter_map(|fault| Some((act(fault)?, fault.when())))
                 .collect(),
-            forks: Vec::new(),
             mains_hz: settings.mains_hz,
             rng: stream(settings.seed, "faults"),
         }
     }
 
-    /// The person sees that a fork has opened.
-    pub(super) fn fork_opens(&mut self, t_s: f64) {
-        self.forks.push(t_s);
-    }
-
-    fn is_now(&self, when: When, t_s: f64) -> bool {
-        let (from_s, for_s) = match when {
-            When::Always => return true,
-            When::At { at_s, for_s } => (at_s, for_s),
-            When::AtFork { fork, for_s } => {
-                let opened = (fork as usize)
-                    .checked_sub(1)
-                    .and_then(|n| self.forks.get(n));
-                match opened {
-                    Some(opened_s) => (*opened_s, for_s),
-                    None => return false,
-                }
-            }
-        };
-        (from_s..from_s + for_s).contains(&t_s)
-    }
-
     /// Whether the amplifier sends anything at this time.
-    pub(super) fn sends(&self, t_s: f64) -> bool {
+    pub(super) fn sends(&self, openings: &Openings, t_s: f64) -> bool {
         let mut acts = self.acts.iter();
-        !acts.any(|(act, when)| matches!(act, Act::Silence) && self.is_now(*when, t_s))
+        !acts.any(|(act, when)| matches!(act, Act::Silence) && when.is_now(openings, t_s))
     }
 
     /// Spoils one sample, one value per channel.
-    pub(super) fn act(&mut self, t_s: f64, sample: &mut [f32]) {
+    pub(super) fn act(&mut self, openings: &Openings, t_s: f64, sample: &mut [f32]) {
         for k in 0..self.acts.len() {
             let (act, when) = self.acts[k];
-            if !self.is_now(when, t_s) {
+            if !when.is_now(openings, t_s) {
                 continue;
             }
             match act {
@@ -340,8 +302,8 @@ mod tests {
             "nan=Cz@10+0.5".parse(),
             Ok(Fault::Nan {
                 channel: "Cz".into(),
-                when: When::At {
-                    at_s: 10.0,
+                when: When::While {
+                    since: Since::StartS(10.0),
                     for_s: 0.5
                 }
             })
@@ -349,8 +311,8 @@ mod tests {
         assert_eq!(
             "gap@30+2".parse(),
             Ok(Fault::Gap {
-                when: When::At {
-                    at_s: 30.0,
+                when: When::While {
+                    since: Since::StartS(30.0),
                     for_s: 2.0
                 }
             })
@@ -367,8 +329,8 @@ mod tests {
             Ok(Fault::Copy {
                 channel: "Pz".into(),
                 of: "Cz".into(),
-                when: When::AtFork {
-                    fork: 3,
+                when: When::While {
+                    since: Since::Fork(3),
                     for_s: 8.0
                 }
             })
@@ -403,12 +365,13 @@ mod tests {
         settings.check().unwrap();
         let place = |label: &str| settings.channels.iter().position(|c| c == label).unwrap();
         let mut faults = Faults::new(&settings);
+        let mut openings = Openings::default();
         let clean: Vec<f32> = (1..=8).map(|x| x as f32).collect();
         let mut at = |t_s: f64| {
             let mut sample = clean.clone();
-            faults.act(t_s, &mut sample);
+            faults.act(&openings, t_s, &mut sample);
             if t_s == 2.5 || t_s == 3.0 {
-                faults.fork_opens(t_s);
+                openings.fork_opens(t_s);
             }
             (0..8)
                 .filter(|c| sample[*c] != clean[*c])

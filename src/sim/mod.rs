@@ -30,6 +30,7 @@ mod real;
 mod replayed;
 mod runner;
 mod settings;
+mod since;
 mod streams;
 mod tiredness;
 mod tracker;
@@ -49,6 +50,7 @@ use muscles::Muscles;
 use person::{Person, Scene};
 use pupil::Pupil;
 use replayed::Replayed;
+use since::Openings;
 use tracker::Sight;
 use traits::Traits;
 
@@ -62,6 +64,7 @@ pub use runner::{Devices, Ears, RunError, RunReport, listen, run};
 pub use settings::{
     MAX_CHANNELS, MAX_FAULTS, MAX_GOALS, Preset, Screen, SettingsError, SimSettings,
 };
+pub use since::Since;
 pub use streams::{EEG_NAME, GAZE_NAME, KEYS_NAME, Streams};
 pub use tracker::{
     EyeLoss, GAZE_CHANNELS_MAX, MAX_EYE_LOSSES, TrackedEye, TrackerForm, TrackerSettings,
@@ -156,6 +159,7 @@ pub struct Laboratory {
     person: Person,
     muscles: Muscles,
     faults: Faults,
+    openings: Openings,
     microvolts: Vec<f32>,
     gaze: Vec<f32>,
     tracks: TrackerSettings,
@@ -230,6 +234,7 @@ impl Laboratory {
             person: Person::new(settings, traits.person, &mut agenda),
             muscles: Muscles::new(settings),
             faults: Faults::new(settings),
+            openings: Openings::default(),
             agenda,
             microvolts: vec![0.0; settings.channels.len()],
             gaze: Vec::with_capacity(GAZE_CHANNELS_MAX),
@@ -301,7 +306,7 @@ impl Laboratory {
         if let Happening::Perceives(_, event) = &what
             && matches!(**event, Event::ForkOpen { .. })
         {
-            self.faults.fork_opens(t_s);
+            self.openings.fork_opens(t_s);
         }
         let mut scene = Scene {
             start_s: self.start_s,
@@ -323,7 +328,7 @@ impl Laboratory {
         let pupils = self.pupil.sample(t_s, at, closure);
         let mut sights = [Sight::default(); 2];
         for (eye, sight) in sights.iter_mut().enumerate() {
-            let lost = self.tracks.is_lost(eye, t_s);
+            let lost = self.tracks.is_lost(eye, &self.openings, t_s);
             let place = places.get(eye).copied().flatten().filter(|_| !lost);
             *sight = Sight {
                 at: place,
@@ -353,8 +358,8 @@ impl Laboratory {
             }
         }
         self.muscles.act(t_s, &mut self.microvolts);
-        self.faults.act(t_s, &mut self.microvolts);
-        if self.faults.sends(t_s) {
+        self.faults.act(&self.openings, t_s, &mut self.microvolts);
+        if self.faults.sends(&self.openings, t_s) {
             output(SimOutput::Eeg {
                 stamp_s: self.start_s + t_s,
                 microvolts: &self.microvolts,

@@ -62,7 +62,7 @@ pub enum SettingsError {
     },
     /// A loss of one eye that cannot be read.
     #[error(
-        "'{text}' is no loss of an eye. Write left@30+5 (the left eye, from 30 s on for 5 s) or right@60 (for good)"
+        "'{text}' is no loss of an eye. Write left@30+5 (the left eye, from 30 s on for 5 s) right@60 or right@fork3 (for good, the latter from the third fork on)"
     )]
     EyeLoss {
         /// What was given.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::settings::{SettingsError, within};
+use super::since::{Openings, Since};
 
 /// Most channels: two eyes with position, two flags, pupil and lid with their flags.
 pub const GAZE_CHANNELS_MAX: usize = 14;
@@ -10,8 +11,8 @@ pub const GAZE_CHANNELS_MAX: usize = 14;
 pub const MAX_EYE_LOSSES: usize = 16;
 /// Distance of the lids of an open eye, millimetres.
 const LIDS_APART_MM: f64 = 10.0;
-/// Seconds after which a loss is for good.
-const LOSS_MAX_S: f64 = 1e6;
+/// Longest loss that is not for good, seconds.
+const LOSS_MAX_S: f64 = 86_400.0;
 
 /// By which words the tracker describes its channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
@@ -40,22 +41,16 @@ pub enum TrackedEye {
 pub struct EyeLoss {
     /// Which.
     pub eye: TrackedEye,
-    /// From when on, seconds since the start, 0 to 1,000,000.
-    pub from_s: f64,
-    /// For how long, seconds, 0 to 1,000,000; `None`: for good.
+    /// From when on.
+    pub since: Since,
+    /// For how long, seconds, 0 to 86,400; `None`: for good.
     pub for_s: Option<f64>,
-}
-
-impl EyeLoss {
-    fn holds(&self, t_s: f64) -> bool {
-        t_s >= self.from_s && self.for_s.is_none_or(|for_s| t_s < self.from_s + for_s)
-    }
 }
 
 impl std::str::FromStr for EyeLoss {
     type Err = SettingsError;
 
-    /// `left@30+5`: the left eye from 30 s on for 5 s; `right@60`: for good.
+    /// `left@30+5`: the left eye from 30 s on for 5 s; `right@fork3`: from the third fork on, for good.
     fn from_str(text: &str) -> Result<Self, SettingsError> {
         let wrong = || SettingsError::EyeLoss { text: text.into() };
         let (eye, when) = text.split_once('@').ok_or_else(wrong)?;
@@ -64,12 +59,16 @@ impl std::str::FromStr for EyeLoss {
             "right" => TrackedEye::Right,
             _ => return Err(wrong()),
         };
-        let number = |text: &str| text.parse::<f64>().map_err(|_| wrong());
-        let (from_s, for_s) = match when.split_once('+') {
-            Some((from, length)) => (number(from)?, Some(number(length)?)),
-            None => (number(when)?, None),
+        let (since, length) = match when.split_once('+') {
+            Some((since, length)) => (since, Some(length)),
+            None => (when, None),
         };
-        Ok(Self { eye, from_s, for_s })
+        let for_s = length.map(|length| length.parse().map_err(|_| wrong()));
+        Ok(Self {
+            eye,
+            since: Since::read(since).ok_or_else(wrong)?,
+            for_s: for_s.transpose()?,
+        })
     }
 }
 
@@ -125,7 +124,7 @@ impl TrackerSettings {
             MAX_EYE_LOSSES as f64,
         )?;
         for loss in &self.losses {
-            within("start of an eye's loss", "s", loss.from_s, 0.0, LOSS_MAX_S)?;
+            loss.since.check()?;
             let for_s = loss.for_s.unwrap_or(0.0);
             within("length of an eye's loss", "s", for_s, 0.0, LOSS_MAX_S)?;
         }
@@ -137,11 +136,11 @@ impl TrackerSettings {
     }
 
     /// Whether this eye is lost, of two.
-    pub(super) fn is_lost(&self, eye: usize, t_s: f64) -> bool {
+    pub(super) fn is_lost(&self, eye: usize, openings: &Openings, t_s: f64) -> bool {
         let wanted = [TrackedEye::Left, TrackedEye::Right];
-        self.losses
-            .iter()
-            .any(|loss| wanted.get(eye) == Some(&loss.eye) && loss.holds(t_s))
+        self.losses.iter().any(|loss| {
+            wanted.get(eye) == Some(&loss.eye) && openings.hold(loss.since, loss.for_s, t_s)
+        })
     }
 
     /// The channels, in their order.
@@ -251,21 +250,37 @@ mod tests {
 
     #[test]
     fn a_loss_of_one_eye_is_read_and_needs_two_eyes() {
-        let loss: EyeLoss = "left@30+5".parse().unwrap();
-        assert!(!loss.holds(29.9) && loss.holds(30.0) && !loss.holds(35.0));
-        let for_good: EyeLoss = "right@60".parse().unwrap();
-        assert!(for_good.holds(1e5));
-        for wrong in ["left", "both@3", "left@x", "left@3+y"] {
+        for wrong in [
+            "left",
+            "both@3",
+            "left@x",
+            "left@3+y",
+            "right@fork",
+            "left@fork-1",
+        ] {
             let error = wrong.parse::<EyeLoss>().unwrap_err();
             assert!(error.to_string().contains("left@30+5"), "{error}");
         }
         let mut settings = TrackerSettings {
-            losses: vec![loss],
+            losses: ["left@30+5", "right@fork2"]
+                .map(|loss| loss.parse().unwrap())
+                .to_vec(),
             ..TrackerSettings::default()
         };
         assert!(settings.check().is_err());
         settings.two_eyes = true;
         settings.check().unwrap();
-        assert!(settings.is_lost(0, 31.0) && !settings.is_lost(1, 31.0));
+        let mut openings = Openings::default();
+        let lost =
+            |openings: &Openings, t_s| [0, 1].map(|eye| settings.is_lost(eye, openings, t_s));
+        assert_eq!(lost(&openings, 29.9), [false, false]);
+        assert_eq!(lost(&openings, 30.0), [true, false]);
+        openings.fork_opens(20.0);
+        assert_eq!(lost(&openings, 31.0), [true, false]);
+        openings.fork_opens(32.0);
+        assert_eq!(lost(&openings, 31.9), [true, false]);
+        assert_eq!(lost(&openings, 32.0), [true, true]);
+        assert_eq!(lost(&openings, 35.0), [false, true]);
+        assert_eq!(lost(&openings, 1e5), [false, true]);
     }
 }

@@ -40,7 +40,7 @@ use razvilka::session::{
     SessionRow, StreamRecord, sha256_file,
 };
 use razvilka::sim::{
-    EyeLoss, Laboratory, Preset, Screen, SimOutput, SimSettings, Streams, TrackedEye,
+    EyeLoss, Laboratory, Preset, Screen, SimOutput, SimSettings, Since, Streams, TrackedEye,
     TrackerSettings,
 };
 use razvilka::source::pins::Pins;
@@ -118,7 +118,7 @@ pub(crate) fn settings() -> SimSettings {
             openness: with_pupils(),
             losses: Vec::from_iter(with_pupils().then_some(EyeLoss {
                 eye: TrackedEye::Left,
-                from_s: 250.0,
+                since: Since::StartS(250.0),
                 for_s: Some(90.0),
             })),
             ..TrackerSettings::default()

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, TryRecvError, bounded};
 
+use super::gaze_news::EyeNews;
 use crate::engine::EngineError;
 use crate::engine::streams::reopen_samples;
 use crate::pipeline::gaze::Trouble;
@@ -48,8 +49,10 @@ pub(super) enum Change {
     Poor { alone: bool },
     /// Enough EEG channels are good again.
     Good,
-    /// One eye was not seen for long while the other one was, or is seen again.
-    Eye { eye: &'static str, lost: bool },
+    /// Something is new with one of two eyes.
+    Eye { eye: &'static str, news: EyeNews },
+    /// No eye that can be used has been seen for long, or one is seen again.
+    Unseen { still: bool },
     /// Many gaze samples cannot be used.
     Gaze { samples: u64, trouble: Trouble },
     /// Its thread panicked.

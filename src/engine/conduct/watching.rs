@@ -108,14 +108,19 @@ impl Conductor<'_> {
                 self.event(EventKind::Fault, words.to_owned());
                 self.note(words);
             }
-            Change::Eye { eye, lost } => {
-                let words = if lost {
-                    format!("the {eye} eye is no longer seen: the other one goes on alone")
-                } else {
-                    format!("the {eye} eye is seen again")
-                };
+            Change::Eye { eye, news } => {
+                let words = news.words(eye);
                 self.event(EventKind::Source, words.clone());
                 self.note(&words);
+            }
+            Change::Unseen { still } => {
+                let words = if still {
+                    "no eye has been seen for 5 s: nothing can be chosen by gaze until one is"
+                } else {
+                    "an eye is seen again"
+                };
+                self.event(EventKind::Source, words.to_owned());
+                self.note(words);
             }
             Change::Gaze { samples, trouble } => {
                 let words = format!("{samples} gaze samples are {}", trouble.words());

@@ -16,7 +16,7 @@ pub use looks::{LookWord, look_told};
 pub use pupils::{PupilChannel, PupilReading, PupilSight};
 pub use reading::{EyesRead, GazeReading, RawGaze};
 pub use regard::{Outside, Regard};
-pub use stage::{GazeStage, GazeWatch, Trouble};
+pub use stage::{EyesSeen, GazeStage, GazeWatch, Trouble};
 pub use words::{TileWord, blink_evidence, pupil_evidence};
 
 use razvilka_calibration::EyeMaps;
@@ -275,6 +275,18 @@ impl GazeLine {
     #[must_use]
     pub fn eyes_lost(&self) -> [bool; 2] {
         self.regard.eyes.lost()
+    }
+
+    /// Whether the left and the right eye are left out, because the other one was calibrated and it was not.
+    #[must_use]
+    pub fn eyes_uncalibrated(&self) -> [bool; 2] {
+        self.regard.uncalibrated()
+    }
+
+    /// Whether no eye that can be used has been seen for 5 s.
+    #[must_use]
+    pub fn is_unseen(&self) -> bool {
+        self.regard.is_unseen()
     }
 
     /// Which eyes were seen; nothing of a stream that does not tell of both.

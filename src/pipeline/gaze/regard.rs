@@ -7,6 +7,9 @@ use serde::Serialize;
 
 use super::reading::{Eyes, GazeReading, LEFT, RIGHT};
 
+/// No eye seen for this long is told of: longer than eyes are closed that are awake.
+const UNSEEN_AFTER_S: f64 = 5.0;
+
 /// From samples of the stream to degrees from the centre of the screen.
 #[derive(Debug, Clone)]
 pub struct Regard {
@@ -15,6 +18,9 @@ pub struct Regard {
     maps: Option<EyeMaps>,
     pub(super) eyes: Binocular,
     pub(super) outside: Outside,
+    /// The stamp of the first sample since which no eye was seen.
+    unseen_since_s: Option<f64>,
+    unseen_s: f64,
 }
 
 /// Samples that lay outside the picture.
@@ -37,12 +43,28 @@ impl Regard {
             maps,
             eyes: Binocular::new(BinocularSpec::default())?,
             outside: Outside::default(),
+            unseen_since_s: None,
+            unseen_s: 0.0,
         })
     }
 
     /// The source begins anew.
     pub(crate) fn restart(&mut self) {
         self.eyes.restart();
+        (self.unseen_since_s, self.unseen_s) = (None, 0.0);
+    }
+
+    /// Whether the left and the right eye are left out, because the other one was calibrated and it was not.
+    pub(crate) fn uncalibrated(&self) -> [bool; 2] {
+        match (&self.maps, self.reading.eyes.is_binocular()) {
+            (Some(maps), true) => [LEFT, RIGHT].map(|eye| self.map_of(maps, eye).is_none()),
+            _ => [false; 2],
+        }
+    }
+
+    /// Whether no eye that can be used was seen for [`UNSEEN_AFTER_S`] up to the latest sample.
+    pub(crate) fn is_unseen(&self) -> bool {
+        self.unseen_s >= UNSEEN_AFTER_S
     }
 
     /// Whether the tracker sees an eye, wherever it looks.
@@ -52,6 +74,16 @@ impl Regard {
 
     /// Where the person looks, degrees; `None` when no eye was seen.
     pub(crate) fn at(&mut self, stamp_s: f64, sample: &[f32]) -> Option<[f64; 2]> {
+        let at = self.place(stamp_s, sample);
+        if at.is_some() {
+            (self.unseen_since_s, self.unseen_s) = (None, 0.0);
+        } else if stamp_s.is_finite() {
+            self.unseen_s = stamp_s - *self.unseen_since_s.get_or_insert(stamp_s);
+        }
+        at
+    }
+
+    fn place(&mut self, stamp_s: f64, sample: &[f32]) -> Option<[f64; 2]> {
         let raw = self.reading.raw(sample);
         let mut eyes = [None; 2];
         for ((eye, seen), number) in eyes.iter_mut().zip(raw.eyes).zip([LEFT, RIGHT]) {

@@ -26,8 +26,9 @@ pub struct GazeWatch {
     samples: AtomicU64,
     /// By [`Trouble`].
     troubles: [AtomicU64; Trouble::ALL.len()],
-    /// 1: the left eye is lost for good; 2: the right one.
-    eyes_lost: AtomicU64,
+    /// By bits, from the lowest: the left eye is lost for good, the right one is, the left one is not calibrated, the right one is not,
+    /// no eye is seen.
+    eyes: AtomicU64,
 }
 
 /// What may be wrong with gaze samples, and is told of.
@@ -70,6 +71,17 @@ impl Trouble {
     }
 }
 
+/// How it stands with the eyes; pairs are of the left and the right one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct EyesSeen {
+    /// Lost for good, while the other one is seen.
+    pub lost: [bool; 2],
+    /// Left out, because the other one was calibrated and it was not.
+    pub uncalibrated: [bool; 2],
+    /// No eye that can be used has been seen for 5 s.
+    pub none: bool,
+}
+
 impl GazeWatch {
     /// Orders that came too late for their stamp.
     #[must_use]
@@ -90,11 +102,16 @@ impl GazeWatch {
         count.map_or(0, |count| count.load(Ordering::Relaxed))
     }
 
-    /// Whether the left and the right eye are lost for good.
+    /// How it stands with the eyes.
     #[must_use]
-    pub fn eyes_lost(&self) -> [bool; 2] {
-        let bits = self.eyes_lost.load(Ordering::Relaxed);
-        [bits & 1 != 0, bits & 2 != 0]
+    pub fn eyes(&self) -> EyesSeen {
+        let bits = self.eyes.load(Ordering::Relaxed);
+        let set = |bit: u32| bits >> bit & 1 != 0;
+        EyesSeen {
+            lost: [set(0), set(1)],
+            uncalibrated: [set(2), set(3)],
+            none: set(4),
+        }
     }
 
     /// Takes over what the line counted. Does not wait.
@@ -113,9 +130,13 @@ impl GazeWatch {
         for (trouble, count) in self.troubles.iter().zip(counts) {
             trouble.store(count, Ordering::Relaxed);
         }
-        let [left, right] = line.eyes_lost();
-        self.eyes_lost
-            .store(u64::from(left) | u64::from(right) << 1, Ordering::Relaxed);
+        let ([left, right], [no_left, no_right]) = (line.eyes_lost(), line.eyes_uncalibrated());
+        let bits = [left, right, no_left, no_right, line.is_unseen()];
+        let eyes = bits
+            .into_iter()
+            .zip(0..)
+            .map(|(set, bit)| u64::from(set) << bit);
+        self.eyes.store(eyes.sum(), Ordering::Relaxed);
     }
 
     /// Samples in all.
