@@ -338,8 +338,70 @@ impl Samples<'_> {
     }
 }
 
+/// How good a tracker is, apart from its accuracy.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Quality {
+    pub(crate) name: &'static str,
+    pub(crate) rate_hz: f64,
+    /// Noise on top, degrees RMS from sample to sample.
+    pub(crate) noise_deg: f64,
+    /// Share of samples lost one by one.
+    pub(crate) lost: f64,
+    /// Losses of 100 ms a second.
+    pub(crate) losses_per_s: f64,
+}
+
+impl Quality {
+    pub(crate) const USUAL: Self = Self {
+        name: "usual",
+        rate_hz: 500.0,
+        noise_deg: 0.0,
+        lost: 0.0,
+        losses_per_s: 0.0,
+    };
+    /// The ways in which the detector is judged too (`train_gaze`).
+    pub(crate) const WORSE: [Self; 7] = [
+        Self::USUAL.noisy("0.3 deg RMS of noise", 0.3),
+        Self::USUAL.noisy("1 deg RMS of noise", 1.0),
+        Self::USUAL.slow("120 Hz", 120.0),
+        Self::USUAL.slow("60 Hz", 60.0),
+        Self::USUAL
+            .slow("60 Hz, 0.3 deg", 60.0)
+            .noisy("60 Hz, 0.3 deg", 0.3),
+        Self {
+            name: "5 % of samples lost one by one",
+            lost: 0.05,
+            ..Self::USUAL
+        },
+        Self {
+            name: "losses of 100 ms, 0.3 a second",
+            losses_per_s: 0.3,
+            ..Self::USUAL
+        },
+    ];
+
+    const fn noisy(self, name: &'static str, noise_deg: f64) -> Self {
+        Self {
+            name,
+            noise_deg,
+            ..self
+        }
+    }
+
+    const fn slow(self, name: &'static str, rate_hz: f64) -> Self {
+        Self {
+            name,
+            rate_hz,
+            ..self
+        }
+    }
+}
+
 /// A tracker: an error for all, one for each region, and noise.
 pub(crate) struct Tracker {
+    quality: Quality,
+    /// Samples of a loss that are still to come.
+    gone: u64,
     offset: Point,
     of_region: [Point; REGIONS],
     half_deg: [f64; 2],
@@ -347,9 +409,16 @@ pub(crate) struct Tracker {
 
 impl Tracker {
     /// `sd_deg` is the deviation of the whole constant error per axis; seven tenths of its variance are the same everywhere.
-    pub(crate) fn new(sd_deg: f64, half_deg: [f64; 2], random: &mut ChaCha8Rng) -> Self {
+    pub(crate) fn new(
+        quality: Quality,
+        sd_deg: f64,
+        half_deg: [f64; 2],
+        random: &mut ChaCha8Rng,
+    ) -> Self {
         let mut error = |part: f64| std::array::from_fn(|_| part.sqrt() * sd_deg * gauss(random));
         Self {
+            quality,
+            gone: 0,
             offset: error(0.7),
             of_region: std::array::from_fn(|_| error(0.3)),
             half_deg,
@@ -362,13 +431,30 @@ impl Tracker {
         noisy: bool,
         random: &mut ChaCha8Rng,
     ) -> [f32; 2] {
-        let Some(eye) = eye else {
+        let lost = self.loses(random);
+        let Some(eye) = eye.filter(|_| !lost) else {
             return [f32::NAN; 2];
         };
         let region = self.of_region[region_of(self.half_deg, eye[0], eye[1])];
-        let noise_deg = if noisy { 0.0 } else { NOISE_DEG };
+        // From sample to sample white noise of two axes differs by twice its deviation per axis.
+        let own_deg = if noisy { 0.0 } else { NOISE_DEG };
+        let noise_deg = own_deg.hypot(0.5 * self.quality.noise_deg);
         std::array::from_fn(|k| {
             (eye[k] + self.offset[k] + region[k] + noise_deg * gauss(random)) as f32
         })
+    }
+
+    /// Whether the next sample is lost. Draws nothing for a tracker that loses none.
+    fn loses(&mut self, random: &mut ChaCha8Rng) -> bool {
+        let mut happens = |odds: f64| odds > 0.0 && random.random::<f64>() < odds;
+        if self.gone > 0 {
+            self.gone -= 1;
+            return true;
+        }
+        if happens(self.quality.losses_per_s / self.quality.rate_hz) {
+            self.gone = (0.1 * self.quality.rate_hz) as u64;
+            return true;
+        }
+        happens(self.quality.lost)
     }
 }
