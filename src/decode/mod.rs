@@ -54,6 +54,7 @@ mod samples;
 mod settings;
 mod survey;
 mod text;
+mod tiles;
 mod weights;
 mod writer;
 
