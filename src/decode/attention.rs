@@ -282,7 +282,15 @@ fn exp(x: f32) -> f32 {
     let r = n.mul_add(-0.693_145_75, x.max(-87.0));
     let r = n.mul_add(-1.428_606_8e-6, r);
     let mut p = 1.0 / 5_040.0;
-    for c in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
+    for c in [
+        1.0 / 720.0,
+        1.0 / 120.0,
+        1.0 / 24.0,
+        1.0 / 6.0,
+        0.5,
+        1.0,
+        1.0,
+    ] {
         p = r.mul_add(p, c);
     }
     let two_to_n = f32::from_bits(((n as i32 + 127) as u32) << 23);
@@ -350,10 +358,26 @@ mod tests {
     }
 
     const SHAPES: [Heads; 4] = [
-        Heads { dim: 64, group: 3, kv: 3 },
-        Heads { dim: 32, group: 1, kv: 2 },
-        Heads { dim: 10, group: 7, kv: 1 },
-        Heads { dim: 80, group: 2, kv: 2 },
+        Heads {
+            dim: 64,
+            group: 3,
+            kv: 3,
+        },
+        Heads {
+            dim: 32,
+            group: 1,
+            kv: 2,
+        },
+        Heads {
+            dim: 10,
+            group: 7,
+            kv: 1,
+        },
+        Heads {
+            dim: 80,
+            group: 2,
+            kv: 2,
+        },
     ];
 
     struct Case {
@@ -381,7 +405,14 @@ mod tests {
                 );
             }
             let q = noise(rows * heads.queries() * heads.dim, 3);
-            Self { heads, rows, tokens, plain, pages, q }
+            Self {
+                heads,
+                rows,
+                tokens,
+                plain,
+                pages,
+                q,
+            }
         }
 
         fn queries(&self) -> Queries {
@@ -394,7 +425,12 @@ mod tests {
         }
 
         fn stretch(&self) -> Stretch<'_> {
-            Stretch { keys: &self.pages.0, values: &self.pages.1, at: 0, tokens: self.tokens }
+            Stretch {
+                keys: &self.pages.0,
+                values: &self.pages.1,
+                at: 0,
+                tokens: self.tokens,
+            }
         }
 
         fn answer(&self) -> Vec<f32> {
@@ -416,13 +452,22 @@ mod tests {
             let q = &self.q[(row * self.heads.queries() + query) * dim..][..dim];
             let of = |all: &[f32], t: usize, d: usize| f64::from(all[(t * kv + head) * dim + d]);
             let logits: Vec<f64> = (0..self.tokens)
-                .map(|t| (0..dim).map(|d| f64::from(q[d]) * of(&self.plain.0, t, d)).sum::<f64>() * 0.2)
+                .map(|t| {
+                    (0..dim)
+                        .map(|d| f64::from(q[d]) * of(&self.plain.0, t, d))
+                        .sum::<f64>()
+                        * 0.2
+                })
                 .collect();
             let most = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             let weights: Vec<f64> = logits.iter().map(|x| (x - most).exp()).collect();
             let sum: f64 = weights.iter().sum();
             (0..dim)
-                .map(|d| (0..self.tokens).map(|t| weights[t] / sum * of(&self.plain.1, t, d)).sum())
+                .map(|d| {
+                    (0..self.tokens)
+                        .map(|t| weights[t] / sum * of(&self.plain.1, t, d))
+                        .sum()
+                })
                 .collect()
         }
     }
@@ -437,7 +482,10 @@ mod tests {
                     for query in 0..heads.queries() {
                         let found = &out[(row * heads.queries() + query) * heads.value()..];
                         for (found, exact) in found.iter().zip(case.exact(row, query)) {
-                            assert!((f64::from(*found) - exact).abs() < 2e-6, "{heads:?} {rows} {tokens}");
+                            assert!(
+                                (f64::from(*found) - exact).abs() < 2e-6,
+                                "{heads:?} {rows} {tokens}"
+                            );
                         }
                     }
                 }
@@ -467,16 +515,28 @@ mod tests {
         let of = case.queries();
         let (k, v) = heads.page();
         let parts = [
-            Stretch { tokens: 32, ..case.stretch() },
-            Stretch { keys: &case.pages.0[2 * k..], values: &case.pages.1[2 * v..], at: 32, tokens: 38 },
+            Stretch {
+                tokens: 32,
+                ..case.stretch()
+            },
+            Stretch {
+                keys: &case.pages.0[2 * k..],
+                values: &case.pages.1[2 * v..],
+                at: 32,
+                tokens: 38,
+            },
         ];
         let mut weights = vec![0.0; 3 * heads.queries() * of.room];
-        parts.iter().for_each(|part| scores(&of, &case.q, part, 0.2, &mut weights));
+        parts
+            .iter()
+            .for_each(|part| scores(&of, &case.q, part, 0.2, &mut weights));
         for each in weights.chunks_exact_mut(of.room) {
             softmax(&mut each[..70]);
         }
         let mut out = vec![0.0; 3 * heads.queries() * heads.value()];
-        parts.iter().for_each(|part| values(&of, &weights, part, &mut out));
+        parts
+            .iter()
+            .for_each(|part| values(&of, &weights, part, &mut out));
         assert_eq!(out, case.answer());
     }
 
@@ -502,6 +562,9 @@ mod tests {
             let error = (f64::from(exp(x)) - exact).abs() / exact;
             assert!(error < 2.4e-7, "{x}: {error}");
         }
-        assert_eq!((exp(0.0), exp(-1e9), exp(f32::NEG_INFINITY)), (1.0, 0.0, 0.0));
+        assert_eq!(
+            (exp(0.0), exp(-1e9), exp(f32::NEG_INFINITY)),
+            (1.0, 0.0, 0.0)
+        );
     }
 }

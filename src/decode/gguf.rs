@@ -208,7 +208,10 @@ impl<R: Read> Cursor<'_, R> {
         Err(self.fault(if self.len < self.file {
             format!("{what} goes on past {HEADER_BYTES_MAX} bytes, the largest header accepted")
         } else {
-            format!("{what} needs {bytes} bytes, the file has {} left", self.len - self.at)
+            format!(
+                "{what} needs {bytes} bytes, the file has {} left",
+                self.len - self.at
+            )
         }))
     }
 
@@ -443,7 +446,12 @@ mod tests {
         let mut made = Made::begin(2, 4);
         made.text("general.architecture").u32(8).text("llama");
         made.text("llama.block_count").u32(4).u32(30);
-        made.text("tokenizer.ggml.tokens").u32(9).u32(8).u64(2).text("a").text("б");
+        made.text("tokenizer.ggml.tokens")
+            .u32(9)
+            .u32(8)
+            .u64(2)
+            .text("a")
+            .text("б");
         made.text("tokenizer.ggml.scores").u32(9).u32(6).u64(2);
         made.0.extend(1.5_f32.to_le_bytes());
         made.0.extend((-2.0_f32).to_le_bytes());
@@ -468,8 +476,14 @@ mod tests {
         let [norm, w] = header.tensors.as_slice() else {
             panic!("two tensors");
         };
-        assert_eq!((norm.name.as_str(), norm.shape.as_slice()), ("norm", [4].as_slice()));
-        assert_eq!((w.stored, w.shape.as_slice()), (Stored::Q8_0, [3, 64].as_slice()));
+        assert_eq!(
+            (norm.name.as_str(), norm.shape.as_slice()),
+            ("norm", [4].as_slice())
+        );
+        assert_eq!(
+            (w.stored, w.shape.as_slice()),
+            (Stored::Q8_0, [3, 64].as_slice())
+        );
         assert_eq!(w.end, made.0.len() as u64);
         assert_eq!(w.begin - norm.begin, 32);
     }
@@ -559,10 +573,14 @@ mod tests {
     #[test]
     fn tensors_that_overlap_or_share_a_name_are_refused() {
         let mut made = Made::begin(2, 0);
-        made.tensor("a", &[16], 0, 0).tensor("b", &[16], 0, 32).data(4096);
+        made.tensor("a", &[16], 0, 0)
+            .tensor("b", &[16], 0, 32)
+            .data(4096);
         assert!(made.reason().contains("overlap"));
         let mut made = Made::begin(2, 0);
-        made.tensor("a", &[8], 0, 0).tensor("a", &[8], 0, 32).data(4096);
+        made.tensor("a", &[8], 0, 0)
+            .tensor("a", &[8], 0, 32)
+            .data(4096);
         assert!(made.reason().contains("stands twice"));
     }
 
@@ -579,7 +597,8 @@ mod tests {
             }
             // Either is an answer; a panic or an abort is none.
             let _ = Made(hurt).read().map(|header| {
-                let inside = |place: &Place| place.begin <= place.end && place.end <= whole.len() as u64;
+                let inside =
+                    |place: &Place| place.begin <= place.end && place.end <= whole.len() as u64;
                 assert!(header.tensors.iter().all(inside));
             });
         }

@@ -30,12 +30,14 @@
 //! ```
 
 mod ask;
+mod attention;
 mod cancel;
 mod choose;
 mod config;
 mod distribution;
 mod error;
 mod forward;
+mod gguf;
 mod glance;
 mod header;
 #[cfg(test)]

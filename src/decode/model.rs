@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::attention::Heads;
 use super::config::{Family, ModelConfig, RopeScaling};
 use super::error::ModelError;
 use super::kv::KvShape;
@@ -183,7 +184,11 @@ impl Model {
     pub(super) fn kv_shape(&self) -> KvShape {
         KvShape {
             layers: self.config.layers,
-            width: self.config.kv_heads * self.config.head_dim,
+            heads: Heads {
+                dim: self.config.head_dim,
+                group: self.config.heads / self.config.kv_heads,
+                kv: self.config.kv_heads,
+            },
         }
     }
 }
