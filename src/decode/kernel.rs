@@ -13,7 +13,7 @@ const LANES: usize = 16;
 /// Matrix rows computed together, so that the input is read once for all of them.
 const BLOCK: usize = 4;
 
-/// The loops, written once for both kinds of processor: each module has its own `dots` and `add_scaled`.
+/// The loops, written once for both kinds of processor: each module has its own `dots`.
 macro_rules! loops {
     ($(#[$feature:meta])*) => {
         $(#[$feature])*
@@ -102,12 +102,6 @@ mod portable {
         })
     }
 
-    /// `out += scale * x`.
-    #[inline]
-    fn add_scaled(scale: f32, x: &[f32], out: &mut [f32]) {
-        out.iter_mut().zip(x).for_each(|(out, x)| *out += scale * x);
-    }
-
     loops!();
 }
 
@@ -115,8 +109,7 @@ mod portable {
 #[cfg(target_arch = "x86_64")]
 mod fused {
     use std::arch::x86_64::{
-        __m256, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_setzero_ps,
-        _mm256_storeu_ps,
+        __m256, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_setzero_ps, _mm256_storeu_ps,
     };
 
     use super::{BLOCK, LANES, fold};
@@ -168,22 +161,6 @@ mod fused {
             *out = rest.fold(fold(lanes), |sum, (w, x)| w.mul_add(*x, sum));
         }
         out
-    }
-
-    /// `out += scale * x`.
-    #[inline]
-    #[target_feature(enable = "avx2,fma")]
-    fn add_scaled(scale: f32, x: &[f32], out: &mut [f32]) {
-        let (x_blocks, x_rest) = x.as_chunks::<WIDTH>();
-        let (out_blocks, out_rest) = out.as_chunks_mut::<WIDTH>();
-        let scales = _mm256_set1_ps(scale);
-        for (x, out) in x_blocks.iter().zip(out_blocks) {
-            store(_mm256_fmadd_ps(scales, load(x), load(out)), out);
-        }
-        out_rest
-            .iter_mut()
-            .zip(x_rest)
-            .for_each(|(out, x)| *out = scale.mul_add(*x, *out));
     }
 
     loops!(#[target_feature(enable = "avx2,fma")]);
