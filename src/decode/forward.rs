@@ -8,6 +8,7 @@ use super::error::{DecodeError, Interrupt};
 use super::kernel;
 use super::kv::{Pool, Sequence};
 use super::model::{Layer, Model};
+use super::tiles::Input;
 
 /// Rows computed together when a long text is read.
 pub(super) const CHUNK_ROWS: usize = 64;
@@ -69,6 +70,8 @@ struct Scratch {
     positions: Vec<usize>,
     /// Which rows look at which keys, in the order of the text.
     looks: Vec<Looks>,
+    /// Activations as integers, for quantised weights.
+    rounded: Input,
     x: Vec<f32>,
     normed: Vec<f32>,
     qkv: Vec<f32>,
@@ -162,7 +165,9 @@ impl Engine {
             {
                 kernel::rms_norm(x, &layer.mlp_norm, config.norm_eps, normed);
             }
-            layer.gate_up.forward(&s.normed, rows, &mut s.gate_up)?;
+            layer
+                .gate_up
+                .forward(&s.normed, rows, &mut s.gate_up, &mut s.rounded)?;
             let inter = config.intermediate;
             for (both, act) in s
                 .gate_up
@@ -175,7 +180,9 @@ impl Engine {
             if cancel.is_requested() {
                 return Err(Interrupt::Cancelled);
             }
-            layer.down.forward(&s.act, rows, &mut s.added)?;
+            layer
+                .down
+                .forward(&s.act, rows, &mut s.added, &mut s.rounded)?;
             s.x.iter_mut()
                 .zip(&s.added)
                 .for_each(|(x, added)| *x += added);
@@ -261,7 +268,9 @@ impl Engine {
         {
             kernel::rms_norm(x, &layer.attention_norm, config.norm_eps, normed);
         }
-        layer.qkv.forward(&s.normed, rows, &mut s.qkv)?;
+        layer
+            .qkv
+            .forward(&s.normed, rows, &mut s.qkv, &mut s.rounded)?;
         for (r, row) in s.qkv.chunks_exact_mut(q_width + 2 * kv_width).enumerate() {
             let (cos, sin) = (
                 &s.cos[r * d / 2..(r + 1) * d / 2],
@@ -324,7 +333,9 @@ impl Engine {
                 s.attention.copy_within(from..from + d, head * d);
             }
         }
-        layer.output.forward(&s.attention, rows, &mut s.added)?;
+        layer
+            .output
+            .forward(&s.attention, rows, &mut s.added, &mut s.rounded)?;
         s.x.iter_mut()
             .zip(&s.added)
             .for_each(|(x, added)| *x += added);
@@ -353,7 +364,9 @@ impl Engine {
             }
         }
         s.logits.resize(wanted * vocabulary, 0.0);
-        model.head.forward(&s.normed, wanted, &mut s.logits)?;
+        model
+            .head
+            .forward(&s.normed, wanted, &mut s.logits, &mut s.rounded)?;
         if s.logits.iter().any(|x| !x.is_finite()) {
             return Err(DecodeError::NonFinite { position }.into());
         }

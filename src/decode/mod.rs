@@ -64,7 +64,7 @@ pub use cancel::Cancel;
 pub use config::{Family, ModelConfig, RopeScaling};
 pub use error::{DecodeError, ModelError};
 pub use glance::Glance;
-pub use model::{Model, ModelCard};
+pub use model::{Model, ModelCard, Precision};
 pub use outcome::{Commit, End, Stats, Step, Thought, Undone};
 pub use settings::WriterSettings;
 pub use survey::Survey;

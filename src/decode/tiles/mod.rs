@@ -18,8 +18,9 @@ mod portable;
 #[cfg(test)]
 mod tests;
 
-pub(super) use arena::Arena;
+pub(super) use arena::{Arena, Filling};
 pub(super) use input::Input;
+pub(super) use pack::Packed;
 
 /// Rows of a tile.
 pub(super) const ROWS: usize = 16;
@@ -76,14 +77,6 @@ pub(super) struct Tiles {
 }
 
 impl Tiles {
-    pub(super) const fn outputs(&self) -> usize {
-        self.outputs
-    }
-
-    pub(super) const fn inputs(&self) -> usize {
-        self.inputs
-    }
-
     /// Pairs of blocks of one row; the last may be half empty.
     const fn pairs(&self) -> usize {
         self.inputs.div_ceil(PAIR * BLOCK)
@@ -93,7 +86,8 @@ impl Tiles {
         self.pairs() * self.format.pair_bytes()
     }
 
-    fn count(&self) -> usize {
+    /// Tiles of it.
+    pub(super) fn count(&self) -> usize {
         self.outputs.div_ceil(ROWS)
     }
 

@@ -6,7 +6,7 @@ use super::arena::Filling;
 use super::{Arena, BLOCK, Format, PAIR, ROWS, SCALES_BYTES, Tiles};
 
 /// A matrix whose place in the arena is taken and whose rows are being written.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(in crate::decode) struct Packed {
     format: Format,
     outputs: usize,
@@ -91,8 +91,13 @@ impl Packed {
         }
     }
 
+    /// Outputs and inputs.
+    pub(in crate::decode) const fn shape(&self) -> (usize, usize) {
+        (self.outputs, self.inputs)
+    }
+
     /// The matrix, once the arena is filled.
-    pub(in crate::decode) fn finish(self, arena: &Arena) -> Tiles {
+    pub(in crate::decode) fn finish(&self, arena: &Arena) -> Tiles {
         Tiles {
             format: self.format,
             outputs: self.outputs,

@@ -49,8 +49,8 @@ fn weights(format: Format, stored: &[u8]) -> Vec<f64> {
 
 fn product(tiles: &Tiles, x: &[f32], rows: usize) -> Vec<f32> {
     let mut input = Input::default();
-    input.round(x, rows, tiles.inputs());
-    let mut y = vec![f32::NAN; rows * tiles.outputs()];
+    input.round(x, rows, tiles.inputs);
+    let mut y = vec![f32::NAN; rows * tiles.outputs];
     tiles.multiply(&input, 0..tiles.count(), &mut y);
     y
 }
