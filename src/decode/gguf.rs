@@ -312,7 +312,7 @@ impl<R: Read> Cursor<'_, R> {
             }
         };
         // A text takes its length at the least.
-        let bytes = n.checked_mul(each).unwrap_or(u64::MAX);
+        let bytes = n.saturating_mul(each);
         self.expect(bytes, &format!("array `{name}` of {n}"))?;
         let n = n as usize; // n * each bytes are there
         Ok(match of {

@@ -286,7 +286,7 @@ impl Packing {
         let path = origin.path("");
         let mut bytes = 0_usize;
         for (outputs, inputs) in config.matrices() {
-            if inputs % BLOCK != 0 {
+            if !inputs.is_multiple_of(BLOCK) {
                 return Err(ModelError::Precision { path, inputs });
             }
             bytes += format.bytes(outputs, inputs).next_multiple_of(64);

@@ -41,7 +41,7 @@ impl Packed {
     ) -> Option<Self> {
         let blocks = inputs / BLOCK;
         let row_bytes = blocks * format.stored_bytes();
-        if inputs % BLOCK != 0 || rows.len() != outputs * row_bytes {
+        if !inputs.is_multiple_of(BLOCK) || rows.len() != outputs * row_bytes {
             return None;
         }
         let (begin, out) = arena.take(format.bytes(outputs, inputs))?;
