@@ -14,10 +14,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use hdrhistogram::Histogram;
-use razvilka::decode::{Cancel, Model, Step, Thought, Writer, WriterSettings};
+use razvilka::decode::{Cancel, Model, Precision, Step, Thought, Writer, WriterSettings};
 
 struct Options {
     model: Option<PathBuf>,
+    precision: Precision,
     prompt: String,
     tokens: usize,
     choices: usize,
@@ -27,6 +28,7 @@ fn options() -> anyhow::Result<Options> {
     // Small when run as a test.
     let mut options = Options {
         model: None,
+        precision: Precision::F32,
         prompt: String::new(),
         tokens: 20,
         choices: 3,
@@ -44,6 +46,14 @@ fn options() -> anyhow::Result<Options> {
                     (options.tokens.max(300), options.choices.max(300));
             }
             "--model" => options.model = Some(value()?.into()),
+            "--precision" => {
+                options.precision = match value()?.as_str() {
+                    "f32" => Precision::F32,
+                    "q8" => Precision::Q8,
+                    "q4" => Precision::Q4,
+                    other => bail!("--precision {other}: f32, q8 or q4"),
+                };
+            }
             "--prompt" => options.prompt = value()?,
             "--tokens" => options.tokens = value()?.parse()?,
             "--choices" => options.choices = value()?.parse()?,
@@ -76,7 +86,7 @@ fn report(what: &str, times: &Times) {
 fn main() -> anyhow::Result<()> {
     let options = options()?;
     let model = Arc::new(match &options.model {
-        Some(dir) => Model::load(dir)?,
+        Some(dir) => Model::load_as(dir, options.precision)?,
         None => Model::embedded()?,
     });
     steps(&model, &options)?;

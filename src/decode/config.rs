@@ -135,6 +135,20 @@ impl ModelConfig {
         self.layers * layer + h + tables * self.vocabulary * h
     }
 
+    /// Outputs and inputs of every big matrix that is held: fused ones are one, a tied output matrix is none.
+    pub(super) fn matrices(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+        let (q, kv) = (self.heads * self.head_dim, self.kv_heads * self.head_dim);
+        let layer = [
+            (q + 2 * kv, self.hidden),
+            (self.hidden, q),
+            (2 * self.intermediate, self.hidden),
+            (self.hidden, self.intermediate),
+        ];
+        let tables = if self.tied { 1 } else { 2 };
+        let layers = (0..self.layers).flat_map(move |_| layer);
+        layers.chain((0..tables).map(|_| (self.vocabulary, self.hidden)))
+    }
+
     /// Bytes of keys and values one token leaves behind.
     #[must_use]
     pub fn kv_bytes_per_token(&self) -> usize {

@@ -169,6 +169,14 @@ pub enum ModelError {
         /// Rows of the embedding.
         rows: usize,
     },
+    /// A matrix cannot be held in blocks of 32 weights.
+    #[error("{}: rows of {inputs} weights cannot be quantised, which takes a multiple of 32; load the model with f32 weights", path.display())]
+    Precision {
+        /// The folder.
+        path: PathBuf,
+        /// Weights of a row.
+        inputs: usize,
+    },
     /// The tensor library refused weights that had passed every check.
     #[error("{}: {source}", path.display())]
     Tensor {

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use super::attention::{self, PAGE, Queries};
 use super::cancel::Cancel;
 use super::error::{DecodeError, Interrupt};
-use super::kernel::{self, Heads};
+use super::kernel;
 use super::kv::{Pool, Sequence};
 use super::model::{Layer, Model};
+use super::tiles::Input;
 
 /// Rows computed together when a long text is read.
 pub(super) const CHUNK_ROWS: usize = 64;
@@ -50,11 +52,26 @@ pub(super) struct Engine {
     pub(super) rows: u64,
 }
 
+/// Rows that look at the same stretch of keys.
+#[derive(Debug, Clone)]
+struct Looks {
+    rows: std::ops::Range<usize>,
+    /// A feed that has the stretch, which part of its line it is, its place in the text, and as many tokens as the row that sees most of it sees.
+    feed: usize,
+    part: usize,
+    at: usize,
+    tokens: usize,
+}
+
 #[derive(Debug, Default)]
 struct Scratch {
     /// Feed and place within the feed of each row.
     rows: Vec<(usize, usize)>,
     positions: Vec<usize>,
+    /// Which rows look at which keys, in the order of the text.
+    looks: Vec<Looks>,
+    /// Activations as integers, for quantised weights.
+    rounded: Input,
     x: Vec<f32>,
     normed: Vec<f32>,
     qkv: Vec<f32>,
@@ -63,6 +80,8 @@ struct Scratch {
     gate_up: Vec<f32>,
     act: Vec<f32>,
     scores: Vec<f32>,
+    /// Floats for the scores of one query.
+    room: usize,
     cos: Vec<f32>,
     sin: Vec<f32>,
     logits: Vec<f32>,
@@ -146,7 +165,9 @@ impl Engine {
             {
                 kernel::rms_norm(x, &layer.mlp_norm, config.norm_eps, normed);
             }
-            layer.gate_up.forward(&s.normed, rows, &mut s.gate_up)?;
+            layer
+                .gate_up
+                .forward(&s.normed, rows, &mut s.gate_up, &mut s.rounded)?;
             let inter = config.intermediate;
             for (both, act) in s
                 .gate_up
@@ -159,7 +180,9 @@ impl Engine {
             if cancel.is_requested() {
                 return Err(Interrupt::Cancelled);
             }
-            layer.down.forward(&s.act, rows, &mut s.added)?;
+            layer
+                .down
+                .forward(&s.act, rows, &mut s.added, &mut s.rounded)?;
             s.x.iter_mut()
                 .zip(&s.added)
                 .for_each(|(x, added)| *x += added);
@@ -195,12 +218,14 @@ impl Engine {
         s.added
             .resize(rows * config.hidden.max(config.head_dim), 0.0);
         s.qkv.resize(rows * qkv, 0.0);
-        s.attention
-            .resize(rows * config.heads * config.head_dim, 0.0);
+        let value = config.head_dim.next_multiple_of(PAGE);
+        s.attention.resize(rows * config.heads * value, 0.0);
         s.gate_up.resize(rows * 2 * config.intermediate, 0.0);
         s.act.resize(rows * config.intermediate, 0.0);
+        who_looks_where(feeds, &s.rows, &s.positions, &mut s.looks);
         let longest = s.positions.iter().max().map_or(0, |p| p + 1);
-        s.scores.resize(config.heads * longest, 0.0);
+        s.room = (longest + PAGE).next_multiple_of(PAGE);
+        s.scores.resize(rows * config.heads * s.room, 0.0);
         let pairs = config.head_dim / 2;
         s.cos.resize(rows * pairs, 0.0);
         s.sin.resize(rows * pairs, 0.0);
@@ -243,7 +268,9 @@ impl Engine {
         {
             kernel::rms_norm(x, &layer.attention_norm, config.norm_eps, normed);
         }
-        layer.qkv.forward(&s.normed, rows, &mut s.qkv)?;
+        layer
+            .qkv
+            .forward(&s.normed, rows, &mut s.qkv, &mut s.rounded)?;
         for (r, row) in s.qkv.chunks_exact_mut(q_width + 2 * kv_width).enumerate() {
             let (cos, sin) = (
                 &s.cos[r * d / 2..(r + 1) * d / 2],
@@ -266,33 +293,49 @@ impl Engine {
             let (f, t) = s.rows[r];
             feeds[f].sequence.write(index, t, &turned[q_width..], value);
         }
-        let scale = 1.0 / (d as f32).sqrt();
-        let heads = Heads {
-            dim: d,
-            group: config.heads / config.kv_heads,
-            kv_width,
+        let of = |rows: usize| Queries {
+            heads: self.model.kv_shape().heads,
+            rows,
+            row: q_width + 2 * kv_width,
+            room: s.room,
         };
-        for (r, row) in s.qkv.chunks_exact(q_width + 2 * kv_width).enumerate() {
-            let (sequence, seen) = (&*feeds[s.rows[r].0].sequence, s.positions[r] + 1);
-            let scores = &mut s.scores[..config.heads * seen];
-            for (at, keys, _) in sequence.runs(index, seen) {
-                kernel::attention_scores(
-                    &row[..q_width],
-                    keys,
-                    heads,
-                    scale,
-                    &mut scores[at..],
-                    seen,
-                );
-            }
-            scores.chunks_exact_mut(seen).for_each(kernel::softmax);
-            let out = &mut s.attention[r * q_width..(r + 1) * q_width];
-            out.fill(0.0);
-            for (at, _, values) in sequence.runs(index, seen) {
-                kernel::attention_values(&scores[at..], seen, values, heads, out);
+        let (scale, room) = (1.0 / (d as f32).sqrt(), s.room);
+        for looks in &s.looks {
+            let q = &s.qkv[looks.rows.start * (q_width + 2 * kv_width)..];
+            let scores = &mut s.scores[looks.rows.start * config.heads * room..];
+            let sequence = &feeds[looks.feed].sequence;
+            if let Some(stretch) = sequence.stretch(index, looks.part, looks.at, looks.tokens) {
+                attention::scores(&of(looks.rows.len()), q, &stretch, scale, scores);
             }
         }
-        layer.output.forward(&s.attention, rows, &mut s.added)?;
+        for (row, scores) in s.scores.chunks_exact_mut(config.heads * room).enumerate() {
+            for scores in scores.chunks_exact_mut(room) {
+                let (seen, unseen) = scores.split_at_mut(s.positions[row] + 1);
+                attention::softmax(seen);
+                unseen.fill(0.0);
+            }
+        }
+        let value = config.heads * of(1).heads.value();
+        s.attention.resize(rows * value, 0.0);
+        s.attention.fill(0.0);
+        for looks in &s.looks {
+            let weights = &s.scores[looks.rows.start * config.heads * room..];
+            let out = &mut s.attention[looks.rows.start * value..];
+            let sequence = &feeds[looks.feed].sequence;
+            if let Some(stretch) = sequence.stretch(index, looks.part, looks.at, looks.tokens) {
+                attention::values(&of(looks.rows.len()), weights, &stretch, out);
+            }
+        }
+        if value != q_width {
+            // Values lie in whole registers; the output matrix wants the elements alone.
+            for head in 0..rows * config.heads {
+                let from = head * of(1).heads.value();
+                s.attention.copy_within(from..from + d, head * d);
+            }
+        }
+        layer
+            .output
+            .forward(&s.attention, rows, &mut s.added, &mut s.rounded)?;
         s.x.iter_mut()
             .zip(&s.added)
             .for_each(|(x, added)| *x += added);
@@ -321,7 +364,9 @@ impl Engine {
             }
         }
         s.logits.resize(wanted * vocabulary, 0.0);
-        model.head.forward(&s.normed, wanted, &mut s.logits)?;
+        model
+            .head
+            .forward(&s.normed, wanted, &mut s.logits, &mut s.rounded)?;
         if s.logits.iter().any(|x| !x.is_finite()) {
             return Err(DecodeError::NonFinite { position }.into());
         }
@@ -337,5 +382,54 @@ impl Engine {
                 })
             })
             .collect())
+    }
+}
+
+/// Finds the rows that look at the same keys: all rows of one line, and those of all branches of one fork at what was before it.
+fn who_looks_where(
+    feeds: &[Feed<'_>],
+    rows: &[(usize, usize)],
+    positions: &[usize],
+    looks: &mut Vec<Looks>,
+) {
+    looks.clear();
+    for part in 0.. {
+        let of = |row: usize| {
+            let (feed, _) = rows[row]; // rows were made from the feeds
+            let found = feeds[feed].sequence.parts().nth(part)?;
+            Some((
+                found,
+                (positions[row] + 1).saturating_sub(found.at).min(found.len),
+            ))
+        };
+        let before = looks.len();
+        let mut row = 0;
+        while row < rows.len() {
+            let first = row;
+            let here = of(row);
+            row += 1;
+            let Some((place, mut tokens)) = here else {
+                continue;
+            };
+            while row < rows.len()
+                && let Some((other, seen)) = of(row)
+                && (other.address, other.at) == (place.address, place.at)
+            {
+                tokens = tokens.max(seen);
+                row += 1;
+            }
+            if tokens > 0 {
+                looks.push(Looks {
+                    rows: first..row,
+                    feed: rows[first].0,
+                    part,
+                    at: place.at,
+                    tokens,
+                });
+            }
+        }
+        if looks.len() == before {
+            break;
+        }
     }
 }

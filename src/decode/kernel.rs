@@ -1,4 +1,4 @@
-//! The arithmetic between the big matrices, on plain slices: dot products, norms, rotation, attention.
+//! The arithmetic between the big matrices, on plain slices: dot products, norms, rotation.
 //!
 //! Two promises hold for every function here. It allocates nothing. And each output is summed in one fixed order that
 //! depends on the length of the row alone, never on how many rows are computed together: a token decoded beside two
@@ -13,7 +13,7 @@ const LANES: usize = 16;
 /// Matrix rows computed together, so that the input is read once for all of them.
 const BLOCK: usize = 4;
 
-/// The loops, written once for both kinds of processor: each module has its own `dots` and `add_scaled`.
+/// The loops, written once for both kinds of processor: each module has its own `dots`.
 macro_rules! loops {
     ($(#[$feature:meta])*) => {
         $(#[$feature])*
@@ -42,29 +42,6 @@ macro_rules! loops {
                 *out = x * scale * weight;
             }
         }
-
-        $(#[$feature])*
-        pub(super) fn attention_scores(
-            q: &[f32], keys: &[f32], heads: super::Heads, scale: f32, scores: &mut [f32], stride: usize,
-        ) {
-            for (p, key) in keys.chunks_exact(heads.kv_width).enumerate() {
-                for (h, q) in q.chunks_exact(heads.dim).enumerate() {
-                    let [score] = dots([&key[h / heads.group * heads.dim..][..heads.dim]], q);
-                    scores[h * stride + p] = score * scale;
-                }
-            }
-        }
-
-        $(#[$feature])*
-        pub(super) fn attention_values(
-            scores: &[f32], stride: usize, values: &[f32], heads: super::Heads, out: &mut [f32],
-        ) {
-            for (p, value) in values.chunks_exact(heads.kv_width).enumerate() {
-                for (h, out) in out.chunks_exact_mut(heads.dim).enumerate() {
-                    add_scaled(scores[h * stride + p], &value[h / heads.group * heads.dim..][..heads.dim], out);
-                }
-            }
-        }
     };
 }
 
@@ -91,26 +68,6 @@ door! {
     /// `out = x / rms(x) * weight` (Zhang & Sennrich 2019).
     rms_norm(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32])
 }
-door! {
-    /// Scores of one run of keys: `scores[h * stride + p] = q[h] . keys[p][h / group] * scale`.
-    attention_scores(q: &[f32], keys: &[f32], heads: Heads, scale: f32, scores: &mut [f32], stride: usize)
-}
-door! {
-    /// Adds one run of values: `out[h] += scores[h * stride + p] * values[p][h / group]`.
-    attention_values(scores: &[f32], stride: usize, values: &[f32], heads: Heads, out: &mut [f32])
-}
-
-/// How heads lie in a row.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Heads {
-    /// Width of one head.
-    pub(super) dim: usize,
-    /// Query heads per key head.
-    pub(super) group: usize,
-    /// Width of the keys (or values) of one token.
-    pub(super) kv_width: usize,
-}
-
 /// Folds parallel sums in one fixed order.
 #[inline]
 fn fold(mut lanes: [f32; LANES]) -> f32 {
@@ -145,12 +102,6 @@ mod portable {
         })
     }
 
-    /// `out += scale * x`.
-    #[inline]
-    fn add_scaled(scale: f32, x: &[f32], out: &mut [f32]) {
-        out.iter_mut().zip(x).for_each(|(out, x)| *out += scale * x);
-    }
-
     loops!();
 }
 
@@ -158,8 +109,7 @@ mod portable {
 #[cfg(target_arch = "x86_64")]
 mod fused {
     use std::arch::x86_64::{
-        __m256, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_setzero_ps,
-        _mm256_storeu_ps,
+        __m256, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_setzero_ps, _mm256_storeu_ps,
     };
 
     use super::{BLOCK, LANES, fold};
@@ -213,37 +163,7 @@ mod fused {
         out
     }
 
-    /// `out += scale * x`.
-    #[inline]
-    #[target_feature(enable = "avx2,fma")]
-    fn add_scaled(scale: f32, x: &[f32], out: &mut [f32]) {
-        let (x_blocks, x_rest) = x.as_chunks::<WIDTH>();
-        let (out_blocks, out_rest) = out.as_chunks_mut::<WIDTH>();
-        let scales = _mm256_set1_ps(scale);
-        for (x, out) in x_blocks.iter().zip(out_blocks) {
-            store(_mm256_fmadd_ps(scales, load(x), load(out)), out);
-        }
-        out_rest
-            .iter_mut()
-            .zip(x_rest)
-            .for_each(|(out, x)| *out = scale.mul_add(*x, *out));
-    }
-
     loops!(#[target_feature(enable = "avx2,fma")]);
-}
-
-/// Turns scores into weights that sum to 1, in place.
-pub(super) fn softmax(scores: &mut [f32]) {
-    let max = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut sum = 0.0;
-    for score in scores.iter_mut() {
-        *score = (*score - max).exp();
-        sum += *score;
-    }
-    let scale = 1.0 / sum;
-    for score in scores {
-        *score *= scale;
-    }
 }
 
 /// The gate of the feed-forward block: `out = silu(gate) * up`.
@@ -293,28 +213,6 @@ mod tests {
         let (mut here, mut anywhere) = (vec![0.0; rows * n], vec![0.0; rows * n]);
         rows_times_matrix(&x, rows, &w, n, k, &mut here);
         portable::rows_times_matrix(&x, rows, &w, n, k, &mut anywhere);
-        assert!(
-            here.iter()
-                .zip(&anywhere)
-                .all(|(a, b)| (a - b).abs() < 1e-5)
-        );
-        let heads = Heads {
-            dim: 10,
-            group: 2,
-            kv_width: 20,
-        };
-        let (q, keys, scores) = (noise(40, 7), noise(60, 8), noise(4 * 3, 9));
-        let (mut here, mut anywhere) = (vec![0.0; 12], vec![0.0; 12]);
-        attention_scores(&q, &keys, heads, 0.3, &mut here, 3);
-        portable::attention_scores(&q, &keys, heads, 0.3, &mut anywhere, 3);
-        assert!(
-            here.iter()
-                .zip(&anywhere)
-                .all(|(a, b)| (a - b).abs() < 1e-5)
-        );
-        let (mut here, mut anywhere) = (vec![0.0; 40], vec![0.0; 40]);
-        attention_values(&scores, 3, &keys, heads, &mut here);
-        portable::attention_values(&scores, 3, &keys, heads, &mut anywhere);
         assert!(
             here.iter()
                 .zip(&anywhere)

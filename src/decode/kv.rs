@@ -6,8 +6,10 @@
 
 use std::sync::Arc;
 
-/// Tokens in a tail; a fork wastes at most this much room less one.
-pub(super) const PAGE_TOKENS: usize = 16;
+use super::attention::{Heads, PAGE, Stretch};
+
+/// Tokens in a tail: one page of the attention; a fork wastes at most this much room less one.
+pub(super) const PAGE_TOKENS: usize = PAGE;
 /// Pages kept for the next branches instead of being freed.
 const POOL_PAGES_MAX: usize = 64;
 
@@ -15,11 +17,18 @@ const POOL_PAGES_MAX: usize = 64;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct KvShape {
     pub(super) layers: usize,
-    /// Key heads times head width, floats.
-    pub(super) width: usize,
+    pub(super) heads: Heads,
 }
 
-/// Keys and values of a run of tokens: `[layer][token][width]` each.
+impl KvShape {
+    /// Floats of the keys and of the values of one layer of so many pages.
+    const fn layer(self, pages: usize) -> (usize, usize) {
+        let (keys, values) = self.heads.page();
+        (pages * keys, pages * values)
+    }
+}
+
+/// Keys and values of a run of tokens: for each layer pages as [`super::attention`] reads them.
 #[derive(Debug)]
 pub(super) struct Segment {
     keys: Box<[f32]>,
@@ -30,24 +39,18 @@ pub(super) struct Segment {
 
 impl Segment {
     fn new(shape: KvShape, capacity: usize) -> Self {
-        let floats = shape.layers * capacity * shape.width;
+        let pages = capacity.div_ceil(PAGE);
+        let (keys, values) = shape.layer(pages);
         Self {
-            keys: vec![0.0; floats].into(),
-            values: vec![0.0; floats].into(),
-            capacity,
+            keys: vec![0.0; shape.layers * keys].into(),
+            values: vec![0.0; shape.layers * values].into(),
+            capacity: pages * PAGE,
             len: 0,
         }
     }
 
-    fn range(
-        &self,
-        shape: KvShape,
-        layer: usize,
-        from: usize,
-        tokens: usize,
-    ) -> std::ops::Range<usize> {
-        let begin = (layer * self.capacity + from) * shape.width;
-        begin..begin + tokens * shape.width
+    fn pages(&self) -> usize {
+        self.capacity / PAGE
     }
 }
 
@@ -102,6 +105,15 @@ impl Pool {
             }
         }
     }
+}
+
+/// Which segment a part of a line is, and where in the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Part {
+    /// Two parts at the same address are the same keys and values.
+    pub(super) address: usize,
+    pub(super) at: usize,
+    pub(super) len: usize,
 }
 
 /// The keys and values of one line of text.
@@ -188,9 +200,12 @@ impl Sequence {
     pub(super) fn write(&mut self, layer: usize, ahead: usize, key: &[f32], value: &[f32]) {
         let shape = self.shape;
         if let Some(tail) = &mut self.tail {
-            let range = tail.range(shape, layer, tail.len + ahead, 1);
-            tail.keys[range.clone()].copy_from_slice(key);
-            tail.values[range].copy_from_slice(value);
+            let (k, v) = shape.layer(tail.pages());
+            let pages = (
+                &mut tail.keys[layer * k..(layer + 1) * k],
+                &mut tail.values[layer * v..(layer + 1) * v],
+            );
+            shape.heads.write(tail.len + ahead, (key, value), pages);
         }
     }
 
@@ -201,25 +216,42 @@ impl Sequence {
         }
     }
 
-    /// The first `tokens` tokens of one layer, run by run: position of the run, keys, values. Counts written tokens that
-    /// are not yet accepted.
-    pub(super) fn runs(
-        &self,
-        layer: usize,
-        tokens: usize,
-    ) -> impl Iterator<Item = (usize, &[f32], &[f32])> {
+    /// The parts that the line is made of, in order: of each, where it lies in memory, its place in the text, and how many tokens it may hold.
+    pub(super) fn parts(&self) -> impl Iterator<Item = Part> {
         let mut at = 0;
         let spans = self.spans.iter().map(|span| (&*span.segment, span.len));
-        let tail = self.tail.iter().map(|tail| (tail, usize::MAX));
-        spans.chain(tail).map_while(move |(segment, len)| {
-            let n = len.min(tokens - at);
-            if n == 0 {
-                return None;
-            }
-            let range = segment.range(self.shape, layer, 0, n);
-            let run = (at, &segment.keys[range.clone()], &segment.values[range]);
-            at += n;
-            Some(run)
+        let tail = self.tail.iter().map(|tail| (tail, tail.capacity));
+        spans.chain(tail).map(move |(segment, len)| {
+            let part = Part {
+                address: std::ptr::from_ref(segment).addr(),
+                at,
+                len,
+            };
+            at += len;
+            part
+        })
+    }
+
+    /// The first `tokens` tokens of one part, in one layer; written tokens that are not yet accepted may be among them.
+    pub(super) fn stretch(
+        &self,
+        layer: usize,
+        part: usize,
+        at: usize,
+        tokens: usize,
+    ) -> Option<Stretch<'_>> {
+        let segment = match self.spans.get(part) {
+            Some(span) => &*span.segment,
+            None => self.tail.as_ref()?,
+        };
+        let (k, v) = self.shape.layer(segment.pages());
+        let (key_page, value_page) = self.shape.heads.page();
+        let pages = tokens.div_ceil(PAGE);
+        Some(Stretch {
+            keys: &segment.keys[layer * k..][..pages * key_page],
+            values: &segment.values[layer * v..][..pages * value_page],
+            at,
+            tokens,
         })
     }
 
@@ -247,7 +279,11 @@ mod tests {
 
     const SHAPE: KvShape = KvShape {
         layers: 2,
-        width: 3,
+        heads: Heads {
+            dim: 3,
+            group: 1,
+            kv: 1,
+        },
     };
 
     fn push(line: &mut Sequence, pool: &mut Pool, x: f32) {
@@ -260,10 +296,17 @@ mod tests {
 
     fn read(line: &Sequence) -> Vec<f32> {
         let mut out = Vec::new();
-        for (at, keys, values) in line.runs(1, line.len()) {
-            assert_eq!(at, out.len());
-            assert!(keys.iter().zip(values).all(|(k, v)| *k == -*v));
-            out.extend(keys.iter().step_by(3));
+        let (key_page, value_page) = SHAPE.heads.page();
+        for (number, part) in line.parts().enumerate() {
+            assert_eq!(part.at, out.len());
+            let tokens = part.len.min(line.len() - part.at);
+            let stretch = line.stretch(1, number, part.at, tokens).unwrap();
+            for t in 0..tokens {
+                let key = stretch.keys[t / PAGE * key_page + t % PAGE];
+                let value = stretch.values[t / PAGE * value_page + t % PAGE * SHAPE.heads.value()];
+                assert!((key + value).abs() == 0.0);
+                out.push(key);
+            }
         }
         out
     }

@@ -5,18 +5,28 @@
 use candle_core::{CpuStorage, Device, Storage, Tensor};
 
 use super::kernel;
+use super::tiles::{Arena, Input, Packed, Tiles};
 
-/// Up to this many rows the product has the same bits for any number of rows; more go to candle's matmul, which is
-/// faster for many.
+/// Up to this many rows the product of floats has the same bits for any number of rows; more go to candle's matmul, which is
+/// faster for many. Products of tiles have the same bits always.
 pub(super) const ROWS_EXACT: usize = 8;
 
 /// `y = W x + b` with W of `[outputs, inputs]`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Linear {
-    weight: Tensor,
+    weight: Weight,
     bias: Option<Vec<f32>>,
     outputs: usize,
     inputs: usize,
+}
+
+/// How the weights are held. Clones share them.
+#[derive(Debug, Clone)]
+enum Weight {
+    Floats(Tensor),
+    /// While a model is read: written, but its arena is still being filled.
+    Packed(Packed),
+    Tiles(Tiles),
 }
 
 impl Linear {
@@ -28,20 +38,28 @@ impl Linear {
         inputs: usize,
     ) -> Result<Self, candle_core::Error> {
         Ok(Self {
-            weight: Tensor::from_vec(weight, (outputs, inputs), &Device::Cpu)?,
+            weight: Weight::Floats(Tensor::from_vec(weight, (outputs, inputs), &Device::Cpu)?),
             bias,
             outputs,
             inputs,
         })
     }
 
-    /// The same matrix once more, without copying it.
-    pub(super) fn shared(&self) -> Self {
+    /// Takes weights that lie in an arena; [`Self::settle`] must follow.
+    pub(super) fn packed(packed: Packed, bias: Option<Vec<f32>>) -> Self {
+        let (outputs, inputs) = packed.shape();
         Self {
-            weight: self.weight.clone(),
-            bias: self.bias.clone(),
-            outputs: self.outputs,
-            inputs: self.inputs,
+            weight: Weight::Packed(packed),
+            bias,
+            outputs,
+            inputs,
+        }
+    }
+
+    /// The arena is filled.
+    pub(super) fn settle(&mut self, arena: &Arena) {
+        if let Weight::Packed(packed) = &self.weight {
+            self.weight = Weight::Tiles(packed.finish(arena));
         }
     }
 
@@ -50,22 +68,29 @@ impl Linear {
         self.outputs
     }
 
-    /// Multiplies `rows` rows of `x` into `y`; both row-major.
+    /// Multiplies `rows` rows of `x` into `y`; both row-major. `rounded` is room for `x` as integers, kept from call to call.
     pub(super) fn forward(
         &self,
         x: &[f32],
         rows: usize,
         y: &mut [f32],
+        rounded: &mut Input,
     ) -> Result<(), candle_core::Error> {
         let (x, y) = (&x[..rows * self.inputs], &mut y[..rows * self.outputs]);
-        if rows <= ROWS_EXACT {
-            self.with_rows(|w| {
+        match &self.weight {
+            Weight::Tiles(tiles) => {
+                rounded.round(x, rows, self.inputs);
+                tiles.multiply(rounded, 0..tiles.count(), y);
+            }
+            Weight::Floats(weight) if rows <= ROWS_EXACT => with_floats(weight, |w| {
                 kernel::rows_times_matrix(x, rows, w, self.outputs, self.inputs, y);
-            })?;
-        } else {
-            let product = Tensor::from_slice(x, (rows, self.inputs), &Device::Cpu)?
-                .matmul(&self.weight.t()?)?;
-            with_floats(&product, |product| y.copy_from_slice(product))?;
+            })?,
+            Weight::Floats(weight) => {
+                let product = Tensor::from_slice(x, (rows, self.inputs), &Device::Cpu)?
+                    .matmul(&weight.t()?)?;
+                with_floats(&product, |product| y.copy_from_slice(product))?;
+            }
+            Weight::Packed(_) => return Err(unsettled()),
         }
         if let Some(bias) = &self.bias {
             for row in y.chunks_exact_mut(self.outputs) {
@@ -77,12 +102,21 @@ impl Linear {
 
     /// Copies one row of the matrix, as an embedding table is read.
     pub(super) fn row(&self, index: usize, out: &mut [f32]) -> Result<(), candle_core::Error> {
-        self.with_rows(|w| out.copy_from_slice(&w[index * self.inputs..(index + 1) * self.inputs]))
+        match &self.weight {
+            Weight::Tiles(tiles) => {
+                tiles.row(index, out);
+                Ok(())
+            }
+            Weight::Floats(weight) => with_floats(weight, |w| {
+                out.copy_from_slice(&w[index * self.inputs..(index + 1) * self.inputs]);
+            }),
+            Weight::Packed(_) => Err(unsettled()),
+        }
     }
+}
 
-    fn with_rows(&self, f: impl FnOnce(&[f32])) -> Result<(), candle_core::Error> {
-        with_floats(&self.weight, f)
-    }
+fn unsettled() -> candle_core::Error {
+    candle_core::Error::Msg("weights were used while they were being read".into())
 }
 
 fn with_floats(tensor: &Tensor, f: impl FnOnce(&[f32])) -> Result<(), candle_core::Error> {

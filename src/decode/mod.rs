@@ -30,12 +30,15 @@
 //! ```
 
 mod ask;
+mod attention;
 mod cancel;
 mod choose;
 mod config;
 mod distribution;
 mod error;
 mod forward;
+#[allow(dead_code)] // the reader stands; models in this format come next
+mod gguf;
 mod glance;
 mod header;
 #[cfg(test)]
@@ -54,6 +57,7 @@ mod samples;
 mod settings;
 mod survey;
 mod text;
+mod tiles;
 mod weights;
 mod writer;
 
@@ -61,7 +65,7 @@ pub use cancel::Cancel;
 pub use config::{Family, ModelConfig, RopeScaling};
 pub use error::{DecodeError, ModelError};
 pub use glance::Glance;
-pub use model::{Model, ModelCard};
+pub use model::{Model, ModelCard, Precision};
 pub use outcome::{Commit, End, Stats, Step, Thought, Undone};
 pub use settings::WriterSettings;
 pub use survey::Survey;

@@ -4,11 +4,13 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::attention::Heads;
 use super::config::{Family, ModelConfig, RopeScaling};
 use super::error::ModelError;
 use super::kv::KvShape;
 use super::linear::Linear;
 use super::text::Tokens;
+use super::tiles::{BLOCK, Filling, Format, Packed};
 use super::weights::{ModelFile, Origin, TOKENIZER_BYTES_MAX, Weights};
 
 macro_rules! embedded {
@@ -34,6 +36,7 @@ pub struct Model {
     pub(super) frequencies: Vec<f32>,
     name: String,
     files: Vec<ModelFile>,
+    precision: Precision,
 }
 
 /// One layer; query, key and value are one matrix, as are gate and up.
@@ -64,7 +67,9 @@ pub struct ModelCard {
     pub config: ModelConfig,
     /// Floats in the matrices and norms.
     pub parameters: usize,
-    /// Bytes the weights take in memory.
+    /// How the big matrices are held.
+    pub precision: Precision,
+    /// Bytes the big matrices take in memory, and in f32 everything else as well.
     pub weights_bytes: usize,
     /// Bytes of keys and values per token of text.
     pub kv_bytes_per_token: usize,
@@ -83,13 +88,21 @@ impl Model {
     /// # Errors
     /// [`ModelError`], naming the file, the tensor and the byte where that makes sense.
     pub fn load(dir: impl AsRef<Path>) -> Result<Self, ModelError> {
+        Self::load_as(dir, Precision::F32)
+    }
+
+    /// As [`Self::load`], with the big matrices held in `precision`.
+    ///
+    /// # Errors
+    /// As [`Self::load`]; [`ModelError::Precision`] for a model whose rows are not whole blocks of 32 weights.
+    pub fn load_as(dir: impl AsRef<Path>, precision: Precision) -> Result<Self, ModelError> {
         let dir = dir.as_ref();
         let name = dir
             .file_name()
             .unwrap_or(dir.as_os_str())
             .to_string_lossy()
             .into_owned();
-        Self::read(&Origin::Folder(dir.into()), name)
+        Self::read(&Origin::Folder(dir.into()), name, precision)
     }
 
     /// The story model compiled into the program: little stories in English, with forks of meaning that are known exactly.
@@ -97,10 +110,14 @@ impl Model {
     /// # Errors
     /// [`ModelError`], if the program was built with damaged files.
     pub fn embedded() -> Result<Self, ModelError> {
-        Self::read(&Origin::Embedded(&EMBEDDED), "embedded".into())
+        Self::read(
+            &Origin::Embedded(&EMBEDDED),
+            "embedded".into(),
+            Precision::F32,
+        )
     }
 
-    fn read(origin: &Origin, name: String) -> Result<Self, ModelError> {
+    fn read(origin: &Origin, name: String, precision: Precision) -> Result<Self, ModelError> {
         const CONFIG: &str = "config.json";
         const TOKENIZER: &str = "tokenizer.json";
         let (bytes, config_file) = origin.read_json(CONFIG)?;
@@ -110,22 +127,31 @@ impl Model {
         let mut weights = Weights::open(origin)?;
         let mut files = vec![config_file, tokenizer_file];
         files.extend(weights.described());
+        let packing = Packing::new(&config, precision, origin)?;
         let mut reader = Reader {
             weights: &mut weights,
             origin,
+            packing,
         };
 
         let (rows, hidden) = (config.vocabulary, config.hidden);
-        let embedding = reader.linear(&[("model.embed_tokens", rows)], hidden, false)?;
-        let head = if config.tied {
-            embedding.shared()
+        let mut embedding = reader.linear(&[("model.embed_tokens", rows)], hidden, false)?;
+        let mut head = if config.tied {
+            embedding.clone()
         } else {
             reader.linear(&[("lm_head", rows)], hidden, false)?
         };
         let norm = reader.vector("model.norm.weight", hidden)?;
-        let layers = (0..config.layers)
+        let mut layers = (0..config.layers)
             .map(|i| reader.layer(&config, i))
-            .collect::<Result<_, _>>()?;
+            .collect::<Result<Vec<Layer>, _>>()?;
+        if let Some(packing) = reader.packing {
+            let arena = packing.arena.finish();
+            let of_layers = layers.iter_mut().flat_map(Layer::matrices);
+            for matrix in of_layers.chain([&mut embedding, &mut head]) {
+                matrix.settle(&arena);
+            }
+        }
         // Rotary tables are computed, and a tied output matrix may be stored once more: Hugging Face ignores both too.
         weights.finish(|name| {
             name.ends_with("rotary_emb.inv_freq") || (config.tied && name == "lm_head.weight")
@@ -141,6 +167,7 @@ impl Model {
             frequencies,
             name,
             files,
+            precision,
         })
     }
 
@@ -162,11 +189,23 @@ impl Model {
         ModelCard {
             name: self.name.clone(),
             parameters: self.config.parameters(),
-            weights_bytes: self.config.parameters() * size_of::<f32>(),
+            weights_bytes: self.weights_bytes(),
+            precision: self.precision,
             kv_bytes_per_token: self.config.kv_bytes_per_token(),
             tokenizer_tokens: self.tokens.len(),
             config: self.config.clone(),
             files: self.files.clone(),
+        }
+    }
+
+    fn weights_bytes(&self) -> usize {
+        match self.precision.format() {
+            None => self.config.parameters() * size_of::<f32>(),
+            Some(format) => self
+                .config
+                .matrices()
+                .map(|(outputs, inputs)| format.bytes(outputs, inputs))
+                .sum(),
         }
     }
 
@@ -183,14 +222,84 @@ impl Model {
     pub(super) fn kv_shape(&self) -> KvShape {
         KvShape {
             layers: self.config.layers,
-            width: self.config.kv_heads * self.config.head_dim,
+            heads: Heads {
+                dim: self.config.head_dim,
+                group: self.config.heads / self.config.kv_heads,
+                kv: self.config.kv_heads,
+            },
         }
+    }
+}
+
+/// How the big matrices of a model are held in memory. Norms and biases are f32 always.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// As they are, 32 bits.
+    #[default]
+    F32,
+    /// Eight bits, and a scale for 32 weights (GGUF's `Q8_0`).
+    Q8,
+    /// Four bits, and a scale for 32 weights (GGUF's `Q4_0`).
+    Q4,
+}
+
+impl Precision {
+    const fn format(self) -> Option<Format> {
+        match self {
+            Self::F32 => None,
+            Self::Q8 => Some(Format::Q8),
+            Self::Q4 => Some(Format::Q4),
+        }
+    }
+}
+
+impl Layer {
+    fn matrices(&mut self) -> [&mut Linear; 4] {
+        let Self {
+            qkv,
+            output,
+            gate_up,
+            down,
+            ..
+        } = self;
+        [qkv, output, gate_up, down]
+    }
+}
+
+/// Where quantised weights go while a model is read.
+struct Packing {
+    format: Format,
+    arena: Filling,
+}
+
+impl Packing {
+    /// Room for all matrices of a model; `None` when they stay floats.
+    fn new(
+        config: &ModelConfig,
+        precision: Precision,
+        origin: &Origin,
+    ) -> Result<Option<Self>, ModelError> {
+        let Some(format) = precision.format() else {
+            return Ok(None);
+        };
+        let path = origin.path("");
+        let mut bytes = 0_usize;
+        for (outputs, inputs) in config.matrices() {
+            if !inputs.is_multiple_of(BLOCK) {
+                return Err(ModelError::Precision { path, inputs });
+            }
+            bytes += format.bytes(outputs, inputs).next_multiple_of(64);
+        }
+        let arena = Filling::new(bytes).map_err(|source| ModelError::Io { path, source })?;
+        Ok(Some(Self { format, arena }))
     }
 }
 
 struct Reader<'a> {
     weights: &'a mut Weights,
     origin: &'a Origin,
+    packing: Option<Packing>,
 }
 
 impl Reader<'_> {
@@ -217,6 +326,19 @@ impl Reader<'_> {
             }
         }
         let outputs = parts.iter().map(|(_, outputs)| outputs).sum();
+        if let Some(Packing { format, arena }) = &mut self.packing {
+            let mut stored = Vec::with_capacity(outputs * inputs / BLOCK * format.stored_bytes());
+            for row in weight.chunks_exact(inputs) {
+                Packed::rounded(*format, row, &mut stored);
+            }
+            // The room was counted from the same configuration.
+            let packed = Packed::stored(arena, *format, &stored, outputs, inputs);
+            let packed = packed.ok_or_else(|| ModelError::Precision {
+                path: self.origin.path(""),
+                inputs,
+            })?;
+            return Ok(Linear::packed(packed, biased.then_some(bias)));
+        }
         Linear::new(weight, biased.then_some(bias), outputs, inputs).map_err(|source| {
             ModelError::Tensor {
                 path: self.origin.path(""),
