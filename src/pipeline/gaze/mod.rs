@@ -23,8 +23,8 @@ use razvilka_calibration::EyeMaps;
 use razvilka_dsp::DspError;
 use razvilka_dsp::deliberate::BlinkModel;
 use razvilka_dsp::gaze::{
-    BinocularCounts, DetectorKind, Fixation, FixationEnd, GazeCounts, GazeDetector, GazeEvent,
-    GazeSample,
+    BinocularCounts, DetectorKind, Fixation, FixationEnd, FixationParts, GazeCounts, GazeDetector,
+    GazeEvent, GazeSample,
 };
 use razvilka_dsp::gaze_evidence::{DwellEvidence, DwellModel, Tile};
 use razvilka_dsp::pupil::{PupilModel, PupilResponse};
@@ -38,6 +38,8 @@ use crate::gate::{Evidence, Lease};
 
 /// A fixation that goes on is told to the gate once in this time.
 const TELL_EVERY_S: f64 = 0.040;
+/// Parts of a fixation are at least this far apart, degrees.
+const LEAST_REACH_DEG: f64 = 0.1;
 
 /// The tiles of a fork, and from when on looks at them count.
 #[derive(Debug, Clone, Copy)]
@@ -112,6 +114,7 @@ pub struct GazeLine {
     regard: Regard,
     detector: GazeDetector,
     dwell: DwellEvidence,
+    parts: FixationParts,
     up: Option<Tiles>,
     /// Tiles that will go up at their stamp.
     next: Option<Tiles>,
@@ -144,6 +147,7 @@ impl GazeLine {
             regard: Regard::new(reading, maps)?,
             detector: GazeDetector::new(detector, rate)?,
             dwell: DwellEvidence::new(model)?,
+            parts: FixationParts::new(model.stay_deg.max(LEAST_REACH_DEG))?,
             up: None,
             next: None,
             number: 0,
@@ -304,6 +308,7 @@ impl GazeLine {
             // The layout was checked when the fork was laid out; tiles that are none would leave the fork without gaze.
             let shown = tiles.tiles.get(..tiles.count).unwrap_or(&tiles.tiles);
             self.up = self.dwell.reset(shown).is_ok().then_some(tiles);
+            self.parts.reset();
             self.number = 0;
             if let Some(blinks) = &mut self.blinks {
                 blinks.put_up();
@@ -347,6 +352,15 @@ impl GazeLine {
                 pupils.looks(&shifted(fixation), &tiles);
             }
         };
+        // What a slow or noisy tracker runs together is not one stay.
+        let parts = &mut self.parts;
+        let mut part_of = |fixation: &Fixation, dwell: &mut DwellEvidence| {
+            let (over, part) = parts.follow(&shifted(fixation));
+            if let Some(over) = over {
+                dwell.end(&over, true);
+            }
+            part
+        };
         let sample = GazeSample {
             t_s: stamp_s,
             x_deg,
@@ -357,14 +371,16 @@ impl GazeLine {
             GazeEvent::Label(_) => {}
             GazeEvent::Start(fixation) => {
                 if counts(&fixation) {
-                    dwell.update(&shifted(&fixation));
+                    let part = part_of(&fixation, dwell);
+                    dwell.update(&part);
                     tell = true;
                 }
             }
             GazeEvent::Update(fixation) => {
                 rest(&fixation, false);
                 if counts(&fixation) && fixation.n % tell_every == 0 {
-                    dwell.update(&shifted(&fixation));
+                    let part = part_of(&fixation, dwell);
+                    dwell.update(&part);
                     tell = true;
                 }
             }
@@ -372,7 +388,8 @@ impl GazeLine {
                 rest(&fixation, true);
                 if counts(&fixation) {
                     let valid = end == FixationEnd::Saccade;
-                    dwell.end(&shifted(&fixation), valid);
+                    let part = part_of(&fixation, dwell);
+                    dwell.end(&part, valid);
                     tell = true;
                     look = up.filter(|_| valid).map(|tiles| Look {
                         fork: tiles.fork,
