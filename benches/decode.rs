@@ -3,10 +3,12 @@
 //! ```sh
 //! cargo bench --bench decode -- --tokens 300 --choices 300
 //! cargo bench --bench decode -- --model DIR --tokens 60 --choices 40
+//! cargo bench --bench decode -- --raw --model DIR --precision q8 --context 512 --branches 3
 //! ```
 //!
 //! One JSON line per figure. Single and three-branch steps alternate in one run, so that a busy machine disturbs both
-//! alike; quote the ratio. Commit and undo are closed loops: no queue forms, so the percentiles are those of the call.
+//! alike; quote the ratio. With `--raw`, tokens go in and logits come out and nothing else happens: what `benches/peers/decode.py` sets beside
+//! other programs. Commit and undo are closed loops: no queue forms, so the percentiles are those of the call.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,14 +16,36 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use hdrhistogram::Histogram;
-use razvilka::decode::{Cancel, Model, Precision, Step, Thought, Writer, WriterSettings};
+use razvilka::decode::{
+    Cancel, Model, Precision, Step, Steps, Thought, Threads, Writer, WriterSettings,
+};
 
 struct Options {
     model: Option<PathBuf>,
     precision: Precision,
+    threads: usize,
     prompt: String,
     tokens: usize,
     choices: usize,
+    raw: Option<Raw>,
+}
+
+/// Bare steps: at which context, of how many branches, how many.
+#[derive(Clone, Copy)]
+struct Raw {
+    context: usize,
+    branches: usize,
+    steps: usize,
+}
+
+impl Default for Raw {
+    fn default() -> Self {
+        Self {
+            context: 64,
+            branches: 1,
+            steps: 12,
+        }
+    }
 }
 
 fn options() -> anyhow::Result<Options> {
@@ -29,9 +53,11 @@ fn options() -> anyhow::Result<Options> {
     let mut options = Options {
         model: None,
         precision: Precision::F32,
+        threads: 1,
         prompt: String::new(),
         tokens: 20,
         choices: 3,
+        raw: None,
     };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
@@ -54,6 +80,13 @@ fn options() -> anyhow::Result<Options> {
                     other => bail!("--precision {other}: f32, q8 or q4"),
                 };
             }
+            "--raw" => {
+                options.raw.get_or_insert_default();
+            }
+            "--context" => options.raw.get_or_insert_default().context = value()?.parse()?,
+            "--branches" => options.raw.get_or_insert_default().branches = value()?.parse()?,
+            "--steps" => options.raw.get_or_insert_default().steps = value()?.parse()?,
+            "--threads" => options.threads = value()?.parse()?,
             "--prompt" => options.prompt = value()?,
             "--tokens" => options.tokens = value()?.parse()?,
             "--choices" => options.choices = value()?.parse()?,
@@ -85,12 +118,74 @@ fn report(what: &str, times: &Times) {
 
 fn main() -> anyhow::Result<()> {
     let options = options()?;
-    let model = Arc::new(match &options.model {
+    let model = match &options.model {
         Some(dir) => Model::load_as(dir, options.precision)?,
         None => Model::embedded()?,
-    });
+    };
+    let threads = Threads {
+        count: options.threads,
+        begin: None,
+    };
+    let model = Arc::new(model.with_threads(threads)?);
+    if let Some(how) = options.raw {
+        return raw(&model, how, options.threads);
+    }
     steps(&model, &options)?;
     choices(&model, &options)
+}
+
+/// Time that all threads of this process have computed: what a busy machine disturbs least.
+fn processor_ms() -> f64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the call writes one timespec, which is there.
+    unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
+    time.tv_sec as f64 * 1e3 + time.tv_nsec as f64 * 1e-6
+}
+
+/// Bare steps of tokens that mean nothing.
+fn raw(model: &Arc<Model>, how: Raw, threads: usize) -> anyhow::Result<()> {
+    let vocabulary = model.config().vocabulary.min(40_000);
+    let token = |i: usize| ((100 + i * 7_919) % vocabulary) as u32;
+    ensure!(how.context > 0 && how.branches > 0 && how.steps > 1);
+    let text: Vec<u32> = (0..how.context).map(token).collect();
+    let mut steps = Steps::new(Arc::clone(model));
+    let mut prefill_ms = 0.0;
+    for _ in 0..2 {
+        // The first warms up.
+        steps.clear();
+        let begun = Instant::now();
+        steps.read(&text)?;
+        prefill_ms = begun.elapsed().as_secs_f64() * 1e3;
+    }
+    let begun = Instant::now();
+    steps.fork(how.branches);
+    let fork_us = begun.elapsed().as_secs_f64() * 1e6;
+    let (mut spent, mut worked) = (Vec::new(), Vec::new());
+    let mut tokens = vec![0; how.branches];
+    for step in 0..how.steps {
+        for (branch, next) in tokens.iter_mut().enumerate() {
+            *next = token(how.context + step + 31 * branch);
+        }
+        let (begun, before) = (Instant::now(), processor_ms());
+        steps.step(&tokens)?;
+        // As for the others, the first step does not count.
+        if step > 0 {
+            spent.push(begun.elapsed().as_secs_f64() * 1e3);
+            worked.push(processor_ms() - before);
+        }
+    }
+    spent.sort_by(f64::total_cmp);
+    worked.sort_by(f64::total_cmp);
+    let line = serde_json::json!({
+        "engine": "razvilka", "threads": threads, "context": how.context, "branches": how.branches, "step_ms": spent[spent.len() / 2], "step_min_ms": spent[0],
+        "step_cpu_ms": worked[worked.len() / 2],
+        "prefill_ms": prefill_ms, "fork_us": fork_us,
+    });
+    println!("{line}");
+    Ok(())
 }
 
 /// Plain steps and three-branch steps, in turns, at growing contexts.

@@ -176,9 +176,10 @@ impl Writer {
                     tokens: &[last],
                     wanted: Wanted::Last,
                 };
-                let mut predictions = self.engine.forward(&mut [feed], at, &Cancel::new())?;
+                let predictions = self.engine.forward(&mut [feed], at, &Cancel::new())?;
                 let next = predictions
-                    .pop()
+                    .first()
+                    .cloned()
                     .ok_or(DecodeError::NoCandidates { position: at })?;
                 (sequence, next, trunk.skipped)
             }

@@ -276,7 +276,7 @@ macro_rules! loops {
 
 /// `e^x` for `x <= 0`, to two units in the last place; 0 below -87. The same operations everywhere.
 #[inline(always)]
-fn exp(x: f32) -> f32 {
+pub(super) fn exp(x: f32) -> f32 {
     // x = n ln 2 + r with |r| <= ln 2 / 2; ln 2 in two parts (Cody & Waite 1980); the polynomial is Taylor's up to r^7.
     let n = (x.max(-87.0) * std::f32::consts::LOG2_E).round_ties_even();
     let r = n.mul_add(-0.693_145_75, x.max(-87.0));

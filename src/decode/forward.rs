@@ -7,14 +7,16 @@ use super::cancel::Cancel;
 use super::error::{DecodeError, Interrupt};
 use super::kernel;
 use super::kv::{Pool, Sequence};
+use super::linear::Hands;
 use super::model::{Layer, Model};
-use super::tiles::Input;
 
 /// Rows computed together when a long text is read.
 pub(super) const CHUNK_ROWS: usize = 64;
+/// Predictions kept to be written again.
+const SAID_MAX: usize = 16;
 
 /// What the model says behind a token.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Prediction {
     /// Logits of the next token, one per row of the vocabulary; all finite.
     pub(super) logits: Vec<f32>,
@@ -46,6 +48,8 @@ pub(super) struct Engine {
     model: Arc<Model>,
     pub(super) pool: Pool,
     scratch: Scratch,
+    /// Predictions given out; those that nobody else holds any more are written again.
+    said: Vec<Arc<Prediction>>,
     /// Forward passes made.
     pub(super) steps: u64,
     /// Rows computed in them.
@@ -70,8 +74,7 @@ struct Scratch {
     positions: Vec<usize>,
     /// Which rows look at which keys, in the order of the text.
     looks: Vec<Looks>,
-    /// Activations as integers, for quantised weights.
-    rounded: Input,
+    hands: Hands,
     x: Vec<f32>,
     normed: Vec<f32>,
     qkv: Vec<f32>,
@@ -90,10 +93,13 @@ struct Scratch {
 impl Engine {
     pub(super) fn new(model: Arc<Model>) -> Self {
         let pool = Pool::new(model.kv_shape());
+        let mut scratch = Scratch::default();
+        scratch.hands.team.clone_from(&model.team);
         Self {
             model,
             pool,
-            scratch: Scratch::default(),
+            scratch,
+            said: Vec::new(),
             steps: 0,
             rows: 0,
         }
@@ -113,7 +119,7 @@ impl Engine {
         position: usize,
         cancel: &Cancel,
     ) -> Result<Arc<Prediction>, Interrupt> {
-        let mut last = Vec::new();
+        let mut last = None;
         let chunks = tokens.len().div_ceil(CHUNK_ROWS);
         for (i, chunk) in tokens.chunks(CHUNK_ROWS).enumerate() {
             let wanted = if i + 1 == chunks {
@@ -121,29 +127,27 @@ impl Engine {
             } else {
                 Wanted::None
             };
-            last = self.forward(
-                &mut [Feed {
-                    sequence,
-                    tokens: chunk,
-                    wanted,
-                }],
-                position,
-                cancel,
-            )?;
+            let feed = Feed {
+                sequence,
+                tokens: chunk,
+                wanted,
+            };
+            let said = self.forward(&mut [feed], position, cancel)?;
+            last = said.first().cloned();
         }
-        last.pop()
-            .ok_or_else(|| DecodeError::NoCandidates { position }.into())
+        last.ok_or_else(|| DecodeError::NoCandidates { position }.into())
     }
 
     /// Adds the tokens of each feed to its line, all in one pass; returns the predictions wanted, feed by feed.
     ///
-    /// `position` is the place in the text, for messages. When cancelled or failed, every line is as it was.
+    /// `position` is the place in the text, for messages. When cancelled or failed, every line is as it was. Once as many rows and
+    /// positions were seen before, nothing is allocated, but a page of keys and values now and then.
     pub(super) fn forward(
         &mut self,
         feeds: &mut [Feed<'_>],
         position: usize,
         cancel: &Cancel,
-    ) -> Result<Vec<Arc<Prediction>>, Interrupt> {
+    ) -> Result<&[Arc<Prediction>], Interrupt> {
         let model = Arc::clone(&self.model);
         let config = &model.config;
         self.begin(feeds)?;
@@ -167,7 +171,7 @@ impl Engine {
             }
             layer
                 .gate_up
-                .forward(&s.normed, rows, &mut s.gate_up, &mut s.rounded)?;
+                .forward(&s.normed, rows, &mut s.gate_up, &mut s.hands)?;
             let inter = config.intermediate;
             for (both, act) in s
                 .gate_up
@@ -182,7 +186,7 @@ impl Engine {
             }
             layer
                 .down
-                .forward(&s.act, rows, &mut s.added, &mut s.rounded)?;
+                .forward(&s.act, rows, &mut s.added, &mut s.hands)?;
             s.x.iter_mut()
                 .zip(&s.added)
                 .for_each(|(x, added)| *x += added);
@@ -190,13 +194,13 @@ impl Engine {
         if cancel.is_requested() {
             return Err(Interrupt::Cancelled);
         }
-        let predictions = self.predict(feeds, position)?;
+        let wanted = self.predict(feeds, position)?;
         for feed in feeds {
             feed.sequence.accept(feed.tokens.len());
         }
         self.steps += 1;
         self.rows += rows as u64;
-        Ok(predictions)
+        Ok(&self.said[..wanted])
     }
 
     /// Lays out the rows, embeds their tokens and finds the angles of their positions.
@@ -270,7 +274,7 @@ impl Engine {
         }
         layer
             .qkv
-            .forward(&s.normed, rows, &mut s.qkv, &mut s.rounded)?;
+            .forward(&s.normed, rows, &mut s.qkv, &mut s.hands)?;
         for (r, row) in s.qkv.chunks_exact_mut(q_width + 2 * kv_width).enumerate() {
             let (cos, sin) = (
                 &s.cos[r * d / 2..(r + 1) * d / 2],
@@ -335,19 +339,15 @@ impl Engine {
         }
         layer
             .output
-            .forward(&s.attention, rows, &mut s.added, &mut s.rounded)?;
+            .forward(&s.attention, rows, &mut s.added, &mut s.hands)?;
         s.x.iter_mut()
             .zip(&s.added)
             .for_each(|(x, added)| *x += added);
         Ok(())
     }
 
-    /// Last norm and output matrix for the rows wanted.
-    fn predict(
-        &mut self,
-        feeds: &[Feed<'_>],
-        position: usize,
-    ) -> Result<Vec<Arc<Prediction>>, Interrupt> {
+    /// Last norm and output matrix for the rows wanted; how many they are. Their predictions are the first of `said`.
+    fn predict(&mut self, feeds: &[Feed<'_>], position: usize) -> Result<usize, Interrupt> {
         let model = &self.model;
         let (hidden, vocabulary) = (model.config.hidden, model.head.outputs());
         let s = &mut self.scratch;
@@ -363,25 +363,38 @@ impl Engine {
                 wanted += 1;
             }
         }
+        if wanted == 0 {
+            return Ok(0);
+        }
         s.logits.resize(wanted * vocabulary, 0.0);
         model
             .head
-            .forward(&s.normed, wanted, &mut s.logits, &mut s.rounded)?;
-        if s.logits.iter().any(|x| !x.is_finite()) {
+            .forward(&s.normed, wanted, &mut s.logits, &mut s.hands)?;
+        if !kernel::all_finite(&s.logits) {
             return Err(DecodeError::NonFinite { position }.into());
         }
+        self.said.truncate(SAID_MAX.max(wanted));
         let each = s
             .logits
             .chunks_exact(vocabulary)
             .zip(s.normed.chunks_exact(hidden));
-        Ok(each
-            .map(|(l, h)| {
-                Arc::new(Prediction {
-                    logits: l.to_vec(),
-                    hidden: h.to_vec(),
-                })
-            })
-            .collect())
+        for (n, (logits, state)) in each.enumerate() {
+            let free = self.said[n..]
+                .iter_mut()
+                .position(|said| Arc::get_mut(said).is_some());
+            let at = free.map_or(self.said.len(), |free| n + free);
+            if free.is_none() {
+                self.said.push(Arc::default());
+            }
+            self.said.swap(n, at);
+            if let Some(said) = Arc::get_mut(&mut self.said[n]) {
+                said.logits.clear();
+                said.logits.extend_from_slice(logits);
+                said.hidden.clear();
+                said.hidden.extend_from_slice(state);
+            }
+        }
+        Ok(wanted)
     }
 }
 

@@ -47,6 +47,7 @@ fn feed(engine: &mut Engine, lines: &mut [(&mut Sequence, u32)]) -> Vec<Arc<Pred
     engine
         .forward(&mut feeds, 0, &Cancel::new())
         .expect("a step")
+        .to_vec()
 }
 
 #[test]

@@ -42,6 +42,16 @@ macro_rules! loops {
                 *out = x * scale * weight;
             }
         }
+
+        $(#[$feature])*
+        pub(super) fn silu_times(gate: &[f32], up: &[f32], out: &mut [f32]) {
+            for ((out, gate), up) in out.iter_mut().zip(gate).zip(up) {
+                // With e = exp(-|g|): 1 / (1 + e) for g >= 0, e / (1 + e) below.
+                let e = super::super::attention::exp(-gate.abs());
+                let above = if *gate < 0.0 { e } else { 1.0 };
+                *out = gate * (above / (1.0 + e)) * up;
+            }
+        }
     };
 }
 
@@ -68,6 +78,11 @@ door! {
     /// `out = x / rms(x) * weight` (Zhang & Sennrich 2019).
     rms_norm(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32])
 }
+door! {
+    /// The gate of the feed-forward block: `out = silu(gate) * up`.
+    silu_times(gate: &[f32], up: &[f32], out: &mut [f32])
+}
+
 /// Folds parallel sums in one fixed order.
 #[inline]
 fn fold(mut lanes: [f32; LANES]) -> f32 {
@@ -166,11 +181,13 @@ mod fused {
     loops!(#[target_feature(enable = "avx2,fma")]);
 }
 
-/// The gate of the feed-forward block: `out = silu(gate) * up`.
-pub(super) fn silu_times(gate: &[f32], up: &[f32], out: &mut [f32]) {
-    for ((out, gate), up) in out.iter_mut().zip(gate).zip(up) {
-        *out = gate / (1.0 + (-gate).exp()) * up;
-    }
+/// Whether no number is infinite or none.
+pub(super) fn all_finite(x: &[f32]) -> bool {
+    // The exponent of a number that is not finite is all ones. Without a branch, so that sixteen are looked at at once.
+    let most = x
+        .iter()
+        .fold(0, |most, x| (x.to_bits() & 0x7f80_0000).max(most));
+    most < 0x7f80_0000
 }
 
 /// Rotates one head by the angles of its position (Su et al. 2021), halves as in safetensors files: element `i` goes

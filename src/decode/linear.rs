@@ -2,9 +2,12 @@
 //!
 //! Other number formats and other kernels go in here and nowhere else.
 
+use std::sync::Arc;
+
 use candle_core::{CpuStorage, Device, Storage, Tensor};
 
 use super::kernel;
+use super::team::Team;
 use super::tiles::{Arena, Input, Packed, Tiles};
 
 /// Up to this many rows the product of floats has the same bits for any number of rows; more go to candle's matmul, which is
@@ -27,6 +30,36 @@ enum Weight {
     /// While a model is read: written, but its arena is still being filled.
     Packed(Packed),
     Tiles(Tiles),
+}
+
+/// What products of quantised weights need beside the weights, kept from call to call.
+#[derive(Debug, Default)]
+pub(super) struct Hands {
+    /// Room for the input as integers.
+    input: Arc<Input>,
+    /// Who helps.
+    pub(super) team: Option<Arc<Team>>,
+}
+
+impl Hands {
+    fn multiply(
+        &mut self,
+        tiles: &Tiles,
+        (x, rows, inputs): (&[f32], usize, usize),
+        y: &mut [f32],
+    ) {
+        // Nobody of the team holds it when a product is done.
+        if Arc::get_mut(&mut self.input).is_none() {
+            self.input = Arc::default();
+        }
+        if let Some(input) = Arc::get_mut(&mut self.input) {
+            input.round(x, rows, inputs);
+        }
+        match &self.team {
+            Some(team) => team.multiply(tiles, &self.input, y),
+            None => tiles.multiply(&self.input, 0..tiles.count(), y, tiles.outputs()),
+        }
+    }
 }
 
 impl Linear {
@@ -68,20 +101,17 @@ impl Linear {
         self.outputs
     }
 
-    /// Multiplies `rows` rows of `x` into `y`; both row-major. `rounded` is room for `x` as integers, kept from call to call.
+    /// Multiplies `rows` rows of `x` into `y`; both row-major.
     pub(super) fn forward(
         &self,
         x: &[f32],
         rows: usize,
         y: &mut [f32],
-        rounded: &mut Input,
+        hands: &mut Hands,
     ) -> Result<(), candle_core::Error> {
         let (x, y) = (&x[..rows * self.inputs], &mut y[..rows * self.outputs]);
         match &self.weight {
-            Weight::Tiles(tiles) => {
-                rounded.round(x, rows, self.inputs);
-                tiles.multiply(rounded, 0..tiles.count(), y);
-            }
+            Weight::Tiles(tiles) => hands.multiply(tiles, (x, rows, self.inputs), y),
             Weight::Floats(weight) if rows <= ROWS_EXACT => with_floats(weight, |w| {
                 kernel::rows_times_matrix(x, rows, w, self.outputs, self.inputs, y);
             })?,

@@ -196,7 +196,7 @@ impl Pair<'_> {
         let predictions = self
             .engine
             .forward(&mut [feed], self.place.position, self.cancel)?;
-        let pairs = probe.distributions.iter().zip(&predictions);
+        let pairs = probe.distributions.iter().zip(predictions);
         Ok(pairs
             .map(|(expected, found)| divergence_bits(expected, &probabilities(&found.logits)))
             .all(|bits| bits <= self.settings.converged_bits_max))

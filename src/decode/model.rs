@@ -1,6 +1,7 @@
 //! A Llama-shaped model in memory: weights, tokenizer, shape. Immutable, shared by every line of text.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -9,6 +10,7 @@ use super::config::{Family, ModelConfig, RopeScaling};
 use super::error::ModelError;
 use super::kv::KvShape;
 use super::linear::Linear;
+use super::team::{Team, Threads};
 use super::text::Tokens;
 use super::tiles::{BLOCK, Filling, Format, Packed};
 use super::weights::{ModelFile, Origin, TOKENIZER_BYTES_MAX, Weights};
@@ -37,6 +39,8 @@ pub struct Model {
     name: String,
     files: Vec<ModelFile>,
     precision: Precision,
+    /// Who helps with the products of its quantised matrices.
+    pub(super) team: Option<Arc<Team>>,
 }
 
 /// One layer; query, key and value are one matrix, as are gate and up.
@@ -168,7 +172,19 @@ impl Model {
             name,
             files,
             precision,
+            team: None,
         })
+    }
+
+    /// Decodes with several threads; every text stays the same. Matrices in f32 are not shared out.
+    ///
+    /// # Errors
+    /// The system starts no more threads.
+    pub fn with_threads(mut self, threads: Threads) -> std::io::Result<Self> {
+        self.team = (threads.count > 1)
+            .then(|| Team::new(threads).map(Arc::new))
+            .transpose()?;
+        Ok(self)
     }
 
     /// Its shape.

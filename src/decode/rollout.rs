@@ -122,8 +122,8 @@ fn step(
     for ((rollout, token), prediction) in going.into_iter().zip(predictions) {
         rollout.log_prob_nats += log_probability_nats(&rollout.line.next.logits, *token);
         rollout.line.push(model.tokens(), *token)?;
-        rollout.line.next = Arc::clone(&prediction);
-        rollout.predictions.push(prediction);
+        rollout.line.next = Arc::clone(prediction);
+        rollout.predictions.push(Arc::clone(prediction));
     }
     Ok(())
 }
@@ -241,16 +241,14 @@ pub(super) fn probe(
         if feeds.is_empty() {
             break;
         }
-        let mut predictions = engine
-            .forward(&mut feeds, place.position, cancel)?
-            .into_iter();
+        let mut predictions = engine.forward(&mut feeds, place.position, cancel)?.iter();
         for ((line, probe, done), token) in lines.iter_mut().zip(next) {
             if !*done && let Some(prediction) = predictions.next() {
                 probe.tokens.push(token);
                 probe
                     .distributions
                     .push(super::distribution::probabilities(&prediction.logits));
-                line.next = prediction;
+                line.next = Arc::clone(prediction);
             }
         }
     }

@@ -62,9 +62,10 @@ impl Survey {
             tokens: &[token],
             wanted: Wanted::Last,
         };
-        let mut predictions = finish(self.engine.forward(&mut [feed], position, &Cancel::new()))?;
+        let predictions = finish(self.engine.forward(&mut [feed], position, &Cancel::new()))?;
         self.line.next = predictions
-            .pop()
+            .first()
+            .cloned()
             .ok_or(DecodeError::NoCandidates { position })?;
         self.line.push(self.engine.model().tokens(), token)?;
         Ok(())

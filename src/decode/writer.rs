@@ -223,9 +223,10 @@ impl Writer {
             tokens: &[token],
             wanted: Wanted::Last,
         };
-        let mut predictions = self.engine.forward(&mut [feed], position, cancel)?;
+        let predictions = self.engine.forward(&mut [feed], position, cancel)?;
         trunk.line.next = predictions
-            .pop()
+            .first()
+            .cloned()
             .ok_or(DecodeError::NoCandidates { position })?;
         Ok(Some(trunk.line.push(model.tokens(), token)?))
     }
@@ -359,7 +360,7 @@ impl Writer {
         let branches = going.len();
         for ((branch, token), prediction) in going.into_iter().zip(next).zip(predictions) {
             branch.line.push(model.tokens(), token)?;
-            branch.line.next = prediction;
+            branch.line.next = Arc::clone(prediction);
         }
         Ok(Thought::Further { branches })
     }

@@ -30,7 +30,8 @@ impl Input {
         }
     }
 
-    pub(super) const fn rows(&self) -> usize {
+    /// Rows of it.
+    pub(in crate::decode) const fn rows(&self) -> usize {
         self.rows
     }
 
@@ -81,14 +82,32 @@ fn round_row_in(x: &[f32], q: &mut [i8], scales: &mut [f32], sums: &mut [i32]) {
                 *most = most.max(x.abs());
             }
         }
-        let most = most.iter().copied().fold(0.0, f32::max);
+        let most = largest(most);
         *scale = most / 127.0;
         let per = if most > 0.0 { 127.0 / most } else { 0.0 };
-        *sum = 0;
-        for (q, x) in q.iter_mut().zip(padded) {
-            let rounded = (x * per).round_ties_even() as i32;
-            *sum += rounded;
+        let (mut rounded, mut total) = ([0_i32; BLOCK], 0);
+        for (rounded, x) in rounded.iter_mut().zip(padded) {
+            // |x per| <= 127 and a half of its last place: the conversion cannot overflow, and what is no number becomes 0.
+            *rounded = (x * per).round_ties_even() as i32;
+        }
+        for rounded in rounded {
+            total += rounded;
+        }
+        *sum = total;
+        for (q, rounded) in q.iter_mut().zip(rounded) {
             *q = rounded as i8;
         }
     }
+}
+
+/// The largest of sixteen, by halves: four steps instead of fifteen that wait for each other.
+#[inline(always)]
+fn largest(mut of: [f32; 16]) -> f32 {
+    for half in [8, 4, 2, 1] {
+        let (low, high) = of.split_at_mut(half);
+        for (low, high) in low.iter_mut().zip(high) {
+            *low = low.max(*high);
+        }
+    }
+    of[0]
 }

@@ -82,13 +82,24 @@ impl Tiles {
         self.inputs.div_ceil(PAIR * BLOCK)
     }
 
-    const fn tile_bytes(&self) -> usize {
+    /// Bytes of one tile.
+    pub(super) const fn tile_bytes(&self) -> usize {
         self.pairs() * self.format.pair_bytes()
     }
 
     /// Tiles of it.
     pub(super) fn count(&self) -> usize {
         self.outputs.div_ceil(ROWS)
+    }
+
+    /// Length of one row of a product.
+    pub(super) const fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// Which outputs the tiles of `part` give.
+    pub(super) fn outputs_of(&self, part: &std::ops::Range<usize>) -> std::ops::Range<usize> {
+        part.start * ROWS..(part.end * ROWS).min(self.outputs)
     }
 
     /// The bytes of one tile.
@@ -113,8 +124,15 @@ impl Tiles {
         }
     }
 
-    /// `y[r][o] = sum over i of w[o][i] x[r][i]` for the tiles of `part`; `y` holds rows of all `outputs`.
-    pub(super) fn multiply(&self, x: &Input, part: std::ops::Range<usize>, y: &mut [f32]) {
+    /// `y[r][o] = sum over i of w[o][i] x[r][i]` for the tiles of `part`. Row `r` of `y` begins at `r * stride`, with the part's first output.
+    pub(super) fn multiply(
+        &self,
+        x: &Input,
+        part: std::ops::Range<usize>,
+        y: &mut [f32],
+        stride: usize,
+    ) {
+        let begin = part.start * ROWS;
         debug_assert_eq!(x.width(), self.pairs() * PAIR * BLOCK);
         let kernel = Kernel::best();
         for index in part {
@@ -127,7 +145,7 @@ impl Tiles {
                 let mut sums = [[0.0; ROWS]; TOGETHER];
                 kernel.tile(self.format, tile, x, row, rows, &mut sums);
                 for (r, sums) in sums.iter().enumerate().take(rows) {
-                    y[(row + r) * self.outputs + first..][..n].copy_from_slice(&sums[..n]);
+                    y[(row + r) * stride + first - begin..][..n].copy_from_slice(&sums[..n]);
                 }
                 row += rows;
             }

@@ -51,7 +51,7 @@ fn product(tiles: &Tiles, x: &[f32], rows: usize) -> Vec<f32> {
     let mut input = Input::default();
     input.round(x, rows, tiles.inputs);
     let mut y = vec![f32::NAN; rows * tiles.outputs];
-    tiles.multiply(&input, 0..tiles.count(), &mut y);
+    tiles.multiply(&input, 0..tiles.count(), &mut y, tiles.outputs);
     y
 }
 
