@@ -51,6 +51,7 @@ mod model;
 mod offer;
 mod outcome;
 mod rollout;
+mod rope;
 #[cfg(test)]
 mod samples;
 mod settings;
@@ -61,7 +62,7 @@ mod weights;
 mod writer;
 
 pub use cancel::Cancel;
-pub use config::{Family, ModelConfig, RopeScaling};
+pub use config::{Family, ModelConfig, RopeScaling, Sliding};
 pub use error::{DecodeError, ModelError};
 pub use glance::Glance;
 pub use model::{Model, ModelCard, Precision};

@@ -5,10 +5,11 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::attention::Heads;
-use super::config::{Family, ModelConfig, RopeScaling};
+use super::config::{Family, ModelConfig};
 use super::error::ModelError;
 use super::kv::KvShape;
 use super::linear::Linear;
+use super::rope;
 use super::text::Tokens;
 use super::tiles::{BLOCK, Filling, Format, Packed};
 use super::weights::{ModelFile, Origin, TOKENIZER_BYTES_MAX, Weights};
@@ -34,6 +35,8 @@ pub struct Model {
     pub(super) head: Linear,
     /// Radians per token, one per pair of a head.
     pub(super) frequencies: Vec<f32>,
+    /// What a product of query and key is multiplied with.
+    pub(super) score_scale: f32,
     name: String,
     files: Vec<ModelFile>,
     precision: Precision,
@@ -42,6 +45,8 @@ pub struct Model {
 /// One layer; query, key and value are one matrix, as are gate and up.
 #[derive(Debug)]
 pub(super) struct Layer {
+    /// Tokens a query sees, itself among them.
+    pub(super) window: usize,
     pub(super) attention_norm: Vec<f32>,
     pub(super) qkv: Linear,
     /// Norms of each query and key head (Qwen3).
@@ -156,7 +161,8 @@ impl Model {
         weights.finish(|name| {
             name.ends_with("rotary_emb.inv_freq") || (config.tied && name == "lm_head.weight")
         })?;
-        let frequencies = frequencies(&config);
+        let frequencies = rope::frequencies(&config);
+        let score_scale = rope::score_scale(&config);
         Ok(Self {
             config,
             tokens,
@@ -165,6 +171,7 @@ impl Model {
             norm,
             head,
             frequencies,
+            score_scale,
             name,
             files,
             precision,
@@ -365,7 +372,13 @@ impl Reader<'_> {
                 })
             })
             .transpose()?;
+        let window = config
+            .sliding
+            .as_ref()
+            .filter(|sliding| sliding.layers.get(index) == Some(&true))
+            .map_or(usize::MAX, |sliding| sliding.tokens);
         Ok(Layer {
+            window,
             attention_norm: self.vector(&name("input_layernorm.weight"), hidden)?,
             qkv: self.linear(
                 &[(&q_proj, q), (&k_proj, kv), (&v_proj, kv)],
@@ -382,35 +395,5 @@ impl Reader<'_> {
             gate_up: self.linear(&[(&gate, inter), (&up, inter)], hidden, config.mlp_bias)?,
             down: self.linear(&[(&down, hidden)], inter, config.mlp_bias)?,
         })
-    }
-}
-
-/// Radians per token for each pair of a head, with the scaling of the configuration applied.
-fn frequencies(config: &ModelConfig) -> Vec<f32> {
-    let d = config.head_dim;
-    (0..d / 2)
-        .map(|i| {
-            let plain = f64::from(config.rope_theta).powf(-((2 * i) as f64) / d as f64);
-            scaled(plain, config.rope_scaling) as f32
-        })
-        .collect()
-}
-
-fn scaled(frequency: f64, scaling: RopeScaling) -> f64 {
-    match scaling {
-        RopeScaling::Default => frequency,
-        RopeScaling::Linear { factor } => frequency / f64::from(factor),
-        RopeScaling::Llama3 {
-            factor,
-            low_freq_factor,
-            high_freq_factor,
-            original_context_tokens,
-        } => {
-            let (low, high) = (f64::from(low_freq_factor), f64::from(high_freq_factor));
-            let turns = original_context_tokens as f64 * frequency / std::f64::consts::TAU;
-            // 0 where a wavelength is longer than the low bound, 1 where shorter than the high bound.
-            let keep = ((turns - low) / (high - low)).clamp(0.0, 1.0);
-            (1.0 - keep) * frequency / f64::from(factor) + keep * frequency
-        }
     }
 }
