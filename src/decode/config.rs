@@ -16,6 +16,8 @@ pub(super) const SUPPORTED: [&str; 4] = [
     "Qwen2ForCausalLM",
     "Qwen3ForCausalLM",
 ];
+/// And as GGUF names them; Mistral's is `llama` there.
+pub(super) const SUPPORTED_GGUF: [&str; 3] = ["llama", "qwen2", "qwen3"];
 
 /// Which member of the Llama family a model is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -99,7 +101,12 @@ impl ModelConfig {
                 reason: "not an object".into(),
             });
         };
-        Keys { path, map: &map }.read()
+        Self::from_keys(path, &map)
+    }
+
+    /// As [`Self::parse`], from the keys alone.
+    pub(super) fn from_keys(path: &Path, map: &Map<String, Value>) -> Result<Self, ModelError> {
+        Keys { path, map }.read()
     }
 
     /// Floats in the matrices and norms.
@@ -122,20 +129,6 @@ impl ModelConfig {
             + bias(self.family == Family::Qwen3, 2 * self.head_dim);
         let tables = if self.tied { 1 } else { 2 };
         self.layers * layer + h + tables * self.vocabulary * h
-    }
-
-    /// Outputs and inputs of every big matrix that is held: fused ones are one, a tied output matrix is none.
-    pub(super) fn matrices(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
-        let (q, kv) = (self.heads * self.head_dim, self.kv_heads * self.head_dim);
-        let layer = [
-            (q + 2 * kv, self.hidden),
-            (self.hidden, q),
-            (2 * self.intermediate, self.hidden),
-            (self.hidden, self.intermediate),
-        ];
-        let tables = if self.tied { 1 } else { 2 };
-        let layers = (0..self.layers).flat_map(move |_| layer);
-        layers.chain((0..tables).map(|_| (self.vocabulary, self.hidden)))
     }
 
     /// Bytes of keys and values one token leaves behind.

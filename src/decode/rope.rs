@@ -215,8 +215,25 @@ impl Scaling<'_> {
     }
 }
 
+impl super::weights::Weights {
+    /// As [`frequencies`], divided by what lies with the weights where the configuration says so.
+    pub(super) fn frequencies(&mut self, config: &ModelConfig) -> Result<Vec<f32>, ModelError> {
+        let mut frequencies = frequencies(config);
+        if config.rope_scaling == RopeScaling::Stored {
+            let mut divisors = Vec::new();
+            let shape = [config.head_dim / 2];
+            self.floats(super::gguf::ROPE_DIVISORS, &shape, &mut divisors)?;
+            for (frequency, divisor) in frequencies.iter_mut().zip(divisors) {
+                // A divisor of nothing would make the angle infinite.
+                *frequency /= if divisor > 0.0 { divisor } else { 1.0 };
+            }
+        }
+        Ok(frequencies)
+    }
+}
+
 /// Radians per token for each pair of a head, with the scaling of the configuration applied.
-pub(super) fn frequencies(config: &ModelConfig) -> Vec<f32> {
+fn frequencies(config: &ModelConfig) -> Vec<f32> {
     let d = config.head_dim;
     let theta = f64::from(config.rope_theta);
     (0..d / 2)
