@@ -9,7 +9,7 @@ use crate::fork::ForkId;
 #[non_exhaustive]
 pub enum ModelError {
     /// A file of the folder is not there.
-    #[error("{}: not found; a model folder holds config.json, tokenizer.json and *.safetensors", path.display())]
+    #[error("{}: not found; a model is a GGUF file, or a folder of config.json, tokenizer.json and *.safetensors", path.display())]
     Missing {
         /// The file looked for.
         path: PathBuf,

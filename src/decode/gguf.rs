@@ -21,6 +21,8 @@ const HEADER_BYTES_MAX: u64 = 64 << 20;
 /// Most keys and most tensors.
 const KEYS_MAX: u64 = 4_096;
 const TENSORS_MAX: u64 = 16_384;
+/// Longest list: vocabularies have a quarter of a million tokens.
+const LIST_MAX: u64 = 1 << 21;
 /// Longest name of a key or tensor, bytes.
 const NAME_BYTES_MAX: u64 = 256;
 /// Most dimensions of a tensor.
@@ -303,6 +305,11 @@ impl<R: Read> Cursor<'_, R> {
                 return Err(self.fault(format!("`{name}` is an array of the unknown type {other}")));
             }
         };
+        if n > LIST_MAX {
+            return Err(self.fault(format!(
+                "array `{name}` of {n}; at most {LIST_MAX} are accepted"
+            )));
+        }
         // A text takes its length at the least.
         let bytes = n.checked_mul(each).unwrap_or(u64::MAX);
         self.expect(bytes, &format!("array `{name}` of {n}"))?;

@@ -3,7 +3,8 @@
 use std::fs;
 
 /// Bytes that can be had without other programs being pushed out; `None` where the system does not say.
-pub(super) fn available_bytes() -> Option<u64> {
+#[must_use]
+pub fn available_bytes() -> Option<u64> {
     let machine = field(&fs::read_to_string("/proc/meminfo").ok()?, "MemAvailable:")?;
     Some(machine.min(group().unwrap_or(u64::MAX)))
 }

@@ -72,6 +72,7 @@ pub use cancel::Cancel;
 pub use config::{Family, ModelConfig, RopeScaling, Sliding};
 pub use error::{DecodeError, ModelError};
 pub use glance::Glance;
+pub use memory::available_bytes as available_memory_bytes;
 pub use model::{LoadSettings, Model, ModelCard, Precision};
 pub use outcome::{Commit, End, Stats, Step, Thought, Undone};
 pub use settings::WriterSettings;

@@ -25,6 +25,20 @@ pub enum Precision {
     Q4,
 }
 
+impl std::str::FromStr for Precision {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "stored" => Ok(Self::Stored),
+            "f32" => Ok(Self::F32),
+            "q8" => Ok(Self::Q8),
+            "q4" => Ok(Self::Q4),
+            other => Err(format!("`{other}` is none of stored, f32, q8 and q4")),
+        }
+    }
+}
+
 /// How a model is loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LoadSettings {
@@ -52,6 +66,7 @@ pub(super) struct Plan {
 impl Plan {
     pub(super) fn new(sources: &Sources, wanted: Precision) -> Result<Self, ModelError> {
         let config = &sources.config;
+        sources.weights.check_all(config)?;
         let mut kinds = Vec::new();
         let (mut arena_bytes, mut floats, mut passing_bytes) = (0_u64, 0_u64, 0_u64);
         for matrix in config.matrices() {

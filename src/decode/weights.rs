@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
+use super::config::ModelConfig;
 use super::error::ModelError;
 use super::gguf;
 use super::header::{Entry, read_header};
@@ -352,22 +353,22 @@ impl Weights {
         }
     }
 
-    /// Strikes a tensor off the list, checked against what is expected of it.
-    pub(super) fn take(&mut self, tensor: &str, expected: &[usize]) -> Result<Found, ModelError> {
-        let Some(entry) = self.entries.remove(tensor) else {
+    /// Whether a tensor is there, of the expected shape and in a format that is read; how it is stored, and the numbers of a row.
+    fn check(&self, tensor: &str, expected: &[usize]) -> Result<(Stored, u64), ModelError> {
+        let Some(entry) = self.entries.get(tensor) else {
             return Err(ModelError::TensorMissing {
                 path: self.origin.path(""),
                 tensor: self.spoken(tensor),
             });
         };
-        let path = self.files[entry.file].path.clone(); // `file` was the length of `files` when the entry was made
+        let path = || self.files[entry.file].path.clone(); // `file` was the length of `files` when the entry was made
         let expected: Vec<u64> = expected.iter().map(|&n| n as u64).collect();
         if entry.shape != expected {
             return Err(ModelError::TensorShape {
-                path,
-                tensor: entry.name,
+                path: path(),
+                tensor: entry.name.clone(),
                 offset: entry.begin,
-                found: entry.shape,
+                found: entry.shape.clone(),
                 expected,
             });
         }
@@ -377,18 +378,36 @@ impl Weights {
             shape => shape.last().copied().unwrap_or(1),
         };
         match entry.stored {
-            Some(stored) if inner % stored.block().0 == 0 && inner > 0 => Ok(Found {
-                entry,
-                stored,
-                inner,
-            }),
+            Some(stored) if inner % stored.block().0 == 0 && inner > 0 => Ok((stored, inner)),
             _ => Err(ModelError::TensorFormat {
-                path,
-                tensor: entry.name,
+                path: path(),
+                tensor: entry.name.clone(),
                 offset: entry.begin,
-                found: entry.format,
+                found: entry.format.clone(),
             }),
         }
+    }
+
+    /// Checks that every tensor of a configuration is there: nothing is allocated for one that is not.
+    pub(super) fn check_all(&self, config: &ModelConfig) -> Result<(), ModelError> {
+        config
+            .tensors()
+            .try_for_each(|(tensor, shape)| self.check(&tensor, &shape).map(|_| ()))
+    }
+
+    /// Strikes a tensor off the list, checked against what is expected of it.
+    pub(super) fn take(&mut self, tensor: &str, expected: &[usize]) -> Result<Found, ModelError> {
+        let (stored, inner) = self.check(tensor, expected)?;
+        let entry = self.entries.remove(tensor);
+        let entry = entry.ok_or_else(|| ModelError::TensorMissing {
+            path: self.origin.path(""),
+            tensor: tensor.into(),
+        })?;
+        Ok(Found {
+            entry,
+            stored,
+            inner,
+        })
     }
 
     /// Reads a tensor a few rows at a time, in Hugging Face's order, every number and scale of them finite.
