@@ -83,6 +83,69 @@ fn qwen3_with_its_head_norms_equals_hugging_face() {
 }
 
 #[test]
+fn mistral_with_a_window_of_nine_tokens_equals_hugging_face() {
+    check("mistral_window", Family::Mistral);
+}
+
+#[test]
+fn qwen2_with_a_window_in_its_upper_layers_equals_hugging_face() {
+    check("qwen2_window", Family::Qwen2);
+}
+
+#[test]
+fn yarn_equals_hugging_face() {
+    check("yarn", Family::Qwen3);
+}
+
+#[test]
+fn linear_scaling_equals_hugging_face() {
+    check("linear", Family::Llama);
+}
+
+#[test]
+fn dynamic_scaling_within_the_context_equals_hugging_face() {
+    check("dynamic", Family::Llama);
+}
+
+#[test]
+fn a_window_and_a_scaling_change_the_logits() {
+    // Each golden value above could pass without its mechanism only if the mechanism did nothing.
+    for (name, from, to) in [
+        (
+            "mistral_window",
+            "\"sliding_window\": 9",
+            "\"sliding_window\": null",
+        ),
+        (
+            "qwen2_window",
+            "\"use_sliding_window\": true",
+            "\"use_sliding_window\": false",
+        ),
+        ("yarn", "\"factor\": 4.0", "\"factor\": 3.0"),
+        ("linear", "\"factor\": 2.5", "\"factor\": 1.0"),
+    ] {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        for file in ["config.json", "tokenizer.json", "model.safetensors"] {
+            let mut bytes = std::fs::read(folder(name).join(file)).expect("the file");
+            if file == "config.json" {
+                let text = String::from_utf8(bytes).expect("text");
+                assert!(text.contains(from), "{name}: {text}");
+                let text = text
+                    .replace(from, to)
+                    .replace("sliding_attention", "full_attention");
+                bytes = text.into_bytes();
+            }
+            std::fs::write(dir.path().join(file), bytes).expect("written");
+        }
+        let model = Arc::new(Model::load(dir.path()).expect("a sound folder"));
+        let (tokens, expected) = golden(name);
+        let found = model.logits(&tokens).expect("logits");
+        let difference = found.iter().zip(&expected).map(|(a, b)| (a - b).abs());
+        assert!(difference.fold(0.0, f32::max) > 0.01, "{name}");
+    }
+}
+
+#[test]
 fn the_card_counts_what_is_in_the_files() {
     for (name, parameters) in [
         ("llama", 87_120),

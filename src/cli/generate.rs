@@ -12,8 +12,8 @@ use crate::decode::{Cancel, End, Step, Writer, WriterSettings};
 /// Let a language model write, without asking anybody.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// A Llama-shaped Hugging Face folder; the embedded story model when absent
-    #[arg(long, value_name = "DIR")]
+    /// A Hugging Face folder or a GGUF file; the embedded story model when absent
+    #[arg(long, value_name = "DIR|FILE")]
     pub model: Option<PathBuf>,
     /// How the text begins; may be empty where the model can begin by itself
     #[arg(long, default_value = "")]

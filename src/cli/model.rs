@@ -1,4 +1,4 @@
-//! `razvilka model check`: loads, verifies and describes a model; gives its logits for tokens on request.
+//! `razvilka model check`: verifies and describes a model without holding it; gives its logits for tokens on request.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use safetensors::tensor::{Dtype, TensorView};
 
 use super::exit::{Exit, Failure};
-use crate::decode::{DecodeError, Model, ModelCard, ModelError};
+use crate::decode::{DecodeError, Model, ModelCard, ModelError, Precision, available_memory_bytes};
 
 /// Look at a language model.
 #[derive(Debug, Clone, clap::Args)]
@@ -28,8 +28,11 @@ pub enum Action {
 /// Verify every file of a model and describe it.
 #[derive(Debug, Clone, clap::Args)]
 pub struct CheckArgs {
-    /// A Llama-shaped Hugging Face folder; the embedded story model when absent
-    pub dir: Option<PathBuf>,
+    /// A Hugging Face folder or a GGUF file of the family of Llama, Mistral, Qwen2 or Qwen3; the embedded story model when absent
+    pub path: Option<PathBuf>,
+    /// How to hold the weights for --tokens: stored (as the file has them), f32, q8 or q4
+    #[arg(long, value_name = "P", default_value = "stored", requires = "tokens")]
+    pub precision: Precision,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
@@ -52,11 +55,20 @@ pub struct CheckArgs {
 /// [`Failure`]: exit code 4 for a model that cannot be used, 2 for tokens it does not know or a file that cannot be written.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let Action::Check(check) = &args.action;
-    let model = Arc::new(open(check.dir.as_deref())?);
-    if let Some(path) = &check.logits {
-        write_logits(&model, &check.tokens, path)?;
-    }
-    let card = model.card();
+    let card = match (&check.path, &check.logits) {
+        // Looked at from beginning to end, and not held.
+        (Some(path), None) => Model::verify(path)?,
+        (path, logits) => {
+            let model = Arc::new(match path {
+                Some(path) => Model::load_as(path, check.precision)?,
+                None => Model::embedded()?,
+            });
+            if let Some(logits) = logits {
+                write_logits(&model, &check.tokens, logits)?;
+            }
+            model.card()
+        }
+    };
     let mut out = io::stdout().lock();
     let written = if check.json {
         serde_json::to_writer(&mut out, &card)
@@ -68,7 +80,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     written.map_err(|e| Failure::said(Exit::Usage, format!("cannot write to standard output: {e}")))
 }
 
-/// The model of a folder, or the embedded one.
+/// The model of a folder or file, or the embedded one.
 ///
 /// # Errors
 /// [`Failure`] with exit code 4.
@@ -104,10 +116,30 @@ fn describe(card: &ModelCard, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "context       {} tokens", c.context_tokens)?;
     writeln!(
         out,
-        "memory        {:.1} MiB of weights, {:.1} KiB per token of text",
+        "memory        {:.1} MiB of weights ({}), {:.1} KiB per token of text",
         mib(card.weights_bytes),
+        match card.precision {
+            Precision::F32 => "floats",
+            Precision::Q8 => "eight bits",
+            Precision::Q4 => "four bits",
+            _ => "of several widths",
+        },
         mib(card.kv_bytes_per_token) * 1024.0
     )?;
+    let needed = card.needed_bytes as f64 / MIB;
+    match available_memory_bytes() {
+        None => writeln!(out, "to load       about {needed:.0} MiB")?,
+        Some(available) => writeln!(
+            out,
+            "to load       about {needed:.0} MiB of {:.0} MiB available: {}",
+            available as f64 / MIB,
+            if card.needed_bytes <= available {
+                "fits"
+            } else {
+                "does not fit"
+            }
+        )?,
+    }
     for file in &card.files {
         writeln!(
             out,

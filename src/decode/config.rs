@@ -6,6 +6,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::error::ModelError;
+use super::rope;
+pub use super::rope::RopeScaling;
 
 /// Architectures this decoder computes, as `config.json` names them.
 pub(super) const SUPPORTED: [&str; 4] = [
@@ -14,6 +16,8 @@ pub(super) const SUPPORTED: [&str; 4] = [
     "Qwen2ForCausalLM",
     "Qwen3ForCausalLM",
 ];
+/// And as GGUF names them; Mistral's is `llama` there.
+pub(super) const SUPPORTED_GGUF: [&str; 3] = ["llama", "qwen2", "qwen3"];
 
 /// Which member of the Llama family a model is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -22,7 +26,7 @@ pub(super) const SUPPORTED: [&str; 4] = [
 pub enum Family {
     /// Llama 2 and 3, `SmolLM2`, and whatever else is stored as `LlamaForCausalLM`.
     Llama,
-    /// Mistral without a sliding window.
+    /// Mistral: every layer may have a sliding window.
     Mistral,
     /// Qwen2 and Qwen2.5: biases on the query, key and value projections.
     Qwen2,
@@ -30,28 +34,13 @@ pub enum Family {
     Qwen3,
 }
 
-/// How the frequencies of the rotary position embedding are spread.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RopeScaling {
-    /// Plain: `theta^(-2i/d)`.
-    Default,
-    /// Frequencies divided by a factor.
-    Linear {
-        /// The factor, > 0.
-        factor: f32,
-    },
-    /// Llama 3.1: long wavelengths divided by the factor, short ones kept, a smooth passage between.
-    Llama3 {
-        /// The factor, > 0.
-        factor: f32,
-        /// Wavelengths above `original_context / low` are divided.
-        low_freq_factor: f32,
-        /// Wavelengths below `original_context / high` are kept.
-        high_freq_factor: f32,
-        /// Context the model was first trained with, tokens.
-        original_context_tokens: usize,
-    },
+/// Layers that look back on a few tokens only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Sliding {
+    /// Tokens a query sees, itself among them.
+    pub tokens: usize,
+    /// For each layer, whether it is one of them.
+    pub layers: Vec<bool>,
 }
 
 /// The shape of a model.
@@ -81,6 +70,8 @@ pub struct ModelConfig {
     pub rope_theta: f32,
     /// Spread of the rotary frequencies.
     pub rope_scaling: RopeScaling,
+    /// Layers with a window shorter than the context.
+    pub sliding: Option<Sliding>,
     /// Whether the output matrix is the embedding.
     pub tied: bool,
     /// Whether query, key and value projections have biases.
@@ -110,7 +101,12 @@ impl ModelConfig {
                 reason: "not an object".into(),
             });
         };
-        Keys { path, map: &map }.read()
+        Self::from_keys(path, &map)
+    }
+
+    /// As [`Self::parse`], from the keys alone.
+    pub(super) fn from_keys(path: &Path, map: &Map<String, Value>) -> Result<Self, ModelError> {
+        Keys { path, map }.read()
     }
 
     /// Floats in the matrices and norms.
@@ -135,20 +131,6 @@ impl ModelConfig {
         self.layers * layer + h + tables * self.vocabulary * h
     }
 
-    /// Outputs and inputs of every big matrix that is held: fused ones are one, a tied output matrix is none.
-    pub(super) fn matrices(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
-        let (q, kv) = (self.heads * self.head_dim, self.kv_heads * self.head_dim);
-        let layer = [
-            (q + 2 * kv, self.hidden),
-            (self.hidden, q),
-            (2 * self.intermediate, self.hidden),
-            (self.hidden, self.intermediate),
-        ];
-        let tables = if self.tied { 1 } else { 2 };
-        let layers = (0..self.layers).flat_map(move |_| layer);
-        layers.chain((0..tables).map(|_| (self.vocabulary, self.hidden)))
-    }
-
     /// Bytes of keys and values one token leaves behind.
     #[must_use]
     pub fn kv_bytes_per_token(&self) -> usize {
@@ -163,15 +145,16 @@ const HEADS_MAX: usize = 256;
 const HEAD_DIM_MAX: usize = 512;
 const INTERMEDIATE_MAX: usize = 65_536;
 const VOCABULARY_MAX: usize = 1 << 20;
-const CONTEXT_MAX: usize = 1 << 24;
+pub(super) const CONTEXT_MAX: usize = 1 << 24;
 
-struct Keys<'a> {
+/// The keys of one `config.json`.
+pub(super) struct Keys<'a> {
     path: &'a Path,
     map: &'a Map<String, Value>,
 }
 
 impl Keys<'_> {
-    fn wrong(
+    pub(super) fn wrong(
         &self,
         key: &'static str,
         found: &impl ToString,
@@ -186,7 +169,7 @@ impl Keys<'_> {
     }
 
     /// Absent and `null` are the same thing in these files.
-    fn get(&self, key: &str) -> Option<&Value> {
+    pub(super) fn get(&self, key: &str) -> Option<&Value> {
         self.map.get(key).filter(|value| !value.is_null())
     }
 
@@ -243,14 +226,20 @@ impl Keys<'_> {
                 format!("a divisor of {heads} heads"),
             ));
         }
-        let head_dim = self.count("head_dim", HEAD_DIM_MAX, Some(hidden / heads))?;
+        let usual = if family == Family::Qwen3 {
+            128
+        } else {
+            hidden / heads
+        };
+        let head_dim = self.count("head_dim", HEAD_DIM_MAX, Some(usual))?;
         if head_dim == 0 || !head_dim.is_multiple_of(2) {
             return Err(self.wrong("head_dim", &head_dim, "an even number"));
         }
         let vocabulary = self.count("vocab_size", VOCABULARY_MAX, None)?;
-        self.refuse_what_is_not_computed(family)?;
+        self.refuse_what_is_not_computed()?;
+        let context_tokens = self.count("max_position_embeddings", CONTEXT_MAX, Some(2048))?;
         let attention_bias = self.flag("attention_bias", false)?;
-        let (rope_theta, rope_scaling) = self.rope()?;
+        let (rope_theta, rope_scaling) = rope::read(self, context_tokens)?;
         Ok(ModelConfig {
             family,
             hidden,
@@ -260,7 +249,8 @@ impl Keys<'_> {
             head_dim,
             intermediate: self.count("intermediate_size", INTERMEDIATE_MAX, None)?,
             vocabulary,
-            context_tokens: self.count("max_position_embeddings", CONTEXT_MAX, Some(2048))?,
+            sliding: self.sliding(family, layers, context_tokens)?,
+            context_tokens,
             norm_eps: self.norm_eps()?,
             rope_theta,
             rope_scaling,
@@ -321,7 +311,7 @@ impl Keys<'_> {
         }
     }
 
-    fn refuse_what_is_not_computed(&self, family: Family) -> Result<(), ModelError> {
+    fn refuse_what_is_not_computed(&self) -> Result<(), ModelError> {
         if let Some(act) = self
             .get("hidden_act")
             .filter(|act| act.as_str() != Some("silu"))
@@ -335,28 +325,82 @@ impl Keys<'_> {
                 "absent: weights as F32, F16 or BF16",
             ));
         }
-        let context = self.count("max_position_embeddings", CONTEXT_MAX, Some(2048))?;
-        // A window at least as long as the context hides nothing. Qwen names a window and leaves it off.
-        let used = self.flag(
-            "use_sliding_window",
-            !matches!(family, Family::Qwen2 | Family::Qwen3),
-        )?;
-        if let Some(window) = self.get("sliding_window")
-            && used
-            && window.as_u64().is_none_or(|w| w < context as u64)
-        {
-            return Err(self.wrong(
-                "sliding_window",
-                window,
-                format!("null, or at least the context of {context}"),
-            ));
-        }
-        if let Some(Value::Array(types)) = self.get("layer_types")
-            && let Some(other) = types.iter().find(|t| t.as_str() != Some("full_attention"))
-        {
-            return Err(self.wrong("layer_types", other, "\"full_attention\" in every layer"));
-        }
         Ok(())
+    }
+
+    /// Which layers have a window, as Hugging Face decides it: all of Mistral's, and those of Qwen's that `layer_types` names or, without it,
+    /// that come behind the first `max_window_layers`. Qwen names a window and leaves it off; Mistral without the key has one.
+    fn sliding(
+        &self,
+        family: Family,
+        layers: usize,
+        context_tokens: usize,
+    ) -> Result<Option<Sliding>, ModelError> {
+        const KEY: &str = "sliding_window";
+        const WINDOW: usize = 4096;
+        let types = match self.get("layer_types") {
+            None => None,
+            Some(found) => Some(self.layer_types(found, layers)?),
+        };
+        let slides = match family {
+            Family::Llama => vec![true; layers],
+            Family::Mistral => match types {
+                // Every layer of this family is alike.
+                Some(types) if types.contains(&true) && types.contains(&false) => {
+                    let expected = "the same in every layer of a Mistral model";
+                    return Err(self.wrong("layer_types", &"mixed", expected));
+                }
+                _ => vec![true; layers],
+            },
+            Family::Qwen2 | Family::Qwen3 => {
+                if !self.flag("use_sliding_window", false)? {
+                    if types.is_some_and(|types| types.contains(&true)) {
+                        let expected = "true where `layer_types` names sliding layers";
+                        return Err(self.wrong("use_sliding_window", &false, expected));
+                    }
+                    return Ok(None);
+                }
+                let behind = match self.get("max_window_layers") {
+                    None => 28,
+                    Some(value) => value
+                        .as_u64()
+                        .and_then(|n| usize::try_from(n).ok())
+                        .ok_or_else(|| self.wrong("max_window_layers", value, "a whole number"))?,
+                };
+                types.unwrap_or_else(|| (0..layers).map(|layer| layer >= behind).collect())
+            }
+        };
+        let absent = !self.map.contains_key(KEY) && family != Family::Llama;
+        if !absent && self.get(KEY).is_none() {
+            return Ok(None);
+        }
+        let tokens = self.count(KEY, CONTEXT_MAX, Some(WINDOW))?;
+        // A window as long as the context hides nothing.
+        if tokens >= context_tokens || !slides.contains(&true) {
+            return Ok(None);
+        }
+        if family == Family::Llama {
+            let expected = format!("null, or at least the context of {context_tokens}");
+            return Err(self.wrong(KEY, &tokens, expected));
+        }
+        Ok(Some(Sliding {
+            tokens,
+            layers: slides,
+        }))
+    }
+
+    fn layer_types(&self, found: &Value, layers: usize) -> Result<Vec<bool>, ModelError> {
+        const KEY: &str = "layer_types";
+        let known = "\"full_attention\" or \"sliding_attention\" for every layer";
+        let several = found.as_array().filter(|list| list.len() == layers);
+        let several = several
+            .ok_or_else(|| self.wrong(KEY, &short(found), format!("{layers} times {known}")))?;
+        let each = several.iter().map(|kind| match kind.as_str() {
+            Some("full_attention") => Ok(false),
+            Some("sliding_attention") => Ok(true),
+            _ => Err(self.wrong(KEY, &short(kind), known)),
+        });
+        each.collect()
     }
 
     fn norm_eps(&self) -> Result<f32, ModelError> {
@@ -365,75 +409,22 @@ impl Keys<'_> {
         number(value, 0.0, 1e-2)
             .ok_or_else(|| self.wrong("rms_norm_eps", value, "a number from 0 to 0.01"))
     }
-
-    /// Transformers 5 writes `rope_parameters`; before, `rope_theta` and `rope_scaling` stood side by side.
-    fn rope(&self) -> Result<(f32, RopeScaling), ModelError> {
-        let new = self.get("rope_parameters").and_then(Value::as_object);
-        let old = self.get("rope_scaling").and_then(Value::as_object);
-        let default = Value::from(10_000.0);
-        let theta = new
-            .and_then(|map| map.get("rope_theta"))
-            .or_else(|| self.get("rope_theta"))
-            .unwrap_or(&default);
-        let theta_value = number(theta, 1.0, 1e12)
-            .ok_or_else(|| self.wrong("rope_theta", theta, "a number from 1"))?;
-        let Some(map) = new.or(old) else {
-            return Ok((theta_value, RopeScaling::Default));
-        };
-        let kind = map
-            .get("rope_type")
-            .or_else(|| map.get("type"))
-            .and_then(Value::as_str)
-            .unwrap_or("default");
-        let part = |key: &'static str, min: f64, max: f64| {
-            let found = map.get(key).unwrap_or(&Value::Null);
-            number(found, min, max)
-                .ok_or_else(|| self.wrong(key, found, format!("a number from {min} to {max}")))
-        };
-        let scaling = match kind {
-            "default" => RopeScaling::Default,
-            "linear" => RopeScaling::Linear {
-                factor: part("factor", 1.0, 1e4)?,
-            },
-            "llama3" => {
-                let low_freq_factor = part("low_freq_factor", 1e-3, 1e4)?;
-                let high_freq_factor = part("high_freq_factor", 1e-3, 1e4)?;
-                if high_freq_factor <= low_freq_factor {
-                    return Err(self.wrong(
-                        "high_freq_factor",
-                        &high_freq_factor,
-                        "more than `low_freq_factor`",
-                    ));
-                }
-                RopeScaling::Llama3 {
-                    factor: part("factor", 1.0, 1e4)?,
-                    low_freq_factor,
-                    high_freq_factor,
-                    original_context_tokens: part(
-                        "original_max_position_embeddings",
-                        1.0,
-                        CONTEXT_MAX as f64,
-                    )? as usize,
-                }
-            }
-            other => return Err(self.wrong("rope_type", &other, "default, linear or llama3")),
-        };
-        // Only part of each head rotated: another architecture in all but name.
-        if let Some(partial) = map
-            .get("partial_rotary_factor")
-            .filter(|v| v.as_f64() != Some(1.0) && !v.is_null())
-        {
-            return Err(self.wrong("partial_rotary_factor", partial, "1"));
-        }
-        Ok((theta_value, scaling))
-    }
 }
 
-fn number(value: &Value, min: f64, max: f64) -> Option<f32> {
+pub(super) fn number(value: &Value, min: f64, max: f64) -> Option<f32> {
     value
         .as_f64()
         .filter(|x| (min..=max).contains(x))
         .map(|x| x as f32)
+}
+
+/// What a value looks like, short enough for a message.
+fn short(value: &Value) -> String {
+    let mut text: String = value.to_string().chars().take(60).collect();
+    if text.len() < value.to_string().len() {
+        text.push('…');
+    }
+    text
 }
 
 #[cfg(test)]
@@ -466,7 +457,16 @@ mod tests {
         let cases = [
             (r#","hidden_act":"gelu""#, "hidden_act"),
             (r#","sliding_window":4096"#, "sliding_window"),
-            (r#","rope_scaling":{"type":"yarn","factor":4}"#, "rope_type"),
+            (
+                r#","rope_scaling":{"type":"longrope","factor":4}"#,
+                "rope_type",
+            ),
+            (r#","rope_scaling":{"type":"yarn"}"#, "factor"),
+            (
+                r#","rope_scaling":{"rope_type":"dynamic","factor":0.5}"#,
+                "factor",
+            ),
+            (r#","partial_rotary_factor":0.5"#, "partial_rotary_factor"),
             (
                 r#","rope_parameters":{"rope_type":"default","partial_rotary_factor":0.5}"#,
                 "partial_rotary_factor",
@@ -488,6 +488,54 @@ mod tests {
                 other => panic!("{extra}: {other:?}"),
             }
         }
+    }
+
+    fn qwen(extra: &str) -> String {
+        smol(extra)
+            .replace("LlamaForCausalLM", "Qwen2ForCausalLM")
+            .replace("\"num_hidden_layers\":30", "\"num_hidden_layers\":3")
+    }
+
+    #[test]
+    fn windows_are_where_hugging_face_has_them() {
+        let window = |json: &str| parse(json).expect("a good configuration").sliding;
+        let layers = |json: &str| window(json).map(|sliding| (sliding.tokens, sliding.layers));
+        assert_eq!(
+            window(&qwen(r#","sliding_window":64"#)),
+            None,
+            "off unless asked for"
+        );
+        assert_eq!(
+            window(&qwen(r#","sliding_window":64,"use_sliding_window":true"#)),
+            None,
+            "all layers are among the first 28"
+        );
+        assert_eq!(
+            layers(&qwen(
+                r#","sliding_window":64,"use_sliding_window":true,"max_window_layers":1"#
+            )),
+            Some((64, vec![false, true, true]))
+        );
+        assert_eq!(
+            layers(&qwen(
+                r#","sliding_window":64,"use_sliding_window":true,"layer_types":["sliding_attention","full_attention","sliding_attention"]"#
+            )),
+            Some((64, vec![true, false, true]))
+        );
+        let mistral = |extra: &str| smol(extra).replace("LlamaForCausalLM", "MistralForCausalLM");
+        assert_eq!(
+            layers(&mistral("")),
+            Some((4096, vec![true; 30])),
+            "the default of a configuration without the key"
+        );
+        assert_eq!(window(&mistral(r#","sliding_window":null"#)), None);
+        assert_eq!(
+            window(&mistral(r#","sliding_window":8192"#)),
+            None,
+            "as long as the context"
+        );
+        let error = parse(&qwen(r#","layer_types":["full_attention"]"#)).expect_err("one of three");
+        assert!(error.to_string().contains("3 times"), "{error}");
     }
 
     #[test]

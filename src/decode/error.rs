@@ -9,7 +9,7 @@ use crate::fork::ForkId;
 #[non_exhaustive]
 pub enum ModelError {
     /// A file of the folder is not there.
-    #[error("{}: not found; a model folder holds config.json, tokenizer.json and *.safetensors", path.display())]
+    #[error("{}: not found; a model is a GGUF file, or a folder of config.json, tokenizer.json and *.safetensors", path.display())]
     Missing {
         /// The file looked for.
         path: PathBuf,
@@ -52,8 +52,8 @@ pub enum ModelError {
     },
     /// The architecture is not one this decoder computes.
     #[error(
-        "{}: architecture `{found}` is not supported; supported are {}",
-        path.display(), super::config::SUPPORTED.join(", ")
+        "{}: architecture `{found}` is not supported; supported are {} (in GGUF files {})",
+        path.display(), super::config::SUPPORTED.join(", "), super::config::SUPPORTED_GGUF.join(", ")
     )]
     Architecture {
         /// The configuration file.
@@ -95,6 +95,29 @@ pub enum ModelError {
         /// What is wrong.
         reason: String,
     },
+    /// The header of a GGUF file is not one, or lies.
+    #[error("{}: bad GGUF header at byte {offset}: {reason}", path.display())]
+    Gguf {
+        /// The file.
+        path: PathBuf,
+        /// Where, bytes from the beginning of the file.
+        offset: u64,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The model does not fit into memory.
+    #[error(
+        "{}: loading it takes {} MiB of memory, {} MiB are available; choose a smaller model or one with fewer bits per weight (GGUF Q8_0, Q4_0), \
+         or close other programs", path.display(), needed_bytes >> 20, available_bytes >> 20
+    )]
+    Memory {
+        /// The folder or file.
+        path: PathBuf,
+        /// Estimated need, bytes.
+        needed_bytes: u64,
+        /// What there is, bytes.
+        available_bytes: u64,
+    },
     /// A tensor the configuration calls for is in none of the files.
     #[error("{}: tensor `{tensor}` is missing", path.display())]
     TensorMissing {
@@ -128,7 +151,7 @@ pub enum ModelError {
         expected: Vec<u64>,
     },
     /// A tensor is stored in a number format that is not supported.
-    #[error("{}: tensor `{tensor}` at byte {offset} is stored as {found}; supported are F32, F16 and BF16", path.display())]
+    #[error("{}: tensor `{tensor}` at byte {offset} is stored as {found}; supported are F32, F16 and BF16, in GGUF files also Q8_0, Q4_0, Q4_K and Q6_K", path.display())]
     TensorFormat {
         /// The weights file.
         path: PathBuf,

@@ -303,7 +303,7 @@ impl Engine {
             row: q_width + 2 * kv_width,
             room: s.room,
         };
-        let (scale, room) = (1.0 / (d as f32).sqrt(), s.room);
+        let (scale, room) = (self.model.score_scale, s.room);
         for looks in &s.looks {
             let q = &s.qkv[looks.rows.start * (q_width + 2 * kv_width)..];
             let scores = &mut s.scores[looks.rows.start * config.heads * room..];
@@ -315,6 +315,9 @@ impl Engine {
         for (row, scores) in s.scores.chunks_exact_mut(config.heads * room).enumerate() {
             for scores in scores.chunks_exact_mut(room) {
                 let (seen, unseen) = scores.split_at_mut(s.positions[row] + 1);
+                let hidden = seen.len().saturating_sub(layer.window);
+                let (before, seen) = seen.split_at_mut(hidden);
+                before.fill(0.0);
                 attention::softmax(seen);
                 unseen.fill(0.0);
             }

@@ -3,14 +3,26 @@
 //! Layout (version 2 and 3, little endian): magic, version, number of tensors, number of keys, the keys with their values, the tensors with name, shape,
 //! format and place, then the data, each tensor aligned. Source: the specification in ggml's `docs/gguf.md`.
 
+mod names;
+mod shape;
+mod vocabulary;
+
+pub(super) use names::{interleaved, spoken, told};
+pub(super) use shape::configuration;
+pub(super) use vocabulary::tokenizer;
+
 use std::collections::BTreeMap;
 use std::io::Read;
+
+use super::stored::Stored;
 
 /// Largest header accepted, bytes: tokenizers of a quarter of a million tokens take 10 MB.
 const HEADER_BYTES_MAX: u64 = 64 << 20;
 /// Most keys and most tensors.
 const KEYS_MAX: u64 = 4_096;
 const TENSORS_MAX: u64 = 16_384;
+/// Longest list: vocabularies have a quarter of a million tokens.
+const LIST_MAX: u64 = 1 << 21;
 /// Longest name of a key or tensor, bytes.
 const NAME_BYTES_MAX: u64 = 256;
 /// Most dimensions of a tensor.
@@ -39,46 +51,6 @@ pub(super) enum Value {
     Texts(Vec<String>),
 }
 
-/// How a tensor's numbers are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stored {
-    F32,
-    F16,
-    Bf16,
-    Q4_0,
-    Q8_0,
-    Q4K,
-    Q6K,
-}
-
-impl Stored {
-    /// By its number in the file.
-    fn of(number: u32) -> Option<Self> {
-        Some(match number {
-            0 => Self::F32,
-            1 => Self::F16,
-            2 => Self::Q4_0,
-            8 => Self::Q8_0,
-            12 => Self::Q4K,
-            14 => Self::Q6K,
-            30 => Self::Bf16,
-            _ => return None,
-        })
-    }
-
-    /// Numbers in a block, and its bytes.
-    pub(super) const fn block(self) -> (u64, u64) {
-        match self {
-            Self::F32 => (1, 4),
-            Self::F16 | Self::Bf16 => (1, 2),
-            Self::Q4_0 => (32, 18),
-            Self::Q8_0 => (32, 34),
-            Self::Q4K => (256, 144),
-            Self::Q6K => (256, 210),
-        }
-    }
-}
-
 /// Where a tensor is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
@@ -97,6 +69,28 @@ pub(super) struct Header {
     pub(super) values: BTreeMap<String, Value>,
     /// In the order of their data; none overlaps another, all lie within the file.
     pub(super) tensors: Vec<Place>,
+}
+
+/// Numbers that the rotary frequencies are divided by, one for each pair of a head.
+pub(super) const ROPE_DIVISORS: &str = "rope_freqs.weight";
+
+impl Header {
+    fn tensor(&self, name: &str) -> Option<&Place> {
+        self.tensors.iter().find(|place| place.name == name)
+    }
+
+    /// Whether the rows of queries and keys lie interleaved, as the architecture `llama` has them.
+    pub(super) fn has_interleaved_heads(&self) -> bool {
+        self.values.get("general.architecture") == Some(&Value::Text("llama".into()))
+    }
+
+    /// The template of a chat, if there is one.
+    pub(super) fn chat_template(&self) -> Option<&str> {
+        match self.values.get("tokenizer.chat_template") {
+            Some(Value::Text(text)) => Some(text),
+            _ => None,
+        }
+    }
 }
 
 /// Reads and checks the header of a file of `len` bytes.
@@ -311,6 +305,11 @@ impl<R: Read> Cursor<'_, R> {
                 return Err(self.fault(format!("`{name}` is an array of the unknown type {other}")));
             }
         };
+        if n > LIST_MAX {
+            return Err(self.fault(format!(
+                "array `{name}` of {n}; at most {LIST_MAX} are accepted"
+            )));
+        }
         // A text takes its length at the least.
         let bytes = n.saturating_mul(each);
         self.expect(bytes, &format!("array `{name}` of {n}"))?;
@@ -351,7 +350,7 @@ impl<R: Read> Cursor<'_, R> {
             shape.push(self.u64("a dimension")?);
         }
         let number = self.u32("the format of a tensor")?;
-        let Some(stored) = Stored::of(number) else {
+        let Some(stored) = Stored::numbered(number) else {
             return Err(self.fault(format!(
                 "tensor `{name}` is stored in format {number}; F32, F16, BF16, Q8_0, Q4_0, Q4_K and Q6_K are supported"
             )));

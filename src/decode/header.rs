@@ -7,6 +7,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::error::ModelError;
+use super::stored::Stored;
 
 /// Largest safetensors header accepted, bytes.
 const HEADER_BYTES_MAX: u64 = 16 << 20;
@@ -17,11 +18,17 @@ const RANK_MAX: usize = 4;
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) file: usize,
+    /// Its name in the file.
+    pub(super) name: String,
+    /// Name of its format, and the format where this program reads it.
     pub(super) format: String,
+    pub(super) stored: Option<Stored>,
     pub(super) shape: Vec<u64>,
     /// Bytes from the beginning of the file.
     pub(super) begin: u64,
     pub(super) end: u64,
+    /// Width of a head whose rows lie in the order of GGUF's `llama`: the two halves of a rotated pair side by side.
+    pub(super) interleaved: Option<usize>,
 }
 
 /// Reads and checks the header of one file of `len` bytes.
@@ -71,7 +78,7 @@ pub(super) fn read_header(
         if name == "__metadata__" {
             continue;
         }
-        let entry = read_entry(&value, data, len, file).map_err(|fault| match fault {
+        let entry = read_entry(&name, &value, data, len, file).map_err(|fault| match fault {
             Fault::Reason(reason) => bad(8, format!("tensor `{name}`: {reason}")),
             Fault::Short(end) => ModelError::Length {
                 path: path.into(),
@@ -107,7 +114,7 @@ enum Fault {
     Short(u64),
 }
 
-fn read_entry(value: &Value, data: u64, len: u64, file: usize) -> Result<Entry, Fault> {
+fn read_entry(name: &str, value: &Value, data: u64, len: u64, file: usize) -> Result<Entry, Fault> {
     let reason = |text: &str| Fault::Reason(text.into());
     let format = value
         .get("dtype")
@@ -157,7 +164,10 @@ fn read_entry(value: &Value, data: u64, len: u64, file: usize) -> Result<Entry, 
     }
     Ok(Entry {
         file,
+        name: name.into(),
         format: format.into(),
+        stored: Stored::named(format),
+        interleaved: None,
         shape,
         begin: data + begin,
         end,

@@ -5,7 +5,9 @@
 //!
 //! | part | what it does |
 //! |---|---|
-//! | [`Model`] | a verified Hugging Face folder in memory |
+//! | [`Model`] | a verified Hugging Face folder or GGUF file in memory |
+//! | `sources`, `weights`, `header`, `gguf`, `stored` | its files: opened, bounded, verified, converted |
+//! | `layout`, `plan`, `memory` | which tensors it has, how they are held, whether they fit |
 //! | `forward`, `kernel`, `linear` | one step for several lines of text at once |
 //! | `kv` | keys and values as a tree: branches share what was before them, a commit relinks |
 //! | `glance`, `rollout`, `meaning` | is there a fork here? cheap test, roll-outs, merging of wordings |
@@ -45,17 +47,23 @@ mod header;
 mod isolation;
 mod kernel;
 mod kv;
+mod layout;
 mod line;
 mod linear;
 mod meaning;
+mod memory;
 mod model;
 mod offer;
 mod outcome;
+mod plan;
 mod rollout;
+mod rope;
 #[cfg(test)]
 mod samples;
 mod settings;
+mod sources;
 mod steps;
+mod stored;
 mod survey;
 mod team;
 mod text;
@@ -64,10 +72,11 @@ mod weights;
 mod writer;
 
 pub use cancel::Cancel;
-pub use config::{Family, ModelConfig, RopeScaling};
+pub use config::{Family, ModelConfig, RopeScaling, Sliding};
 pub use error::{DecodeError, ModelError};
 pub use glance::Glance;
-pub use model::{Model, ModelCard, Precision};
+pub use memory::available_bytes as available_memory_bytes;
+pub use model::{LoadSettings, Model, ModelCard, Precision};
 pub use outcome::{Commit, End, Stats, Step, Thought, Undone};
 pub use settings::WriterSettings;
 pub use steps::Steps;

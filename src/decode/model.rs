@@ -6,14 +6,19 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::attention::Heads;
-use super::config::{Family, ModelConfig, RopeScaling};
+use super::config::ModelConfig;
 use super::error::ModelError;
 use super::kv::KvShape;
+use super::layout::Matrix;
 use super::linear::Linear;
+use super::plan::{self, Packing, Plan};
+pub use super::plan::{LoadSettings, Precision};
+use super::rope;
+use super::sources::{self, Sources};
 use super::team::{Team, Threads};
 use super::text::Tokens;
-use super::tiles::{BLOCK, Filling, Format, Packed};
-use super::weights::{ModelFile, Origin, TOKENIZER_BYTES_MAX, Weights};
+use super::tiles::{BLOCK, Packed};
+use super::weights::{ModelFile, Origin, Weights};
 
 macro_rules! embedded {
     ($($name:literal),*) => {
@@ -36,16 +41,22 @@ pub struct Model {
     pub(super) head: Linear,
     /// Radians per token, one per pair of a head.
     pub(super) frequencies: Vec<f32>,
+    /// What a product of query and key is multiplied with.
+    pub(super) score_scale: f32,
     name: String,
     files: Vec<ModelFile>,
     precision: Precision,
     /// Who helps with the products of its quantised matrices.
     pub(super) team: Option<Arc<Team>>,
+    weights_bytes: usize,
+    needed_bytes: u64,
 }
 
 /// One layer; query, key and value are one matrix, as are gate and up.
 #[derive(Debug)]
 pub(super) struct Layer {
+    /// Tokens a query sees, itself among them.
+    pub(super) window: usize,
     pub(super) attention_norm: Vec<f32>,
     pub(super) qkv: Linear,
     /// Norms of each query and key head (Qwen3).
@@ -75,6 +86,8 @@ pub struct ModelCard {
     pub precision: Precision,
     /// Bytes the big matrices take in memory, and in f32 everything else as well.
     pub weights_bytes: usize,
+    /// Memory that loading takes at its peak, estimated from the headers of the files, bytes.
+    pub needed_bytes: u64,
     /// Bytes of keys and values per token of text.
     pub kv_bytes_per_token: usize,
     /// Tokens the tokenizer knows.
@@ -84,29 +97,45 @@ pub struct ModelCard {
 }
 
 impl Model {
-    /// Loads a Hugging Face folder: `config.json`, `tokenizer.json` and `model.safetensors` (or shards with their index).
+    /// Loads a Hugging Face folder (`config.json`, `tokenizer.json` and `model.safetensors` or shards with their index) or a GGUF file.
     ///
-    /// Every file is verified before the tensor library sees it. Weights are converted to f32. Hashing and converting
+    /// Every file is verified before the tensor library sees it. Floats are held as f32, blocks as [`Precision::Stored`] says. Hashing and converting
     /// read each weights file twice.
     ///
     /// # Errors
     /// [`ModelError`], naming the file, the tensor and the byte where that makes sense.
-    pub fn load(dir: impl AsRef<Path>) -> Result<Self, ModelError> {
-        Self::load_as(dir, Precision::F32)
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, ModelError> {
+        Self::load_with(path, &LoadSettings::default())
     }
 
     /// As [`Self::load`], with the big matrices held in `precision`.
     ///
     /// # Errors
     /// As [`Self::load`]; [`ModelError::Precision`] for a model whose rows are not whole blocks of 32 weights.
-    pub fn load_as(dir: impl AsRef<Path>, precision: Precision) -> Result<Self, ModelError> {
-        let dir = dir.as_ref();
-        let name = dir
-            .file_name()
-            .unwrap_or(dir.as_os_str())
-            .to_string_lossy()
-            .into_owned();
-        Self::read(&Origin::Folder(dir.into()), name, precision)
+    pub fn load_as(path: impl AsRef<Path>, precision: Precision) -> Result<Self, ModelError> {
+        let settings = LoadSettings {
+            precision,
+            ..LoadSettings::default()
+        };
+        Self::load_with(path, &settings)
+    }
+
+    /// As [`Self::load`], with everything said.
+    ///
+    /// # Errors
+    /// As [`Self::load_as`]; [`ModelError::Memory`] for a model larger than the memory there is.
+    pub fn load_with(path: impl AsRef<Path>, settings: &LoadSettings) -> Result<Self, ModelError> {
+        let (origin, name) = sources::of(path.as_ref());
+        Self::read(&origin, name, settings)
+    }
+
+    /// Verifies a model and describes it without holding its weights: memory stays near the size of its tokenizer.
+    ///
+    /// # Errors
+    /// As [`Self::load`], except for memory.
+    pub fn verify(path: impl AsRef<Path>) -> Result<ModelCard, ModelError> {
+        let (origin, name) = sources::of(path.as_ref());
+        sources::verify(&origin, name)
     }
 
     /// The story model compiled into the program: little stories in English, with forks of meaning that are known exactly.
@@ -117,62 +146,61 @@ impl Model {
         Self::read(
             &Origin::Embedded(&EMBEDDED),
             "embedded".into(),
-            Precision::F32,
+            &LoadSettings::default(),
         )
     }
 
-    fn read(origin: &Origin, name: String, precision: Precision) -> Result<Self, ModelError> {
-        const CONFIG: &str = "config.json";
-        const TOKENIZER: &str = "tokenizer.json";
-        let (bytes, config_file) = origin.read_json(CONFIG)?;
-        let config = ModelConfig::parse(&origin.path(CONFIG), &bytes)?;
-        let (bytes, tokenizer_file) = origin.read(TOKENIZER, TOKENIZER_BYTES_MAX)?;
-        let tokens = Tokens::parse(&origin.path(TOKENIZER), &bytes, config.vocabulary)?;
-        let mut weights = Weights::open(origin)?;
-        let mut files = vec![config_file, tokenizer_file];
-        files.extend(weights.described());
-        let packing = Packing::new(&config, precision, origin)?;
+    fn read(origin: &Origin, name: String, settings: &LoadSettings) -> Result<Self, ModelError> {
+        let mut sources = Sources::open(origin)?;
+        let plan = Plan::new(&sources, settings.precision)?;
+        plan.fits(origin, settings)?;
+        let files = sources.describe()?;
+        let Sources {
+            config,
+            tokens,
+            weights,
+            ..
+        } = &mut sources;
         let mut reader = Reader {
-            weights: &mut weights,
+            weights,
             origin,
-            packing,
+            packing: plan.packing(origin)?,
         };
 
-        let (rows, hidden) = (config.vocabulary, config.hidden);
-        let mut embedding = reader.linear(&[("model.embed_tokens", rows)], hidden, false)?;
-        let mut head = if config.tied {
-            embedding.clone()
-        } else {
-            reader.linear(&[("lm_head", rows)], hidden, false)?
+        let mut embedding = reader.matrix(&config.embedding_layout())?;
+        let mut head = match config.head_layout() {
+            None => embedding.clone(),
+            Some(layout) => reader.matrix(&layout)?,
         };
-        let norm = reader.vector("model.norm.weight", hidden)?;
+        let norm = reader.vector(config.norm_layout())?;
         let mut layers = (0..config.layers)
-            .map(|i| reader.layer(&config, i))
+            .map(|i| reader.layer(config, i))
             .collect::<Result<Vec<Layer>, _>>()?;
-        if let Some(packing) = reader.packing {
-            let arena = packing.arena.finish();
+        if let Some(arena) = reader.packing.arena {
+            let arena = arena.finish();
             let of_layers = layers.iter_mut().flat_map(Layer::matrices);
             for matrix in of_layers.chain([&mut embedding, &mut head]) {
                 matrix.settle(&arena);
             }
         }
-        // Rotary tables are computed, and a tied output matrix may be stored once more: Hugging Face ignores both too.
-        weights.finish(|name| {
-            name.ends_with("rotary_emb.inv_freq") || (config.tied && name == "lm_head.weight")
-        })?;
-        let frequencies = frequencies(&config);
+        let frequencies = weights.frequencies(config)?;
+        weights.finish(harmless(config))?;
+        let score_scale = rope::score_scale(config);
         Ok(Self {
-            config,
-            tokens,
             embedding,
             layers,
             norm,
             head,
             frequencies,
+            score_scale,
             name,
             files,
-            precision,
             team: None,
+            precision: plan.precision,
+            weights_bytes: plan.weights_bytes as usize,
+            needed_bytes: plan.needed_bytes(),
+            config: sources.config,
+            tokens: sources.tokens,
         })
     }
 
@@ -205,23 +233,13 @@ impl Model {
         ModelCard {
             name: self.name.clone(),
             parameters: self.config.parameters(),
-            weights_bytes: self.weights_bytes(),
+            weights_bytes: self.weights_bytes,
+            needed_bytes: self.needed_bytes,
             precision: self.precision,
             kv_bytes_per_token: self.config.kv_bytes_per_token(),
             tokenizer_tokens: self.tokens.len(),
             config: self.config.clone(),
             files: self.files.clone(),
-        }
-    }
-
-    fn weights_bytes(&self) -> usize {
-        match self.precision.format() {
-            None => self.config.parameters() * size_of::<f32>(),
-            Some(format) => self
-                .config
-                .matrices()
-                .map(|(outputs, inputs)| format.bytes(outputs, inputs))
-                .sum(),
         }
     }
 
@@ -247,29 +265,6 @@ impl Model {
     }
 }
 
-/// How the big matrices of a model are held in memory. Norms and biases are f32 always.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    /// As they are, 32 bits.
-    #[default]
-    F32,
-    /// Eight bits, and a scale for 32 weights (GGUF's `Q8_0`).
-    Q8,
-    /// Four bits, and a scale for 32 weights (GGUF's `Q4_0`).
-    Q4,
-}
-
-impl Precision {
-    const fn format(self) -> Option<Format> {
-        match self {
-            Self::F32 => None,
-            Self::Q8 => Some(Format::Q8),
-            Self::Q4 => Some(Format::Q4),
-        }
-    }
-}
-
 impl Layer {
     fn matrices(&mut self) -> [&mut Linear; 4] {
         let Self {
@@ -283,150 +278,94 @@ impl Layer {
     }
 }
 
-/// Where quantised weights go while a model is read.
-struct Packing {
-    format: Format,
-    arena: Filling,
-}
-
-impl Packing {
-    /// Room for all matrices of a model; `None` when they stay floats.
-    fn new(
-        config: &ModelConfig,
-        precision: Precision,
-        origin: &Origin,
-    ) -> Result<Option<Self>, ModelError> {
-        let Some(format) = precision.format() else {
-            return Ok(None);
-        };
-        let path = origin.path("");
-        let mut bytes = 0_usize;
-        for (outputs, inputs) in config.matrices() {
-            if !inputs.is_multiple_of(BLOCK) {
-                return Err(ModelError::Precision { path, inputs });
-            }
-            bytes += format.bytes(outputs, inputs).next_multiple_of(64);
-        }
-        let arena = Filling::new(bytes).map_err(|source| ModelError::Io { path, source })?;
-        Ok(Some(Self { format, arena }))
-    }
+/// What is not part of a model and may stand in its files: rotary tables are computed, and a tied output matrix may be stored once more.
+pub(super) fn harmless(config: &ModelConfig) -> impl Fn(&str) -> bool {
+    let tied = config.tied;
+    move |name| name.ends_with("rotary_emb.inv_freq") || (tied && name == "lm_head.weight")
 }
 
 struct Reader<'a> {
     weights: &'a mut Weights,
     origin: &'a Origin,
-    packing: Option<Packing>,
+    packing: Packing,
 }
 
 impl Reader<'_> {
-    fn vector(&mut self, tensor: &str, len: usize) -> Result<Vec<f32>, ModelError> {
+    fn vector(&mut self, (tensor, len): (String, usize)) -> Result<Vec<f32>, ModelError> {
         let mut out = Vec::new();
-        self.weights.take(tensor, &[len], &mut out)?;
+        self.weights.floats(&tensor, &[len], &mut out)?;
         Ok(out)
     }
 
     /// Matrices of the same input stacked into one.
-    fn linear(
-        &mut self,
-        parts: &[(&str, usize)],
-        inputs: usize,
-        biased: bool,
-    ) -> Result<Linear, ModelError> {
-        let (mut weight, mut bias) = (Vec::new(), Vec::new());
-        for &(part, outputs) in parts {
-            self.weights
-                .take(&format!("{part}.weight"), &[outputs, inputs], &mut weight)?;
-            if biased {
-                self.weights
-                    .take(&format!("{part}.bias"), &[outputs], &mut bias)?;
+    fn matrix(&mut self, layout: &Matrix) -> Result<Linear, ModelError> {
+        let (outputs, inputs) = (layout.outputs(), layout.inputs);
+        let format = self.packing.format(layout, self.weights);
+        let mut bias = Vec::new();
+        if layout.biased {
+            for (part, outputs) in &layout.parts {
+                let name = format!("{part}.bias");
+                self.weights.floats(&name, &[*outputs], &mut bias)?;
             }
         }
-        let outputs = parts.iter().map(|(_, outputs)| outputs).sum();
-        if let Some(Packing { format, arena }) = &mut self.packing {
-            let mut stored = Vec::with_capacity(outputs * inputs / BLOCK * format.stored_bytes());
-            for row in weight.chunks_exact(inputs) {
-                Packed::rounded(*format, row, &mut stored);
+        let bias = layout.biased.then_some(bias);
+        let parts = layout
+            .parts
+            .iter()
+            .map(|(part, outputs)| (format!("{part}.weight"), [*outputs, inputs]));
+        let Some(format) = format else {
+            let mut weight = Vec::with_capacity(outputs * inputs);
+            for (part, shape) in parts {
+                self.weights.floats(&part, &shape, &mut weight)?;
             }
-            // The room was counted from the same configuration.
-            let packed = Packed::stored(arena, *format, &stored, outputs, inputs);
-            let packed = packed.ok_or_else(|| ModelError::Precision {
+            return Linear::new(weight, bias, outputs, inputs).map_err(|source| {
+                ModelError::Tensor {
+                    path: self.origin.path(""),
+                    source,
+                }
+            });
+        };
+        let mut rows = Vec::with_capacity(outputs * inputs / BLOCK * format.stored_bytes());
+        for (part, shape) in parts {
+            let found = self.weights.take(&part, &shape)?;
+            self.weights.rows(&found, |bytes| {
+                plan::packed(found.stored, bytes, format, &mut rows)
+            })?;
+        }
+        let arena = self.packing.arena.as_mut();
+        // The room was counted from the same layout.
+        let packed = arena
+            .and_then(|arena| Packed::stored(arena, format, &rows, outputs, inputs))
+            .ok_or_else(|| ModelError::Precision {
                 path: self.origin.path(""),
                 inputs,
             })?;
-            return Ok(Linear::packed(packed, biased.then_some(bias)));
-        }
-        Linear::new(weight, biased.then_some(bias), outputs, inputs).map_err(|source| {
-            ModelError::Tensor {
-                path: self.origin.path(""),
-                source,
-            }
-        })
+        Ok(Linear::packed(packed, bias))
     }
 
     fn layer(&mut self, config: &ModelConfig, index: usize) -> Result<Layer, ModelError> {
-        let name = |part: &str| format!("model.layers.{index}.{part}");
-        let (hidden, inter) = (config.hidden, config.intermediate);
-        let (q, kv) = (
-            config.heads * config.head_dim,
-            config.kv_heads * config.head_dim,
-        );
-        let [q_proj, k_proj, v_proj] =
-            ["q", "k", "v"].map(|p| name(&format!("self_attn.{p}_proj")));
-        let [gate, up, down] = ["gate", "up", "down"].map(|p| name(&format!("mlp.{p}_proj")));
-        let head_norms = (config.family == Family::Qwen3)
-            .then(|| -> Result<_, ModelError> {
-                Ok(HeadNorms {
-                    query: self.vector(&name("self_attn.q_norm.weight"), config.head_dim)?,
-                    key: self.vector(&name("self_attn.k_norm.weight"), config.head_dim)?,
-                })
-            })
-            .transpose()?;
+        let layout = config.layer_layout(index);
+        let window = config
+            .sliding
+            .as_ref()
+            .filter(|sliding| sliding.layers.get(index) == Some(&true))
+            .map_or(usize::MAX, |sliding| sliding.tokens);
+        let head_norms = match layout.head_norms {
+            None => None,
+            Some([query, key]) => Some(HeadNorms {
+                query: self.vector(query)?,
+                key: self.vector(key)?,
+            }),
+        };
         Ok(Layer {
-            attention_norm: self.vector(&name("input_layernorm.weight"), hidden)?,
-            qkv: self.linear(
-                &[(&q_proj, q), (&k_proj, kv), (&v_proj, kv)],
-                hidden,
-                config.qkv_bias,
-            )?,
+            window,
+            attention_norm: self.vector(layout.attention_norm)?,
+            qkv: self.matrix(&layout.qkv)?,
             head_norms,
-            output: self.linear(
-                &[(&name("self_attn.o_proj"), hidden)],
-                q,
-                config.output_bias,
-            )?,
-            mlp_norm: self.vector(&name("post_attention_layernorm.weight"), hidden)?,
-            gate_up: self.linear(&[(&gate, inter), (&up, inter)], hidden, config.mlp_bias)?,
-            down: self.linear(&[(&down, hidden)], inter, config.mlp_bias)?,
+            output: self.matrix(&layout.output)?,
+            mlp_norm: self.vector(layout.mlp_norm)?,
+            gate_up: self.matrix(&layout.gate_up)?,
+            down: self.matrix(&layout.down)?,
         })
-    }
-}
-
-/// Radians per token for each pair of a head, with the scaling of the configuration applied.
-fn frequencies(config: &ModelConfig) -> Vec<f32> {
-    let d = config.head_dim;
-    (0..d / 2)
-        .map(|i| {
-            let plain = f64::from(config.rope_theta).powf(-((2 * i) as f64) / d as f64);
-            scaled(plain, config.rope_scaling) as f32
-        })
-        .collect()
-}
-
-fn scaled(frequency: f64, scaling: RopeScaling) -> f64 {
-    match scaling {
-        RopeScaling::Default => frequency,
-        RopeScaling::Linear { factor } => frequency / f64::from(factor),
-        RopeScaling::Llama3 {
-            factor,
-            low_freq_factor,
-            high_freq_factor,
-            original_context_tokens,
-        } => {
-            let (low, high) = (f64::from(low_freq_factor), f64::from(high_freq_factor));
-            let turns = original_context_tokens as f64 * frequency / std::f64::consts::TAU;
-            // 0 where a wavelength is longer than the low bound, 1 where shorter than the high bound.
-            let keep = ((turns - low) / (high - low)).clamp(0.0, 1.0);
-            (1.0 - keep) * frequency / f64::from(factor) + keep * frequency
-        }
     }
 }

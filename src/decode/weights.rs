@@ -5,15 +5,18 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Cursor, Read, Seek, SeekFrom};
+use std::io::{BufReader, Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
+use super::config::ModelConfig;
 use super::error::ModelError;
+use super::gguf;
 use super::header::{Entry, read_header};
+use super::stored::Stored;
 
 /// Largest JSON file accepted (`config.json`, the index), bytes.
 const JSON_BYTES_MAX: u64 = 16 << 20;
@@ -39,6 +42,8 @@ pub(super) enum Origin {
     Folder(PathBuf),
     /// Files compiled into the program, by name.
     Embedded(&'static [(&'static str, &'static [u8])]),
+    /// One file that holds everything: GGUF.
+    File(PathBuf),
 }
 
 trait Bytes: Read + Seek + Send {}
@@ -50,13 +55,14 @@ impl Origin {
         match self {
             Self::Folder(dir) => dir.join(name),
             Self::Embedded(_) => Path::new("<embedded>").join(name),
+            Self::File(path) => path.clone(),
         }
     }
 
     fn open(&self, name: &str, limit_bytes: u64) -> Result<(Box<dyn Bytes>, u64), ModelError> {
         let path = self.path(name);
         let (bytes, len): (Box<dyn Bytes>, u64) = match self {
-            Self::Folder(_) => {
+            Self::Folder(_) | Self::File(_) => {
                 let failed = |source: std::io::Error| match source.kind() {
                     std::io::ErrorKind::NotFound => ModelError::Missing { path: path.clone() },
                     _ => ModelError::Io {
@@ -198,26 +204,11 @@ fn hexadecimal(bytes: &[u8]) -> String {
         })
 }
 
-/// Number formats a weight may be stored in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Format {
-    F32,
-    F16,
-    Bf16,
-}
-
-impl Format {
-    const fn size(self) -> usize {
-        match self {
-            Self::F32 => 4,
-            Self::F16 | Self::Bf16 => 2,
-        }
-    }
-}
-
 struct Opened {
+    name: String,
     path: PathBuf,
     bytes: Box<dyn Bytes>,
+    len: u64,
 }
 
 /// All tensors of a model, each verified to lie within its file and still unread.
@@ -225,17 +216,27 @@ pub(super) struct Weights {
     origin: Origin,
     files: Vec<Opened>,
     entries: BTreeMap<String, Entry>,
-    described: Vec<ModelFile>,
 }
 
+/// A tensor of the expected shape in a format that is read.
+#[derive(Debug)]
+pub(super) struct Found {
+    entry: Entry,
+    pub(super) stored: Stored,
+    /// Numbers of a row.
+    inner: u64,
+}
+
+/// Bytes read at once.
+const CHUNK_BYTES: u64 = 1 << 20;
+
 impl Weights {
-    /// Opens and verifies every weights file of `origin`.
+    /// Opens and verifies every weights file of a folder.
     pub(super) fn open(origin: &Origin) -> Result<Self, ModelError> {
         let mut weights = Self {
             origin: origin.clone(),
             files: Vec::new(),
             entries: BTreeMap::new(),
-            described: Vec::new(),
         };
         for name in origin.weights_names()? {
             weights.add_file(&name)?;
@@ -246,10 +247,6 @@ impl Weights {
     fn add_file(&mut self, name: &str) -> Result<(), ModelError> {
         let (mut bytes, len) = self.origin.open(name, WEIGHTS_BYTES_MAX)?;
         let path = self.origin.path(name);
-        let io = |source| ModelError::Io {
-            path: path.clone(),
-            source,
-        };
         let file = self.files.len();
         for (tensor, entry) in read_header(&path, &mut bytes, len, file)? {
             let begin = entry.begin;
@@ -262,119 +259,240 @@ impl Weights {
                 });
             }
         }
-        bytes.seek(SeekFrom::Start(0)).map_err(io)?;
-        let mut hash = Sha256::new();
-        let mut block = vec![0_u8; 1 << 20];
-        loop {
-            let n = bytes.read(&mut block).map_err(io)?;
-            if n == 0 {
-                break;
-            }
-            hash.update(&block[..n]);
-        }
-        self.described.push(ModelFile {
+        self.files.push(Opened {
             name: name.into(),
-            bytes: len,
-            sha256: hexadecimal(&hash.finalize()),
+            path,
+            bytes,
+            len,
         });
-        self.files.push(Opened { path, bytes });
         Ok(())
     }
 
-    /// What the files are.
-    pub(super) fn described(&self) -> Vec<ModelFile> {
-        self.described.clone()
+    /// Opens and verifies a GGUF file.
+    pub(super) fn open_gguf(origin: &Origin) -> Result<(Self, gguf::Header), ModelError> {
+        let (bytes, len) = origin.open("", WEIGHTS_BYTES_MAX)?;
+        let path = origin.path("");
+        let mut bytes = BufReader::new(bytes);
+        let header = gguf::read(&mut bytes, len).map_err(|fault| ModelError::Gguf {
+            path: path.clone(),
+            offset: fault.offset,
+            reason: fault.reason,
+        })?;
+        let bytes = Box::new(bytes.into_inner());
+        let name = path.file_name().unwrap_or_default();
+        let opened = Opened {
+            name: name.to_string_lossy().into_owned(),
+            path,
+            bytes,
+            len,
+        };
+        let weights = Self {
+            origin: origin.clone(),
+            files: vec![opened],
+            entries: BTreeMap::new(),
+        };
+        Ok((weights, header))
     }
 
-    /// Reads one tensor as f32, appended to `out`, and strikes it off the list.
-    pub(super) fn take(
+    /// Takes in the tensors of a GGUF file. `head_dim` where the rows of queries and keys lie interleaved.
+    pub(super) fn add_gguf(&mut self, header: gguf::Header, head_dim: Option<usize>) {
+        for place in header.tensors {
+            let name = gguf::told(&place.name);
+            let interleaved = head_dim.filter(|_| gguf::interleaved(&name));
+            let entry = Entry {
+                file: 0,
+                name: place.name,
+                format: format!("{:?}", place.stored),
+                stored: Some(place.stored),
+                shape: place.shape,
+                begin: place.begin,
+                end: place.end,
+                interleaved,
+            };
+            self.entries.insert(name, entry);
+        }
+    }
+
+    /// What the files are. Reads each from its beginning to its end.
+    pub(super) fn describe(&mut self) -> Result<Vec<ModelFile>, ModelError> {
+        let mut block = vec![0_u8; CHUNK_BYTES as usize];
+        let mut described = Vec::new();
+        for file in &mut self.files {
+            let io = |source| ModelError::Io {
+                path: file.path.clone(),
+                source,
+            };
+            file.bytes.seek(SeekFrom::Start(0)).map_err(io)?;
+            let mut hash = Sha256::new();
+            loop {
+                let n = file.bytes.read(&mut block).map_err(io)?;
+                if n == 0 {
+                    break;
+                }
+                hash.update(&block[..n]);
+            }
+            described.push(ModelFile {
+                name: file.name.clone(),
+                bytes: file.len,
+                sha256: hexadecimal(&hash.finalize()),
+            });
+        }
+        Ok(described)
+    }
+
+    /// How a tensor is stored, if it is there in a format that is read.
+    pub(super) fn stored(&self, tensor: &str) -> Option<Stored> {
+        self.entries.get(tensor)?.stored
+    }
+
+    /// What a tensor is called in messages about this file.
+    fn spoken(&self, tensor: &str) -> String {
+        match self.origin {
+            Origin::File(_) => gguf::spoken(tensor),
+            _ => tensor.into(),
+        }
+    }
+
+    /// Whether a tensor is there, of the expected shape and in a format that is read; how it is stored, and the numbers of a row.
+    fn check(&self, tensor: &str, expected: &[usize]) -> Result<(Stored, u64), ModelError> {
+        let Some(entry) = self.entries.get(tensor) else {
+            return Err(ModelError::TensorMissing {
+                path: self.origin.path(""),
+                tensor: self.spoken(tensor),
+            });
+        };
+        let path = || self.files[entry.file].path.clone(); // `file` was the length of `files` when the entry was made
+        let expected: Vec<u64> = expected.iter().map(|&n| n as u64).collect();
+        if entry.shape != expected {
+            return Err(ModelError::TensorShape {
+                path: path(),
+                tensor: entry.name.clone(),
+                offset: entry.begin,
+                found: entry.shape.clone(),
+                expected,
+            });
+        }
+        let inner = match entry.shape.as_slice() {
+            // A bias whose order is another: each number is a row.
+            [_] if entry.interleaved.is_some() => 1,
+            shape => shape.last().copied().unwrap_or(1),
+        };
+        match entry.stored {
+            Some(stored) if inner % stored.block().0 == 0 && inner > 0 => Ok((stored, inner)),
+            _ => Err(ModelError::TensorFormat {
+                path: path(),
+                tensor: entry.name.clone(),
+                offset: entry.begin,
+                found: entry.format.clone(),
+            }),
+        }
+    }
+
+    /// Checks that every tensor of a configuration is there: nothing is allocated for one that is not.
+    pub(super) fn check_all(&self, config: &ModelConfig) -> Result<(), ModelError> {
+        config
+            .tensors()
+            .try_for_each(|(tensor, shape)| self.check(&tensor, &shape).map(|_| ()))
+    }
+
+    /// Strikes a tensor off the list, checked against what is expected of it.
+    pub(super) fn take(&mut self, tensor: &str, expected: &[usize]) -> Result<Found, ModelError> {
+        let (stored, inner) = self.check(tensor, expected)?;
+        let entry = self.entries.remove(tensor);
+        let entry = entry.ok_or_else(|| ModelError::TensorMissing {
+            path: self.origin.path(""),
+            tensor: tensor.into(),
+        })?;
+        Ok(Found {
+            entry,
+            stored,
+            inner,
+        })
+    }
+
+    /// Reads a tensor a few rows at a time, in Hugging Face's order, every number and scale of them finite.
+    pub(super) fn rows(
+        &mut self,
+        found: &Found,
+        mut each: impl FnMut(&[u8]),
+    ) -> Result<(), ModelError> {
+        let Found {
+            entry,
+            stored,
+            inner,
+        } = found;
+        let opened = &mut self.files[entry.file]; // as in `take`
+        let (numbers, block_bytes) = stored.block();
+        let row_bytes = inner / numbers * block_bytes;
+        let head = entry.interleaved.map_or(1, |head_dim| head_dim as u64);
+        let chunk = (CHUNK_BYTES / (row_bytes * head)).max(1) * head * row_bytes;
+        let mut raw = Vec::new();
+        let mut turned = Vec::new();
+        let mut at = entry.begin;
+        let io = |source| ModelError::Io {
+            path: opened.path.clone(),
+            source,
+        };
+        opened.bytes.seek(SeekFrom::Start(at)).map_err(io)?;
+        while at < entry.end {
+            raw.resize(chunk.min(entry.end - at) as usize, 0);
+            opened.bytes.read_exact(&mut raw).map_err(io)?;
+            if let Some((offset, found)) = stored.not_finite(&raw) {
+                return Err(ModelError::NonFinite {
+                    path: opened.path.clone(),
+                    tensor: entry.name.clone(),
+                    offset: at + offset as u64,
+                    found,
+                });
+            }
+            at += raw.len() as u64;
+            match entry.interleaved {
+                None => each(&raw),
+                Some(head_dim) => {
+                    separate(&raw, head_dim, row_bytes as usize, &mut turned);
+                    each(&turned);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads one tensor as f32, appended to `out`.
+    pub(super) fn floats(
         &mut self,
         tensor: &str,
         expected: &[usize],
         out: &mut Vec<f32>,
     ) -> Result<(), ModelError> {
-        let Some(entry) = self.entries.remove(tensor) else {
-            return Err(ModelError::TensorMissing {
-                path: self.origin.path(""),
-                tensor: tensor.into(),
-            });
-        };
-        let opened = &mut self.files[entry.file]; // `file` was the length of `files` when the entry was made
-        let path = || opened.path.clone();
-        let expected: Vec<u64> = expected.iter().map(|&n| n as u64).collect();
-        if entry.shape != expected {
-            let (tensor, offset, found) = (tensor.into(), entry.begin, entry.shape);
-            return Err(ModelError::TensorShape {
-                path: path(),
-                tensor,
-                offset,
-                found,
-                expected,
-            });
-        }
-        let format = match entry.format.as_str() {
-            "F32" => Format::F32,
-            "F16" => Format::F16,
-            "BF16" => Format::Bf16,
-            other => {
-                let (tensor, offset, found) = (tensor.into(), entry.begin, other.into());
-                return Err(ModelError::TensorFormat {
-                    path: path(),
-                    tensor,
-                    offset,
-                    found,
-                });
-            }
-        };
-        let mut raw = vec![0_u8; usize::try_from(entry.end - entry.begin).unwrap_or(usize::MAX)];
-        opened
-            .bytes
-            .seek(SeekFrom::Start(entry.begin))
-            .and_then(|_| opened.bytes.read_exact(&mut raw))
-            .map_err(|source| ModelError::Io {
-                path: opened.path.clone(),
-                source,
-            })?;
-        let first = out.len();
-        out.reserve(raw.len() / format.size());
-        match format {
-            Format::F32 => out.extend(raw.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b))),
-            Format::F16 => out.extend(
-                raw.as_chunks()
-                    .0
-                    .iter()
-                    .map(|b| half::f16::from_le_bytes(*b).to_f32()),
-            ),
-            Format::Bf16 => out.extend(
-                raw.as_chunks()
-                    .0
-                    .iter()
-                    .map(|b| half::bf16::from_le_bytes(*b).to_f32()),
-            ),
-        }
-        if let Some(at) = out[first..].iter().position(|x| !x.is_finite()) {
-            let offset = entry.begin + (at * format.size()) as u64;
-            let (path, found) = (opened.path.clone(), out[first + at]);
-            return Err(ModelError::NonFinite {
-                path,
-                tensor: tensor.into(),
-                offset,
-                found,
-            });
-        }
-        Ok(())
+        let found = self.take(tensor, expected)?;
+        out.reserve_exact(expected.iter().product());
+        self.rows(&found, |bytes| found.stored.floats(bytes, out))
     }
 
     /// Refuses tensors nobody took: a model that has them computes something else.
-    pub(super) fn finish(mut self, harmless: impl Fn(&str) -> bool) -> Result<(), ModelError> {
+    pub(super) fn finish(&mut self, harmless: impl Fn(&str) -> bool) -> Result<(), ModelError> {
         self.entries.retain(|name, _| !harmless(name));
         match self.entries.pop_first() {
             None => Ok(()),
-            Some((tensor, entry)) => Err(ModelError::TensorUnknown {
+            Some((_, entry)) => Err(ModelError::TensorUnknown {
                 path: self.files[entry.file].path.clone(), // as in `take`
-                tensor,
+                tensor: entry.name,
                 offset: entry.begin,
             }),
+        }
+    }
+}
+
+/// Puts the rows of whole heads into the order in which the first elements of all rotated pairs stand before the second.
+fn separate(rows: &[u8], head_dim: usize, row_bytes: usize, out: &mut Vec<u8>) {
+    out.clear();
+    for head in rows.chunks(head_dim * row_bytes) {
+        for second in 0..2 {
+            for pair in 0..head_dim / 2 {
+                let row = 2 * pair + second;
+                // The shape was checked: rows are a whole number of heads.
+                out.extend(&head[row * row_bytes..(row + 1) * row_bytes]);
+            }
         }
     }
 }
