@@ -136,7 +136,10 @@ fn shapes_that_promise_much_take_nothing() {
         .replace("\"hidden_size\": 32", "\"hidden_size\": 16384")
         .replace("\"intermediate_size\": 64", "\"intermediate_size\": 65536")
         .replace("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 256")
-        .replace("\"full_attention\",\n    \"full_attention\"", &vec!["\"full_attention\""; 256].join(","));
+        .replace(
+            "\"full_attention\",\n    \"full_attention\"",
+            &vec!["\"full_attention\""; 256].join(","),
+        );
     std::fs::write(&path, text).expect("written");
     let error = refused("a configuration of terabytes", dir.path());
     assert!(matches!(error, ModelError::TensorShape { .. }), "{error}");
@@ -155,7 +158,10 @@ fn a_model_larger_than_the_memory_is_refused_before_it_is_read() {
             .expect_err("too large");
         let said = error.to_string();
         assert!(matches!(error, ModelError::Memory { .. }), "{said}");
-        assert!(said.contains("MiB are available") && said.contains("Q8_0"), "{said}");
+        assert!(
+            said.contains("MiB are available") && said.contains("Q8_0"),
+            "{said}"
+        );
         Model::load_with(golden(name), &settings(card.needed_bytes)).expect("it fits");
     }
 }
@@ -169,7 +175,10 @@ fn links_in_a_circle_pipes_and_folders_are_refused() {
     std::fs::remove_file(&path).expect("removed");
     symlink(&path, &path).expect("a link to itself");
     let error = refused("a link to itself", dir.path());
-    assert!(matches!(error, ModelError::Io { .. } | ModelError::Missing { .. }), "{error}");
+    assert!(
+        matches!(error, ModelError::Io { .. } | ModelError::Missing { .. }),
+        "{error}"
+    );
 
     std::fs::remove_file(&path).expect("removed");
     std::fs::create_dir(&path).expect("a folder");
@@ -179,7 +188,10 @@ fn links_in_a_circle_pipes_and_folders_are_refused() {
     let gguf = dir.path().join("loop.gguf");
     symlink(&gguf, &gguf).expect("a link to itself");
     let error = refused("a GGUF file that is a link to itself", &gguf);
-    assert!(matches!(error, ModelError::Io { .. } | ModelError::Missing { .. }), "{error}");
+    assert!(
+        matches!(error, ModelError::Io { .. } | ModelError::Missing { .. }),
+        "{error}"
+    );
 
     // A link to a sound file is how the hub's own cache is made.
     std::fs::remove_dir(&path).expect("removed");
@@ -195,7 +207,10 @@ fn a_file_that_is_no_model_is_refused_as_what_it_is() {
         (b"PK\x03\x04 a ZIP archive", "GGUF"),
         (b"GGUF\x00\x00\x00\x03\x00\x00\x00\x00", "little-endian"),
         (b"GGUF\x01\x00\x00\x00", "version 1"),
-        (b"GGUF\x03\x00\x00\x00\xff\xff\xff\xff\xff\xff\xff\xff", "tensors"),
+        (
+            b"GGUF\x03\x00\x00\x00\xff\xff\xff\xff\xff\xff\xff\xff",
+            "tensors",
+        ),
         (
             b"GGUF\x03\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff\xff\xff\xff\xff\xff\x7f",
             "keys",
@@ -218,38 +233,70 @@ fn gguf_files_that_lie_are_refused() {
     }
     type Change = fn(&mut Vec<u8>);
     let cases: [(&str, Change, &str); 8] = [
-        ("an array of 2^63 tokens", |b| {
-            let at = behind(b, "tokenizer.ggml.tokens") + 4;
-            b[at..at + 8].copy_from_slice(&(1_u64 << 63).to_le_bytes());
-        }, "tokenizer.ggml.tokens"),
-        ("a token of 2^40 bytes", |b| {
-            let at = behind(b, "tokenizer.ggml.tokens") + 12;
-            b[at..at + 8].copy_from_slice(&(1_u64 << 40).to_le_bytes());
-        }, "at most"),
-        ("a width of four thousand million", |b| {
-            let at = behind(b, "qwen3.embedding_length");
-            b[at..at + 4].fill(0xFF);
-        }, "embedding_length"),
-        ("no layers", |b| {
-            let at = behind(b, "qwen3.block_count");
-            b[at..at + 4].fill(0);
-        }, "block_count"),
-        ("a norm that is not a number", |b| {
-            let at = behind(b, "layer_norm_rms_epsilon");
-            b[at..at + 4].fill(0xFF);
-        }, "layer_norm_rms_epsilon"),
-        ("a head of another width", |b| {
-            let at = behind(b, "qwen3.rope.dimension_count");
-            b[at..at + 4].copy_from_slice(&8_u32.to_le_bytes());
-        }, "rope.dimension_count"),
-        ("a token that begins texts and does not exist", |b| {
-            let at = behind(b, "tokenizer.ggml.bos_token_id");
-            b[at..at + 4].copy_from_slice(&352_u32.to_le_bytes());
-        }, "bos_token_id"),
-        ("more layers than tensors", |b| {
-            let at = behind(b, "qwen3.block_count");
-            b[at..at + 4].copy_from_slice(&200_u32.to_le_bytes());
-        }, "blk.2."),
+        (
+            "an array of 2^63 tokens",
+            |b| {
+                let at = behind(b, "tokenizer.ggml.tokens") + 4;
+                b[at..at + 8].copy_from_slice(&(1_u64 << 63).to_le_bytes());
+            },
+            "tokenizer.ggml.tokens",
+        ),
+        (
+            "a token of 2^40 bytes",
+            |b| {
+                let at = behind(b, "tokenizer.ggml.tokens") + 12;
+                b[at..at + 8].copy_from_slice(&(1_u64 << 40).to_le_bytes());
+            },
+            "at most",
+        ),
+        (
+            "a width of four thousand million",
+            |b| {
+                let at = behind(b, "qwen3.embedding_length");
+                b[at..at + 4].fill(0xFF);
+            },
+            "embedding_length",
+        ),
+        (
+            "no layers",
+            |b| {
+                let at = behind(b, "qwen3.block_count");
+                b[at..at + 4].fill(0);
+            },
+            "block_count",
+        ),
+        (
+            "a norm that is not a number",
+            |b| {
+                let at = behind(b, "layer_norm_rms_epsilon");
+                b[at..at + 4].fill(0xFF);
+            },
+            "layer_norm_rms_epsilon",
+        ),
+        (
+            "a head of another width",
+            |b| {
+                let at = behind(b, "qwen3.rope.dimension_count");
+                b[at..at + 4].copy_from_slice(&8_u32.to_le_bytes());
+            },
+            "rope.dimension_count",
+        ),
+        (
+            "a token that begins texts and does not exist",
+            |b| {
+                let at = behind(b, "tokenizer.ggml.bos_token_id");
+                b[at..at + 4].copy_from_slice(&352_u32.to_le_bytes());
+            },
+            "bos_token_id",
+        ),
+        (
+            "more layers than tensors",
+            |b| {
+                let at = behind(b, "qwen3.block_count");
+                b[at..at + 4].copy_from_slice(&200_u32.to_le_bytes());
+            },
+            "blk.2.",
+        ),
     ];
     let sound = std::fs::read(golden("gguf/qwen3-f16.gguf")).expect("the file");
     let dir = tempfile::tempdir().expect("a temporary folder");
@@ -286,7 +333,11 @@ fn damage_anywhere_in_a_gguf_file_never_panics() {
             }
             std::fs::write(&path, bytes).expect("written");
             let verified = Model::verify(&path);
-            assert_eq!(verified.is_ok(), Model::load(&path).is_ok(), "{name} {round}");
+            assert_eq!(
+                verified.is_ok(),
+                Model::load(&path).is_ok(),
+                "{name} {round}"
+            );
             refused += usize::from(verified.is_err());
         }
     }
