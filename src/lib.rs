@@ -10,6 +10,7 @@
 //! | [`pipeline`] | real-time threads, rings, latency trace |
 //! | [`gate`] | the state machine of one fork: pure, no clock, no thread |
 //! | [`decode`] | the language model: KV tree, branches, fork detector; the only room that names candle |
+//! | `hub` | models fetched when a person names one; only with the feature `hub`, the only room that names an HTTP client |
 //! | [`choice`] | protocol: when to ask, which flashes to show |
 //! | [`session`] | the session folder: manifest, ledger, recording, text |
 //! | [`sim`] | the simulated laboratory: amplifier, eye tracker, person |
@@ -24,6 +25,8 @@ pub mod decode;
 pub mod engine;
 pub mod fork;
 pub mod gate;
+#[cfg(feature = "hub")]
+pub mod hub;
 pub mod marker;
 pub mod person;
 pub mod pipeline;

@@ -167,13 +167,43 @@ fn each_outside_system_is_named_in_its_own_room_only() {
         );
     };
     outside(&["labstream", "labstream_net"], &["source/lsl"]);
-    outside(&["candle_core", "tokenizers"], &["decode/"]);
+    outside(
+        &[
+            "candle_core",
+            "tokenizers",
+            "minijinja",
+            "minijinja_contrib",
+        ],
+        &["decode/"],
+    );
     outside(&["rusqlite"], &["session/"]);
+    outside(&["ureq"], &["hub/net.rs"]);
     // System calls: threads and clock, signals, the terminal's mode.
     outside(
         &["libc"],
         &["rt.rs", "cli/signals.rs", "source/terminal/mode.rs"],
     );
+}
+
+#[test]
+fn nothing_that_reaches_the_net_is_in_the_default_program() {
+    let metadata = MetadataCommand::new()
+        .manifest_path(root().join("Cargo.toml"))
+        .no_deps()
+        .exec()
+        .unwrap();
+    let package = metadata
+        .packages
+        .iter()
+        .find(|package| package.name.as_str() == "razvilka")
+        .unwrap();
+    assert!(!package.features.contains_key("default"));
+    let http = package
+        .dependencies
+        .iter()
+        .find(|dependency| dependency.name == "ureq")
+        .unwrap();
+    assert!(http.optional, "ureq comes with the feature `hub` alone");
 }
 
 #[test]

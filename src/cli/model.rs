@@ -28,7 +28,8 @@ pub enum Action {
 /// Verify every file of a model and describe it.
 #[derive(Debug, Clone, clap::Args)]
 pub struct CheckArgs {
-    /// A Hugging Face folder or a GGUF file of the family of Llama, Mistral, Qwen2 or Qwen3; the embedded story model when absent
+    /// A Hugging Face folder or a GGUF file of the family of Llama, Mistral, Qwen2 or Qwen3, or hf:organisation/name (with the feature `hub`); the
+    /// embedded story model when absent
     pub path: Option<PathBuf>,
     /// How to hold the weights for --tokens: stored (as the file has them), f32, q8 or q4
     #[arg(long, value_name = "P", default_value = "stored", requires = "tokens")]
@@ -57,10 +58,10 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let Action::Check(check) = &args.action;
     let card = match (&check.path, &check.logits) {
         // Looked at from beginning to end, and not held.
-        (Some(path), None) => Model::verify(path)?,
+        (Some(path), None) => Model::verify(place_of(path)?)?,
         (path, logits) => {
             let model = Arc::new(match path {
-                Some(path) => Model::load_as(path, check.precision)?,
+                Some(path) => Model::load_as(place_of(path)?, check.precision)?,
                 None => Model::embedded()?,
             });
             if let Some(logits) = logits {
@@ -86,9 +87,56 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 /// [`Failure`] with exit code 4.
 pub fn open(dir: Option<&Path>) -> Result<Model, Failure> {
     Ok(match dir {
-        Some(dir) => Model::load(dir)?,
+        Some(dir) => Model::load(place_of(dir)?)?,
         None => Model::embedded()?,
     })
+}
+
+/// Where a model is that was named: the path itself, or the folder that `hf:organisation/name` was fetched into.
+#[cfg(feature = "hub")]
+fn place_of(path: &Path) -> Result<PathBuf, Failure> {
+    use std::time::{Duration, Instant};
+
+    use crate::hub::{self, Http, Name};
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+    const BETWEEN: Duration = Duration::from_millis(500);
+    let Some(name) = path.to_str().filter(|text| text.starts_with("hf:")) else {
+        return Ok(path.into());
+    };
+    let failed = |error| Failure::new(Exit::Model, error);
+    let name = Name::parse(name).map_err(failed)?;
+    let endpoint = std::env::var("HF_ENDPOINT").unwrap_or_else(|_| "https://huggingface.co".into());
+    let http = Http::new(&endpoint, PATIENCE);
+    let mut last: Option<Instant> = None;
+    hub::fetch(&http, &name, &hub::folder(), |progress| {
+        let done = progress.have_bytes == progress.size_bytes;
+        if done || last.is_none_or(|at| at.elapsed() >= BETWEEN) {
+            last = Some(Instant::now());
+            let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+            eprintln!(
+                "{}: {:.1} of {:.1} MiB",
+                progress.file,
+                mib(progress.have_bytes),
+                mib(progress.size_bytes)
+            );
+        }
+    })
+    .map_err(failed)
+}
+
+/// Where a model is that was named.
+#[cfg(not(feature = "hub"))]
+fn place_of(path: &Path) -> Result<PathBuf, Failure> {
+    if path.to_str().is_some_and(|text| text.starts_with("hf:")) {
+        let said = "this program was built without the feature `hub`: build it with `cargo build --release --features hub`, or fetch the model's folder \
+                    by hand and name that";
+        return Err(Failure::said(
+            Exit::Model,
+            format!("{}: {said}", path.display()),
+        ));
+    }
+    Ok(path.into())
 }
 
 fn describe(card: &ModelCard, out: &mut impl Write) -> io::Result<()> {

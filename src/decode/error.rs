@@ -286,6 +286,12 @@ pub enum DecodeError {
         /// How many there are.
         branches: usize,
     },
+    /// A conversation cannot be put into the model's form.
+    #[error("the conversation cannot be put into the model's form: {reason}")]
+    Chat {
+        /// Why.
+        reason: String,
+    },
     /// The tokenizer could not read or write a text.
     #[error("the tokenizer failed: {reason}")]
     Tokenizer {

@@ -14,6 +14,7 @@ pub(super) use vocabulary::tokenizer;
 use std::collections::BTreeMap;
 use std::io::Read;
 
+use super::chat::{TEMPLATE_BYTES_MAX, Template};
 use super::stored::Stored;
 
 /// Largest header accepted, bytes: tokenizers of a quarter of a million tokens take 10 MB.
@@ -84,12 +85,26 @@ impl Header {
         self.values.get("general.architecture") == Some(&Value::Text("llama".into()))
     }
 
-    /// The template of a chat, if there is one.
-    pub(super) fn chat_template(&self) -> Option<&str> {
-        match self.values.get("tokenizer.chat_template") {
-            Some(Value::Text(text)) => Some(text),
+    /// The template of a chat with the tokens it may name, if there is one.
+    pub(super) fn chat_template(&self) -> Option<Template> {
+        let Some(Value::Text(text)) = self.values.get("tokenizer.chat_template") else {
+            return None;
+        };
+        let token = |key: &str| match (
+            self.values.get(key)?,
+            self.values.get("tokenizer.ggml.tokens")?,
+        ) {
+            (Value::Whole(id), Value::Texts(tokens)) => {
+                usize::try_from(*id).ok().and_then(|id| tokens.get(id))
+            }
             _ => None,
-        }
+        };
+        let said = |key: &str| token(key).cloned().unwrap_or_default();
+        (text.len() <= TEMPLATE_BYTES_MAX).then(|| Template {
+            text: text.clone(),
+            bos: said("tokenizer.ggml.bos_token_id"),
+            eos: said("tokenizer.ggml.eos_token_id"),
+        })
     }
 }
 

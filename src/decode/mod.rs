@@ -8,6 +8,7 @@
 //! | [`Model`] | a verified Hugging Face folder or GGUF file in memory |
 //! | `sources`, `weights`, `header`, `gguf`, `stored` | its files: opened, bounded, verified, converted |
 //! | `layout`, `plan`, `memory` | which tensors it has, how they are held, whether they fit |
+//! | `chat` | a conversation as text, by the model's own template |
 //! | `forward`, `kernel`, `linear` | one step for several lines of text at once |
 //! | `kv` | keys and values as a tree: branches share what was before them, a commit relinks |
 //! | `glance`, `rollout`, `meaning` | is there a fork here? cheap test, roll-outs, merging of wordings |
@@ -34,6 +35,7 @@
 mod ask;
 mod attention;
 mod cancel;
+mod chat;
 mod choose;
 mod config;
 mod distribution;
@@ -72,6 +74,7 @@ mod weights;
 mod writer;
 
 pub use cancel::Cancel;
+pub use chat::Message;
 pub use config::{Family, ModelConfig, RopeScaling, Sliding};
 pub use error::{DecodeError, ModelError};
 pub use glance::Glance;

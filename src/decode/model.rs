@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::attention::Heads;
+use super::chat::Template;
 use super::config::ModelConfig;
 use super::error::ModelError;
 use super::kv::KvShape;
@@ -43,6 +44,7 @@ pub struct Model {
     pub(super) frequencies: Vec<f32>,
     /// What a product of query and key is multiplied with.
     pub(super) score_scale: f32,
+    pub(super) chat: Option<Arc<Template>>,
     name: String,
     files: Vec<ModelFile>,
     precision: Precision,
@@ -156,10 +158,7 @@ impl Model {
         plan.fits(origin, settings)?;
         let files = sources.describe()?;
         let Sources {
-            config,
-            tokens,
-            weights,
-            ..
+            config, weights, ..
         } = &mut sources;
         let mut reader = Reader {
             weights,
@@ -199,6 +198,7 @@ impl Model {
             precision: plan.precision,
             weights_bytes: plan.weights_bytes as usize,
             needed_bytes: plan.needed_bytes(),
+            chat: sources.chat,
             config: sources.config,
             tokens: sources.tokens,
         })
@@ -329,7 +329,7 @@ impl Reader<'_> {
         for (part, shape) in parts {
             let found = self.weights.take(&part, &shape)?;
             self.weights.rows(&found, |bytes| {
-                plan::packed(found.stored, bytes, format, &mut rows)
+                plan::packed(found.stored, bytes, format, &mut rows);
             })?;
         }
         let arena = self.packing.arena.as_mut();

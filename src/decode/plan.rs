@@ -164,13 +164,12 @@ fn format(wanted: Precision, matrix: &Matrix, weights: &Weights) -> Option<Forma
         Precision::Q4 => Some(Format::Q4),
         Precision::Stored => {
             let parts = matrix.parts.iter();
-            let stored = parts.map(|(part, _)| weights.stored(&format!("{part}.weight")));
+            let mut stored = parts.map(|(part, _)| weights.stored(&format!("{part}.weight")));
             // Of parts that are held as one the widest decides.
-            stored.fold(Some(Format::Q4), |so_far, stored| match (so_far, stored) {
-                (None, _) => None,
-                (Some(_), Some(Stored::Q8_0 | Stored::Q4K | Stored::Q6K)) => Some(Format::Q8),
-                (Some(format), Some(Stored::Q4_0)) => Some(format),
-                (Some(_), _) => None,
+            stored.try_fold(Format::Q4, |so_far, stored| match stored {
+                Some(Stored::Q8_0 | Stored::Q4K | Stored::Q6K) => Some(Format::Q8),
+                Some(Stored::Q4_0) => Some(so_far),
+                _ => None,
             })
         }
     }

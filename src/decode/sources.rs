@@ -1,14 +1,16 @@
 //! The files a model is made of, opened and checked but for the weights themselves: a Hugging Face folder, or one GGUF file.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use super::chat::{self, TEMPLATE_BYTES_MAX, Template};
 use super::config::ModelConfig;
 use super::error::ModelError;
 use super::gguf;
 use super::model::{ModelCard, harmless};
 use super::plan::{Plan, Precision};
 use super::text::Tokens;
-use super::weights::{ModelFile, Origin, TOKENIZER_BYTES_MAX, Weights};
+use super::weights::{ModelFile, Origin, TOKENIZER_BYTES_MAX, Weights, parse_json};
 
 /// What is known of a model before its weights are read.
 pub(super) struct Sources {
@@ -16,6 +18,7 @@ pub(super) struct Sources {
     pub(super) config: ModelConfig,
     pub(super) tokens: Tokens,
     pub(super) weights: Weights,
+    pub(super) chat: Option<Arc<Template>>,
     /// Small files that were read whole.
     files: Vec<ModelFile>,
 }
@@ -46,13 +49,39 @@ impl Sources {
         let config = ModelConfig::parse(&origin.path(CONFIG), &bytes)?;
         let (bytes, tokenizer_file) = origin.read(TOKENIZER, TOKENIZER_BYTES_MAX)?;
         let tokens = Tokens::parse(&origin.path(TOKENIZER), &bytes, config.vocabulary)?;
+        let mut files = vec![config_file, tokenizer_file];
+        let chat = Self::chat_of_folder(origin, &mut files)?;
         Ok(Self {
             origin: origin.clone(),
             config,
             tokens,
             weights: Weights::open(origin)?,
-            files: vec![config_file, tokenizer_file],
+            chat,
+            files,
         })
+    }
+
+    /// Both files may be missing: a model need not converse.
+    fn chat_of_folder(
+        origin: &Origin,
+        files: &mut Vec<ModelFile>,
+    ) -> Result<Option<Arc<Template>>, ModelError> {
+        const CONFIG: &str = "tokenizer_config.json";
+        const TEMPLATE: &str = "chat_template.jinja";
+        let mut optional = |read: Result<(Vec<u8>, ModelFile), ModelError>| match read {
+            Ok((bytes, file)) => {
+                files.push(file);
+                Ok(Some(bytes))
+            }
+            Err(ModelError::Missing { .. }) => Ok(None),
+            Err(other) => Err(other),
+        };
+        let config = optional(origin.read_json(CONFIG))?
+            .map(|bytes| parse_json(&origin.path(CONFIG), &bytes))
+            .transpose()?;
+        let alone = optional(origin.read(TEMPLATE, TEMPLATE_BYTES_MAX as u64))?
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        Ok(chat::of_folder(config.as_ref(), alone))
     }
 
     fn gguf(origin: &Origin) -> Result<Self, ModelError> {
@@ -60,6 +89,7 @@ impl Sources {
         let path = origin.path("");
         let config = gguf::configuration(&path, &header)?;
         let tokens = gguf::tokenizer(&path, &header, config.vocabulary)?;
+        let chat = header.chat_template();
         let head_dim = header.has_interleaved_heads().then_some(config.head_dim);
         weights.add_gguf(header, head_dim);
         Ok(Self {
@@ -67,6 +97,7 @@ impl Sources {
             config,
             tokens,
             weights,
+            chat: chat.map(Arc::new),
             files: Vec::new(),
         })
     }

@@ -68,6 +68,12 @@ impl Tokens {
         Ok(encoding.get_ids().to_vec())
     }
 
+    /// The tokens of a text that has everything around it already.
+    pub(super) fn encode_bare(&self, text: &str) -> Result<Vec<u32>, DecodeError> {
+        let encoding = self.tokenizer.encode(text, false).map_err(failed)?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
     /// The text of tokens, special ones left out.
     ///
     /// # Errors
