@@ -153,10 +153,11 @@ fn folds(recordings: &[Recording]) -> Result<(), Box<dyn Error>> {
             })
             .collect::<Result<Vec<_>, _>>()?;
         let best = |counts: &dyn Fn(usize) -> bool| {
-            Numbers::best(by_numbers.iter().map(|scores| {
+            let worth = |scores: &Vec<Score>| {
                 let counted = (0..FOLDS).filter(|k| counts(*k));
                 Score::sum(counted.map(|k| &scores[k])).worth()
-            }))
+            };
+            Numbers::best(&by_numbers.iter().map(worth).collect::<Vec<_>>())
         };
         // Each fold with the numbers that are best on the three others: nothing was known of the recordings that are scored.
         let mut nested = trained.clone();
