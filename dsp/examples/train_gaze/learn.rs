@@ -1,14 +1,11 @@
 //! Gradient descent on the classifier, and durations from labels.
 
-use razvilka_dsp::gaze::{
-    AGE_S, AGES, CLASSES, Durations, FEATURES, FeatureStream, Features, HIDDEN_1, HIDDEN_2,
-    OUTPUTS, PARAMETERS, Parameters,
-};
+use razvilka_dsp::gaze::{AGE_S, AGES, CLASSES, Durations, FeatureStream, Features};
 use razvilka_dsp::units::Hertz;
 
 use crate::data::{FIXATION, LOST, Random, Recording, Worse};
+use crate::descent::{Adam, BATCH, Net};
 use crate::teach;
-use crate::tune::Numbers;
 
 /// What one sample teaches.
 pub(crate) struct Row {
@@ -18,6 +15,8 @@ pub(crate) struct Row {
     pub(crate) weight: f32,
     /// Number of the set: each has its own convention.
     pub(crate) set: usize,
+    /// By how much a saccade is to be found more readily than it is probable, logits.
+    pub(crate) readiness: f32,
 }
 
 /// Class of a label; none when it is undefined.
@@ -49,44 +48,40 @@ impl Plan {
     };
 }
 
-/// Samples of a step.
-const BATCH: usize = 256;
-/// Share of the first hidden layer's units that are left out at a step (Srivastava et al. 2014).
-const DROP: f32 = 0.2;
-/// Weights shrink by this times the rate at a step.
-const DECAY: f32 = 0.02;
-/// Share of recordings that are shown as they are.
-const CLEAN: f64 = 0.5;
+/// Recordings are cut into pieces of about this length, each of which is made worse in its own way: so that no few long recordings decide what an
+/// epoch teaches.
+const PIECE_S: f64 = 12.0;
+/// What comes before a piece is seen so long, and not learned.
+const LEAD_S: f64 = 3.0;
 
-/// Trains one on these recordings, with what the teachers say.
-pub(crate) fn train_one(
-    recordings: &[&Recording],
-    plan: &Plan,
-    teachers: &[Parameters],
-) -> Parameters {
+/// Of the average, the steps' shares grow as this power of their number: seven tenths of it are of the last third.
+const GROWTH: f32 = 2.0;
+
+/// Trains one net on these recordings, with what the teachers say.
+pub(crate) fn train_one(recordings: &[&Recording], plan: &Plan, teachers: &[Net]) -> Net {
     let mut random = Random(plan.seed);
-    let mut parameters = begin(&mut random);
-    parameters.durations = durations(recordings);
-    Numbers::USUAL.put(&mut parameters);
-    let mut averaged = parameters.clone();
-    let mut adam = Adam::new();
-    let mut other = begin(&mut random);
-    let mut adam_other = Adam::new();
+    let mut net = Net::new(&mut random);
+    let mut adam = Adam::new(&net, Random(plan.seed ^ 7));
+    let mut averaged = net.clone();
     for epoch in 0..plan.epochs {
         let mut rows = Vec::new();
         for recording in chosen(recordings, plan, &mut random) {
-            let worse = if random.uniform() < CLEAN {
-                Worse::NOT
-            } else {
-                Worse::any(&mut random)
-            };
-            describe(recording, &worse, &mut random, &mut rows);
+            for piece in pieces(recording, &mut random) {
+                // As it is, and worse.
+                for worse in [Worse::NOT, Worse::any(&mut random)] {
+                    describe(&piece, &worse, &mut random, &mut rows);
+                }
+            }
         }
         if epoch == 0 {
-            standardise(&mut parameters, &rows);
-            parameters.durations.share = shares(&rows);
+            net.standardise(&rows);
         }
         teach::soften(&mut rows, teachers);
+        if teachers.is_empty() {
+            // Teachers say how probable things are.
+            rows.iter_mut().for_each(|row| row.readiness = 0.0);
+        }
+        let mut rows: Vec<&Row> = rows.iter().collect();
         for k in (1..rows.len()).rev() {
             rows.swap(k, random.below(k + 1));
         }
@@ -96,8 +91,8 @@ pub(crate) fn train_one(
             let done = (epoch as f32 + k as f32 / steps as f32) / plan.epochs as f32;
             let rate =
                 plan.rate * (0.02 + 0.98 * 0.5 * (1.0 + (std::f32::consts::PI * done).cos()));
-            loss += adam.step(&mut parameters, part, rate, &mut other, &mut adam_other);
-            average(&mut averaged, &mut parameters, epoch, k);
+            loss += adam.step(&mut net, part, rate);
+            average(&mut averaged, &net, epoch * steps + k);
         }
         eprintln!(
             "epoch {epoch}: {} rows, loss {:.4}",
@@ -105,22 +100,16 @@ pub(crate) fn train_one(
             loss / steps as f32
         );
     }
-    averaged.durations = parameters.durations;
-    (averaged.mean, averaged.per_sd) = (parameters.mean, parameters.per_sd);
+    (averaged.mean, averaged.per_sd) = (net.mean, net.per_sd);
     averaged
 }
 
-/// The weights' running mean over the last thousand steps or so: less at the mercy of the last rows (Polyak & Juditsky 1992).
-fn average(averaged: &mut Parameters, parameters: &mut Parameters, epoch: usize, step: usize) {
-    let pull = if epoch == 0 && step < 1000 { 1.0 } else { 1e-3 };
-    let mut now = Vec::with_capacity(PARAMETERS);
-    flat(parameters, |w| now.push(*w));
-    let mut now = now.iter();
-    flat(averaged, |w| {
-        if let Some(n) = now.next() {
-            *w += pull * (n - *w);
-        }
-    });
+/// The weights' running mean: less at the mercy of the last rows (Polyak & Juditsky 1992; Shamir & Zhang 2013, section 4).
+fn average(averaged: &mut Net, net: &Net, step: usize) {
+    let pull = (GROWTH + 1.0) / (step as f32 + GROWTH + 1.0);
+    for (w, now) in averaged.numbers.iter_mut().zip(&net.numbers) {
+        *w += pull * (now - *w);
+    }
 }
 
 /// Recordings of each set, up to the minutes planned, in random order.
@@ -133,17 +122,51 @@ fn chosen<'a>(
     for k in (1..picked.len()).rev() {
         picked.swap(k, random.below(k + 1));
     }
-    // Each of the others is seen twice: as it is and worse.
     let mut minutes = [0.0; 8];
-    let mut twice = Vec::new();
-    for recording in picked {
+    picked.retain(|recording| {
         let of_set = &mut minutes[recording.set.min(7)];
-        if *of_set < plan.minutes_per_epoch {
-            *of_set += recording.minutes();
-            twice.extend([recording, recording]);
-        }
+        let wanted = *of_set < plan.minutes_per_epoch;
+        *of_set += recording.minutes();
+        wanted
+    });
+    picked
+}
+
+/// A recording in pieces of [`PIECE_S`], which begin anywhere; each with what comes before it, unlabelled.
+fn pieces(recording: &Recording, random: &mut Random) -> Vec<Recording> {
+    let samples = recording.samples.len();
+    let long = (PIECE_S * recording.rate_hz) as usize;
+    let lead = (LEAD_S * recording.rate_hz) as usize;
+    let mut ends: Vec<usize> = (long / 2 + random.below(long)..samples)
+        .step_by(long)
+        .take_while(|end| end + long / 2 < samples)
+        .collect();
+    ends.push(samples);
+    let mut from = 0;
+    let mut made = Vec::new();
+    for end in ends {
+        let before = from.min(lead);
+        let mut labels = recording.labels[from - before..end].to_vec();
+        labels[..before].fill(0);
+        made.push(Recording {
+            name: recording.name.clone(),
+            person: recording.person.clone(),
+            stimulus: recording.stimulus.clone(),
+            samples: recording.samples[from - before..end].to_vec(),
+            labels,
+            ..*recording
+        });
+        from = end;
     }
-    twice
+    made
+}
+
+/// By how much, in logits, a saccade is to be found more readily than it is probable. In noise and at few samples a second no single saccade is
+/// certain: if the most probable class were taken, most would be missed, while there is room for more reports that are wrong.
+fn readiness(noise_deg: f64, rate_hz: f64) -> f32 {
+    let noise = (noise_deg / 0.2).powi(4);
+    let slow_s = (1.0 / rate_hz - 1.0 / 250.0).max(0.0);
+    (1.5 * noise / (1.0 + noise) + 40.0 * slow_s) as f32
 }
 
 fn describe(recording: &Recording, worse: &Worse, random: &mut Random, rows: &mut Vec<Row>) {
@@ -154,6 +177,7 @@ fn describe(recording: &Recording, worse: &Worse, random: &mut Random, rows: &mu
     else {
         return;
     };
+    let readiness = readiness(worse.noise_deg, made.rate_hz);
     // Slow trackers have few samples, fast ones many: all weigh the same.
     let (keep, weight) = if made.rate_hz > 500.0 {
         (500.0 / made.rate_hz, 1.0)
@@ -190,58 +214,13 @@ fn describe(recording: &Recording, worse: &Worse, random: &mut Random, rows: &mu
             target[is] = 1.0;
             rows.push(Row {
                 set: recording.set,
+                readiness,
                 features: row.features,
                 target,
                 weight,
             });
         });
     }
-}
-
-fn standardise(parameters: &mut Parameters, rows: &[Row]) {
-    let n = rows.len() as f64;
-    for k in 0..FEATURES {
-        let mean = rows.iter().map(|r| f64::from(r.features[k])).sum::<f64>() / n;
-        let var = rows
-            .iter()
-            .map(|r| (f64::from(r.features[k]) - mean).powi(2))
-            .sum::<f64>()
-            / n;
-        parameters.mean[k] = mean as f32;
-        parameters.per_sd[k] = (1.0 / var.sqrt().max(1e-3)) as f32;
-    }
-}
-
-fn shares(rows: &[Row]) -> [f32; CLASSES] {
-    let mut sums = [1.0; CLASSES];
-    for row in rows {
-        if let Some(k) = row.target.iter().position(|t| *t == 1.0) {
-            sums[k] += row.weight;
-        }
-    }
-    let total: f32 = sums.iter().sum();
-    sums.map(|s| s / total)
-}
-
-fn begin(random: &mut Random) -> Parameters {
-    let mut p = Parameters::zero();
-    let mut fill = |w: &mut f32, n: usize| *w = (random.normal() * (2.0 / n as f64).sqrt()) as f32;
-    p.layer_1
-        .0
-        .iter_mut()
-        .flatten()
-        .for_each(|w| fill(w, FEATURES));
-    p.layer_2
-        .0
-        .iter_mut()
-        .flatten()
-        .for_each(|w| fill(w, HIDDEN_1));
-    p.layer_3
-        .0
-        .iter_mut()
-        .flatten()
-        .for_each(|w| fill(w, HIDDEN_2));
-    p
 }
 
 /// Hazards, successions and shares from labels.
@@ -287,206 +266,4 @@ pub(crate) fn durations(recordings: &[&Recording]) -> Durations {
         made.share[class] = (spent[class].iter().sum::<f64>() / total) as f32;
     }
     made
-}
-
-/// Adam (Kingma & Ba 2015) with its defaults.
-struct Adam {
-    first: Vec<f32>,
-    second: Vec<f32>,
-    steps: i32,
-    gradient: Parameters,
-    random: Random,
-}
-
-impl Adam {
-    fn new() -> Self {
-        Self {
-            first: vec![],
-            second: vec![],
-            steps: 0,
-            gradient: Parameters::zero(),
-            random: Random(7),
-        }
-    }
-
-    /// One step on a batch; gives its mean loss.
-    fn step(
-        &mut self,
-        parameters: &mut Parameters,
-        rows: &[Row],
-        rate: f32,
-        other: &mut Parameters,
-        adam_other: &mut Adam,
-    ) -> f32 {
-        adam_other.gradient = Parameters::zero();
-        self.gradient = Parameters::zero();
-        let mut loss = 0.0;
-        let mut weight = 0.0;
-        for row in rows {
-            loss += if row.set == 0 {
-                backward(
-                    parameters,
-                    None,
-                    &mut self.gradient,
-                    None,
-                    row,
-                    &mut self.random,
-                )
-            } else {
-                backward(
-                    parameters,
-                    Some(&*other),
-                    &mut self.gradient,
-                    Some(&mut adam_other.gradient),
-                    row,
-                    &mut self.random,
-                )
-            };
-            weight += row.weight;
-        }
-        self.apply(parameters, weight, rate);
-        adam_other.apply(other, weight, rate);
-        loss / weight
-    }
-}
-
-impl Adam {
-    fn apply(&mut self, parameters: &mut Parameters, weight: f32, rate: f32) {
-        let mut g = Vec::with_capacity(PARAMETERS);
-        flat(&mut self.gradient, |w| g.push(*w / weight));
-        self.first.resize(g.len(), 0.0);
-        self.second.resize(g.len(), 0.0);
-        self.steps += 1;
-        let (c1, c2) = (
-            1.0 - 0.9_f32.powi(self.steps),
-            1.0 - 0.999_f32.powi(self.steps),
-        );
-        let mut k = 0;
-        let (first, second) = (&mut self.first, &mut self.second);
-        flat(parameters, |w| {
-            first[k] += 0.1 * (g[k] - first[k]);
-            second[k] += 0.001 * (g[k] * g[k] - second[k]);
-            *w -= rate * (first[k] / c1 / ((second[k] / c2).sqrt() + 1e-8) + DECAY * *w);
-            k += 1;
-        });
-    }
-}
-
-/// The weights that are learned by descent.
-fn flat(p: &mut Parameters, mut f: impl FnMut(&mut f32)) {
-    let (w, b) = &mut *p.layer_1;
-    w.iter_mut().flatten().chain(b).for_each(&mut f);
-    let (w, b) = &mut *p.layer_2;
-    w.iter_mut().flatten().chain(b).for_each(&mut f);
-    let (w, b) = &mut *p.layer_3;
-    w.iter_mut().flatten().chain(b).for_each(&mut f);
-}
-
-/// Leaves out some units and makes up for it with the others.
-fn drop_some(h: &mut [f32], random: &mut Random) {
-    let keep = 1.0 / (1.0 - DROP);
-    for h in h {
-        *h = if random.uniform() < f64::from(DROP) {
-            0.0
-        } else {
-            *h * keep
-        };
-    }
-}
-
-/// Adds the gradient of one row; gives its loss.
-fn backward(
-    p: &Parameters,
-    top_p: Option<&Parameters>,
-    g: &mut Parameters,
-    top_g: Option<&mut Parameters>,
-    row: &Row,
-    random: &mut Random,
-) -> f32 {
-    let last = top_p.map_or(&p.layer_3, |t| &t.layer_3);
-    let mut x = [0.0; FEATURES];
-    let scale = p.mean.iter().zip(p.per_sd.iter());
-    for ((x, f), (mean, per_sd)) in x.iter_mut().zip(&row.features).zip(scale) {
-        *x = ((f - mean) * per_sd).clamp(-8.0, 8.0);
-    }
-    let mut h1 = forward(&x, &p.layer_1.0, &p.layer_1.1).map(|v: f32| v.max(0.0));
-    drop_some(&mut h1, random);
-    let h2 = forward(&h1, &p.layer_2.0, &p.layer_2.1).map(|v: f32| v.max(0.0));
-    let z: [f32; OUTPUTS] = forward(&h2, &last.0, &last.1);
-    let top = z[..CLASSES]
-        .iter()
-        .copied()
-        .fold(f32::NEG_INFINITY, f32::max);
-    let mut soft = [0.0; CLASSES];
-    for k in 0..CLASSES {
-        soft[k] = (z[k] - top).exp();
-    }
-    let sum: f32 = soft.iter().sum();
-    let mut dz = [0.0; OUTPUTS];
-    for k in 0..CLASSES {
-        dz[k] = row.weight * (soft[k] / sum - row.target[k]);
-    }
-    let d2 = match top_g {
-        Some(t) => back(&dz, &h2, &last.0, &mut t.layer_3.0, &mut t.layer_3.1),
-        None => back(&dz, &h2, &last.0, &mut g.layer_3.0, &mut g.layer_3.1),
-    };
-    let keep = 1.0 / (1.0 - DROP);
-    let d1 = back(&d2, &h1, &p.layer_2.0, &mut g.layer_2.0, &mut g.layer_2.1).map(|d| d * keep);
-    for (gw, x) in g.layer_1.0.iter_mut().zip(x) {
-        for (gw, d) in gw.iter_mut().zip(&d1) {
-            *gw += x * d;
-        }
-    }
-    for (b, d) in g.layer_1.1.iter_mut().zip(&d1) {
-        *b += d;
-    }
-    let loss = |(share, target): (f32, &f32)| -target * (share / sum).max(1e-12).ln();
-    row.weight * soft.into_iter().zip(&row.target).map(loss).sum::<f32>()
-}
-
-fn forward<const N: usize, const M: usize>(
-    x: &[f32; N],
-    w: &[[f32; M]; N],
-    b: &[f32; M],
-) -> [f32; M] {
-    let mut y = *b;
-    for (x, row) in x.iter().zip(w) {
-        for (y, w) in y.iter_mut().zip(row) {
-            *y += x * w;
-        }
-    }
-    y
-}
-
-/// Gradients of a layer, and what passes on to the rectified units below.
-fn back<const N: usize, const M: usize>(
-    d: &[f32; M],
-    h: &[f32; N],
-    w: &[[f32; M]; N],
-    gw: &mut [[f32; M]; N],
-    gb: &mut [f32; M],
-) -> [f32; N] {
-    let mut below = [0.0; N];
-    for (((below, h), w), gw) in below.iter_mut().zip(h).zip(w).zip(gw) {
-        if *h > 0.0 {
-            for (gw, d) in gw.iter_mut().zip(d) {
-                *gw += h * d;
-            }
-            // Eight sums at once, always in the same order.
-            let mut lanes = [0.0_f32; 8];
-            let (whole, rest) = w.as_chunks::<8>();
-            let (whole_d, rest_d) = d.as_chunks::<8>();
-            for (w, d) in whole.iter().zip(whole_d) {
-                for ((lane, w), d) in lanes.iter_mut().zip(w).zip(d) {
-                    *lane += w * d;
-                }
-            }
-            let rest: f32 = rest.iter().zip(rest_d).map(|(w, d)| w * d).sum();
-            *below = lanes.iter().sum::<f32>() + rest;
-        }
-    }
-    for (b, d) in gb.iter_mut().zip(d) {
-        *b += d;
-    }
-    below
 }

@@ -17,6 +17,7 @@
 
 mod data;
 mod decode;
+mod descent;
 mod learn;
 mod score;
 mod stamps;
@@ -124,62 +125,59 @@ fn train_folds(recordings: &[Recording], out: LeaveOut, plan: &Plan) -> Vec<Para
     })
 }
 
-/// Scores recordings that were left out, those of some folds.
+/// What each fold's classifier says of what the fold leaves out.
 fn score_folds(
     recordings: &[Recording],
     out: LeaveOut,
     trained: &[Parameters],
     worse: &Worse,
-    counts: impl Fn(usize) -> bool,
-) -> Result<Score, Box<dyn Error>> {
+) -> Result<Vec<Score>, Box<dyn Error>> {
     let fold = fold_of(recordings, out);
-    let mut score = Score::default();
+    let mut scores = vec![Score::default(); FOLDS];
     for r in recordings.iter().filter(|r| r.set == 0) {
         let k = fold(r);
-        if counts(k) {
-            judge(&trained[k], r, worse, &mut score)?;
-        }
+        judge(&trained[k], r, worse, &mut scores[k])?;
     }
-    Ok(score)
+    Ok(scores)
 }
 
 fn folds(recordings: &[Recording]) -> Result<(), Box<dyn Error>> {
     for out in [LeaveOut::People, LeaveOut::PeopleAndStimuli] {
         println!("{out:?}");
         let trained = train_folds(recordings, out, &Plan::USUAL);
-        let said = |trained: &[Parameters], worse: &Worse, counts: &dyn Fn(usize) -> bool| {
-            score_folds(recordings, out, trained, worse, counts)
-        };
-        let with = |numbers: Numbers| {
-            let mut trained = trained.clone();
-            trained.iter_mut().for_each(|p| numbers.put(p));
-            trained
+        let by_numbers = Numbers::all()
+            .map(|numbers| {
+                let mut trained = trained.clone();
+                trained.iter_mut().for_each(|p| numbers.put(p));
+                score_folds(recordings, out, &trained, &Worse::NOT)
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let best = |counts: &dyn Fn(usize) -> bool| {
+            let worth = |scores: &Vec<Score>| {
+                let counted = (0..FOLDS).filter(|k| counts(*k));
+                Score::sum(counted.map(|k| &scores[k])).worth()
+            };
+            Numbers::best(&by_numbers.iter().map(worth).collect::<Vec<_>>())
         };
         // Each fold with the numbers that are best on the three others: nothing was known of the recordings that are scored.
         let mut nested = trained.clone();
         for (k, made) in nested.iter_mut().enumerate() {
-            let best = Numbers::best(|n| said(&with(n), &Worse::NOT, &|other| other != k))?;
-            println!("fold {k}, best on the others: {best:?}");
-            best.put(made);
+            let numbers = best(&|other| other != k);
+            println!("fold {k}, best on the others: {numbers:?}");
+            numbers.put(made);
         }
-        println!(
-            "best on all: {:?}",
-            Numbers::best(|n| said(&with(n), &Worse::NOT, &|_| true))?
-        );
-        for k in 0..FOLDS {
-            println!(
-                "fold {k}: {}",
-                said(&nested, &Worse::NOT, &|fold| fold == k)?.to_line()
-            );
+        println!("best on all: {:?}", best(&|_| true));
+        let scores = score_folds(recordings, out, &nested, &Worse::NOT)?;
+        for (k, score) in scores.iter().enumerate() {
+            println!("fold {k}: {}", score.to_line());
         }
-        println!("all: {}", said(&nested, &Worse::NOT, &|_| true)?.to_line());
+        println!("all: {}", Score::sum(&scores).to_line());
         for (words, worse) in Worse::TABLE {
-            println!("{words}: {}", said(&nested, &worse, &|_| true)?.to_line());
+            let scores = score_folds(recordings, out, &nested, &worse)?;
+            println!("{words}: {}", Score::sum(&scores).to_line());
         }
-        println!(
-            "with the usual numbers: {}",
-            said(&trained, &Worse::NOT, &|_| true)?.to_line()
-        );
+        let usual = score_folds(recordings, out, &trained, &Worse::NOT)?;
+        println!("with the usual numbers: {}", Score::sum(&usual).to_line());
     }
     Ok(())
 }

@@ -60,6 +60,25 @@ impl Score {
         self.minutes += truth.len() as f64 / rate_hz / 60.0;
     }
 
+    pub(crate) fn sum<'a>(scores: impl IntoIterator<Item = &'a Self>) -> Self {
+        let mut sum = Self::default();
+        scores.into_iter().for_each(|score| sum.merge(score));
+        sum
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.saccade.merge(&other.saccade);
+        self.slow.merge(&other.slow);
+        self.settling.merge(&other.settling);
+        self.pursuit.merge(&other.pursuit);
+        self.delays_ms.extend(&other.delays_ms);
+        self.reportable += other.reportable;
+        self.missed += other.missed;
+        self.unmatched += other.unmatched;
+        self.again += other.again;
+        self.minutes += other.minutes;
+    }
+
     fn reports(&mut self, slow: &[bool], reports: &[usize], rate_hz: f64) {
         let tolerance = (0.020 * rate_hz).round() as usize;
         let shortest = 0.060 * rate_hz;
@@ -85,13 +104,9 @@ impl Score {
         self.unmatched += used.iter().filter(|u| !**u).count() as f64;
     }
 
-    /// Mean agreement on events of saccades and of slow phases, less a hundredth for each percent of fixations missed over 4 and each wrong report a
-    /// minute over 8: what is aimed at.
+    /// Mean agreement on events of saccades and of slow phases.
     pub(crate) fn worth(&self) -> f64 {
-        let missed = 100.0 * self.missed / self.reportable.max(1.0);
-        let wrong = (self.unmatched + self.again) / self.minutes;
-        let events = 0.5 * (self.saccade.events() + self.slow.events());
-        events - 0.01 * (missed - 4.0).max(0.0) - 0.01 * (wrong - 8.0).max(0.0)
+        0.5 * (self.saccade.events() + self.slow.events())
     }
 
     pub(crate) fn to_line(&self) -> String {
@@ -156,6 +171,16 @@ impl Counts {
                 self.matched += 1.0;
             }
         }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.both += other.both;
+        self.truth += other.truth;
+        self.said += other.said;
+        self.all += other.all;
+        self.matched += other.matched;
+        self.truth_events += other.truth_events;
+        self.said_events += other.said_events;
     }
 
     fn kappa(&self) -> f64 {

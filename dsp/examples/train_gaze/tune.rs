@@ -1,11 +1,8 @@
 //! Two numbers between the classifier and the durations. They are chosen on recordings that the classifiers had not seen, and judged on others.
 
-use std::error::Error;
-
 use razvilka_dsp::gaze::Parameters;
 
 use crate::data::{FIXATION, SACCADE};
-use crate::score::Score;
 
 /// Weight of a sample's evidence against durations, and what is added to one output.
 #[derive(Debug, Clone, Copy)]
@@ -15,17 +12,23 @@ pub(crate) struct Numbers {
     saccade: f32,
 }
 
+/// What two trainings that differ in chance alone differ by, of an agreement.
+const CHANCE: f64 = 0.005;
+
+const WEIGHTS: [f32; 6] = [1.5, 2.0, 2.5, 3.0, 3.5, 4.0];
+const SACCADES: [f32; 6] = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5];
+
 impl Numbers {
-    /// The best on all four folds of people.
+    /// About the best on all four folds of people.
     pub(crate) const USUAL: Self = Self {
-        weight: 2.5,
-        saccade: 0.35,
+        weight: 3.0,
+        saccade: 0.3,
     };
 
-    fn all() -> impl Iterator<Item = Self> {
-        [2.0, 2.5, 3.0, 3.5, 4.0]
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        WEIGHTS
             .into_iter()
-            .flat_map(|weight| [0.0, 0.15, 0.25, 0.35, 0.5].map(|saccade| Self { weight, saccade }))
+            .flat_map(|weight| SACCADES.map(|saccade| Self { weight, saccade }))
     }
 
     pub(crate) fn put(self, parameters: &mut Parameters) {
@@ -33,17 +36,24 @@ impl Numbers {
         parameters.tuning.bias[usize::from(SACCADE - FIXATION)] = self.saccade;
     }
 
-    /// The best numbers for the recordings that `score` scores.
-    pub(crate) fn best(
-        mut score: impl FnMut(Self) -> Result<Score, Box<dyn Error>>,
-    ) -> Result<Self, Box<dyn Error>> {
-        let mut best = (f64::NEG_INFINITY, Self::USUAL);
-        for numbers in Self::all() {
-            let worth = score(numbers)?.worth();
-            if worth > best.0 {
-                best = (worth, numbers);
-            }
+    /// Numbers by the worth of each candidate: their mean, in which each counts by how likely chance alone puts it behind the best. What a single one
+    /// gains is chance.
+    pub(crate) fn best(worths: &[f64]) -> Self {
+        let most = worths.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let mut sum = Self {
+            weight: 0.0,
+            saccade: 0.0,
+        };
+        let mut all = 0.0;
+        for (numbers, worth) in Self::all().zip(worths) {
+            let share = ((worth - most) / CHANCE).exp() as f32;
+            sum.weight += share * numbers.weight;
+            sum.saccade += share * numbers.saccade;
+            all += share;
         }
-        Ok(best.1)
+        Self {
+            weight: sum.weight / all,
+            saccade: sum.saccade / all,
+        }
     }
 }
