@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::attention::Heads;
 use super::config::{Family, ModelConfig, RopeScaling};
@@ -182,7 +182,7 @@ impl Model {
     /// The system starts no more threads.
     pub fn with_threads(mut self, threads: Threads) -> std::io::Result<Self> {
         self.team = (threads.count > 1)
-            .then(|| Team::new(threads).map(Arc::new))
+            .then(|| Team::new(&threads).map(Arc::new))
             .transpose()?;
         Ok(self)
     }
@@ -248,7 +248,7 @@ impl Model {
 }
 
 /// How the big matrices of a model are held in memory. Norms and biases are f32 always.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// As they are, 32 bits.
