@@ -1,4 +1,5 @@
-//! Decoding: tokens per second alone and with three branches, what a fork costs, how long commit and undo take.
+//! Decoding: tokens per second alone and with three branches, what a fork costs, how long commit and undo take, how many tokens are ready when
+//! a person has thought for a while.
 //!
 //! ```sh
 //! cargo bench --bench decode -- --tokens 300 --choices 300
@@ -131,7 +132,132 @@ fn main() -> anyhow::Result<()> {
         return raw(&model, how, options.threads);
     }
     steps(&model, &options)?;
+    quiet(&model, &options)?;
+    relinks(&model, &options)?;
+    ahead(&model, &options)?;
     choices(&model, &options)
+}
+
+/// What looking for forks costs where there are none: texts of the same seeds with the detector and without, in turns. By CPU time: it is a small
+/// difference.
+fn quiet(model: &Arc<Model>, options: &Options) -> anyhow::Result<()> {
+    let cancel = Cancel::new();
+    let (mut plain, mut watched) = (times()?, times()?);
+    let mut round = 0;
+    while (plain.len() as usize) < options.tokens || (watched.len() as usize) < options.tokens {
+        round += 1;
+        ensure!(round < 10_000, "the texts of this model end at once");
+        for detect in [false, true] {
+            let settings = WriterSettings {
+                detect,
+                seed: round,
+                tokens_max: 1_000_000,
+                ..WriterSettings::default()
+            };
+            let mut writer = Writer::new(Arc::clone(model), settings)?;
+            writer.start(&options.prompt)?;
+            for _ in 0..64 {
+                let (before, examined) = (processor_ms(), writer.stats().examined);
+                match writer.advance(&cancel)? {
+                    // A place that was worth a roll-out is no quiet one.
+                    Step::Text(_) if writer.stats().examined == examined => {
+                        note(
+                            if detect { &mut watched } else { &mut plain },
+                            Duration::from_secs_f64((processor_ms() - before) * 1e-3),
+                        );
+                    }
+                    Step::Text(_) => {}
+                    Step::Fork(open) => {
+                        writer.go_on(open.id)?;
+                    }
+                    _ => break,
+                }
+            }
+        }
+    }
+    report("quiet step, CPU time, without the detector", &plain);
+    report("quiet step, CPU time, with the detector", &watched);
+    let (without, with) = (
+        plain.value_at_quantile(0.5) as f64,
+        watched.value_at_quantile(0.5) as f64,
+    );
+    let line = serde_json::json!({ "bench": "decode", "what": "loss of a stretch without forks", "share": with / without - 1.0 });
+    println!("{line}");
+    Ok(())
+}
+
+/// What it costs the keys and values alone: three lines of one, and one of three.
+fn relinks(model: &Arc<Model>, options: &Options) -> anyhow::Result<()> {
+    let text: Vec<u32> = (0..64).map(|i| 2 + i % 50).collect();
+    let mut steps = Steps::new(Arc::clone(model));
+    let (mut fork, mut commit) = (times()?, times()?);
+    for round in 0..options.choices {
+        if round % 50 == 0 {
+            steps.clear();
+            steps.read(&text)?;
+        }
+        let begun = Instant::now();
+        steps.fork(3);
+        note(&mut fork, begun.elapsed());
+        steps.step(&[2, 3, 4])?;
+        let begun = Instant::now();
+        steps.commit(round % 3);
+        note(&mut commit, begun.elapsed());
+    }
+    report("relinking: one line becomes three", &fork);
+    report("relinking: one of three goes on", &commit);
+    Ok(())
+}
+
+/// Tokens that are ready, all branches together, when a person has thought for so long.
+fn ahead(model: &Arc<Model>, options: &Options) -> anyhow::Result<()> {
+    const FORKS: usize = 5;
+    // As a test it only has to run.
+    let patience = [300, 1_000, 3_000]
+        .map(|ms| Duration::from_millis(if options.choices < 20 { 10 } else { ms }));
+    let cancel = Cancel::new();
+    let mut counts = [const { Vec::new() }; 3];
+    let (mut bytes, mut branches) = (0, 0);
+    for seed in 0.. {
+        ensure!(seed < 1_000, "no fork is found in the texts of this model");
+        let settings = WriterSettings {
+            seed,
+            ready_tokens_max: 1_024,
+            tokens_max: 1_000_000,
+            detect: false,
+            ..WriterSettings::default()
+        };
+        let mut writer = Writer::new(Arc::clone(model), settings)?;
+        writer.start(&options.prompt)?;
+        for _ in 0..12 {
+            writer.advance(&cancel)?;
+        }
+        if writer.call(0)?.is_none() {
+            continue;
+        }
+        let begun = Instant::now();
+        for (patience, counts) in patience.iter().zip(&mut counts) {
+            while begun.elapsed() < *patience
+                && matches!(writer.think(&cancel)?, Thought::Further { .. })
+            {}
+            counts.push(writer.ready_tokens().iter().sum::<usize>());
+        }
+        bytes += writer.stats().branch_bytes.iter().sum::<usize>();
+        branches += writer.stats().branch_bytes.len();
+        if counts[0].len() == FORKS {
+            break;
+        }
+    }
+    let [a, b, c] = counts.map(|mut counts| {
+        counts.sort_unstable();
+        counts[counts.len() / 2]
+    });
+    let line = serde_json::json!({
+        "bench": "decode", "what": "tokens ready, all branches, medians", "forks": FORKS, "ready_0.3s": a, "ready_1s": b, "ready_3s": c,
+        "bytes_per_branch": bytes / branches.max(1),
+    });
+    println!("{line}");
+    Ok(())
 }
 
 /// Time that all threads of this process have computed: what a busy machine disturbs least.

@@ -285,6 +285,16 @@ fn flush_denormals() -> bool {
     false
 }
 
+/// Puts the calling thread behind others by `nice` steps (0 to 19), and on one processor when it is named. Where the system refuses, it goes on as
+/// it is.
+pub fn stand_back(nice: u32, cpu: Option<usize>) {
+    // SAFETY: plain numbers, no memory; on Linux 0 names the calling thread alone.
+    let _ = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice.min(19) as i32) };
+    if let Some(cpu) = cpu {
+        let _ = ask_cpu(cpu);
+    }
+}
+
 /// Puts the calling thread behind everybody else's ordinary work, for what may take as long as it takes. Where the system
 /// refuses, it goes on as it is.
 pub fn yield_to_everybody() {

@@ -172,7 +172,7 @@ fn what_is_not_computed_is_refused_by_name() {
     );
 
     let error = changed("qwen2-q4_0", |bytes| {
-        put(bytes, "attn_q.bias", "attn_z.bias")
+        put(bytes, "attn_q.bias", "attn_z.bias");
     });
     let error = error.expect_err("a bias is missing");
     assert!(

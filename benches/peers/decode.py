@@ -3,6 +3,7 @@
 
     python3 benches/peers/decode.py [--shape smol135|qwen05] [--rounds 5] [--steps 12] [--threads 1,2] [--contexts 64,512]
                                     [--formats q8,q4] [--work target/peers/decode] [--skip-candle] [--out rows.jsonl]
+    python3 benches/peers/decode.py --table rows.jsonl
 
 Wants python3 with venv, a C++ compiler, cargo, and the registries of both. Everything it makes lies under --work:
 a virtual environment (cmake, ninja, numpy, gguf, safetensors), llama.cpp from the sources in the crate llama-cpp-sys-2, a crate
@@ -267,8 +268,16 @@ def main():
     parser.add_argument("--work", type=Path, default=ROOT / "target" / "peers" / "decode")
     parser.add_argument("--razvilka", help="the built benchmark `decode`, instead of building it")
     parser.add_argument("--skip-candle", action="store_true")
+    parser.add_argument("--table", type=Path, nargs="+", help="only the table of what earlier runs wrote to --out")
     parser.add_argument("--out", type=Path, help="every single figure, one JSON line each")
     given = parser.parse_args()
+    if given.table:
+        found = {}
+        for row in (json.loads(line) for file in given.table for line in file.read_text().splitlines()):
+            key = (row["format"], row["threads"], row["context"], row["branches"], row["engine"])
+            found.setdefault(key, []).append(row)
+        table(found)
+        return
     work = given.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
     environment(work)
@@ -311,6 +320,8 @@ def main():
 
 
 def table(found):
+    rounds = [len(rows) for rows in found.values()]
+    print(f"# medians of {min(rounds)} to {max(rounds)} rounds")
     middle = {key: {what: statistics.median(row[what] for row in rows) for what in FIGURES} for key, rows in found.items()}
     print("| format | threads | context | branches | step, ms: razvilka | llama.cpp | candle | times llama.cpp | times candle "
           "| by CPU time: times llama.cpp | times candle | prefill, ms: razvilka | llama.cpp | candle | times llama.cpp |")

@@ -384,6 +384,20 @@ pub(super) const OWN: &[Limit] = &[
         "cheap test: least mass of the three likeliest tokens",
     ),
     limit(
+        "decode.threads",
+        "",
+        (1.0, 64.0),
+        1.0,
+        "threads that decode; matrices in f32 are not shared out",
+    ),
+    limit(
+        "decode.nice",
+        "",
+        (0.0, 19.0),
+        5.0,
+        "niceness of the decoding threads beyond the first",
+    ),
+    limit(
         "writer.meaning_mass_min",
         "",
         (0.01, 0.5),

@@ -3,6 +3,7 @@
 //! TOML with units in the keys. An unknown key, a value of the wrong type and a number outside its range are refused
 //! with key, value and allowed range; nothing is corrected silently. The numbers and their ranges stand in [`limits()`].
 
+mod decoding;
 mod limits;
 mod pupil;
 mod sections;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub use decoding::DecodeSection;
 pub use limits::{explain, limits, own as limit};
 pub use sections::{
     AUTO, AdaptationSection, AskSection, BlinkSection, BudgetSection, CalibrationSection,
@@ -143,6 +145,9 @@ pub struct Plan {
     /// Language model.
     #[serde(default)]
     pub model: ModelSection,
+    /// How the model is computed.
+    #[serde(default)]
+    pub decode: DecodeSection,
     /// How the model writes.
     #[serde(default)]
     pub writer: WriterSection,
@@ -251,7 +256,8 @@ impl Plan {
             all.push(("gaze.rate_hz", gaze.rate_hz));
             all.push(("gaze.margin_deg", gaze.margin_deg));
         }
-        let sections: [&dyn Checked; 13] = [
+        let sections: [&dyn Checked; 14] = [
+            &self.decode,
             &self.blink,
             &self.pupil,
             &self.contraction,

@@ -132,7 +132,10 @@ pub(super) fn pick(
     }
     // Tokens below this weight are beyond any top_p that matters, and sorting a whole vocabulary is slow.
     const WEIGHT_MIN: f64 = 1e-7;
+    /// A little below its logarithm: what lies lower needs no exponential to be left out.
+    const SCORE_MIN: f64 = -16.2;
     let mut weights: Vec<Candidate> = allowed_tokens()
+        .filter(|(_, x)| f64::from(*x - max) / temperature > SCORE_MIN)
         .map(|(token, x)| Candidate {
             token,
             mass: (f64::from(x - max) / temperature).exp(),

@@ -52,6 +52,46 @@ macro_rules! loops {
                 *out = gate * (above / (1.0 + e)) * up;
             }
         }
+
+        $(#[$feature])*
+        pub(super) fn three_largest(x: &[f32], best: &mut [f32; 3]) {
+            let mut consider = |x: f32| {
+                if x > best[2] {
+                    best[2] = x;
+                    for i in [1, 0] {
+                        if best[i + 1] > best[i] {
+                            best.swap(i, i + 1);
+                        }
+                    }
+                }
+                best[2]
+            };
+            let mut third = consider(f32::NEG_INFINITY);
+            let (blocks, rest) = x.as_chunks::<LANES>();
+            for block in blocks {
+                // Most blocks hold nothing of interest.
+                if block.iter().fold(false, |any, x| any | (*x > third)) {
+                    for x in block {
+                        third = consider(*x);
+                    }
+                }
+            }
+            for x in rest {
+                consider(*x);
+            }
+        }
+
+        $(#[$feature])*
+        pub(super) fn sum_of_exponentials(x: &[f32], most: f32, sum: &mut f32) {
+            let (blocks, rest) = x.as_chunks::<LANES>();
+            let mut sums = [0.0; LANES];
+            for block in blocks {
+                for (sum, x) in sums.iter_mut().zip(block) {
+                    *sum += super::super::attention::exp(*x - most);
+                }
+            }
+            *sum = rest.iter().fold(fold(sums), |sum, x| sum + super::super::attention::exp(*x - most));
+        }
     };
 }
 
@@ -77,6 +117,14 @@ door! {
 door! {
     /// `out = x / rms(x) * weight` (Zhang & Sennrich 2019).
     rms_norm(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32])
+}
+door! {
+    /// The three largest numbers, largest first, where `best` begins with three that are smaller.
+    three_largest(x: &[f32], best: &mut [f32; 3])
+}
+door! {
+    /// `sum = sum over i of exp(x[i] - most)`, for `most` the largest of them.
+    sum_of_exponentials(x: &[f32], most: f32, sum: &mut f32)
 }
 door! {
     /// The gate of the feed-forward block: `out = silu(gate) * up`.
@@ -235,6 +283,53 @@ mod tests {
                 .zip(&anywhere)
                 .all(|(a, b)| (a - b).abs() < 1e-5)
         );
+    }
+
+    #[test]
+    fn every_kind_of_processor_finds_the_same_three_and_the_same_sums() {
+        for n in [3, 16, 50, 1_000] {
+            let x: Vec<f32> = noise(n, 8).iter().map(|x| 9.0 * x).collect();
+            let mut sorted = x.clone();
+            sorted.sort_by(|a, b| b.total_cmp(a));
+            for find in [three_largest, portable::three_largest] {
+                let mut best = [f32::NEG_INFINITY; 3];
+                find(&x, &mut best);
+                assert_eq!(best, sorted[..3]);
+            }
+            let exact: f64 = x.iter().map(|x| f64::from(x - sorted[0]).exp()).sum();
+            for add in [sum_of_exponentials, portable::sum_of_exponentials] {
+                let mut sum = 0.0;
+                add(&x, sorted[0], &mut sum);
+                assert!((f64::from(sum) - exact).abs() < 1e-5 * exact);
+            }
+        }
+    }
+
+    #[test]
+    fn the_gate_of_the_feed_forward_block_is_its_definition() {
+        let gate: Vec<f32> = noise(100, 9).iter().map(|x| 30.0 * x).collect();
+        let up = noise(100, 10);
+        for multiply in [silu_times, portable::silu_times] {
+            let mut out = vec![0.0; 100];
+            multiply(&gate, &up, &mut out);
+            for ((gate, up), out) in gate.iter().zip(&up).zip(out) {
+                let g = f64::from(*gate);
+                let exact = g / (1.0 + (-g).exp()) * f64::from(*up);
+                assert!((f64::from(out) - exact).abs() <= 1e-6 * exact.abs() + 1e-12);
+            }
+        }
+    }
+
+    #[test]
+    fn a_number_that_is_not_finite_is_seen_anywhere() {
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            for at in 0..40 {
+                let mut x = noise(40, 11);
+                assert!(all_finite(&x));
+                x[at] = bad;
+                assert!(!all_finite(&x));
+            }
+        }
     }
 
     #[test]

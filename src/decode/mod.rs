@@ -84,7 +84,7 @@ pub use outcome::{Commit, End, Stats, Step, Thought, Undone};
 pub use settings::WriterSettings;
 pub use steps::Steps;
 pub use survey::Survey;
-pub use team::Threads;
+pub use team::{Begin, Threads};
 pub use text::{TextStream, Tokens};
 pub use weights::ModelFile;
 pub use writer::Writer;

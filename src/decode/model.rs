@@ -210,7 +210,7 @@ impl Model {
     /// The system starts no more threads.
     pub fn with_threads(mut self, threads: Threads) -> std::io::Result<Self> {
         self.team = (threads.count > 1)
-            .then(|| Team::new(threads).map(Arc::new))
+            .then(|| Team::new(&threads).map(Arc::new))
             .transpose()?;
         Ok(self)
     }

@@ -1,6 +1,6 @@
 //! How the big matrices of a model will be held, and what that takes: decided before any of them is read.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::error::ModelError;
 use super::layout::Matrix;
@@ -11,7 +11,7 @@ use super::tiles::{BLOCK, Filling, Format, Packed};
 use super::weights::{Origin, Weights};
 
 /// How the big matrices of a model are held in memory. Norms and biases are f32 always.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// As the file has them: floats of any width as f32, GGUF's `Q8_0` and `Q4_0` weight for weight, its `Q4_K` and `Q6_K` rounded to eight bits.

@@ -14,12 +14,23 @@ use super::tiles::{Input, Tiles};
 const PART_BYTES: usize = 96 << 10;
 
 /// How many threads decode.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone)]
 pub struct Threads {
     /// All of them, the one that calls included; at least 1.
     pub count: usize,
     /// What each further one does first, with its number from 1: its priority, the processor it keeps to.
-    pub begin: Option<fn(usize)>,
+    pub begin: Option<Begin>,
+}
+
+/// What a further thread does first, given its number.
+pub type Begin = Arc<dyn Fn(usize) + Send + Sync>;
+
+impl std::fmt::Debug for Threads {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Threads")
+            .field("count", &self.count)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Default for Threads {
@@ -92,7 +103,7 @@ impl Team {
     ///
     /// # Errors
     /// The system starts no more threads.
-    pub(super) fn new(threads: Threads) -> std::io::Result<Self> {
+    pub(super) fn new(threads: &Threads) -> std::io::Result<Self> {
         let further = threads.count.saturating_sub(1);
         let shared = Arc::new(Shared {
             job: Mutex::default(),
@@ -107,11 +118,11 @@ impl Team {
             threads: Vec::with_capacity(further),
         };
         for number in 0..further {
-            let shared = Arc::clone(&shared);
+            let (shared, begin) = (Arc::clone(&shared), threads.begin.clone());
             let thread = std::thread::Builder::new()
                 .name(format!("decode-{}", number + 1))
                 .spawn(move || {
-                    if let Some(begin) = threads.begin {
+                    if let Some(begin) = begin {
                         begin(number + 1);
                     }
                     shared.serve(number);
@@ -265,7 +276,7 @@ mod tests {
                 let mut alone = vec![0.0; rows * outputs];
                 tiles.multiply(&input, 0..tiles.count(), &mut alone, outputs);
                 for count in 1..=4 {
-                    let team = Team::new(Threads { count, begin: None }).expect("threads");
+                    let team = Team::new(&Threads { count, begin: None }).expect("threads");
                     for _ in 0..20 {
                         let mut together = vec![f32::NAN; rows * outputs];
                         team.multiply(&tiles, &input, &mut together);
@@ -280,7 +291,7 @@ mod tests {
     #[test]
     fn two_that_lead_at_the_same_time_do_not_mix_their_results() {
         let tiles = tiles(Format::Q8, 500, 576);
-        let team = Team::new(Threads {
+        let team = Team::new(&Threads {
             count: 3,
             begin: None,
         })

@@ -22,7 +22,7 @@ use self::manifest::{chosen, models, stream_records, write_manifest};
 use super::calibrate;
 use super::exit::{Exit, Failure};
 use crate::config::Plan;
-use crate::decode::{Model, ModelError};
+use crate::decode::{Model, ModelError, Threads};
 use crate::engine::conduct::{FeedbackSetting, Played, Setting, StateSetting, conduct};
 use crate::engine::streams::{
     Streams, feedback_outlet, feedback_spec, marker_outlet, measured_rate_hz, state_outlet,
@@ -81,12 +81,25 @@ pub struct Left {
 /// [`Exit::Model`] with what is wrong with it.
 pub fn load_model(plan: &Plan) -> Result<Arc<Model>, Failure> {
     let model = match &plan.model.path {
-        Some(path) => Model::load(path),
+        Some(path) => Model::load_as(path, plan.decode.precision),
         None => Model::embedded(),
     };
-    model
-        .map(Arc::new)
-        .map_err(|error: ModelError| Failure::new(Exit::Model, error))
+    let model = model.map_err(|error: ModelError| Failure::new(Exit::Model, error))?;
+    let how = plan.decode.clone();
+    let threads = Threads {
+        count: how.threads as usize,
+        begin: Some(Arc::new(move |number| {
+            rt::stand_back(how.nice, how.cpu(number));
+        })),
+    };
+    let ready = model.with_threads(threads);
+    let refused = |error| {
+        Failure::said(
+            Exit::Model,
+            format!("the system starts no decoding threads: {error}. Set decode.threads = 1"),
+        )
+    };
+    ready.map(Arc::new).map_err(refused)
 }
 
 /// Finds out whether the session folder can be made, and makes nothing.

@@ -1,0 +1,65 @@
+//! How the language model is computed: the format of its numbers, and the threads, their priority and their place.
+
+use serde::{Deserialize, Serialize};
+
+use super::sections::{Checked, default_of};
+use crate::decode::Precision;
+
+/// How the language model is computed. The threads that read signals come first: decoding yields to them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DecodeSection {
+    /// How the big matrices of a model are held. The embedded model's stay f32.
+    pub precision: Precision,
+    /// Threads that decode. Quantised matrices only are shared out; the text is the same for any number.
+    pub threads: u32,
+    /// Niceness of the threads beyond the first.
+    pub nice: u32,
+    /// Processors that the threads beyond the first keep to, one after the other; any when empty.
+    pub cpus: Vec<u32>,
+}
+
+impl Default for DecodeSection {
+    fn default() -> Self {
+        Self {
+            precision: Precision::Stored,
+            threads: default_of("decode.threads") as u32,
+            nice: default_of("decode.nice") as u32,
+            cpus: Vec::new(),
+        }
+    }
+}
+
+impl Checked for DecodeSection {
+    fn numbers(&self) -> Vec<(&'static str, f64)> {
+        vec![
+            ("decode.threads", f64::from(self.threads)),
+            ("decode.nice", f64::from(self.nice)),
+        ]
+    }
+}
+
+impl DecodeSection {
+    /// The processor of further thread `number`, which counts from 1.
+    #[must_use]
+    pub fn cpu(&self, number: usize) -> Option<usize> {
+        let place = number.saturating_sub(1).checked_rem(self.cpus.len())?;
+        self.cpus.get(place).map(|cpu| *cpu as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn further_threads_take_the_processors_named_one_after_the_other() {
+        let section = DecodeSection {
+            cpus: vec![3, 5],
+            ..DecodeSection::default()
+        };
+        let found: Vec<_> = (1..4).map(|number| section.cpu(number)).collect();
+        assert_eq!(found, [Some(3), Some(5), Some(3)]);
+        assert_eq!(DecodeSection::default().cpu(1), None);
+    }
+}
