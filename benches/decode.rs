@@ -150,6 +150,8 @@ fn quiet(model: &Arc<Model>, options: &Options) -> anyhow::Result<()> {
         for detect in [false, true] {
             let settings = WriterSettings {
                 detect,
+                // Looked at everywhere, found nowhere: forks cut keys and values into short pieces, which is another cost.
+                second_mass_min: 0.5,
                 seed: round,
                 tokens_max: 1_000_000,
                 ..WriterSettings::default()
