@@ -10,7 +10,7 @@ a virtual environment (cmake, ninja, numpy, gguf, safetensors), llama.cpp from t
 with candle-transformers, and random weights in the exact shape of a model: a Hugging Face folder for us and GGUF files, quantised
 by the reference of PyPI's `gguf`, for the others. What is there already is not made again.
 
-Weights are random: what is compared is time, and the logits of the first step, so that nobody is fast by being wrong.
+Weights are random: what is compared is time, and 64 logits behind the text, so that nobody is fast by being wrong.
 A round runs every engine once at every setting, in turns, so that whatever else the machine does disturbs all alike; quote the
 ratios, and the load that is printed with them.
 """
@@ -334,6 +334,13 @@ def table(found):
                  times(llama, "step_cpu_ms"), times(candle, "step_cpu_ms"),
                  *(show(of, "prefill_ms") for of in (us, llama, candle)), times(llama, "prefill_ms")]
         print("| " + " | ".join(str(cell) for cell in cells) + " |")
+    logits = {key: rows[0]["logits"] for key, rows in found.items() if "logits" in rows[0]}
+    for (*where, engine), theirs in sorted(logits.items()):
+        ours = logits.get((*where, "razvilka"))
+        if ours and engine != "razvilka" and where[3] == 1:
+            size = max(abs(x) for x in theirs)
+            worst = max(abs(a - b) for a, b in zip(ours, theirs)) / size
+            print(f"# {engine} {where[0]}, {where[1]} threads, context {where[2]}: logits differ from ours by {worst:.1e} of the largest at most")
     for form, threads, context, branches, engine in sorted(middle):
         if branches == 3 and (one := middle.get((form, threads, context, 1, engine))):
             three = middle[form, threads, context, 3, engine]

@@ -29,12 +29,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let content = gguf_file::Content::read(&mut file)?;
     let mut model = ModelWeights::from_gguf(content, &mut file, &Device::Cpu)?;
     let text: Vec<u32> = (0..context).map(token).collect();
-    let mut prefill = 0.0;
+    let (mut prefill, mut logits) = (0.0, Vec::new());
     for _ in 0..2 {
         // The first warms up.
         let begun = Instant::now();
         let said = model.forward(&Tensor::new(&text[..], &Device::Cpu)?.unsqueeze(0)?, 0)?;
-        said.flatten_all()?.to_vec1::<f32>()?;
+        logits = said.flatten_all()?.to_vec1::<f32>()?[..64].to_vec();
         prefill = begun.elapsed().as_secs_f64() * 1e3;
     }
     let (mut step, mut worked) = (Vec::new(), Vec::new());
@@ -51,7 +51,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     step.sort_by(f64::total_cmp);
     worked.sort_by(f64::total_cmp);
     println!(
-        "{{\"engine\":\"candle\",\"threads\":{},\"context\":{context},\"branches\":1,\"step_ms\":{:.4},\"step_min_ms\":{:.4},\"step_cpu_ms\":{:.4},\"prefill_ms\":{prefill:.3}}}",
+        "{{\"engine\":\"candle\",\"threads\":{},\"context\":{context},\"branches\":1,\"step_ms\":{:.4},\"step_min_ms\":{:.4},\"step_cpu_ms\":{:.4},\"prefill_ms\":{prefill:.3},\"logits\":{logits:?}}}",
         candle_core::utils::get_num_threads(),
         step[step.len() / 2],
         step[0],
