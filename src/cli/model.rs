@@ -28,7 +28,7 @@ pub enum Action {
 /// Verify every file of a model and describe it.
 #[derive(Debug, Clone, clap::Args)]
 pub struct CheckArgs {
-    /// A Hugging Face folder or a GGUF file of the family of Llama, Mistral, Qwen2 or Qwen3, or hf:organisation/name (with the feature `hub`); the
+    /// A Hugging Face folder or a GGUF file of the family of Llama, Mistral, Qwen2 or Qwen3, or hf:organisation/name; the
     /// embedded story model when absent
     pub path: Option<PathBuf>,
     /// How to hold the weights for --tokens: stored (as the file has them), f32, q8 or q4
