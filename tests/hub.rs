@@ -349,3 +349,25 @@ fn a_hub_that_is_not_there_or_has_no_such_model_is_told() {
         "{error}"
     );
 }
+
+#[test]
+fn what_arrived_of_another_commit_is_not_gone_on_with() {
+    let server = serve(model(), Habits::default(), None);
+    let kept = tempfile::tempdir().unwrap();
+    let folder = kept.path().join("fox--raven");
+    std::fs::create_dir_all(&folder).unwrap();
+    // As long as today's, and whole or begun: only the commit says that they are of another model.
+    let config = model()["config.json"].len();
+    std::fs::write(folder.join("config.json"), vec![b' '; config]).unwrap();
+    std::fs::write(folder.join("tokenizer.json.part"), vec![b' '; 100]).unwrap();
+    std::fs::write(folder.join(".commit"), "fedcba9").unwrap();
+    fetch(&hub(&server), &name(), kept.path(), |_| ()).unwrap();
+    for name in ["config.json", "tokenizer.json", "model.safetensors"] {
+        assert_eq!(
+            std::fs::read(folder.join(name)).unwrap(),
+            model()[name],
+            "{name}"
+        );
+    }
+    Model::load(&folder).unwrap();
+}

@@ -7,9 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::exit::{Exit, Failure};
-use super::model;
-use super::play::exit_code;
-use crate::config::{BudgetSection, Plan, RealtimeSection};
+use super::play::{exit_code, load_model};
+use crate::config::Plan;
 use crate::engine::certify::{Certificate, CertifyError, Load, Settings, certify, drive};
 use crate::session::new_session_id;
 use crate::source::lsl::Network;
@@ -34,10 +33,11 @@ pub struct Args {
     /// Gaze samples per second, 60 to 2000
     #[arg(long, value_name = "HZ", default_value_t = 500, value_parser = clap::value_parser!(u32).range(60..=2_000))]
     pub gaze_rate: u32,
-    /// Budgets and real-time wishes from this experiment file (its sections budget and realtime); the defaults when absent
+    /// Budgets, real-time wishes, the model and how it is computed from this experiment file (its sections budget, realtime, model and decode);
+    /// the defaults when absent
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// A Llama-shaped Hugging Face folder; the embedded story model when absent
+    /// A Hugging Face folder, a GGUF file or hf:organisation/name, instead of the experiment file's model
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
     /// Print everything as one JSON object
@@ -75,24 +75,27 @@ pub fn run(args: &Args, stop: &Arc<AtomicBool>) -> Result<(), Failure> {
         )?;
         return Ok(());
     }
-    let (budget, realtime) = match &args.config {
-        Some(file) => Plan::read(file).map(|plan| (plan.budget, plan.realtime))?,
-        None => (BudgetSection::default(), RealtimeSection::default()),
+    let mut plan = match &args.config {
+        Some(file) => Plan::read(file)?,
+        None => Plan::default(),
     };
+    if let Some(named) = &args.model {
+        plan.model.path = Some(named.clone());
+    }
     let session = format!("certify-{}", new_session_id(std::time::SystemTime::now()));
-    let driver = driver_command(args, &session, realtime.priority).map_err(|error| {
+    let driver = driver_command(args, &session, plan.realtime.priority).map_err(|error| {
         Failure::said(
             Exit::Internal,
             format!("this program cannot find itself: {error}"),
         )
     })?;
     let network = Network::loopback_session(&session)?;
-    let model = Arc::new(model::open(args.model.as_deref())?);
+    let model = load_model(&plan)?;
     let settings = Settings {
         seconds: f64::from(args.seconds),
         load,
-        budget,
-        realtime,
+        budget: plan.budget,
+        realtime: plan.realtime,
     };
     eprintln!(
         "razvilka: certifying for {} s; leave the machine alone meanwhile",

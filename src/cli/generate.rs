@@ -12,7 +12,7 @@ use crate::decode::{Cancel, End, Step, Writer, WriterSettings};
 /// Let a language model write, without asking anybody.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// A Hugging Face folder or a GGUF file; the embedded story model when absent
+    /// A Hugging Face folder, a GGUF file or hf:organisation/name; the embedded story model when absent
     #[arg(long, value_name = "DIR|FILE")]
     pub model: Option<PathBuf>,
     /// How the text begins; may be empty where the model can begin by itself

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use safetensors::tensor::{Dtype, TensorView};
 
 use super::exit::{Exit, Failure};
+use crate::config::is_on_a_hub;
 use crate::decode::{DecodeError, Model, ModelCard, ModelError, Precision, available_memory_bytes};
 
 /// Look at a language model.
@@ -94,14 +95,14 @@ pub fn open(dir: Option<&Path>) -> Result<Model, Failure> {
 
 /// Where a model is that was named: the path itself, or the folder that `hf:organisation/name` was fetched into.
 #[cfg(feature = "hub")]
-fn place_of(path: &Path) -> Result<PathBuf, Failure> {
+pub(super) fn place_of(path: &Path) -> Result<PathBuf, Failure> {
     use std::time::{Duration, Instant};
 
     use crate::hub::{self, Http, Name};
 
     const PATIENCE: Duration = Duration::from_secs(30);
     const BETWEEN: Duration = Duration::from_millis(500);
-    let Some(name) = path.to_str().filter(|text| text.starts_with("hf:")) else {
+    let Some(name) = path.to_str().filter(|_| is_on_a_hub(path)) else {
         return Ok(path.into());
     };
     let failed = |error| Failure::new(Exit::Model, error);
@@ -127,9 +128,9 @@ fn place_of(path: &Path) -> Result<PathBuf, Failure> {
 
 /// Where a model is that was named.
 #[cfg(not(feature = "hub"))]
-fn place_of(path: &Path) -> Result<PathBuf, Failure> {
-    if path.to_str().is_some_and(|text| text.starts_with("hf:")) {
-        let said = "this program was built without the feature `hub`: build it with `cargo build --release --features hub`, or fetch the model's folder \
+pub(super) fn place_of(path: &Path) -> Result<PathBuf, Failure> {
+    if is_on_a_hub(path) {
+        let said = "this program was built without the feature `hub`: build it with `cargo build --release --features hub` (it is among the default ones), or fetch the model's folder \
                     by hand and name that";
         return Err(Failure::said(
             Exit::Model,

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use super::exit::{Exit, Failure};
 use super::play::{Left, Play, conclude, exit_of, play};
 use super::told::print_summary;
-use crate::config::{NetworkMode, Plan, explain};
+use crate::config::{NetworkMode, Plan, explain, is_on_a_hub};
 use crate::session::new_session_id;
 use crate::source::lsl::Network;
 use crate::view::terminal::Terminal;
@@ -42,11 +42,12 @@ pub fn run(args: &Args, command: Vec<String>, stop: &Arc<AtomicBool>) -> Result<
         return Err(Failure::said(Exit::Usage, "--config FILE is missing"));
     };
     let plan = Plan::read_with_profile(file)?;
-    if let Some(path) = plan.model.path.as_ref().filter(|path| !path.is_dir()) {
+    let named = plan.model.path.as_ref();
+    if let Some(path) = named.filter(|path| !is_on_a_hub(path) && !path.exists()) {
         return Err(Failure::said(
             Exit::Model,
             format!(
-                "model.path: there is no folder {}; correct it, or leave it out for the embedded model",
+                "model.path: there is no {}; correct it, or leave it out for the embedded model",
                 path.display()
             ),
         ));

@@ -32,10 +32,12 @@ impl Default for DecodeSection {
 
 impl Checked for DecodeSection {
     fn numbers(&self) -> Vec<(&'static str, f64)> {
-        vec![
+        let mut numbers = vec![
             ("decode.threads", f64::from(self.threads)),
             ("decode.nice", f64::from(self.nice)),
-        ]
+        ];
+        numbers.extend(self.cpus.iter().map(|cpu| ("decode.cpus", f64::from(*cpu))));
+        numbers
     }
 }
 

@@ -99,6 +99,12 @@ fn parser_words(text: &str, error: &toml::de::Error) -> String {
     format!("line {line}, column {column}: {words}")
 }
 
+/// Whether a model is named as one on a hub, `hf:organisation/name`, and not by a path.
+#[must_use]
+pub fn is_on_a_hub(named: &Path) -> bool {
+    named.to_str().is_some_and(|text| text.starts_with("hf:"))
+}
+
 /// The validated experiment file: what a session does. The default names no source, so it is no valid plan yet.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -209,7 +215,7 @@ impl Plan {
             .into_iter()
             .flatten()
         {
-            if inner.is_relative() {
+            if inner.is_relative() && !is_on_a_hub(inner) {
                 *inner = base.join(&*inner);
             }
         }

@@ -598,7 +598,7 @@ impl Checked for ContractionSection {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ModelSection {
-    /// A Llama-shaped Hugging Face folder; the embedded story model when absent.
+    /// A Hugging Face folder, a GGUF file or `hf:organisation/name`; the embedded story model when absent.
     pub path: Option<PathBuf>,
     /// Text to go on from.
     pub prompt: String,

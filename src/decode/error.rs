@@ -162,6 +162,14 @@ pub enum ModelError {
         /// The format's name.
         found: String,
     },
+    /// Weights that the scale of a block of eight or four bits cannot hold.
+    #[error("{}: tensor `{tensor}` has weights too large for eight or four bits; load it with precision f32", path.display())]
+    BeyondScale {
+        /// The model.
+        path: PathBuf,
+        /// The first tensor of the matrix.
+        tensor: String,
+    },
     /// A weight is NaN or infinite.
     #[error("{}: tensor `{tensor}` holds {found} at byte {offset}; the weights are damaged", path.display())]
     NonFinite {

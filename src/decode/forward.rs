@@ -369,6 +369,10 @@ impl Engine {
         if wanted == 0 {
             return Ok(0);
         }
+        // Before it is rounded to whole numbers, among which there is no NaN.
+        if !kernel::all_finite(&s.normed[..wanted * hidden]) {
+            return Err(DecodeError::NonFinite { position }.into());
+        }
         s.logits.resize(wanted * vocabulary, 0.0);
         model
             .head
@@ -429,7 +433,7 @@ fn who_looks_where(
             };
             while row < rows.len()
                 && let Some((other, seen)) = of(row)
-                && (other.address, other.at) == (place.address, place.at)
+                && (other.address, other.at, other.len) == (place.address, place.at, place.len)
             {
                 tokens = tokens.max(seen);
                 row += 1;

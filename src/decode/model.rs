@@ -332,6 +332,17 @@ impl Reader<'_> {
                 plan::packed(found.stored, bytes, format, &mut rows);
             })?;
         }
+        // A weight too large for the scales of this format.
+        let scale = |block: &[u8]| matches!(block, [low, high, ..] if half::f16::from_le_bytes([*low, *high]).is_finite());
+        if !rows.chunks_exact(format.stored_bytes()).all(scale) {
+            return Err(ModelError::BeyondScale {
+                path: self.origin.path(""),
+                tensor: layout
+                    .parts
+                    .first()
+                    .map_or_else(String::new, |(part, _)| format!("{part}.weight")),
+            });
+        }
         let arena = self.packing.arena.as_mut();
         // The room was counted from the same layout.
         let packed = arena

@@ -91,7 +91,7 @@ impl Sources {
         let tokens = gguf::tokenizer(&path, &header, config.vocabulary)?;
         let chat = header.chat_template();
         let head_dim = header.has_interleaved_heads().then_some(config.head_dim);
-        weights.add_gguf(header, head_dim);
+        weights.add_gguf(header, head_dim)?;
         Ok(Self {
             origin: origin.clone(),
             config,

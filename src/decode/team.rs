@@ -4,6 +4,7 @@
 //! decodes does not wait for the others to wake: it takes parts itself until none is left, so one that comes late costs nothing.
 //! Each output is computed whole by one thread, so a result has the same bits whoever computed it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -68,6 +69,8 @@ struct Job {
     work: Option<Work>,
     /// Further threads that have taken this job.
     working: usize,
+    /// A further thread panicked over it: what it took is not done.
+    failed: bool,
     closing: bool,
 }
 
@@ -165,9 +168,14 @@ impl Team {
                 .wait(job)
                 .unwrap_or_else(PoisonError::into_inner);
         }
+        let failed = std::mem::take(&mut job.failed);
         drop(job);
         for done in &self.shared.done {
             lock(done).gather(&work, y);
+        }
+        if failed {
+            // Alone: what panics here too panics where it is heard.
+            tiles.multiply(input, 0..tiles.count(), y, outputs);
         }
     }
 }
@@ -207,11 +215,14 @@ impl Shared {
             seen = job.number;
             job.working += 1;
             drop(job);
-            self.work(&work, &mut lock(&self.done[number]));
+            let whole = catch_unwind(AssertUnwindSafe(|| {
+                self.work(&work, &mut lock(&self.done[number]));
+            }));
             // Before it says that it is done: the leader writes to the input again.
             drop(work);
             job = lock(&self.job);
             job.working -= 1;
+            job.failed |= whole.is_err();
             if job.working == 0 {
                 self.end.notify_one();
             }

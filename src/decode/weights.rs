@@ -295,7 +295,14 @@ impl Weights {
     }
 
     /// Takes in the tensors of a GGUF file. `head_dim` where the rows of queries and keys lie interleaved.
-    pub(super) fn add_gguf(&mut self, header: gguf::Header, head_dim: Option<usize>) {
+    ///
+    /// # Errors
+    /// [`ModelError::Header`] for two that are the same one.
+    pub(super) fn add_gguf(
+        &mut self,
+        header: gguf::Header,
+        head_dim: Option<usize>,
+    ) -> Result<(), ModelError> {
         for place in header.tensors {
             let name = gguf::told(&place.name);
             let interleaved = head_dim.filter(|_| gguf::interleaved(&name));
@@ -309,8 +316,16 @@ impl Weights {
                 end: place.end,
                 interleaved,
             };
-            self.entries.insert(name, entry);
+            let offset = entry.begin;
+            if self.entries.insert(name.clone(), entry).is_some() {
+                return Err(ModelError::Header {
+                    path: self.origin.path(""),
+                    offset,
+                    reason: format!("tensor `{name}` stands there twice, under two names"),
+                });
+            }
         }
+        Ok(())
     }
 
     /// What the files are. Reads each from its beginning to its end.

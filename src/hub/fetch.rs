@@ -85,8 +85,16 @@ pub fn fetch(
     if mark.is_file() {
         return Ok(found);
     }
-    let (commit, wanted) = list(hub, name)?;
     fs::create_dir_all(&folder).map_err(|source| io(&folder, source))?;
+    // Held until the end: another process that fetches the same model waits, and then finds it.
+    let lock = folder.join(".lock");
+    let held = File::create(&lock).map_err(|source| io(&lock, source))?;
+    held.lock().map_err(|source| io(&lock, source))?;
+    if mark.is_file() {
+        return Ok(found);
+    }
+    let (commit, wanted) = list(hub, name)?;
+    begin_anew_unless_same(&folder, &commit, &wanted)?;
     for file in &wanted {
         let url = format!(
             "{}/{}/{}/resolve/{commit}/{}",
@@ -96,6 +104,28 @@ pub fn fetch(
     }
     fs::write(&mark, &commit).map_err(|source| io(&mark, source))?;
     Ok(found)
+}
+
+/// What has arrived of another commit is not gone on with: files that belong together would be of two models.
+fn begin_anew_unless_same(folder: &Path, commit: &str, wanted: &[Wanted]) -> Result<(), HubError> {
+    let stamp = folder.join(".commit");
+    if fs::read_to_string(&stamp).is_ok_and(|found| found == commit) {
+        return Ok(());
+    }
+    for file in wanted {
+        for path in [
+            folder.join(&file.name),
+            folder.join(format!("{}.part", file.name)),
+        ] {
+            match fs::remove_file(&path) {
+                Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(io(&path, source));
+                }
+                _ => {}
+            }
+        }
+    }
+    fs::write(&stamp, commit).map_err(|source| io(&stamp, source))
 }
 
 fn io(path: &Path, source: std::io::Error) -> HubError {

@@ -21,12 +21,15 @@ pub struct Http {
 }
 
 impl Http {
-    /// A hub at an address; an answer that begins later than `patience` is none.
+    /// A hub at an address; an answer that begins later than `patience`, or pauses for longer, is none. A hub that is spoken to by HTTPS
+    /// cannot send to an address without it.
     #[must_use]
     pub fn new(endpoint: &str, patience: Duration) -> Self {
         let config = ureq::Agent::config_builder()
             .timeout_connect(Some(patience))
             .timeout_recv_response(Some(patience))
+            .timeout_per_read(Some(patience))
+            .https_only(endpoint.starts_with("https://"))
             .http_status_as_error(false)
             .max_redirects(5)
             .user_agent(concat!("razvilka/", env!("CARGO_PKG_VERSION")))

@@ -62,7 +62,7 @@ pub enum SettingsError {
     },
     /// A loss of one eye that cannot be read.
     #[error(
-        "'{text}' is no loss of an eye. Write left@30+5 (the left eye, from 30 s on for 5 s) right@60 or right@fork3 (for good, the latter from the third fork on)"
+        "'{text}' is no loss of an eye. Write left@30+5 (the left eye, from 30 s on for 5 s), right@60 or right@fork3 (for good, the latter from the third fork on)"
     )]
     EyeLoss {
         /// What was given.
@@ -439,7 +439,9 @@ mod tests {
         assert!(refused(|s| s.channels.push("Pz".into())).contains("twice"));
         assert!(refused(|s| s.channels.push("A1".into())).contains("unknown"));
         assert!(refused(|s| s.faults.push("railed=Fp1".parse().unwrap())).contains("Fp1"));
-        assert!(refused(|s| s.faults.push("gap@-1+2".parse().unwrap())).starts_with("fault start"));
+        assert!(
+            refused(|s| s.faults.push("gap@-1+2".parse().unwrap())).starts_with("start of a fault")
+        );
         SimSettings::default().check().unwrap();
     }
 

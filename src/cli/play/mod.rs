@@ -21,6 +21,7 @@ use self::calibrating::{
 use self::manifest::{chosen, models, stream_records, write_manifest};
 use super::calibrate;
 use super::exit::{Exit, Failure};
+use super::model::place_of;
 use crate::config::Plan;
 use crate::decode::{Model, ModelError, Threads};
 use crate::engine::conduct::{FeedbackSetting, Played, Setting, StateSetting, conduct};
@@ -81,7 +82,7 @@ pub struct Left {
 /// [`Exit::Model`] with what is wrong with it.
 pub fn load_model(plan: &Plan) -> Result<Arc<Model>, Failure> {
     let model = match &plan.model.path {
-        Some(path) => Model::load_as(path, plan.decode.precision),
+        Some(path) => Model::load_as(place_of(path)?, plan.decode.precision),
         None => Model::embedded(),
     };
     let model = model.map_err(|error: ModelError| Failure::new(Exit::Model, error))?;

@@ -177,8 +177,19 @@ impl Keys<'_> {
     }
 
     fn scaling(&self) -> Json {
-        let Some(Value::Text(kind)) = self.get(".rope.scaling.type") else {
-            return Json::Null;
+        let kind = match self.get(".rope.scaling.type") {
+            Some(Value::Text(kind)) => kind.as_str(),
+            // Without a type, and in the older form, a factor is linear.
+            _ => {
+                let named = [".rope.scaling.factor", ".rope.scale_linear"];
+                let factor = named.iter().find_map(|name| self.json(name)?.as_f64());
+                return match factor {
+                    Some(factor) if factor != 0.0 && factor != 1.0 => {
+                        json!({"rope_type": "linear", "factor": factor})
+                    }
+                    _ => Json::Null,
+                };
+            }
         };
         if kind == "none" {
             return Json::Null;

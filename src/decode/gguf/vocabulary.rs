@@ -190,6 +190,12 @@ impl<'a> Vocabulary<'a> {
             .iter()
             .map(|(id, token, _)| ((*token).to_owned(), json!(id)))
             .collect();
+        let merges = merges(&tokens, scores).ok_or_else(|| {
+            let reason = format!(
+                "its pieces can be put together from others in more than {MERGES_MAX} ways"
+            );
+            self.refused(reason)
+        })?;
         let prefix = self.flag("tokenizer.ggml.add_space_prefix", true);
         let spaces = json!({"type": "Replace", "pattern": {"String": " "}, "content": SPACE});
         let normalizer = if prefix {
@@ -212,14 +218,17 @@ impl<'a> Vocabulary<'a> {
             "decoder": {"type": "Sequence", "decoders": decoders},
             "model": {
                 "type": "BPE", "unk_token": unknown, "fuse_unk": true, "byte_fallback": true,
-                "vocab": vocabulary, "merges": merges(&tokens, scores),
+                "vocab": vocabulary, "merges": merges,
             },
         }))
     }
 }
 
-/// Every way to put a piece together from two others, those of the best pieces first.
-fn merges(tokens: &[(usize, &str, i64)], scores: &[f32]) -> Vec<Json> {
+/// Most ways to put pieces together from others: several times those of the largest vocabularies.
+const MERGES_MAX: usize = 4_000_000;
+
+/// Every way to put a piece together from two others, those of the best pieces first; `None` when they are too many.
+fn merges(tokens: &[(usize, &str, i64)], scores: &[f32]) -> Option<Vec<Json>> {
     let ids: HashMap<&str, usize> = tokens.iter().map(|(id, token, _)| (*token, *id)).collect();
     let normal = tokens.iter().filter(|(_, token, kind)| {
         *kind != CONTROL && *kind != 6 && *kind != 2 && token.len() <= PIECE_BYTES_MAX
@@ -235,12 +244,18 @@ fn merges(tokens: &[(usize, &str, i64)], scores: &[f32]) -> Vec<Json> {
                 Some((scores[*id], *ids.get(left)?, *ids.get(right)?, left, right))
             })
         })
+        .take(MERGES_MAX + 1)
         .collect();
+    if found.len() > MERGES_MAX {
+        return None;
+    }
     found.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)).then(a.2.cmp(&b.2)));
-    found
-        .into_iter()
-        .map(|(.., left, right)| json!([left, right]))
-        .collect()
+    let pairs = found.into_iter();
+    Some(
+        pairs
+            .map(|(.., left, right)| json!([left, right]))
+            .collect(),
+    )
 }
 
 /// How text is cut into words before it becomes tokens.

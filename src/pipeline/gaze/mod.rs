@@ -354,9 +354,9 @@ impl GazeLine {
         };
         // What a slow or noisy tracker runs together is not one stay.
         let parts = &mut self.parts;
-        let mut part_of = |fixation: &Fixation, dwell: &mut DwellEvidence| {
+        let mut part_of = |fixation: &Fixation, dwell: &mut DwellEvidence, valid: bool| {
             let (over, part) = parts.follow(&shifted(fixation));
-            if let Some(over) = over {
+            if let Some(over) = over.filter(|_| valid) {
                 dwell.end(&over, true);
             }
             part
@@ -371,7 +371,7 @@ impl GazeLine {
             GazeEvent::Label(_) => {}
             GazeEvent::Start(fixation) => {
                 if counts(&fixation) {
-                    let part = part_of(&fixation, dwell);
+                    let part = part_of(&fixation, dwell, true);
                     dwell.update(&part);
                     tell = true;
                 }
@@ -379,7 +379,7 @@ impl GazeLine {
             GazeEvent::Update(fixation) => {
                 rest(&fixation, false);
                 if counts(&fixation) && fixation.n % tell_every == 0 {
-                    let part = part_of(&fixation, dwell);
+                    let part = part_of(&fixation, dwell, true);
                     dwell.update(&part);
                     tell = true;
                 }
@@ -388,7 +388,7 @@ impl GazeLine {
                 rest(&fixation, true);
                 if counts(&fixation) {
                     let valid = end == FixationEnd::Saccade;
-                    let part = part_of(&fixation, dwell);
+                    let part = part_of(&fixation, dwell, valid);
                     dwell.end(&part, valid);
                     tell = true;
                     look = up.filter(|_| valid).map(|tiles| Look {

@@ -74,16 +74,6 @@ impl Regard {
 
     /// Where the person looks, degrees; `None` when no eye was seen.
     pub(crate) fn at(&mut self, stamp_s: f64, sample: &[f32]) -> Option<[f64; 2]> {
-        let at = self.place(stamp_s, sample);
-        if at.is_some() {
-            (self.unseen_since_s, self.unseen_s) = (None, 0.0);
-        } else if stamp_s.is_finite() {
-            self.unseen_s = stamp_s - *self.unseen_since_s.get_or_insert(stamp_s);
-        }
-        at
-    }
-
-    fn place(&mut self, stamp_s: f64, sample: &[f32]) -> Option<[f64; 2]> {
         let raw = self.reading.raw(sample);
         let mut eyes = [None; 2];
         for ((eye, seen), number) in eyes.iter_mut().zip(raw.eyes).zip([LEFT, RIGHT]) {
@@ -100,6 +90,11 @@ impl Regard {
         } else {
             eyes.into_iter().flatten().next()
         };
+        if at.is_some() {
+            (self.unseen_since_s, self.unseen_s) = (None, 0.0);
+        } else if stamp_s.is_finite() {
+            self.unseen_s = stamp_s - *self.unseen_since_s.get_or_insert(stamp_s);
+        }
         let outside_deg = at.map_or(0.0, |at| self.reading.outside_deg(at));
         if outside_deg > self.reading.margin_deg {
             self.outside.beyond += 1;
