@@ -32,16 +32,33 @@ impl Default for DecodeSection {
 
 impl Checked for DecodeSection {
     fn numbers(&self) -> Vec<(&'static str, f64)> {
-        let mut numbers = vec![
+        vec![
             ("decode.threads", f64::from(self.threads)),
             ("decode.nice", f64::from(self.nice)),
-        ];
-        numbers.extend(self.cpus.iter().map(|cpu| ("decode.cpus", f64::from(*cpu))));
-        numbers
+        ]
     }
 }
 
+/// Most processors named, and one more than the largest number of one.
+const CPUS_MAX: usize = 1024;
+
 impl DecodeSection {
+    /// Refuses processors that no system has.
+    pub(super) fn check_cpus(&self) -> Result<(), String> {
+        let absurd = self.cpus.iter().find(|cpu| **cpu as usize >= CPUS_MAX);
+        match absurd {
+            Some(cpu) => Err(format!(
+                "decode.cpus names processor {cpu}: name those that there are, from 0 to {}, or leave the list empty",
+                CPUS_MAX - 1
+            )),
+            None if self.cpus.len() > CPUS_MAX => Err(format!(
+                "decode.cpus names {} processors: name {CPUS_MAX} at most",
+                self.cpus.len()
+            )),
+            None => Ok(()),
+        }
+    }
+
     /// The processor of further thread `number`, which counts from 1.
     #[must_use]
     pub fn cpu(&self, number: usize) -> Option<usize> {
@@ -63,5 +80,17 @@ mod tests {
         let found: Vec<_> = (1..4).map(|number| section.cpu(number)).collect();
         assert_eq!(found, [Some(3), Some(5), Some(3)]);
         assert_eq!(DecodeSection::default().cpu(1), None);
+    }
+
+    #[test]
+    fn a_processor_that_no_system_has_is_refused_by_name() {
+        let naming = |cpus: Vec<u32>| DecodeSection {
+            cpus,
+            ..DecodeSection::default()
+        };
+        naming(vec![0, 1023]).check_cpus().unwrap();
+        let said = naming(vec![0, 4000]).check_cpus().unwrap_err();
+        assert!(said.contains("decode.cpus names processor 4000"), "{said}");
+        naming(vec![0; 1025]).check_cpus().unwrap_err();
     }
 }

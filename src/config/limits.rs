@@ -398,13 +398,6 @@ pub(super) const OWN: &[Limit] = &[
         "niceness of the decoding threads beyond the first",
     ),
     limit(
-        "decode.cpus",
-        "",
-        (0.0, 1023.0),
-        0.0,
-        "processors that the decoding threads beyond the first keep to; any when none is named",
-    ),
-    limit(
         "writer.meaning_mass_min",
         "",
         (0.01, 0.5),

@@ -317,6 +317,9 @@ impl Plan {
                 limit.check(value).map_err(ConfigError::Number)?;
             }
         }
+        self.decode
+            .check_cpus()
+            .map_err(ConfigError::Contradiction)?;
         let contradiction = |message: String| Err(ConfigError::Contradiction(message));
         if self.eeg.is_none() && self.gaze.is_none() && self.keys.is_none() {
             return contradiction(

@@ -85,6 +85,7 @@ pub fn fetch(
     if mark.is_file() {
         return Ok(found);
     }
+    let (commit, wanted) = list(hub, name)?;
     fs::create_dir_all(&folder).map_err(|source| io(&folder, source))?;
     // Held until the end: another process that fetches the same model waits, and then finds it.
     let lock = folder.join(".lock");
@@ -93,7 +94,6 @@ pub fn fetch(
     if mark.is_file() {
         return Ok(found);
     }
-    let (commit, wanted) = list(hub, name)?;
     begin_anew_unless_same(&folder, &commit, &wanted)?;
     for file in &wanted {
         let url = format!(
