@@ -1,57 +1,18 @@
-//! Pulling allocates nothing on the pulling thread. The allocator counts per thread, so this has a process to itself.
+//! Pulling allocates nothing on the pulling thread. The allocator is the process's, so this has one to itself.
 #![allow(
     clippy::unwrap_used,
     reason = "a test that cannot be set up should stop"
 )]
 
+mod allocation_common;
 mod lsl_common;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::time::Duration;
 
+use allocation_common::allocations;
 use lsl_common::{PATIENCE, WAIT, eeg, named, network};
 use razvilka::source::lsl::{LslSampleOutlet, LslSamples};
 use razvilka::source::{SampleSink, SampleSource};
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-struct Counting;
-
-fn count() {
-    // A thread that is being torn down has no counter any more.
-    let _ = ALLOCATIONS.try_with(|n| n.set(n.get() + 1));
-}
-
-// SAFETY: every call is handed to the system allocator as it came; counting touches a const-initialised thread-local,
-// which does not allocate.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller keeps `alloc`'s contract.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps `dealloc`'s contract.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        // SAFETY: the caller keeps `realloc`'s contract.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
-
-fn allocations() -> u64 {
-    ALLOCATIONS.with(Cell::get)
-}
 
 #[test]
 fn pulling_samples_and_reading_the_clock_offset_allocates_nothing() {
@@ -72,26 +33,25 @@ fn pulling_samples_and_reading_the_clock_offset_allocates_nothing() {
     });
 
     let (mut values, mut stamps) = (vec![0.0; 8 * 32], vec![0.0; 32]);
-    let before = allocations();
     let (mut samples, mut empty, mut last) = (0, 0, 0.0);
-    while samples < 2000 && empty < 1000 {
-        // Waiting, and every third time not: both paths of the socket.
-        let wait = Duration::from_millis(if empty % 3 == 2 { 0 } else { 20 });
-        let n = inlet.pull(&mut values, &mut stamps, wait).unwrap();
-        samples += n;
-        empty += usize::from(n == 0);
-        if let Some(stamp) = stamps[..n].last() {
-            last = *stamp;
+    let allocated = allocations(|| {
+        while samples < 2000 && empty < 1000 {
+            // Waiting, and every third time not: both paths of the socket.
+            let wait = Duration::from_millis(if empty % 3 == 2 { 0 } else { 20 });
+            let n = inlet.pull(&mut values, &mut stamps, wait).unwrap();
+            samples += n;
+            empty += usize::from(n == 0);
+            if let Some(stamp) = stamps[..n].last() {
+                last = *stamp;
+            }
+            std::hint::black_box(inlet.clock_offset());
         }
-        std::hint::black_box(inlet.clock_offset());
-    }
-    let allocated = allocations() - before;
+    });
     drop(sender.join().unwrap());
     assert_eq!(samples, 2000);
     assert_eq!(last, 2000.0);
     assert_eq!(allocated, 0, "allocations in {samples} samples");
 
-    let control = allocations();
-    drop(std::hint::black_box(vec![1_u8]));
-    assert_eq!(allocations() - control, 1, "the counter counts");
+    let control = allocations(|| drop(std::hint::black_box(vec![1_u8])));
+    assert_eq!(control, 1, "the counter counts");
 }

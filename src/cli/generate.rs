@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::exit::{Exit, Failure};
 use super::model;
-use crate::decode::{Cancel, End, Step, Writer, WriterSettings};
+use crate::decode::{Cancel, End, Precision, Step, Writer, WriterSettings};
 
 /// Let a language model write, without asking anybody.
 #[derive(Debug, Clone, clap::Args)]
@@ -42,7 +42,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         ..WriterSettings::default()
     };
     settings.check()?;
-    let model = Arc::new(model::open(args.model.as_deref())?);
+    let model = Arc::new(model::open(args.model.as_deref(), Precision::default())?);
     let mut writer = Writer::new(model, settings)?;
     let mut out = io::stdout().lock();
     let begun = Instant::now();

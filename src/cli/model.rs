@@ -61,10 +61,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         // Looked at from beginning to end, and not held.
         (Some(path), None) => Model::verify(place_of(path)?)?,
         (path, logits) => {
-            let model = Arc::new(match path {
-                Some(path) => Model::load_as(place_of(path)?, check.precision)?,
-                None => Model::embedded()?,
-            });
+            let model = Arc::new(open(path.as_deref(), check.precision)?);
             if let Some(logits) = logits {
                 write_logits(&model, &check.tokens, logits)?;
             }
@@ -82,20 +79,20 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     written.map_err(|e| Failure::said(Exit::Usage, format!("cannot write to standard output: {e}")))
 }
 
-/// The model of a folder or file, or the embedded one.
+/// The model of a folder, a file or a hub, its matrices held as `precision` says, or the embedded one.
 ///
 /// # Errors
 /// [`Failure`] with exit code 4.
-pub fn open(dir: Option<&Path>) -> Result<Model, Failure> {
-    Ok(match dir {
-        Some(dir) => Model::load(place_of(dir)?)?,
+pub fn open(named: Option<&Path>, precision: Precision) -> Result<Model, Failure> {
+    Ok(match named {
+        Some(named) => Model::load_as(place_of(named)?, precision)?,
         None => Model::embedded()?,
     })
 }
 
 /// Where a model is that was named: the path itself, or the folder that `hf:organisation/name` was fetched into.
 #[cfg(feature = "hub")]
-pub(super) fn place_of(path: &Path) -> Result<PathBuf, Failure> {
+fn place_of(path: &Path) -> Result<PathBuf, Failure> {
     use std::time::{Duration, Instant};
 
     use crate::hub::{self, Http, Name};
@@ -128,7 +125,7 @@ pub(super) fn place_of(path: &Path) -> Result<PathBuf, Failure> {
 
 /// Where a model is that was named.
 #[cfg(not(feature = "hub"))]
-pub(super) fn place_of(path: &Path) -> Result<PathBuf, Failure> {
+fn place_of(path: &Path) -> Result<PathBuf, Failure> {
     if is_on_a_hub(path) {
         let said = "this program was built without the feature `hub`: build it with `cargo build --release --features hub` (it is among the default ones), or fetch the model's folder \
                     by hand and name that";

@@ -21,9 +21,9 @@ use self::calibrating::{
 use self::manifest::{chosen, models, stream_records, write_manifest};
 use super::calibrate;
 use super::exit::{Exit, Failure};
-use super::model::place_of;
+use super::model::open;
 use crate::config::Plan;
-use crate::decode::{Model, ModelError, Threads};
+use crate::decode::{Model, Threads};
 use crate::engine::conduct::{FeedbackSetting, Played, Setting, StateSetting, conduct};
 use crate::engine::streams::{
     Streams, feedback_outlet, feedback_spec, marker_outlet, measured_rate_hz, state_outlet,
@@ -81,11 +81,7 @@ pub struct Left {
 /// # Errors
 /// [`Exit::Model`] with what is wrong with it.
 pub fn load_model(plan: &Plan) -> Result<Arc<Model>, Failure> {
-    let model = match &plan.model.path {
-        Some(path) => Model::load_as(place_of(path)?, plan.decode.precision),
-        None => Model::embedded(),
-    };
-    let model = model.map_err(|error: ModelError| Failure::new(Exit::Model, error))?;
+    let model = open(plan.model.path.as_deref(), plan.decode.precision)?;
     let how = plan.decode.clone();
     let threads = Threads {
         count: how.threads as usize,

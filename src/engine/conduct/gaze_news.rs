@@ -111,9 +111,9 @@ mod tests {
         .unwrap()
     }
 
-    #[test]
-    fn an_eye_lost_for_good_and_its_return_are_told_once_each() {
-        let (mut line, watch) = (two_eyes(None), GazeWatch::default());
+    /// What is told, and after which sample, while the right eye is not seen from sample 200 to 1499 of 2000, 100 a second.
+    fn told_while_the_right_eye_is_away(maps: Option<EyeMaps>) -> Vec<(i32, String)> {
+        let (mut line, watch) = (two_eyes(maps), GazeWatch::default());
         let mut news = GazeNews::default();
         let mut told = Vec::new();
         for k in 0..2000 {
@@ -128,6 +128,12 @@ mod tests {
             news.look(&watch, &mut changes);
             told.extend(changes.into_iter().map(|change| (k, format!("{change:?}"))));
         }
+        told
+    }
+
+    #[test]
+    fn an_eye_lost_for_good_and_its_return_are_told_once_each() {
+        let told = told_while_the_right_eye_is_away(None);
         // Missing from sample 200 on, so for 5 s at sample 699 or one later; back at 1500.
         assert!(
             matches!(told.as_slice(), [(699..=700, gone), (1500, back)]
@@ -148,21 +154,7 @@ mod tests {
             left: None,
             right: Some(map),
         };
-        let (mut line, watch) = (two_eyes(Some(maps)), GazeWatch::default());
-        let mut news = GazeNews::default();
-        let mut told = Vec::new();
-        for k in 0..2000 {
-            let right = if (200..1500).contains(&k) {
-                f32::NAN
-            } else {
-                1.0
-            };
-            line.sample(f64::from(k) * 0.01, &[0.5, 0.0, right, 0.0]);
-            watch.follow(&line);
-            let mut changes = Vec::new();
-            news.look(&watch, &mut changes);
-            told.extend(changes.into_iter().map(|change| (k, format!("{change:?}"))));
-        }
+        let told = told_while_the_right_eye_is_away(Some(maps));
         assert!(
             matches!(told.as_slice(), [(0, left), (700..=701, gone), (1500, back)]
                 if left == "Eye { eye: \"left\", news: Uncalibrated }" && gone == "Unseen { still: true }" && back == "Unseen { still: false }"),
