@@ -1,6 +1,6 @@
 //! What the detector says of a recording that a worse tracker would have made.
 
-use std::error::Error;
+use razvilka_dsp::DspError;
 
 use razvilka_dsp::gaze::{GazeEvent, Parameters, TrainedDetector, TrainedSpec};
 use razvilka_dsp::units::Hertz;
@@ -14,7 +14,7 @@ pub(crate) fn judge(
     recording: &Recording,
     worse: &Worse,
     score: &mut Score,
-) -> Result<(), Box<dyn Error>> {
+) -> Result<(), DspError> {
     let mut random = Random(recording.name.bytes().map(u64::from).sum());
     let recording = worse.apply(recording, &mut random);
     let rate = Hertz::new(recording.rate_hz)?;

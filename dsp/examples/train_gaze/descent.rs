@@ -1,5 +1,7 @@
 //! Gradient descent on nets of two hidden layers, a batch at a time, so that a training run takes minutes.
 
+use std::fmt;
+
 use razvilka_dsp::gaze::{CLASSES, FEATURES, Features, HIDDEN_1, HIDDEN_2, Parameters};
 
 use crate::data::{FIXATION, Random, SACCADE};
@@ -23,49 +25,71 @@ const HEADS: usize = 2 * HEAD;
 const HIGH: usize = 4;
 const WIDE: usize = 16;
 
-/// Where the weights (by input and output) and biases of each layer end.
-const ENDS: [usize; 6] = {
-    let w1 = INPUTS * HIDDEN_1;
-    let w2 = w1 + HIDDEN_1 + HIDDEN_1 * HIDDEN_2;
-    let w3 = w2 + HIDDEN_2 + HIDDEN_2 * HEADS;
-    [w1, w1 + HIDDEN_1, w2, w2 + HIDDEN_2, w3, w3 + HEADS]
-};
+/// Units of the two hidden layers, multiples of [`WIDE`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Widths(usize, usize);
+
+impl Widths {
+    /// Those of the detector.
+    pub(crate) const DETECTOR: Self = Self(HIDDEN_1, HIDDEN_2);
+
+    /// `None` when products could not be made in tiles.
+    pub(crate) fn new(first: usize, second: usize) -> Option<Self> {
+        let fits = |n: usize| n > 0 && n.is_multiple_of(WIDE);
+        (fits(first) && fits(second)).then_some(Self(first, second))
+    }
+
+    /// Where the weights (by input and output) and biases of each layer end.
+    fn ends(self) -> [usize; 6] {
+        let Self(h1, h2) = self;
+        let w1 = INPUTS * h1;
+        let w2 = w1 + h1 + h1 * h2;
+        let w3 = w2 + h2 + h2 * HEADS;
+        [w1, w1 + h1, w2, w2 + h2, w3, w3 + HEADS]
+    }
+}
+
+impl fmt::Display for Widths {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} and {}", self.0, self.1)
+    }
+}
 
 /// A classifier that is learned.
 #[derive(Debug, Clone)]
 pub(crate) struct Net {
+    pub(crate) widths: Widths,
     pub(crate) mean: Features,
     pub(crate) per_sd: Features,
     /// Weights and biases, layer after layer.
     pub(crate) numbers: Vec<f32>,
 }
 
-/// Weights and biases of the layers.
-fn split(numbers: &[f32]) -> [(&[f32], &[f32]); 3] {
-    let [w1, b1, w2, b2, w3, b3] = ENDS;
-    [
-        (&numbers[..w1], &numbers[w1..b1]),
-        (&numbers[b1..w2], &numbers[w2..b2]),
-        (&numbers[b2..w3], &numbers[w3..b3]),
-    ]
-}
-
 impl Net {
+    /// Weights and biases of the layers.
+    fn layers(&self) -> [(&[f32], &[f32]); 3] {
+        let [w1, b1, w2, b2, w3, b3] = self.widths.ends();
+        let numbers = &self.numbers;
+        [
+            (&numbers[..w1], &numbers[w1..b1]),
+            (&numbers[b1..w2], &numbers[w2..b2]),
+            (&numbers[b2..w3], &numbers[w3..b3]),
+        ]
+    }
+
     /// Weights at random (He et al. 2015, eq. 10), biases zero.
-    pub(crate) fn new(random: &mut Random) -> Self {
-        let [_, b1, w2, b2, w3, end] = ENDS;
+    pub(crate) fn new(widths: Widths, random: &mut Random) -> Self {
+        let [_, b1, w2, b2, w3, end] = widths.ends();
+        let Widths(h1, h2) = widths;
         let mut numbers = vec![0.0; end];
-        for (from, to, inputs) in [
-            (0, FEATURES * HIDDEN_1, FEATURES),
-            (b1, w2, HIDDEN_1),
-            (b2, w3, HIDDEN_2),
-        ] {
+        for (from, to, inputs) in [(0, FEATURES * h1, FEATURES), (b1, w2, h1), (b2, w3, h2)] {
             let sd = (2.0 / inputs as f64).sqrt();
             for w in &mut numbers[from..to] {
                 *w = (random.normal() * sd) as f32;
             }
         }
         Self {
+            widths,
             mean: [0.0; FEATURES],
             per_sd: [1.0; FEATURES],
             numbers,
@@ -84,11 +108,11 @@ impl Net {
         }
     }
 
-    /// Puts what was learned where the detector has it.
+    /// Puts what was learned where the detector has it; the net is as wide as [`Widths::DETECTOR`].
     pub(crate) fn put(&self, into: &mut Parameters) {
         *into.mean = self.mean;
         *into.per_sd = self.per_sd;
-        let [(w1, b1), (w2, b2), (w3, b3)] = split(&self.numbers);
+        let [(w1, b1), (w2, b2), (w3, b3)] = self.layers();
         let copy = |to: &mut [f32], from: &[f32]| {
             for (t, f) in to.iter_mut().zip(from) {
                 *t = *f;
@@ -106,7 +130,7 @@ impl Net {
 
     /// Calls `each` with the shares that the classes of the wanted convention have by each row.
     pub(crate) fn say(&self, rows: &[Row], mut each: impl FnMut(usize, [f32; CLASSES])) {
-        let mut pass = Pass::new();
+        let mut pass = Pass::new(self.widths);
         for (batch, part) in rows.chunks(BATCH).enumerate() {
             let part: Vec<&Row> = part.iter().collect();
             pass.forward(self, &part, None);
@@ -129,6 +153,7 @@ fn shares(z: [f32; CLASSES]) -> [f32; CLASSES] {
 
 /// What a batch is on its way through the net, row after row.
 struct Pass {
+    widths: Widths,
     x: Vec<f32>,
     h1: Vec<f32>,
     h2: Vec<f32>,
@@ -140,17 +165,19 @@ struct Pass {
 }
 
 impl Pass {
-    fn new() -> Self {
+    fn new(widths: Widths) -> Self {
+        let Widths(h1, h2) = widths;
         let rows = |n: usize| vec![0.0; BATCH * n];
         Self {
+            widths,
             x: rows(INPUTS),
-            h1: rows(HIDDEN_1),
-            h2: rows(HIDDEN_2),
+            h1: rows(h1),
+            h2: rows(h2),
             z: rows(HEADS),
-            d1: rows(HIDDEN_1),
-            d2: rows(HIDDEN_2),
+            d1: rows(h1),
+            d2: rows(h2),
             dz: rows(HEADS),
-            turned: vec![0.0; HIDDEN_1 * HIDDEN_2],
+            turned: vec![0.0; h1.max(HEADS) * h2],
         }
     }
 
@@ -163,8 +190,9 @@ impl Pass {
             }
         }
         let n = rows.len().next_multiple_of(HIGH);
-        let [l1, l2, l3] = split(&net.numbers);
-        layer(&mut self.h1, &self.x, l1, (n, INPUTS, HIDDEN_1));
+        let Widths(h1, h2) = self.widths;
+        let [l1, l2, l3] = net.layers();
+        layer(&mut self.h1, &self.x, l1, (n, INPUTS, h1));
         self.h1.iter_mut().for_each(|h| *h = h.max(0.0));
         if let Some(random) = drop {
             for h in self.h1.chunks_mut(8) {
@@ -173,9 +201,9 @@ impl Pass {
                 }
             }
         }
-        layer(&mut self.h2, &self.h1, l2, (n, HIDDEN_1, HIDDEN_2));
+        layer(&mut self.h2, &self.h1, l2, (n, h1, h2));
         self.h2.iter_mut().for_each(|h| *h = h.max(0.0));
-        layer(&mut self.z, &self.h2, l3, (n, HIDDEN_2, HEADS));
+        layer(&mut self.z, &self.h2, l3, (n, h2, HEADS));
     }
 
     /// Gradient of the mean loss of a batch; gives that loss.
@@ -203,7 +231,8 @@ impl Pass {
             }
         }
         let n = rows.len();
-        let [_, (w2, _), (w3, _)] = split(&net.numbers);
+        let Widths(h1, h2) = self.widths;
+        let [_, (w2, _), (w3, _)] = net.layers();
         turn(&mut self.turned, w3, HEADS);
         self.d2.fill(0.0);
         add_product(
@@ -211,30 +240,24 @@ impl Pass {
             &self.dz,
             (HEADS, 1),
             &self.turned,
-            (n, HEADS, HIDDEN_2),
+            (n, HEADS, h2),
         );
         pass_on(&mut self.d2, &self.h2, 1.0);
-        turn(&mut self.turned, w2, HIDDEN_2);
+        turn(&mut self.turned, w2, h2);
         self.d1.fill(0.0);
-        add_product(
-            &mut self.d1,
-            &self.d2,
-            (HIDDEN_2, 1),
-            &self.turned,
-            (n, HIDDEN_2, HIDDEN_1),
-        );
+        add_product(&mut self.d1, &self.d2, (h2, 1), &self.turned, (n, h2, h1));
         pass_on(&mut self.d1, &self.h1, KEPT);
         let mut rest = gradient;
         let mut from = 0;
-        let [gw1, gb1, gw2, gb2, gw3, gb3] = ENDS.map(|end| {
+        let [gw1, gb1, gw2, gb2, gw3, gb3] = self.widths.ends().map(|end| {
             let (part, after) = std::mem::take(&mut rest).split_at_mut(end - from);
             (rest, from) = (after, end);
             part
         });
         for (gw, gb, input, inputs, d, outputs) in [
-            (gw1, gb1, &self.x, INPUTS, &self.d1, HIDDEN_1),
-            (gw2, gb2, &self.h1, HIDDEN_1, &self.d2, HIDDEN_2),
-            (gw3, gb3, &self.h2, HIDDEN_2, &self.dz, HEADS),
+            (gw1, gb1, &self.x, INPUTS, &self.d1, h1),
+            (gw2, gb2, &self.h1, h1, &self.d2, h2),
+            (gw3, gb3, &self.h2, h2, &self.dz, HEADS),
         ] {
             add_product(gw, input, (1, inputs), d, (inputs, n, outputs));
             for d in d.chunks_exact(outputs).take(n) {
@@ -317,7 +340,7 @@ impl Adam {
             second: zeros(),
             gradient: zeros(),
             steps: 0,
-            pass: Pass::new(),
+            pass: Pass::new(net.widths),
             random,
         }
     }
@@ -348,7 +371,7 @@ mod tests {
     #[test]
     fn the_gradient_is_what_small_changes_of_weights_do_to_the_loss() {
         let mut random = Random(3);
-        let mut net = Net::new(&mut random);
+        let mut net = Net::new(Widths::DETECTOR, &mut random);
         net.numbers
             .iter_mut()
             .for_each(|w| *w += 0.05 * random.normal() as f32);
@@ -366,8 +389,9 @@ mod tests {
             })
             .collect();
         let rows: Vec<&Row> = rows.iter().collect();
-        let mut pass = Pass::new();
-        let mut gradient = vec![0.0; ENDS[5]];
+        let mut pass = Pass::new(net.widths);
+        let ends = net.widths.ends();
+        let mut gradient = vec![0.0; ends[5]];
         let mut loss = |net: &Net, gradient: &mut [f32]| {
             // The same units are left out each time.
             pass.forward(net, &rows, Some(&mut Random(4)));
@@ -376,13 +400,13 @@ mod tests {
         loss(&net, &mut gradient);
         let mut unused = gradient.clone();
         for layer in 0..6 {
-            let from = if layer == 0 { 0 } else { ENDS[layer - 1] };
+            let from = if layer == 0 { 0 } else { ends[layer - 1] };
             // Along the gradient of a layer the loss grows by its length squared.
-            let length: f32 = gradient[from..ENDS[layer]].iter().map(|g| g * g).sum();
+            let length: f32 = gradient[from..ends[layer]].iter().map(|g| g * g).sum();
             let step = 1e-2 / length.sqrt();
             let mut along = |by: f32| {
                 let mut moved = net.clone();
-                let layer = from..ENDS[layer];
+                let layer = from..ends[layer];
                 for (w, g) in moved.numbers[layer.clone()]
                     .iter_mut()
                     .zip(&gradient[layer])

@@ -1,10 +1,13 @@
 //! Gradient descent on the classifier, and durations from labels.
 
+use std::error::Error;
+use std::fmt;
+
 use razvilka_dsp::gaze::{AGE_S, AGES, CLASSES, Durations, FeatureStream, Features};
 use razvilka_dsp::units::Hertz;
 
 use crate::data::{FIXATION, LOST, Random, Recording, Worse};
-use crate::descent::{Adam, BATCH, Net};
+use crate::descent::{Adam, BATCH, Net, Widths};
 use crate::teach;
 
 /// What one sample teaches.
@@ -36,6 +39,11 @@ pub(crate) struct Plan {
     pub(crate) rate: f32,
     /// How many classifiers, of this seed and those after it, teach the one that is made.
     pub(crate) teachers: usize,
+    /// How many epochs the teachers learn.
+    pub(crate) teachers_epochs: usize,
+    pub(crate) teachers_widths: Widths,
+    /// Share of the teachers in what is taught; the rest is the labels'.
+    pub(crate) taught: f32,
 }
 
 impl Plan {
@@ -45,7 +53,49 @@ impl Plan {
         minutes_per_epoch: 12.0,
         rate: 2e-3,
         teachers: 3,
+        teachers_epochs: 8,
+        teachers_widths: Widths::DETECTOR,
+        taught: 0.7,
     };
+
+    /// Changes what `--name=value` names.
+    pub(crate) fn set(&mut self, option: &str) -> Result<(), Box<dyn Error>> {
+        let (name, value) = option
+            .split_once('=')
+            .ok_or_else(|| format!("{option}: an option is written --name=value"))?;
+        match name {
+            "--seed" => self.seed = value.parse()?,
+            "--epochs" => self.epochs = value.parse()?,
+            "--teachers" => self.teachers = value.parse()?,
+            "--teachers-epochs" => self.teachers_epochs = value.parse()?,
+            "--taught" => self.taught = value.parse()?,
+            "--teachers-widths" => {
+                let (first, second) = value.split_once(',').ok_or("widths are two: 64,48")?;
+                self.teachers_widths = Widths::new(first.parse()?, second.parse()?)
+                    .ok_or("widths are multiples of 16, above 0")?;
+            }
+            _ => return Err(format!("no option {name}").into()),
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            seed,
+            epochs,
+            teachers,
+            teachers_epochs,
+            teachers_widths,
+            taught,
+            ..
+        } = self;
+        write!(
+            f,
+            "seed {seed}, {epochs} epochs, {teachers} teachers of {teachers_widths} units and {teachers_epochs} epochs, who say {taught} of what is taught"
+        )
+    }
 }
 
 /// Recordings are cut into pieces of about this length, each of which is made worse in its own way: so that no few long recordings decide what an
@@ -58,9 +108,14 @@ const LEAD_S: f64 = 3.0;
 const GROWTH: f32 = 2.0;
 
 /// Trains one net on these recordings, with what the teachers say.
-pub(crate) fn train_one(recordings: &[&Recording], plan: &Plan, teachers: &[Net]) -> Net {
+pub(crate) fn train_one(
+    recordings: &[&Recording],
+    plan: &Plan,
+    widths: Widths,
+    teachers: &[Net],
+) -> Net {
     let mut random = Random(plan.seed);
-    let mut net = Net::new(&mut random);
+    let mut net = Net::new(widths, &mut random);
     let mut adam = Adam::new(&net, Random(plan.seed ^ 7));
     let mut averaged = net.clone();
     for epoch in 0..plan.epochs {
@@ -76,7 +131,7 @@ pub(crate) fn train_one(recordings: &[&Recording], plan: &Plan, teachers: &[Net]
         if epoch == 0 {
             net.standardise(&rows);
         }
-        teach::soften(&mut rows, teachers);
+        teach::soften(&mut rows, teachers, plan.taught);
         if teachers.is_empty() {
             // Teachers say how probable things are.
             rows.iter_mut().for_each(|row| row.readiness = 0.0);

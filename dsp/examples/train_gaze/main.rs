@@ -10,7 +10,10 @@
 //! `MAIN` holds `t_ms,x_deg,y_deg,valid,label` tables named `group__PERSON_stimulus.csv`, labelled in the convention that is wanted; the
 //! `OTHER` folders may follow other conventions, each has outputs of its own and shares the hidden layers. `folds` leaves out people and
 //! stimuli together, four times, and prints agreement on what was left out; `across` trains on one folder and scores another; `fit`
-//! trains on everything and writes the table of parameters; `check` scores such a table on a folder. The same folders and seed give the same numbers.
+//! trains on everything and writes the table of parameters; `check` scores such a table on a folder. The same folders, options and seed give the
+//! same numbers. Options, which change the usual training: `--seed=N`, `--epochs=N`, `--teachers=N`, `--teachers-epochs=N`, `--teachers-widths=N,N`
+//! (multiples of 16), `--taught=SHARE`; and for `folds` `--left-out=people|both` and `--keep=NAME`,
+//! which writes what each fold has learned to `NAME-...txt`.
 
 // An example has files and a terminal; the library has not.
 #![allow(clippy::disallowed_methods, clippy::disallowed_macros)]
@@ -32,6 +35,7 @@ use std::path::Path;
 use data::{Recording, Worse};
 use decode::judge;
 use learn::Plan;
+use razvilka_dsp::DspError;
 use razvilka_dsp::gaze::Parameters;
 use score::Score;
 use teach::train;
@@ -41,12 +45,28 @@ const FOLDS: usize = 4;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    let (options, words): (Vec<&str>, Vec<&str>) = args
+        .iter()
+        .map(String::as_str)
+        .partition(|word| word.starts_with("--"));
+    let mut plan = Plan::USUAL;
+    let mut keep = None;
+    let mut outs = vec![LeaveOut::People, LeaveOut::PeopleAndStimuli];
+    for option in options {
+        match option {
+            "--left-out=people" => outs = vec![LeaveOut::People],
+            "--left-out=both" => outs = vec![LeaveOut::PeopleAndStimuli],
+            _ if option.starts_with("--keep=") => keep = option.strip_prefix("--keep="),
+            _ => plan.set(option)?,
+        }
+    }
     match words.as_slice() {
-        ["folds", folders @ ..] if !folders.is_empty() => folds(&read(folders)?),
-        ["across", main, test] => across(&read(&[main])?, &read(&[test])?),
+        ["folds", folders @ ..] if !folders.is_empty() => folds(&read(folders)?, &plan, &outs, keep),
+        ["across", main, test] => across(&read(&[main])?, &read(&[test])?, &plan),
         ["check", table, test] => check(table, &read(&[test])?),
-        ["fit", out, folders @ ..] if !folders.is_empty() => fit(out, &read(folders)?, &words),
+        ["fit", out, folders @ ..] if !folders.is_empty() => {
+            fit(out, &read(folders)?, &words, &plan)
+        }
         _ => Err("usage: train_gaze folds MAIN [OTHER ...] | across MAIN TEST | fit OUT MAIN [OTHER ...] | check TABLE TEST".into()),
     }
 }
@@ -133,18 +153,37 @@ fn score_folds(
     worse: &Worse,
 ) -> Result<Vec<Score>, Box<dyn Error>> {
     let fold = fold_of(recordings, out);
-    let mut scores = vec![Score::default(); FOLDS];
-    for r in recordings.iter().filter(|r| r.set == 0) {
-        let k = fold(r);
-        judge(&trained[k], r, worse, &mut scores[k])?;
-    }
-    Ok(scores)
+    let of = |k: usize| -> Result<Score, DspError> {
+        let mut score = Score::default();
+        for r in recordings.iter().filter(|r| r.set == 0 && fold(r) == k) {
+            judge(&trained[k], r, worse, &mut score)?;
+        }
+        Ok(score)
+    };
+    std::thread::scope(|scope| {
+        let of = &of;
+        let runs: Vec<_> = (0..FOLDS).map(|k| scope.spawn(move || of(k))).collect();
+        let scored = runs.into_iter().filter_map(|run| run.join().ok());
+        Ok(scored.collect::<Result<_, _>>()?)
+    })
 }
 
-fn folds(recordings: &[Recording]) -> Result<(), Box<dyn Error>> {
-    for out in [LeaveOut::People, LeaveOut::PeopleAndStimuli] {
+fn folds(
+    recordings: &[Recording],
+    plan: &Plan,
+    outs: &[LeaveOut],
+    keep: Option<&str>,
+) -> Result<(), Box<dyn Error>> {
+    for out in outs.iter().copied() {
         println!("{out:?}");
-        let trained = train_folds(recordings, out, &Plan::USUAL);
+        let trained = train_folds(recordings, out, plan);
+        if let Some(keep) = keep {
+            for (k, made) in trained.iter().enumerate() {
+                let mut table = format!("# {out:?} left out, fold {k}, {plan}\n");
+                write_numbers(made.clone(), &mut table);
+                std::fs::write(format!("{keep}-{out:?}-{k}.txt"), table)?;
+            }
+        }
         let by_numbers = Numbers::all()
             .map(|numbers| {
                 let mut trained = trained.clone();
@@ -182,8 +221,8 @@ fn folds(recordings: &[Recording]) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn across(seen: &[Recording], test: &[Recording]) -> Result<(), Box<dyn Error>> {
-    let trained = train(&seen.iter().collect::<Vec<_>>(), &Plan::USUAL);
+fn across(seen: &[Recording], test: &[Recording], plan: &Plan) -> Result<(), Box<dyn Error>> {
+    let trained = train(&seen.iter().collect::<Vec<_>>(), plan);
     score_all(&trained, test)
 }
 
@@ -204,23 +243,30 @@ fn score_all(parameters: &Parameters, test: &[Recording]) -> Result<(), Box<dyn 
     Ok(())
 }
 
-fn fit(out: &str, recordings: &[Recording], words: &[&str]) -> Result<(), Box<dyn Error>> {
-    let plan = Plan::USUAL;
+fn fit(
+    out: &str,
+    recordings: &[Recording],
+    words: &[&str],
+    plan: &Plan,
+) -> Result<(), Box<dyn Error>> {
     let all: Vec<&Recording> = recordings.iter().collect();
-    let mut made = train(&all, &plan);
+    let made = train(&all, plan);
     let named = words
         .iter()
         .skip(2)
         .filter_map(|w| Path::new(w).file_name()?.to_str());
     let minutes: f64 = recordings.iter().map(Recording::minutes).sum();
     let mut table = format!(
-        "# Parameters of the trained gaze detector: dsp/src/gaze/net.rs says in which order.\n# train_gaze fit OUT {}, seed {}, {} teachers, {} epochs, {} recordings, {minutes:.1} minutes\n",
+        "# Parameters of the trained gaze detector: dsp/src/gaze/net.rs says in which order.\n# train_gaze fit OUT {}, {plan}, {} recordings, {minutes:.1} minutes\n",
         named.collect::<Vec<_>>().join(" "),
-        plan.seed,
-        plan.teachers,
-        plan.epochs,
         recordings.len(),
     );
+    write_numbers(made, &mut table);
+    std::fs::write(out, table)?;
+    Ok(())
+}
+
+fn write_numbers(mut made: Parameters, table: &mut String) {
     let mut column = 0;
     made.for_each(|number| {
         column += 1;
@@ -228,6 +274,4 @@ fn fit(out: &str, recordings: &[Recording], words: &[&str]) -> Result<(), Box<dy
         let _ = write!(table, "{number}{end}");
     });
     table.push('\n');
-    std::fs::write(out, table)?;
-    Ok(())
 }

@@ -3,25 +3,29 @@
 use razvilka_dsp::gaze::{CLASSES, Parameters};
 
 use crate::data::Recording;
-use crate::descent::Net;
+use crate::descent::{Net, Widths};
 use crate::learn::{Plan, Row, durations, train_one};
 use crate::tune::Numbers;
-
-/// Share of the teachers in what is taught; the rest is the labels'.
-const TAUGHT: f32 = 0.7;
 
 /// Trains on these recordings: first the teachers, then the one whom they teach. All see the same recordings and no others.
 pub(crate) fn train(recordings: &[&Recording], plan: &Plan) -> Parameters {
     let seeds = (plan.seed..).take(plan.teachers);
     let teachers: Vec<Net> = std::thread::scope(|scope| {
         let runs: Vec<_> = seeds
-            .map(|seed| scope.spawn(move || train_one(recordings, &Plan { seed, ..*plan }, &[])))
+            .map(|seed| {
+                let plan = Plan {
+                    seed,
+                    epochs: plan.teachers_epochs,
+                    ..*plan
+                };
+                scope.spawn(move || train_one(recordings, &plan, plan.teachers_widths, &[]))
+            })
             .collect();
         // A thread that panics ends the program.
         runs.into_iter().filter_map(|run| run.join().ok()).collect()
     });
     let mut made = Parameters::zero();
-    train_one(recordings, plan, &teachers).put(&mut made);
+    train_one(recordings, plan, Widths::DETECTOR, &teachers).put(&mut made);
     made.durations = durations(recordings);
     Numbers::USUAL.put(&mut made);
     made
@@ -29,7 +33,7 @@ pub(crate) fn train(recordings: &[&Recording], plan: &Plan) -> Parameters {
 
 /// Mixes into the targets what the teachers say, the mean of their probabilities (Hinton, Vinyals & Dean 2015, eq. 1 at temperature 1).
 /// Of other conventions than the first they know nothing.
-pub(crate) fn soften(rows: &mut [Row], teachers: &[Net]) {
+pub(crate) fn soften(rows: &mut [Row], teachers: &[Net], share: f32) {
     if teachers.is_empty() {
         return;
     }
@@ -43,7 +47,7 @@ pub(crate) fn soften(rows: &mut [Row], teachers: &[Net]) {
     }
     for (row, said) in rows.iter_mut().zip(said).filter(|(row, _)| row.set == 0) {
         for (target, said) in row.target.iter_mut().zip(said) {
-            *target += TAUGHT * (said - *target);
+            *target += share * (said - *target);
         }
     }
 }
