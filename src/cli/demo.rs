@@ -55,9 +55,31 @@ pub struct Args {
     /// Type keys beside the simulated person, who may have wished otherwise: ? lists them
     #[arg(long)]
     pub keys: bool,
+    /// Language of the stories that the embedded model tells
+    #[arg(long, value_enum, default_value_t = Language::En, conflicts_with = "model")]
+    pub lang: Language,
     /// A Hugging Face folder, a GGUF file or hf:organisation/name instead of the embedded model
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
+}
+
+/// Languages of the embedded model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Language {
+    /// English
+    En,
+    /// Russian
+    Ru,
+}
+
+impl Language {
+    /// How a story begins; with this the model knows which language it is.
+    fn opening(self) -> &'static str {
+        match self {
+            Self::En => "Once upon a time",
+            Self::Ru => "Давным-давно",
+        }
+    }
 }
 
 /// Runs the command.
@@ -161,6 +183,9 @@ fn plan(args: &Args, settings: &SimSettings, streams: &Streams, lsl_session: &st
     plan.session.seed = args.seed;
     plan.session.forks = args.forks;
     plan.model.path = args.model.clone();
+    if plan.model.path.is_none() {
+        plan.model.prompt = args.lang.opening().to_owned();
+    }
     // What fits into three minutes; the ranges are those of any experiment.
     plan.flash = flash_settings();
     plan.gate = gate_settings();

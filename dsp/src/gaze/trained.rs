@@ -27,9 +27,9 @@ const MOVEMENTS: [EyeMovement; CLASSES] = [
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainedSpec {
-    /// A fixation is announced once it has lasted this long (by labels, which come a look-ahead later), 0..=1 s. Default 6 ms.
+    /// A fixation is announced once it has lasted this long (by labels, which come a look-ahead later), 0..=1 s. Default 8 ms.
     pub announce_after: Seconds,
-    /// A fixation ends with a saccade that has lasted this long, 0..=0.1 s. Default 4 ms.
+    /// A fixation ends with a saccade that has lasted this long, 0..=0.1 s. Default 6 ms.
     pub end_after: Seconds,
     /// Data lost for no longer than this do not end a fixation, 0..=0.5 s. Default 75 ms.
     pub bridge: Seconds,
@@ -45,8 +45,8 @@ impl Default for TrainedSpec {
                 Err(_) => panic!("evaluated at build time"),
             }
         }
-        const ANNOUNCE: Seconds = s(0.006);
-        const END: Seconds = s(0.004);
+        const ANNOUNCE: Seconds = s(0.008);
+        const END: Seconds = s(0.006);
         const BRIDGE: Seconds = s(0.075);
         Self {
             announce_after: ANNOUNCE,
