@@ -49,11 +49,11 @@ pub(crate) struct Plan {
 impl Plan {
     pub(crate) const USUAL: Self = Self {
         seed: 1,
-        epochs: 8,
+        epochs: 14,
         minutes_per_epoch: 12.0,
         rate: 2e-3,
-        teachers: 3,
-        teachers_epochs: 8,
+        teachers: 6,
+        teachers_epochs: 14,
         teachers_widths: Widths::DETECTOR,
         taught: 0.7,
     };
