@@ -12,6 +12,8 @@
 //! | `forward`, `kernel`, `linear` | one step for several lines of text at once |
 //! | `kv` | keys and values as a tree: branches share what was before them, a commit relinks |
 //! | `glance`, `rollout`, `meaning` | is there a fork here? cheap test, roll-outs, merging of wordings |
+//! | `sampling`, `stop` | which token follows, which text ends an answer |
+//! | [`Generator`] | answers prompts, nobody is asked |
 //! | [`Writer`] | writes, stops at forks, decodes branches ahead, commits, takes back |
 //!
 //! ```no_run
@@ -41,6 +43,7 @@ mod config;
 mod distribution;
 mod error;
 mod forward;
+mod generator;
 #[allow(dead_code)] // the reader stands; models in this format come next
 mod gguf;
 mod glance;
@@ -60,11 +63,14 @@ mod outcome;
 mod plan;
 mod rollout;
 mod rope;
+mod runner;
 #[cfg(test)]
 mod samples;
+mod sampling;
 mod settings;
 mod sources;
 mod steps;
+mod stop;
 mod stored;
 mod survey;
 mod team;
@@ -77,10 +83,12 @@ pub use cancel::Cancel;
 pub use chat::Message;
 pub use config::{Family, ModelConfig, RopeScaling, Sliding};
 pub use error::{DecodeError, ModelError};
+pub use generator::{Finish, Generator, GeneratorSettings, PromptRead, WhenFull, Written};
 pub use glance::Glance;
 pub use memory::available_bytes as available_memory_bytes;
 pub use model::{LoadSettings, Model, ModelCard, Precision};
 pub use outcome::{Commit, End, Stats, Step, Thought, Undone};
+pub use sampling::{Sampler, Sampling};
 pub use settings::WriterSettings;
 pub use steps::Steps;
 pub use survey::Survey;
