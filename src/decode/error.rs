@@ -317,6 +317,14 @@ pub enum DecodeError {
         /// What the tokenizer library said.
         reason: String,
     },
+    /// A device cannot compute this.
+    #[error("{device}: {reason}")]
+    Device {
+        /// Which one.
+        device: super::Device,
+        /// Why, and what to do.
+        reason: String,
+    },
     /// The tensor library failed.
     #[error("the tensor library failed: {source}")]
     Tensor {

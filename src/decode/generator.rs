@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::dense::{self, Device, Floats};
 use super::distribution::{Place, Purpose};
 use super::error::DecodeError;
 use super::model::Model;
-use super::runner::{Processor, Runner};
+use super::runner::Runner;
 use super::sampling::{Sampler, Sampling};
 use super::stop::StopTexts;
 use super::text::TextStream;
@@ -158,16 +159,22 @@ impl Generator {
     /// # Errors
     /// [`DecodeError::Setting`].
     pub fn new(model: Arc<Model>, settings: GeneratorSettings) -> Result<Self, DecodeError> {
-        let runner = Box::new(Processor::new(Arc::clone(&model)));
-        Self::on(model, settings, runner)
+        Self::on(model, settings, Device::Cpu, Floats::default())
     }
 
-    pub(super) fn on(
+    /// As [`Self::new`], on a device. `floats` is for cards; our own kernels compute as the model is held. A card has a copy of the weights,
+    /// made here.
+    ///
+    /// # Errors
+    /// As [`Self::new`]; [`DecodeError::Device`] where the device is not there, or cannot compute this model.
+    pub fn on(
         model: Arc<Model>,
         settings: GeneratorSettings,
-        runner: Box<dyn Runner>,
+        device: Device,
+        floats: Floats,
     ) -> Result<Self, DecodeError> {
         settings.check()?;
+        let runner = dense::runner(Arc::clone(&model), device, floats)?;
         let own = model.config().context_tokens;
         let context = settings
             .context_tokens_max

@@ -10,6 +10,7 @@
 //! | `layout`, `plan`, `memory` | which tensors it has, how they are held, whether they fit |
 //! | `chat` | a conversation as text, by the model's own template |
 //! | `forward`, `kernel`, `linear` | one step for several lines of text at once |
+//! | `runner`, `dense` | one line of text on our kernels, or on a card by candle |
 //! | `kv` | keys and values as a tree: branches share what was before them, a commit relinks |
 //! | `glance`, `rollout`, `meaning` | is there a fork here? cheap test, roll-outs, merging of wordings |
 //! | `sampling`, `stop` | which token follows, which text ends an answer |
@@ -40,6 +41,7 @@ mod cancel;
 mod chat;
 mod choose;
 mod config;
+mod dense;
 mod distribution;
 mod error;
 mod forward;
@@ -82,6 +84,7 @@ mod writer;
 pub use cancel::Cancel;
 pub use chat::Message;
 pub use config::{Family, ModelConfig, RopeScaling, Sliding};
+pub use dense::{Device, Floats};
 pub use error::{DecodeError, ModelError};
 pub use generator::{Finish, Generator, GeneratorSettings, PromptRead, WhenFull, Written};
 pub use glance::Glance;

@@ -17,7 +17,9 @@ use self::input::Input;
 use self::output::{Ended, Form, Out, Run};
 use super::exit::{Exit, Failure};
 use super::model;
-use crate::decode::{Generator, GeneratorSettings, Model, Precision, Sampling, Threads, WhenFull};
+use crate::decode::{
+    Device, Floats, Generator, GeneratorSettings, Model, Precision, Sampling, Threads, WhenFull,
+};
 
 /// Let a language model write, without asking anybody.
 #[derive(Debug, Clone, clap::Args)]
@@ -80,6 +82,12 @@ pub struct Args {
     /// Threads that decode, 1 to 64; quantised matrices only are shared out
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub threads: u8,
+    /// What computes: cpu, or cuda:N for an NVIDIA card (takes a program built with the feature `cuda`, and weights held as floats)
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub device: Device,
+    /// Which floats the card computes with: f32, f16 or bf16
+    #[arg(long, value_name = "F", default_value = "f32")]
+    pub floats: Floats,
     /// Print one JSON object per answer instead of text: text, tokens, timings, settings, the model's hashes
     #[arg(long)]
     pub json: bool,
@@ -156,12 +164,12 @@ fn generate(
     let input = Input::of(args, stdin)?;
     let begun = Instant::now();
     let model = Arc::new(opened(args)?);
-    let load_s = begun.elapsed().as_secs_f64();
     if input.is_conversation() {
         settings.end_tokens = model.turn_ends();
     }
-    let run = Run::new(&model, load_s, &settings);
-    let mut generator = Generator::new(Arc::clone(&model), settings.clone())?;
+    let how = settings.clone();
+    let mut generator = Generator::on(Arc::clone(&model), how, args.device, args.floats)?;
+    let run = Run::new(args, &model, begun.elapsed().as_secs_f64(), settings);
     let mut out = Out::new(out, talk, args.form(), run);
     match input {
         Input::Text(prompt) => {

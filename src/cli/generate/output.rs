@@ -5,9 +5,12 @@ use std::io::{self, ErrorKind, Write};
 use serde::Serialize;
 use serde_json::json;
 
+use super::Args;
 use super::answer::Answer;
 use crate::cli::exit::{Exit, Failure};
-use crate::decode::{DecodeError, Finish, GeneratorSettings, Model, ModelFile, Precision};
+use crate::decode::{
+    DecodeError, Device, Finish, Floats, GeneratorSettings, Model, ModelFile, Precision,
+};
 
 /// In which form answers go to stdout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,8 +26,14 @@ pub(super) enum Form {
 /// What all answers of one run have in common.
 #[derive(Debug, Serialize)]
 pub(super) struct Run {
+    /// Until the first prompt could be read, seconds.
     load_s: f64,
     settings: GeneratorSettings,
+    threads: u8,
+    device: String,
+    /// Of a card; our own kernels compute as the model is held.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    floats: Option<Floats>,
     model: Loaded,
     /// Version of this program.
     razvilka: &'static str,
@@ -39,11 +48,19 @@ struct Loaded {
 }
 
 impl Run {
-    pub(super) fn new(model: &Model, load_s: f64, settings: &GeneratorSettings) -> Self {
+    pub(super) fn new(
+        args: &Args,
+        model: &Model,
+        load_s: f64,
+        settings: GeneratorSettings,
+    ) -> Self {
         let card = model.card();
         Self {
             load_s,
-            settings: settings.clone(),
+            settings,
+            threads: args.threads,
+            device: args.device.to_string(),
+            floats: (args.device != Device::Cpu).then_some(args.floats),
             model: Loaded {
                 name: card.name,
                 precision: card.precision,

@@ -408,6 +408,8 @@ fn options_that_contradict_each_other_or_are_out_of_range_are_refused() {
         &["--system", "a"],
         &["--json", "--json-lines"],
         &["--threads", "0"],
+        &["--device", "gpu"],
+        &["--floats", "f8"],
         &["--when-full", "explode"],
         &["--precision", "q5"],
     ] {
@@ -425,6 +427,20 @@ fn options_that_contradict_each_other_or_are_out_of_range_are_refused() {
             "{option:?}"
         );
     }
+}
+
+#[test]
+fn a_card_that_is_not_there_is_said_with_what_to_do() {
+    let came = generated(&["--device", "cuda:7", "--max-tokens", "1"]);
+    let (exit, said) = came.refusal();
+    assert!(
+        exit == Exit::Model && said.starts_with("cuda:7: "),
+        "{said}"
+    );
+    assert!(
+        said.contains("feature `cuda`") || said.contains("no CUDA device"),
+        "{said}"
+    );
 }
 
 /// A stdout that takes so many bytes.
