@@ -1,7 +1,7 @@
 //! One answer: read the prompt, write token by token, note how long each took.
 
 use std::io::Write;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
@@ -67,7 +67,7 @@ pub(super) fn answer<W: Write, T: Write>(
             tokens.push(token);
             match first_token_s {
                 None => first_token_s = Some(begun.elapsed().as_secs_f64()),
-                Some(_) => steps.note(step),
+                Some(_) => steps.note(step.elapsed()),
             }
         }
         text.push_str(&written.text);
@@ -108,14 +108,15 @@ struct Steps {
 
 impl Steps {
     fn new() -> Result<Self, Ended> {
+        /// An hour.
+        const LONGEST_NS: u64 = 3_600_000_000_000;
         Ok(Self {
-            ns: Histogram::new(3).map_err(Ended::internal)?,
+            ns: Histogram::new_with_bounds(1, LONGEST_NS, 3).map_err(Ended::internal)?,
             seconds: 0.0,
         })
     }
 
-    fn note(&mut self, begun: Instant) {
-        let took = begun.elapsed();
+    fn note(&mut self, took: Duration) {
         self.seconds += took.as_secs_f64();
         self.ns.saturating_record(took.as_nanos() as u64);
     }
@@ -127,5 +128,27 @@ impl Steps {
     /// A quantile in milliseconds, if there are enough tokens for it.
     fn ms(&self, quantile: f64, least: u64) -> Option<f64> {
         (self.ns.len() >= least).then(|| self.ns.value_at_quantile(quantile) as f64 / 1e6)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_of_the_times_noted_and_need_enough_of_them() {
+        let mut steps = Steps::new().unwrap();
+        assert_eq!((steps.per_s(), steps.ms(0.5, 1)), (None, None));
+        for ms in 1..=99 {
+            steps.note(Duration::from_millis(ms));
+        }
+        assert_eq!(steps.ms(0.99, 100), None);
+        steps.note(Duration::from_millis(100));
+        let near = |found: Option<f64>, expected: f64| {
+            (found.unwrap() / expected - 1.0).abs() < 1e-3 // three digits are kept
+        };
+        assert!(near(steps.ms(0.5, 1), 50.0), "{:?}", steps.ms(0.5, 1));
+        assert!(near(steps.ms(0.99, 100), 99.0), "{:?}", steps.ms(0.99, 100));
+        assert!(near(steps.per_s(), 100.0 / 5.05), "{:?}", steps.per_s());
     }
 }
