@@ -107,6 +107,8 @@ pub(super) fn runner(
         return Err(refused(how.into()));
     }
     let on = On::new_cuda(card).map_err(|error| {
+        let error = error.to_string();
+        let error = error.lines().next().unwrap_or_default(); // a backtrace may stand below
         refused(format!(
             "no CUDA device: {error}. `nvidia-smi` lists those there are; --device cpu needs none"
         ))
