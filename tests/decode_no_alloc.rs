@@ -1,4 +1,4 @@
-//! A step of the decoder allocates nothing, once it has seen as many rows before.
+//! A step of the decoder allocates nothing, once it has seen as many rows before; nor does drawing a token.
 #![allow(
     clippy::unwrap_used,
     reason = "a test that cannot be set up should stop"
@@ -10,7 +10,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use allocation_common::allocations;
-use razvilka::decode::{Model, Precision, Steps};
+use razvilka::decode::{Model, Precision, Sampler, Sampling, Steps};
 
 #[test]
 fn the_counter_counts() {
@@ -35,4 +35,25 @@ fn a_token_allocates_nothing_within_a_page() {
         });
         assert_eq!(count, 0, "{precision:?}");
     }
+}
+
+#[test]
+fn drawing_a_token_allocates_nothing_once_a_vocabulary_was_seen() {
+    let logits: Vec<f32> = (0..50_000_u16)
+        .map(|n| f32::from(n % 977) / 400.0)
+        .collect();
+    let sampling = Sampling {
+        top_k: 20_000,
+        min_p: 0.01,
+        repeat_penalty: 1.2,
+        ..Sampling::default()
+    };
+    let mut sampler = Sampler::new();
+    let mut draw = |uniform| sampler.draw(&sampling, &logits, 0..1000, uniform, |token| token > 5);
+    let first = draw(0.3);
+    let count = allocations(|| {
+        assert_eq!(draw(0.3), first);
+        black_box(draw(0.9));
+    });
+    assert_eq!(count, 0);
 }

@@ -222,6 +222,7 @@ impl From<DecodeError> for Failure {
         let exit = match error {
             DecodeError::Setting { .. }
             | DecodeError::EmptyPrompt
+            | DecodeError::PromptTooLong { .. }
             | DecodeError::UnknownToken { .. } => Exit::Usage,
             _ => Exit::Model,
         };

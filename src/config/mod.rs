@@ -458,7 +458,11 @@ impl Plan {
         WriterSettings {
             seed: self.session.seed,
             temperature: writer.temperature,
+            top_k: writer.top_k as usize,
             top_p: writer.top_p,
+            min_p: writer.min_p,
+            repeat_penalty: writer.repeat_penalty,
+            repeat_last_tokens: writer.repeat_last_tokens as usize,
             tokens_max: writer.tokens_max as usize,
             context_tokens_max: writer.context_tokens_max as usize,
             second_mass_min: writer.second_mass_min,

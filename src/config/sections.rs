@@ -123,8 +123,16 @@ section!(
     WriterSection, "writer" {
         /// Sampling temperature of banal tokens; 0 is greedy.
         temperature: f64 = "temperature",
+        /// Number of the likeliest tokens that are drawn from; 0: any.
+        top_k: u32 = "top_k",
         /// Mass of the likeliest tokens that are drawn from.
         top_p: f64 = "top_p",
+        /// Least probability of a token that is drawn, relative to the likeliest.
+        min_p: f64 = "min_p",
+        /// Penalty for tokens that were written lately; 1: none.
+        repeat_penalty: f64 = "repeat_penalty",
+        /// How many tokens back is lately.
+        repeat_last_tokens: u32 = "repeat_last_tokens",
         /// Tokens of one text, at most.
         tokens_max: u32 = "tokens_max",
         /// How far back the model looks, tokens.

@@ -65,7 +65,7 @@ impl Model {
                 reason: "the model has no chat template; give it a prompt instead".into(),
             });
         };
-        render(template, messages)
+        render(template, messages, true)
     }
 
     /// The tokens of a conversation, ending where the assistant's answer begins. Texts of special tokens inside of messages become such tokens, as
@@ -76,10 +76,35 @@ impl Model {
     pub fn chat(&self, messages: &[Message]) -> Result<Vec<u32>, DecodeError> {
         self.tokens.encode_bare(&self.chat_text(messages)?)
     }
+
+    /// Special tokens that end the assistant's turn in the model's template, in order; none without a template. They are two: the one that
+    /// lies with the tokenizer as the end of a text, and the first that the template itself writes behind an answer. Often both are the token
+    /// that the configuration names as the end of a text, but not in every model that was taught conversations afterwards.
+    #[must_use]
+    pub fn turn_ends(&self) -> Vec<u32> {
+        let Some(template) = &self.chat else {
+            return Vec::new();
+        };
+        let mut ends: Vec<u32> = self.tokens.special(&template.eos).into_iter().collect();
+        // A word that no template has of its own.
+        const ANSWER: &str = "qzxanswerqzx";
+        let turn = [Message::new("user", "?"), Message::new("assistant", ANSWER)];
+        let behind = render(template, &turn, false).ok();
+        let behind = behind.as_deref().and_then(|text| text.rsplit_once(ANSWER));
+        if let Some((_, behind)) = behind
+            && let Ok(tokens) = self.tokens.encode_bare(behind)
+        {
+            let special = |token: &u32| self.tokens.is_special(*token);
+            ends.extend(tokens.into_iter().find(special));
+        }
+        ends.sort_unstable();
+        ends.dedup();
+        ends
+    }
 }
 
-/// Renders a conversation, ending where the assistant's answer begins.
-fn render(template: &Template, messages: &[Message]) -> Result<String, DecodeError> {
+/// Renders a conversation, with `answer` ending where the assistant's answer begins.
+fn render(template: &Template, messages: &[Message], answer: bool) -> Result<String, DecodeError> {
     let failed = |error: Error| DecodeError::Chat {
         reason: match error.kind() {
             ErrorKind::OutOfFuel => "the template does not end".into(),
@@ -104,7 +129,7 @@ fn render(template: &Template, messages: &[Message]) -> Result<String, DecodeErr
     let mut out = Bounded(Vec::new());
     let given = context! {
         messages => messages,
-        add_generation_prompt => true,
+        add_generation_prompt => answer,
         bos_token => template.bos,
         eos_token => template.eos,
     };
@@ -253,7 +278,7 @@ mod tests {
         assert!(cases.len() >= 20);
         for case in cases {
             let text = golden["templates"][&case.template].as_str().unwrap();
-            let found = render(&template(text), &case.messages);
+            let found = render(&template(text), &case.messages, true);
             assert_eq!(
                 found.ok(),
                 case.text,
@@ -267,7 +292,10 @@ mod tests {
     #[test]
     fn a_template_that_does_not_end_or_fails_is_told() {
         let messages = [Message::new("user", "hello")];
-        let said = |text: &str| render(&template(text), &messages).unwrap_err().to_string();
+        let said = |text: &str| {
+            let failed = render(&template(text), &messages, true);
+            failed.unwrap_err().to_string()
+        };
         let loops = "{% for a in range(99999) %}{% for b in range(99999) %}{% set c = 1 %}{% endfor %}{% endfor %}";
         assert!(said(loops).contains("does not end"), "{}", said(loops));
         let writes = format!(

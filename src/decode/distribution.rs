@@ -1,4 +1,4 @@
-//! What follows from a row of logits: probabilities, the likeliest tokens, entropies, divergences, a draw.
+//! What follows from a row of logits: probabilities, the likeliest tokens, entropies, divergences; and the numbers that draws are made with.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -116,48 +116,6 @@ impl Place {
     }
 }
 
-/// Picks a token with a uniform number: at `temperature` 0 the likeliest, else drawn from the likeliest that together have
-/// `top_p` of the mass. `None` when no token is allowed.
-pub(super) fn pick(
-    logits: &[f32],
-    temperature: f64,
-    top_p: f64,
-    uniform: f64,
-    allowed: impl Fn(u32) -> bool,
-) -> Option<u32> {
-    let allowed_tokens = || (0_u32..).zip(logits).filter(|(token, _)| allowed(*token));
-    let (best, max) = allowed_tokens().max_by(|a, b| a.1.total_cmp(b.1).then(b.0.cmp(&a.0)))?;
-    if temperature <= 0.0 {
-        return Some(best);
-    }
-    // Tokens below this weight are beyond any top_p that matters, and sorting a whole vocabulary is slow.
-    const WEIGHT_MIN: f64 = 1e-7;
-    /// A little below its logarithm: what lies lower needs no exponential to be left out.
-    const SCORE_MIN: f64 = -16.2;
-    let mut weights: Vec<Candidate> = allowed_tokens()
-        .filter(|(_, x)| f64::from(*x - max) / temperature > SCORE_MIN)
-        .map(|(token, x)| Candidate {
-            token,
-            mass: (f64::from(x - max) / temperature).exp(),
-        })
-        .filter(|candidate| candidate.mass >= WEIGHT_MIN)
-        .collect();
-    weights.sort_by(|a, b| b.mass.total_cmp(&a.mass).then(a.token.cmp(&b.token)));
-    let total: f64 = weights.iter().map(|c| c.mass).sum();
-    let mut kept = 0;
-    let mut mass = 0.0;
-    while kept < weights.len() && mass < top_p * total {
-        mass += weights[kept].mass;
-        kept += 1;
-    }
-    let mut left = uniform * mass;
-    let chosen = weights[..kept].iter().find(|candidate| {
-        left -= candidate.mass;
-        left < 0.0
-    });
-    Some(chosen.map_or(best, |candidate| candidate.token))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -177,37 +135,6 @@ mod tests {
         assert!((divergence_bits(&[1.0, 0.0], &[0.0, 1.0]) - 1.0).abs() < 1e-12);
         // NumPy: mean of sum(a * log2(a / m)) over both
         assert!((divergence_bits(&[0.5, 0.5], &[0.9, 0.1]) - 0.146_793_102_436_052_1).abs() < 1e-9);
-    }
-
-    #[test]
-    fn draws_have_the_frequencies_of_the_distribution_and_top_p_cuts_the_tail() {
-        let logits = [0.5_f32.ln(), 0.3_f32.ln(), 0.15_f32.ln(), 0.05_f32.ln()];
-        let n = 4000;
-        let mut counts = [0_usize; 4];
-        for position in 0..n {
-            let uniform = Place {
-                seed: 5,
-                position,
-                choices: 2,
-            }
-            .draw(Purpose::Token, 0);
-            counts[pick(&logits, 1.0, 0.9, uniform, |_| true).expect("tokens are allowed")
-                as usize] += 1;
-        }
-        assert_eq!(counts[3], 0, "beyond top_p");
-        for (count, share) in counts.iter().zip([0.5 / 0.95, 0.3 / 0.95, 0.15 / 0.95]) {
-            assert!(
-                (*count as f64 / f64::from(n as u32) - share).abs() < 0.03,
-                "{counts:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn nothing_allowed_gives_nothing_and_cold_gives_the_likeliest() {
-        assert_eq!(pick(&[0.0, 1.0], 1.0, 0.9, 0.5, |_| false), None);
-        assert_eq!(pick(&[0.0, 1.0, 1.0], 0.0, 0.9, 0.99, |_| true), Some(1));
-        assert_eq!(pick(&[0.0, 1.0, 1.0], 0.0, 0.9, 0.99, |t| t != 1), Some(2));
     }
 
     #[test]

@@ -261,6 +261,17 @@ pub enum DecodeError {
     /// There is nothing to start from.
     #[error("the prompt is empty and the model has no token that begins a text; give a prompt")]
     EmptyPrompt,
+    /// Prompt and one token of an answer do not fit into the context.
+    #[error(
+        "the prompt has {found_tokens} tokens and the context holds {context_tokens}: there is no room for an answer. Shorten it, or choose a model \
+         with a longer context (or a higher limit, if one was set)"
+    )]
+    PromptTooLong {
+        /// Tokens of the prompt.
+        found_tokens: usize,
+        /// Tokens of prompt and answer together.
+        context_tokens: usize,
+    },
     /// A token number the model has no row for.
     #[error("token {token} is out of range; the model knows {vocabulary} tokens")]
     UnknownToken {
@@ -304,6 +315,14 @@ pub enum DecodeError {
     #[error("the tokenizer failed: {reason}")]
     Tokenizer {
         /// What the tokenizer library said.
+        reason: String,
+    },
+    /// A device cannot compute this.
+    #[error("{device}: {reason}")]
+    Device {
+        /// Which one.
+        device: super::Device,
+        /// Why, and what to do.
         reason: String,
     },
     /// The tensor library failed.

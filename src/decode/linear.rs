@@ -101,6 +101,19 @@ impl Linear {
         self.outputs
     }
 
+    /// The weights where they are held as floats: `[outputs, inputs]`, f32.
+    pub(super) const fn floats(&self) -> Option<&Tensor> {
+        match &self.weight {
+            Weight::Floats(weight) => Some(weight),
+            Weight::Packed(_) | Weight::Tiles(_) => None,
+        }
+    }
+
+    /// What is added to each row of the result.
+    pub(super) fn bias(&self) -> Option<&[f32]> {
+        self.bias.as_deref()
+    }
+
     /// Multiplies `rows` rows of `x` into `y`; both row-major.
     pub(super) fn forward(
         &self,

@@ -10,8 +10,11 @@
 //! | `layout`, `plan`, `memory` | which tensors it has, how they are held, whether they fit |
 //! | `chat` | a conversation as text, by the model's own template |
 //! | `forward`, `kernel`, `linear` | one step for several lines of text at once |
+//! | `runner`, `dense` | one line of text on our kernels, or on a card by candle |
 //! | `kv` | keys and values as a tree: branches share what was before them, a commit relinks |
 //! | `glance`, `rollout`, `meaning` | is there a fork here? cheap test, roll-outs, merging of wordings |
+//! | `sampling`, `stop` | which token follows, which text ends an answer |
+//! | [`Generator`] | answers prompts, nobody is asked |
 //! | [`Writer`] | writes, stops at forks, decodes branches ahead, commits, takes back |
 //!
 //! ```no_run
@@ -38,9 +41,11 @@ mod cancel;
 mod chat;
 mod choose;
 mod config;
+mod dense;
 mod distribution;
 mod error;
 mod forward;
+mod generator;
 #[allow(dead_code)] // the reader stands; models in this format come next
 mod gguf;
 mod glance;
@@ -60,11 +65,14 @@ mod outcome;
 mod plan;
 mod rollout;
 mod rope;
+mod runner;
 #[cfg(test)]
 mod samples;
+mod sampling;
 mod settings;
 mod sources;
 mod steps;
+mod stop;
 mod stored;
 mod survey;
 mod team;
@@ -76,11 +84,14 @@ mod writer;
 pub use cancel::Cancel;
 pub use chat::Message;
 pub use config::{Family, ModelConfig, RopeScaling, Sliding};
+pub use dense::{Device, Floats};
 pub use error::{DecodeError, ModelError};
+pub use generator::{Finish, Generator, GeneratorSettings, PromptRead, WhenFull, Written};
 pub use glance::Glance;
 pub use memory::available_bytes as available_memory_bytes;
 pub use model::{LoadSettings, Model, ModelCard, Precision};
 pub use outcome::{Commit, End, Stats, Step, Thought, Undone};
+pub use sampling::{Sampler, Sampling};
 pub use settings::WriterSettings;
 pub use steps::Steps;
 pub use survey::Survey;

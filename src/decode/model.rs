@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::attention::Heads;
 use super::chat::Template;
 use super::config::ModelConfig;
-use super::error::ModelError;
+use super::error::{DecodeError, ModelError};
 use super::kv::KvShape;
 use super::layout::Matrix;
 use super::linear::Linear;
@@ -241,6 +241,18 @@ impl Model {
             config: self.config.clone(),
             files: self.files.clone(),
         }
+    }
+
+    /// The tokens of a text as a prompt: what the tokenizer makes of it, or the token that begins texts where that is nothing.
+    ///
+    /// # Errors
+    /// [`DecodeError::EmptyPrompt`] for nothing, if the model knows no such token; [`DecodeError::Tokenizer`].
+    pub fn prompt(&self, text: &str) -> Result<Vec<u32>, DecodeError> {
+        let mut tokens = self.tokens.encode(text)?;
+        if tokens.is_empty() {
+            tokens.push(self.config.bos.ok_or(DecodeError::EmptyPrompt)?);
+        }
+        Ok(tokens)
     }
 
     /// Whether a token ends the text.

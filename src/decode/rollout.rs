@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::cancel::Cancel;
-use super::distribution::{Candidate, Place, Purpose, cosine, pick};
+use super::distribution::{Candidate, Place, Purpose, cosine};
 use super::error::{DecodeError, Interrupt};
 use super::forward::{Engine, Feed, Prediction, Wanted};
 use super::line::Line;
+use super::sampling::pick;
 use super::text::{continues_word, ends_phrase};
 
 /// Tokens a phrase may run over its limit to finish a word.

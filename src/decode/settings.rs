@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::DecodeError;
 use super::rollout::WORD_TOKENS_MAX;
+use super::sampling::Sampling;
 
 /// Settings of a [`Writer`](super::Writer).
 ///
@@ -11,7 +12,11 @@ use super::rollout::WORD_TOKENS_MAX;
 /// |---|---|---|---|---|
 /// | `seed` | 0 | 2^64-1 | 1 | same seed, prompt and choices: same text |
 /// | `temperature` | 0 | 2 | 0.8 | of banal tokens; 0 takes the likeliest |
+/// | `top_k` | 0 | 1,000,000 | 0 | likeliest tokens drawn from; 0: any number |
 /// | `top_p` | 0.05 | 1 | 0.95 | mass of the likeliest tokens drawn from |
+/// | `min_p` | 0 | 1 | 0 | least probability, relative to the likeliest token's |
+/// | `repeat_penalty` | 1 | 2 | 1 | for tokens that were written lately; 1: none |
+/// | `repeat_last_tokens` | 0 | 32,768 | 64 | how many tokens back is lately |
 /// | `tokens_max` | 1 | 1,000,000 | 400 | tokens after the prompt |
 /// | `context_tokens_max` | 64 | 32,768 | 2,048 | how far back the model looks, if it can |
 /// | `detect` | | | true | whether forks are looked for |
@@ -35,7 +40,11 @@ use super::rollout::WORD_TOKENS_MAX;
 pub struct WriterSettings {
     pub seed: u64,
     pub temperature: f64,
+    pub top_k: usize,
     pub top_p: f64,
+    pub min_p: f64,
+    pub repeat_penalty: f64,
+    pub repeat_last_tokens: usize,
     pub tokens_max: usize,
     pub context_tokens_max: usize,
     pub detect: bool,
@@ -60,7 +69,11 @@ impl Default for WriterSettings {
         Self {
             seed: 1,
             temperature: 0.8,
+            top_k: 0,
             top_p: 0.95,
+            min_p: 0.0,
+            repeat_penalty: 1.0,
+            repeat_last_tokens: 64,
             tokens_max: 400,
             context_tokens_max: 2048,
             detect: true,
@@ -94,15 +107,27 @@ impl WriterSettings {
         2 * self.reserve_tokens()
     }
 
+    /// How banal tokens are drawn.
+    #[must_use]
+    pub fn sampling(&self) -> Sampling {
+        Sampling {
+            temperature: self.temperature,
+            top_k: self.top_k,
+            top_p: self.top_p,
+            min_p: self.min_p,
+            repeat_penalty: self.repeat_penalty,
+            repeat_last_tokens: self.repeat_last_tokens,
+        }
+    }
+
     /// Checks every range.
     ///
     /// # Errors
     /// [`DecodeError::Setting`] with the key, its value and the range.
     pub fn check(&self) -> Result<(), DecodeError> {
+        self.sampling().check()?;
         let count = |n: usize| n as f64;
         for (key, found, min, max) in [
-            ("temperature", self.temperature, 0.0, 2.0),
-            ("top_p", self.top_p, 0.05, 1.0),
             ("tokens_max", count(self.tokens_max), 1.0, 1e6),
             (
                 "context_tokens_max",

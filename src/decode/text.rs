@@ -82,6 +82,17 @@ impl Tokens {
         self.tokenizer.decode(tokens, true).map_err(failed)
     }
 
+    /// The special token that is written so.
+    pub(super) fn special(&self, text: &str) -> Option<u32> {
+        let token = self.tokenizer.token_to_id(text);
+        token.filter(|token| self.is_special(*token))
+    }
+
+    /// Whether a token is special: it stands for no text.
+    pub(super) fn is_special(&self, token: u32) -> bool {
+        self.special.binary_search(&token).is_ok()
+    }
+
     /// How many tokens there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -90,7 +101,7 @@ impl Tokens {
 
     /// Whether a token stands for text: it is known, and not special.
     pub(super) fn is_text(&self, token: u32) -> bool {
-        token <= self.highest && self.special.binary_search(&token).is_err()
+        token <= self.highest && !self.is_special(token)
     }
 
     /// Whether there are none; never true of a loaded tokenizer.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::cancel::Cancel;
-use super::distribution::{Place, Purpose, pick};
+use super::distribution::{Place, Purpose};
 use super::error::{DecodeError, Interrupt};
 use super::forward::{Engine, Feed, Wanted};
 use super::glance::promising;
@@ -15,6 +15,7 @@ use super::model::Model;
 use super::offer::{Found, Offer, Past, examine};
 use super::outcome::{End, Stats, Step, Thought};
 use super::rollout::WORD_TOKENS_MAX;
+use super::sampling::Sampler;
 use super::settings::WriterSettings;
 use crate::fork::{Fork, ForkId, ForkOrigin, MAX_BRANCHES};
 
@@ -34,6 +35,7 @@ const RETIRED_MAX: usize = 64;
 pub struct Writer {
     pub(super) engine: Engine,
     pub(super) settings: WriterSettings,
+    sampler: Sampler,
     context: usize,
     pub(super) trunk: Option<Trunk>,
     pub(super) open: Option<Offer>,
@@ -91,6 +93,7 @@ impl Writer {
         Ok(Self {
             engine,
             settings,
+            sampler: Sampler::new(),
             context,
             trunk: None,
             open,
@@ -108,10 +111,7 @@ impl Writer {
     /// [`DecodeError::EmptyPrompt`], [`DecodeError::Tokenizer`], [`DecodeError::NonFinite`].
     pub fn start(&mut self, prompt: &str) -> Result<(), DecodeError> {
         let model = Arc::clone(self.engine.model());
-        let mut tokens = model.tokens().encode(prompt)?;
-        if tokens.is_empty() {
-            tokens.push(model.config().bos.ok_or(DecodeError::EmptyPrompt)?);
-        }
+        let tokens = model.prompt(prompt)?;
         self.open = None;
         self.past.clear();
         self.trunk = None;
@@ -213,7 +213,13 @@ impl Writer {
         let model = Arc::clone(self.engine.model());
         let trunk = self.trunk.as_mut().ok_or(DecodeError::NotStarted)?;
         let position = trunk.line.tokens.len();
-        let token = next_token(&model, &self.settings, &trunk.line, position, trunk.choices)?;
+        let place = Place {
+            seed: self.settings.seed,
+            position,
+            choices: trunk.choices,
+        };
+        let sampler = &mut self.sampler;
+        let token = next_token(&model, &self.settings, sampler, &trunk.line, &[], place)?;
         if model.is_end(token) {
             trunk.ended = true;
             return Ok(None);
@@ -325,12 +331,18 @@ impl Writer {
                 branch.stopped = true;
                 continue;
             }
+            let place = Place {
+                seed: self.settings.seed,
+                position,
+                choices: trunk.choices + 1,
+            };
             let token = next_token(
                 &model,
                 &self.settings,
+                &mut self.sampler,
                 &branch.line,
-                position,
-                trunk.choices + 1,
+                &trunk.line.tokens,
+                place,
             )?;
             if model.is_end(token) {
                 branch.stopped = true;
@@ -463,28 +475,29 @@ impl Writer {
     }
 }
 
-/// The next banal token, drawn by seed, position and number of choices.
+/// The next banal token of a line, drawn by its place; `before` are the tokens that the line goes on from.
 fn next_token(
     model: &Model,
     settings: &WriterSettings,
+    sampler: &mut Sampler,
     line: &Line,
-    position: usize,
-    choices: u64,
+    before: &[u32],
+    place: Place,
 ) -> Result<u32, DecodeError> {
-    let uniform = Place {
-        seed: settings.seed,
-        position,
-        choices,
-    }
-    .draw(Purpose::Token, 0);
-    pick(
-        &line.next.logits,
-        settings.temperature,
-        settings.top_p,
-        uniform,
-        |token| model.is_allowed(token),
-    )
-    .ok_or(DecodeError::NoCandidates { position })
+    let latest_first = line.tokens.iter().rev().chain(before.iter().rev()).copied();
+    let uniform = place.draw(Purpose::Token, 0);
+    let logits = &line.next.logits;
+    sampler
+        .draw(
+            &settings.sampling(),
+            logits,
+            latest_first,
+            uniform,
+            |token| model.is_allowed(token),
+        )
+        .ok_or(DecodeError::NoCandidates {
+            position: place.position,
+        })
 }
 
 /// Whether the budget allows a question here.
