@@ -13,7 +13,7 @@
 //! trains on everything and writes the table of parameters; `check` scores such a table on a folder. The same folders, options and seed give the
 //! same numbers. Options, which change the usual training: `--seed=N`, `--epochs=N`, `--teachers=N`, `--teachers-epochs=N`, `--teachers-widths=N,N`
 //! (multiples of 16), `--taught=SHARE`; and for `folds` `--left-out=people|both` and `--keep=NAME`,
-//! which writes what each fold has learned to `NAME-...txt`.
+//! which writes what each fold has learned to `NAME-...txt`, or `--kept=NAME`, which reads it instead of learning it again.
 
 // An example has files and a terminal; the library has not.
 #![allow(clippy::disallowed_methods, clippy::disallowed_macros)]
@@ -50,18 +50,21 @@ fn main() -> Result<(), Box<dyn Error>> {
         .map(String::as_str)
         .partition(|word| word.starts_with("--"));
     let mut plan = Plan::USUAL;
-    let mut keep = None;
+    let mut kept = None;
     let mut outs = vec![LeaveOut::People, LeaveOut::PeopleAndStimuli];
     for option in options {
         match option {
             "--left-out=people" => outs = vec![LeaveOut::People],
             "--left-out=both" => outs = vec![LeaveOut::PeopleAndStimuli],
-            _ if option.starts_with("--keep=") => keep = option.strip_prefix("--keep="),
-            _ => plan.set(option)?,
+            _ => match option.split_once('=') {
+                Some(("--keep", name)) => kept = Some(Kept::Write(name)),
+                Some(("--kept", name)) => kept = Some(Kept::Read(name)),
+                _ => plan.set(option)?,
+            },
         }
     }
     match words.as_slice() {
-        ["folds", folders @ ..] if !folders.is_empty() => folds(&read(folders)?, &plan, &outs, keep),
+        ["folds", folders @ ..] if !folders.is_empty() => folds(&read(folders)?, &plan, &outs, kept),
         ["across", main, test] => across(&read(&[main])?, &read(&[test])?, &plan),
         ["check", table, test] => check(table, &read(&[test])?),
         ["fit", out, folders @ ..] if !folders.is_empty() => {
@@ -97,6 +100,29 @@ impl LeaveOut {
             Self::People => &recording.person,
         }
     }
+}
+
+/// What folds have learned, in files.
+#[derive(Debug, Clone, Copy)]
+enum Kept<'a> {
+    Write(&'a str),
+    Read(&'a str),
+}
+
+fn kept_at(name: &str, out: LeaveOut, fold: usize) -> String {
+    format!("{name}-{out:?}-{fold}.txt")
+}
+
+fn read_folds(name: &str, out: LeaveOut) -> Result<Vec<Parameters>, Box<dyn Error>> {
+    (0..FOLDS)
+        .map(|k| {
+            let path = kept_at(name, out, k);
+            let text = std::fs::read_to_string(&path).map_err(|e| format!("{path}: {e}"))?;
+            let mut made = Parameters::read(&text)?;
+            Numbers::USUAL.put(&mut made);
+            Ok(made)
+        })
+        .collect()
 }
 
 /// Which fold leaves a recording out: by the number of samples, so that folds are of like size.
@@ -172,16 +198,19 @@ fn folds(
     recordings: &[Recording],
     plan: &Plan,
     outs: &[LeaveOut],
-    keep: Option<&str>,
+    kept: Option<Kept<'_>>,
 ) -> Result<(), Box<dyn Error>> {
     for out in outs.iter().copied() {
         println!("{out:?}");
-        let trained = train_folds(recordings, out, plan);
-        if let Some(keep) = keep {
+        let trained = match kept {
+            Some(Kept::Read(name)) => read_folds(name, out)?,
+            Some(Kept::Write(_)) | None => train_folds(recordings, out, plan),
+        };
+        if let Some(Kept::Write(name)) = kept {
             for (k, made) in trained.iter().enumerate() {
                 let mut table = format!("# {out:?} left out, fold {k}, {plan}\n");
                 write_numbers(made.clone(), &mut table);
-                std::fs::write(format!("{keep}-{out:?}-{k}.txt"), table)?;
+                std::fs::write(kept_at(name, out, k), table)?;
             }
         }
         let by_numbers = Numbers::all()
