@@ -12,6 +12,7 @@
 //! | `forward`, `kernel`, `linear` | one step for several lines of text at once |
 //! | `kv` | keys and values as a tree: branches share what was before them, a commit relinks |
 //! | `glance`, `rollout`, `meaning` | is there a fork here? cheap test, roll-outs, merging of wordings |
+//! | [`Embedder`] | how alike two texts are, by a model of sentences: one more judge of meanings |
 //! | [`Writer`] | writes, stops at forks, decodes branches ahead, commits, takes back |
 //!
 //! ```no_run
@@ -39,6 +40,7 @@ mod chat;
 mod choose;
 mod config;
 mod distribution;
+mod embedder;
 mod error;
 mod forward;
 #[allow(dead_code)] // the reader stands; models in this format come next
@@ -76,6 +78,7 @@ mod writer;
 pub use cancel::Cancel;
 pub use chat::Message;
 pub use config::{Family, ModelConfig, RopeScaling, Sliding};
+pub use embedder::{Embedder, EmbedderCard, EncoderConfig, Pooling, Positions};
 pub use error::{DecodeError, ModelError};
 pub use glance::Glance;
 pub use memory::available_bytes as available_memory_bytes;

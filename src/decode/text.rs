@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use tokenizers::tokenizer::step_decode_stream;
+use tokenizers::TruncationParams;
 
 use super::error::{DecodeError, ModelError};
 
@@ -57,6 +58,20 @@ impl Tokens {
                 })
             }
         }
+    }
+
+    /// As it is, but for texts that are cut at their end to `tokens_max` tokens, those around them included, and never filled up.
+    pub(super) fn cut_at(mut self, path: &Path, tokens_max: usize) -> Result<Self, ModelError> {
+        let bounds = TruncationParams {
+            max_length: tokens_max,
+            ..TruncationParams::default()
+        };
+        let cut = self.tokenizer.with_padding(None).with_truncation(Some(bounds));
+        cut.map_err(|e| ModelError::Tokenizer {
+            path: path.into(),
+            reason: format!("it cannot be held to {tokens_max} tokens: {e}"),
+        })?;
+        Ok(self)
     }
 
     /// The tokens of a text, with what the tokenizer adds around it.
