@@ -91,7 +91,10 @@ fn the_hand_made_fork_cases_are_what_their_readme_says() {
                 );
             }
         }
-        let pairs: Vec<bool> = cases.iter().flat_map(|case| case.pairs().map(|pair| pair.2)).collect();
+        let pairs: Vec<bool> = cases
+            .iter()
+            .flat_map(|case| case.pairs().map(|pair| pair.2))
+            .collect();
         let same = pairs.iter().filter(|same| **same).count();
         let (all, same) = (pairs.len().to_string(), same.to_string());
         let told = match language {
@@ -108,7 +111,10 @@ fn a_fork_case_that_is_none_is_refused_with_its_line() {
     let path = dir.path().join("cases.jsonl");
     let sound = r#"{"id":"en01","kind":"voice","before":"A text","options":["goes on.","ends."],"meanings":[0,1]}"#;
     for (what, line) in [
-        ("one option", sound.replace(r#","ends.""#, "").replace("[0,1]", "[0]")),
+        (
+            "one option",
+            sound.replace(r#","ends.""#, "").replace("[0,1]", "[0]"),
+        ),
         ("meanings too few", sound.replace("[0,1]", "[0]")),
         ("meanings from 1", sound.replace("[0,1]", "[1,0]")),
         ("a number left out", sound.replace("[0,1]", "[0,2]")),
@@ -116,7 +122,10 @@ fn a_fork_case_that_is_none_is_refused_with_its_line() {
         ("options that are equal", sound.replace("ends.", "goes on.")),
         ("an empty option", sound.replace("ends.", "")),
         ("two spaces", sound.replace("goes on", "goes  on")),
-        ("an unknown key", sound.replace("\"id\"", "\"source\":1,\"id\"")),
+        (
+            "an unknown key",
+            sound.replace("\"id\"", "\"source\":1,\"id\""),
+        ),
         ("the same case twice", sound.into()),
     ] {
         assert!(what.contains("twice") || line != sound, "{what}");

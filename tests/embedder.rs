@@ -11,7 +11,9 @@ use tempfile::TempDir;
 const DIFFERENCE_MAX: f32 = 1e-5;
 
 fn golden(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/golden/decode/embedder").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fixtures/golden/decode/embedder")
+        .join(name)
 }
 
 #[derive(serde::Deserialize)]
@@ -44,7 +46,11 @@ fn vectors_equal_hugging_face() {
     ] {
         let embedder = Embedder::load(golden(name)).expect("a sound folder");
         let card = embedder.card();
-        assert_eq!((card.pooling, card.config.numbering, card.tokens_max), (pooling, positions, tokens_max), "{name}");
+        assert_eq!(
+            (card.pooling, card.config.numbering, card.tokens_max),
+            (pooling, positions, tokens_max),
+            "{name}"
+        );
         let Golden { texts, embeddings } = expected(name);
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let together = embedder.embed(&texts).expect("vectors");
@@ -54,7 +60,10 @@ fn vectors_equal_hugging_face() {
         // Every text alone, too: another way through the products of matrices.
         for (text, expected) in texts.iter().zip(&embeddings) {
             let alone = embedder.embed(&[text]).expect("a vector");
-            assert!(difference(&alone, std::slice::from_ref(expected)) <= DIFFERENCE_MAX, "{name}: {text:?}");
+            assert!(
+                difference(&alone, std::slice::from_ref(expected)) <= DIFFERENCE_MAX,
+                "{name}: {text:?}"
+            );
             let length: f32 = alone[0].iter().map(|x| x * x).sum();
             assert!((length - 1.0).abs() < 1e-5, "{name}: {text:?}");
         }
@@ -68,14 +77,34 @@ fn pooling_prompt_and_the_place_of_positions_change_the_vectors() {
     for (name, file, from, to) in [
         ("bert_cls", "1_Pooling/config.json", "true", "swapped"),
         ("xlmr", "config_sentence_transformers.json", "query: ", ""),
-        ("roberta", "config.json", "\"pad_token_id\": 3", "\"pad_token_id\": 2"),
+        (
+            "roberta",
+            "config.json",
+            "\"pad_token_id\": 3",
+            "\"pad_token_id\": 2",
+        ),
         ("bert_cls", "sentence_bert_config.json", "20", "7"),
-        ("bert", "config.json", "\"layer_norm_eps\": 1e-12", "\"layer_norm_eps\": 1e-3"),
+        (
+            "bert",
+            "config.json",
+            "\"layer_norm_eps\": 1e-12",
+            "\"layer_norm_eps\": 1e-3",
+        ),
     ] {
         let dir = copy_of(name);
         if to == "swapped" {
-            edit(&dir, file, "\"pooling_mode_cls_token\": true", "\"pooling_mode_cls_token\": false");
-            edit(&dir, file, "\"pooling_mode_mean_tokens\": false", "\"pooling_mode_mean_tokens\": true");
+            edit(
+                &dir,
+                file,
+                "\"pooling_mode_cls_token\": true",
+                "\"pooling_mode_cls_token\": false",
+            );
+            edit(
+                &dir,
+                file,
+                "\"pooling_mode_mean_tokens\": false",
+                "\"pooling_mode_mean_tokens\": true",
+            );
         } else {
             edit(&dir, file, from, to);
         }
@@ -91,12 +120,22 @@ fn pooling_prompt_and_the_place_of_positions_change_the_vectors() {
 fn the_card_names_every_file_and_counts_what_is_computed_with() {
     // Two layers of four matrices of 24 by 24, two of 24 by 40, six biases and two norms; 300 words and a norm.
     let encoder = 2 * (4 * 24 * 25 + 24 * 40 + 40 + 40 * 24 + 24 + 4 * 24) + 300 * 24 + 2 * 24;
-    for (name, files, positions, segments) in [("bert", 5, 48, 2), ("bert_cls", 6, 64, 1), ("xlmr", 7, 60, 1)] {
+    for (name, files, positions, segments) in [
+        ("bert", 5, 48, 2),
+        ("bert_cls", 6, 64, 1),
+        ("xlmr", 7, 60, 1),
+    ] {
         let parameters = encoder + (positions + segments) * 24;
         let embedder = Embedder::load(golden(name)).expect("a sound folder");
         let card = embedder.card();
-        assert_eq!(&Embedder::verify(golden(name)).expect("a sound folder"), card);
-        assert_eq!((card.name.as_str(), card.files.len(), card.parameters), (name, files, parameters));
+        assert_eq!(
+            &Embedder::verify(golden(name)).expect("a sound folder"),
+            card
+        );
+        assert_eq!(
+            (card.name.as_str(), card.files.len(), card.parameters),
+            (name, files, parameters)
+        );
         for file in &card.files {
             let bytes = std::fs::read(golden(name).join(&file.name)).expect("the file");
             assert_eq!(file.bytes, bytes.len() as u64);
@@ -143,32 +182,154 @@ fn refused(what: &str, path: &Path) -> ModelError {
 #[test]
 fn what_is_not_computed_is_refused_by_its_key() {
     for (name, file, from, to, key) in [
-        ("bert", "config.json", "\"BertModel\"", "\"LlamaForCausalLM\"", "architectures"),
-        ("bert", "config.json", "\"BertModel\"", "\"BertForSequenceClassification\"", "architectures"),
-        ("bert", "config.json", "\"model_type\": \"bert\"", "\"model_type\": \"roberta\"", "model_type"),
-        ("bert", "config.json", "\"model_type\": \"bert\"", "\"model_type\": 5", "model_type"),
+        (
+            "bert",
+            "config.json",
+            "\"BertModel\"",
+            "\"LlamaForCausalLM\"",
+            "architectures",
+        ),
+        (
+            "bert",
+            "config.json",
+            "\"BertModel\"",
+            "\"BertForSequenceClassification\"",
+            "architectures",
+        ),
+        (
+            "bert",
+            "config.json",
+            "\"model_type\": \"bert\"",
+            "\"model_type\": \"roberta\"",
+            "model_type",
+        ),
+        (
+            "bert",
+            "config.json",
+            "\"model_type\": \"bert\"",
+            "\"model_type\": 5",
+            "model_type",
+        ),
         ("bert", "config.json", "\"gelu\"", "\"relu\"", "hidden_act"),
-        ("bert", "config.json", "\"gelu\"", "\"gelu\", \"position_embedding_type\": \"relative_key\"", "position_embedding_type"),
-        ("bert", "config.json", "\"is_decoder\": false", "\"is_decoder\": true", "is_decoder"),
-        ("bert", "config.json", "\"num_attention_heads\": 3", "\"num_attention_heads\": 5", "num_attention_heads"),
-        ("bert", "config.json", "\"hidden_size\": 24", "\"hidden_size\": 99999999999", "hidden_size"),
-        ("bert", "config.json", "\"layer_norm_eps\": 1e-12", "\"layer_norm_eps\": -1", "layer_norm_eps"),
-        ("bert", "config.json", "\"max_position_embeddings\": 48", "\"max_position_embeddings\": 2", "max_position_embeddings"),
-        ("roberta", "config.json", "\"pad_token_id\": 3", "\"pad_token_id\": 34", "max_position_embeddings"),
-        ("roberta", "config.json", "\"pad_token_id\": 3", "\"pad_token_id\": -1", "pad_token_id"),
-        ("bert", "modules.json", "models.Normalize", "models.Dense", "type"),
-        ("bert", "modules.json", "\"1_Pooling\"", "\"../1_Pooling\"", "type"),
-        ("bert", "1_Pooling/config.json", "\"pooling_mode_max_tokens\": false", "\"pooling_mode_max_tokens\": true", "pooling_mode_max_tokens"),
-        ("bert", "1_Pooling/config.json", "\"pooling_mode_mean_tokens\": true", "\"pooling_mode_mean_tokens\": false", "pooling_mode_mean_tokens"),
-        ("bert", "1_Pooling/config.json", "\"pooling_mode_mean_tokens\": true", "\"pooling_mode_mean_tokens\": 1", "pooling_mode_mean_tokens"),
-        ("bert_cls", "sentence_bert_config.json", "20", "0", "max_seq_length"),
-        ("bert_cls", "sentence_bert_config.json", "false", "true", "do_lower_case"),
-        ("xlmr", "config_sentence_transformers.json", "\"default_prompt_name\": \"query\"", "\"default_prompt_name\": \"passage\"", "default_prompt_name"),
+        (
+            "bert",
+            "config.json",
+            "\"gelu\"",
+            "\"gelu\", \"position_embedding_type\": \"relative_key\"",
+            "position_embedding_type",
+        ),
+        (
+            "bert",
+            "config.json",
+            "\"is_decoder\": false",
+            "\"is_decoder\": true",
+            "is_decoder",
+        ),
+        (
+            "bert",
+            "config.json",
+            "\"num_attention_heads\": 3",
+            "\"num_attention_heads\": 5",
+            "num_attention_heads",
+        ),
+        (
+            "bert",
+            "config.json",
+            "\"hidden_size\": 24",
+            "\"hidden_size\": 99999999999",
+            "hidden_size",
+        ),
+        (
+            "bert",
+            "config.json",
+            "\"layer_norm_eps\": 1e-12",
+            "\"layer_norm_eps\": -1",
+            "layer_norm_eps",
+        ),
+        (
+            "bert",
+            "config.json",
+            "\"max_position_embeddings\": 48",
+            "\"max_position_embeddings\": 2",
+            "max_position_embeddings",
+        ),
+        (
+            "roberta",
+            "config.json",
+            "\"pad_token_id\": 3",
+            "\"pad_token_id\": 34",
+            "max_position_embeddings",
+        ),
+        (
+            "roberta",
+            "config.json",
+            "\"pad_token_id\": 3",
+            "\"pad_token_id\": -1",
+            "pad_token_id",
+        ),
+        (
+            "bert",
+            "modules.json",
+            "models.Normalize",
+            "models.Dense",
+            "type",
+        ),
+        (
+            "bert",
+            "modules.json",
+            "\"1_Pooling\"",
+            "\"../1_Pooling\"",
+            "type",
+        ),
+        (
+            "bert",
+            "1_Pooling/config.json",
+            "\"pooling_mode_max_tokens\": false",
+            "\"pooling_mode_max_tokens\": true",
+            "pooling_mode_max_tokens",
+        ),
+        (
+            "bert",
+            "1_Pooling/config.json",
+            "\"pooling_mode_mean_tokens\": true",
+            "\"pooling_mode_mean_tokens\": false",
+            "pooling_mode_mean_tokens",
+        ),
+        (
+            "bert",
+            "1_Pooling/config.json",
+            "\"pooling_mode_mean_tokens\": true",
+            "\"pooling_mode_mean_tokens\": 1",
+            "pooling_mode_mean_tokens",
+        ),
+        (
+            "bert_cls",
+            "sentence_bert_config.json",
+            "20",
+            "0",
+            "max_seq_length",
+        ),
+        (
+            "bert_cls",
+            "sentence_bert_config.json",
+            "false",
+            "true",
+            "do_lower_case",
+        ),
+        (
+            "xlmr",
+            "config_sentence_transformers.json",
+            "\"default_prompt_name\": \"query\"",
+            "\"default_prompt_name\": \"passage\"",
+            "default_prompt_name",
+        ),
     ] {
         let dir = copy_of(name);
         edit(&dir, file, from, to);
         match refused(to, dir.path()) {
-            ModelError::Config { key: found, path, .. } => {
+            ModelError::Config {
+                key: found, path, ..
+            } => {
                 assert_eq!(found, key, "{to}");
                 assert!(path.ends_with(file), "{}", path.display());
             }
@@ -180,23 +341,53 @@ fn what_is_not_computed_is_refused_by_its_key() {
 #[test]
 fn tensors_that_disagree_with_the_configuration_are_named() {
     let dir = copy_of("bert");
-    edit(&dir, "config.json", "\"intermediate_size\": 40", "\"intermediate_size\": 65536");
-    assert!(matches!(refused("a width of 65,536", dir.path()), ModelError::TensorShape { .. }));
+    edit(
+        &dir,
+        "config.json",
+        "\"intermediate_size\": 40",
+        "\"intermediate_size\": 65536",
+    );
+    assert!(matches!(
+        refused("a width of 65,536", dir.path()),
+        ModelError::TensorShape { .. }
+    ));
     let dir = copy_of("bert");
-    edit(&dir, "config.json", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 256");
+    edit(
+        &dir,
+        "config.json",
+        "\"num_hidden_layers\": 2",
+        "\"num_hidden_layers\": 256",
+    );
     match refused("256 layers", dir.path()) {
-        ModelError::TensorMissing { tensor, .. } => assert!(tensor.starts_with("encoder.layer.2."), "{tensor}"),
+        ModelError::TensorMissing { tensor, .. } => {
+            assert!(tensor.starts_with("encoder.layer.2."), "{tensor}")
+        }
         other => panic!("{other}"),
     }
     let dir = copy_of("bert");
-    edit(&dir, "config.json", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1");
+    edit(
+        &dir,
+        "config.json",
+        "\"num_hidden_layers\": 2",
+        "\"num_hidden_layers\": 1",
+    );
     match refused("a layer too many", dir.path()) {
-        ModelError::TensorUnknown { tensor, .. } => assert!(tensor.starts_with("encoder.layer.1."), "{tensor}"),
+        ModelError::TensorUnknown { tensor, .. } => {
+            assert!(tensor.starts_with("encoder.layer.1."), "{tensor}")
+        }
         other => panic!("{other}"),
     }
     let dir = copy_of("bert");
-    edit(&dir, "config.json", "\"vocab_size\": 300", "\"vocab_size\": 100");
-    assert!(matches!(refused("a tokenizer of another model", dir.path()), ModelError::Vocabulary { .. }));
+    edit(
+        &dir,
+        "config.json",
+        "\"vocab_size\": 300",
+        "\"vocab_size\": 100",
+    );
+    assert!(matches!(
+        refused("a tokenizer of another model", dir.path()),
+        ModelError::Vocabulary { .. }
+    ));
 }
 
 #[test]
@@ -209,26 +400,46 @@ fn damaged_and_missing_files_are_refused() {
             other => panic!("{file}: {other}"),
         }
     }
-    for file in ["config.json", "tokenizer.json", "modules.json", "1_Pooling/config.json"] {
+    for file in [
+        "config.json",
+        "tokenizer.json",
+        "modules.json",
+        "1_Pooling/config.json",
+    ] {
         for text in ["{".to_owned(), "[".repeat(1_000_000), "\u{0}".into()] {
             let dir = copy_of("bert");
             std::fs::write(dir.path().join(file), text).expect("written");
-            assert!(matches!(refused(file, dir.path()), ModelError::Json { .. }), "{file}");
+            assert!(
+                matches!(refused(file, dir.path()), ModelError::Json { .. }),
+                "{file}"
+            );
         }
     }
     let sound = std::fs::read(golden("bert").join("model.safetensors")).expect("the weights");
     let dir = copy_of("bert");
     for cut in (0..sound.len()).step_by(9973) {
         std::fs::write(dir.path().join("model.safetensors"), &sound[..cut]).expect("written");
-        assert!(matches!(refused("cut weights", dir.path()), ModelError::Length { .. }), "{cut}");
+        assert!(
+            matches!(
+                refused("cut weights", dir.path()),
+                ModelError::Length { .. }
+            ),
+            "{cut}"
+        );
     }
     let mut damaged = sound;
     // The data begins with a bias of the table of words; the pooler, at the end, is not computed with.
     let begin = 8 + u64::from_le_bytes(damaged[..8].try_into().expect("8 bytes")) as usize;
     damaged[begin..begin + 4].copy_from_slice(&f32::NAN.to_le_bytes());
     std::fs::write(dir.path().join("model.safetensors"), damaged).expect("written");
-    assert!(matches!(refused("a weight that is no number", dir.path()), ModelError::NonFinite { .. }));
-    assert!(matches!(refused("no folder", Path::new("/no/such/folder")), ModelError::Missing { .. }));
+    assert!(matches!(
+        refused("a weight that is no number", dir.path()),
+        ModelError::NonFinite { .. }
+    ));
+    assert!(matches!(
+        refused("no folder", Path::new("/no/such/folder")),
+        ModelError::Missing { .. }
+    ));
 }
 
 #[test]
@@ -238,7 +449,10 @@ fn a_folder_of_the_encoder_alone_is_enough_and_one_too_large_for_the_memory_is_r
         std::fs::remove_file(dir.path().join(file)).expect("removed");
     }
     let embedder = Embedder::load(dir.path()).expect("a sound folder");
-    assert_eq!((embedder.card().pooling, embedder.card().files.len()), (Pooling::Mean, 3));
+    assert_eq!(
+        (embedder.card().pooling, embedder.card().files.len()),
+        (Pooling::Mean, 3)
+    );
     let needed = embedder.card().needed_bytes;
     let settings = |bytes| LoadSettings {
         memory_bytes_max: Some(bytes),
@@ -256,7 +470,12 @@ fn random_damage_never_panics() {
     let dir = copy_of("xlmr");
     let mut refused = 0;
     for round in 0..120 {
-        let name = ["config.json", "tokenizer.json", "model.safetensors", "1_Pooling/config.json"][round % 4];
+        let name = [
+            "config.json",
+            "tokenizer.json",
+            "model.safetensors",
+            "1_Pooling/config.json",
+        ][round % 4];
         let sound = std::fs::read(dir.path().join(name)).expect("a file");
         let mut damaged = sound.clone();
         for _ in 0..1 + round % 3 {
@@ -265,7 +484,11 @@ fn random_damage_never_panics() {
         }
         std::fs::write(dir.path().join(name), damaged).expect("written");
         let loaded = Embedder::load(dir.path());
-        assert_eq!(loaded.is_err(), Embedder::verify(dir.path()).is_err(), "{name} {round}");
+        assert_eq!(
+            loaded.is_err(),
+            Embedder::verify(dir.path()).is_err(),
+            "{name} {round}"
+        );
         match loaded {
             Ok(embedder) => {
                 let _ = embedder.embed(&["Лиса нашла ключ.", "The fox."]);

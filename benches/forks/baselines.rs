@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 /// A likeness of two phrases: 1 where they are alike.
-pub type Likeness = fn(&str, &str) -> f64;
+pub(crate) type Likeness = fn(&str, &str) -> f64;
 
 /// Name and likeness of every baseline.
-pub const BASELINES: [(&str, Likeness); 5] = [
+pub(crate) const BASELINES: [(&str, Likeness); 5] = [
     ("same text", same_text),
     ("same first word", same_first_word),
     ("edit distance", edit_likeness),
@@ -16,7 +16,10 @@ pub const BASELINES: [(&str, Likeness); 5] = [
 
 fn words(text: &str) -> Vec<String> {
     let parts = text.split(|c: char| !c.is_alphanumeric() && c != '\'');
-    parts.filter(|word| !word.is_empty()).map(str::to_lowercase).collect()
+    parts
+        .filter(|word| !word.is_empty())
+        .map(str::to_lowercase)
+        .collect()
 }
 
 fn same_text(a: &str, b: &str) -> f64 {
@@ -51,7 +54,9 @@ fn bag_of_words(a: &str, b: &str) -> f64 {
 fn trigrams(a: &str, b: &str) -> f64 {
     let grams = |text: &str| {
         let text: Vec<char> = format!(" {} ", words(text).join(" ")).chars().collect();
-        text.windows(3).map(|three| three.iter().collect()).collect::<Vec<String>>()
+        text.windows(3)
+            .map(|three| three.iter().collect())
+            .collect::<Vec<String>>()
     };
     cosine(grams(a), grams(b))
 }
@@ -65,5 +70,9 @@ fn cosine(a: Vec<String>, b: Vec<String>) -> f64 {
     }
     let sum = |of: fn(&[f64; 2]) -> f64| counts.values().map(of).sum::<f64>();
     let lengths = (sum(|n| n[0] * n[0]) * sum(|n| n[1] * n[1])).sqrt();
-    if lengths > 0.0 { sum(|n| n[0] * n[1]) / lengths } else { 0.0 }
+    if lengths > 0.0 {
+        sum(|n| n[0] * n[1]) / lengths
+    } else {
+        0.0
+    }
 }

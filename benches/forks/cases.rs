@@ -8,24 +8,24 @@ use serde::Deserialize;
 /// A place in a text, continuations, and which of them mean the same.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Case {
+pub(crate) struct Case {
     /// Language and number: `en01`.
-    pub id: String,
+    pub(crate) id: String,
     /// What makes it hard.
-    pub kind: String,
+    pub(crate) kind: String,
     /// The text before the fork.
-    pub before: String,
+    pub(crate) before: String,
     /// Continuations, each to be read after one space.
-    pub options: Vec<String>,
+    pub(crate) options: Vec<String>,
     /// The meaning of each option, numbered in the order of their first appearance.
-    pub meanings: Vec<usize>,
+    pub(crate) meanings: Vec<usize>,
 }
 
 /// Reads the cases of one language, one JSON object a line.
 ///
 /// # Errors
 /// A sentence naming file and line: it does not parse, or a case is not well formed.
-pub fn read(path: &Path) -> Result<Vec<Case>, String> {
+pub(crate) fn read(path: &Path) -> Result<Vec<Case>, String> {
     let at = |line: usize, what: &str| format!("{}, line {}: {what}", path.display(), line + 1);
     let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
     let mut cases: Vec<Case> = Vec::new();
@@ -42,7 +42,7 @@ pub fn read(path: &Path) -> Result<Vec<Case>, String> {
 
 impl Case {
     /// Pairs of options, and whether they mean the same.
-    pub fn pairs(&self) -> impl Iterator<Item = (usize, usize, bool)> + '_ {
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (usize, usize, bool)> + '_ {
         let all = 0..self.options.len();
         let pairs = all.flat_map(|a| (a + 1..self.options.len()).map(move |b| (a, b)));
         pairs.map(|(a, b)| (a, b, self.meanings[a] == self.meanings[b])) // as many meanings as options: `check`
@@ -72,7 +72,9 @@ impl Case {
         }
         let texts = self.options.iter().chain([&self.before, &self.kind]);
         for text in texts {
-            let sound = text.trim() == text && !text.contains("  ") && text.chars().any(char::is_alphabetic);
+            let sound = text.trim() == text
+                && !text.contains("  ")
+                && text.chars().any(char::is_alphabetic);
             if !sound {
                 return wrong(&format!("{text:?} is empty, or has spaces too many"));
             }

@@ -11,17 +11,17 @@ const DRAWS: usize = 1000;
 
 /// A judge's word on two phrases.
 #[derive(Debug, Clone, Copy)]
-pub struct Judged {
+pub(crate) struct Judged {
     /// The fork that the phrases belong to.
-    pub group: usize,
+    pub(crate) group: usize,
     /// More is more alike.
-    pub likeness: f64,
+    pub(crate) likeness: f64,
     /// Whether they mean the same.
-    pub same: bool,
+    pub(crate) same: bool,
 }
 
 /// Probability that of a same and a different pair the same one is more alike, ties counted half (Mann and Whitney 1947). `None` without both kinds.
-pub fn auc(pairs: &[Judged]) -> Option<f64> {
+pub(crate) fn auc(pairs: &[Judged]) -> Option<f64> {
     let of = |kind: bool| pairs.iter().filter(move |pair| pair.same == kind);
     let (mut above, mut all) = (0.0, 0.0);
     for same in of(true) {
@@ -39,19 +39,19 @@ pub fn auc(pairs: &[Judged]) -> Option<f64> {
 
 /// Right and wrong words of a judge who says "the same" from a likeness on.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Counts {
+pub(crate) struct Counts {
     /// Same, and told so.
-    pub hits: usize,
+    pub(crate) hits: usize,
     /// Different, and told the same.
-    pub false_alarms: usize,
+    pub(crate) false_alarms: usize,
     /// Same, and told different.
-    pub misses: usize,
+    pub(crate) misses: usize,
     /// Different, and told so.
-    pub passed: usize,
+    pub(crate) passed: usize,
 }
 
 impl Counts {
-    pub fn at(pairs: &[Judged], least: f64) -> Self {
+    pub(crate) fn at(pairs: &[Judged], least: f64) -> Self {
         let mut counts = Self::default();
         for pair in pairs {
             let place = match (pair.likeness >= least, pair.same) {
@@ -65,8 +65,11 @@ impl Counts {
         counts
     }
 
-    pub fn accuracy(self) -> f64 {
-        share(self.hits + self.passed, self.hits + self.passed + self.false_alarms + self.misses)
+    pub(crate) fn accuracy(self) -> f64 {
+        share(
+            self.hits + self.passed,
+            self.hits + self.passed + self.false_alarms + self.misses,
+        )
     }
 
     fn json(self) -> Value {
@@ -78,11 +81,15 @@ impl Counts {
 }
 
 fn share(part: usize, all: usize) -> f64 {
-    if all == 0 { f64::NAN } else { part as f64 / all as f64 }
+    if all == 0 {
+        f64::NAN
+    } else {
+        part as f64 / all as f64
+    }
 }
 
 /// The likeness from which on "the same" is most often right.
-pub fn best_threshold(pairs: &[Judged]) -> f64 {
+pub(crate) fn best_threshold(pairs: &[Judged]) -> f64 {
     let mut tried: Vec<f64> = pairs.iter().map(|pair| pair.likeness).collect();
     tried.push(f64::INFINITY);
     tried.sort_by(|a, b| b.total_cmp(a));
@@ -97,7 +104,7 @@ pub fn best_threshold(pairs: &[Judged]) -> f64 {
 }
 
 /// What is printed of a judge: all pairs, and, where the threshold is to be learned, learned on one half and counted on the other.
-pub fn report(pairs: &[Judged], told: Option<f64>, seed: u64) -> Value {
+pub(crate) fn report(pairs: &[Judged], told: Option<f64>, seed: u64) -> Value {
     let mut line = json!({
         "pairs": pairs.len(), "same": pairs.iter().filter(|pair| pair.same).count(),
         "auc": auc(pairs), "auc_95": interval(pairs, seed, auc),
@@ -116,7 +123,7 @@ pub fn report(pairs: &[Judged], told: Option<f64>, seed: u64) -> Value {
 }
 
 /// Half of the groups, and the other half.
-pub fn halves(pairs: &[Judged], seed: u64) -> (Vec<Judged>, Vec<Judged>) {
+pub(crate) fn halves(pairs: &[Judged], seed: u64) -> (Vec<Judged>, Vec<Judged>) {
     let groups = groups(pairs);
     let mut order: Vec<usize> = (0..groups.len()).collect();
     let mut random = ChaCha8Rng::seed_from_u64(seed);
@@ -124,24 +131,34 @@ pub fn halves(pairs: &[Judged], seed: u64) -> (Vec<Judged>, Vec<Judged>) {
         order.swap(i, random.random_range(0..=i));
     }
     let (first, second) = order.split_at(order.len() / 2);
-    let all = |half: &[usize]| half.iter().flat_map(|group| groups[*group].clone()).collect();
+    let all = |half: &[usize]| {
+        half.iter()
+            .flat_map(|group| groups[*group].clone())
+            .collect()
+    };
     (all(first), all(second))
 }
 
 fn groups(pairs: &[Judged]) -> Vec<Vec<Judged>> {
-    let mut groups: std::collections::BTreeMap<usize, Vec<Judged>> = std::collections::BTreeMap::new();
+    let mut groups: std::collections::BTreeMap<usize, Vec<Judged>> =
+        std::collections::BTreeMap::new();
     for pair in pairs {
         groups.entry(pair.group).or_default().push(*pair);
     }
     groups.into_values().collect()
 }
 
-fn interval(pairs: &[Judged], seed: u64, figure: impl Fn(&[Judged]) -> Option<f64>) -> Option<[f64; 2]> {
+fn interval(
+    pairs: &[Judged],
+    seed: u64,
+    figure: impl Fn(&[Judged]) -> Option<f64>,
+) -> Option<[f64; 2]> {
     let groups = groups(pairs);
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut found = Vec::with_capacity(DRAWS);
     for _ in 0..DRAWS {
-        let drawn = (0..groups.len()).flat_map(|_| groups[random.random_range(0..groups.len())].iter().copied());
+        let drawn = (0..groups.len())
+            .flat_map(|_| groups[random.random_range(0..groups.len())].iter().copied());
         found.extend(figure(&drawn.collect::<Vec<_>>()));
     }
     found.sort_by(f64::total_cmp);

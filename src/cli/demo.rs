@@ -58,6 +58,9 @@ pub struct Args {
     /// A Hugging Face folder, a GGUF file or hf:organisation/name instead of the embedded model
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
+    /// A folder of sentence-transformers as one more judge of which branches mean the same
+    #[arg(long, value_name = "DIR")]
+    pub embedder: Option<PathBuf>,
 }
 
 /// Runs the command.
@@ -161,6 +164,7 @@ fn plan(args: &Args, settings: &SimSettings, streams: &Streams, lsl_session: &st
     plan.session.seed = args.seed;
     plan.session.forks = args.forks;
     plan.model.path = args.model.clone();
+    plan.model.embedder = args.embedder.clone();
     // What fits into three minutes; the ranges are those of any experiment.
     plan.flash = flash_settings();
     plan.gate = gate_settings();
@@ -439,6 +443,7 @@ mod tests {
             participant: Participant::default(),
             keys: true,
             model: None,
+            embedder: None,
         };
         let settings = SimSettings::default();
         let plan = plan(&args, &settings, &Streams::of(&settings), "demo-test");

@@ -229,7 +229,9 @@ pub enum DecodeError {
         position: usize,
     },
     /// The sentence-embedding model answered with NaN or infinity.
-    #[error("the embedder's states of a text are not finite; its weights are damaged, or too large for f32")]
+    #[error(
+        "the embedder's states of a text are not finite; its weights are damaged, or too large for f32"
+    )]
     EmbeddingNonFinite,
     /// No token can follow.
     #[error(

@@ -354,7 +354,10 @@ mod tests {
             apply(&mut x);
             for (found, (x, exact)) in x.iter().zip(TRUTH) {
                 let error = (f64::from(*found) - exact).abs();
-                assert!(error <= 2e-7 * (1.0 + f64::from(x.abs())), "{x}: {found} for {exact}");
+                assert!(
+                    error <= 2e-7 * (1.0 + f64::from(x.abs())),
+                    "{x}: {found} for {exact}"
+                );
             }
         }
     }

@@ -11,7 +11,7 @@
 //! | `chat` | a conversation as text, by the model's own template |
 //! | `forward`, `kernel`, `linear` | one step for several lines of text at once |
 //! | `kv` | keys and values as a tree: branches share what was before them, a commit relinks |
-//! | `glance`, `rollout`, `meaning` | is there a fork here? cheap test, roll-outs, merging of wordings |
+//! | `glance`, `rollout`, `meaning`, `rank` | is there a fork here? cheap test, roll-outs, merging of wordings, which to show |
 //! | [`Embedder`] | how alike two texts are, by a model of sentences: one more judge of meanings |
 //! | [`Writer`] | writes, stops at forks, decodes branches ahead, commits, takes back |
 //!
@@ -38,6 +38,7 @@ mod attention;
 mod cancel;
 mod chat;
 mod choose;
+mod compare;
 mod config;
 mod distribution;
 mod embedder;
@@ -60,6 +61,7 @@ mod model;
 mod offer;
 mod outcome;
 mod plan;
+mod rank;
 mod rollout;
 mod rope;
 #[cfg(test)]
@@ -73,10 +75,12 @@ mod team;
 mod text;
 mod tiles;
 mod weights;
+mod wording;
 mod writer;
 
 pub use cancel::Cancel;
 pub use chat::Message;
+pub use compare::Likeness;
 pub use config::{Family, ModelConfig, RopeScaling, Sliding};
 pub use embedder::{Embedder, EmbedderCard, EncoderConfig, Pooling, Positions};
 pub use error::{DecodeError, ModelError};

@@ -477,14 +477,27 @@ fn next_token(
         choices,
     }
     .draw(Purpose::Token, 0);
-    pick(
-        &line.next.logits,
-        settings.temperature,
-        settings.top_p,
-        uniform,
-        |token| model.is_allowed(token),
-    )
-    .ok_or(DecodeError::NoCandidates { position })
+    let mut refused = Vec::new();
+    loop {
+        let allowed = |token| model.is_allowed(token) && !refused.contains(&token);
+        let token = pick(
+            &line.next.logits,
+            settings.temperature,
+            settings.top_p,
+            uniform,
+            allowed,
+        )
+        .ok_or(DecodeError::NoCandidates { position })?;
+        if !line.is_closed() || model.is_end(token) {
+            return Ok(token);
+        }
+        // A branch was chosen as it read: its last word does not become another one.
+        let piece = line.stream().peek(model.tokens(), token)?;
+        if !line.goes_on_with(&piece) {
+            return Ok(token);
+        }
+        refused.push(token);
+    }
 }
 
 /// Whether the budget allows a question here.

@@ -17,13 +17,19 @@ pub(super) fn write_manifest(folder: &Folder, manifest: &Manifest) -> Result<(),
 
 pub(super) fn models(model: &Model) -> Vec<ModelRecord> {
     let card = model.card();
-    let record = |file: &crate::decode::ModelFile| ModelRecord {
-        role: "base".into(),
-        name: format!("{}/{}", card.name, file.name),
+    let record = |role: &str, name: &str, file: &crate::decode::ModelFile| ModelRecord {
+        role: role.into(),
+        name: format!("{name}/{}", file.name),
         bytes: file.bytes,
         sha256: file.sha256.clone(),
     };
-    card.files.iter().map(record).collect()
+    let base = card.files.iter();
+    let mut records: Vec<_> = base.map(|file| record("base", &card.name, file)).collect();
+    if let Some(embedder) = model.embedder().map(|embedder| embedder.card()) {
+        let files = embedder.files.iter();
+        records.extend(files.map(|file| record("embedder", &embedder.name, file)));
+    }
+    records
 }
 
 /// How the gaze stream is read; opening it has checked that it can be.

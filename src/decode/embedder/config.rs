@@ -5,7 +5,9 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::decode::config::{HEADS_MAX, HIDDEN_MAX, INTERMEDIATE_MAX, Keys, LAYERS_MAX, VOCABULARY_MAX, number};
+use crate::decode::config::{
+    HEADS_MAX, HIDDEN_MAX, INTERMEDIATE_MAX, Keys, LAYERS_MAX, VOCABULARY_MAX, number,
+};
 use crate::decode::error::ModelError;
 
 /// Most tokens of one text.
@@ -83,18 +85,25 @@ impl EncoderConfig {
     pub fn tokens_max(&self) -> usize {
         match self.numbering {
             Positions::FromZero => self.positions,
-            Positions::BehindPadding(padding) => self.positions.saturating_sub(padding as usize + 1),
+            Positions::BehindPadding(padding) => {
+                self.positions.saturating_sub(padding as usize + 1)
+            }
         }
     }
 
     /// Floats in the tables, matrices, biases and norms.
     #[must_use]
     pub fn parameters(&self) -> usize {
-        self.tensors("").map(|(_, shape)| shape.iter().product::<usize>()).sum()
+        self.tensors("")
+            .map(|(_, shape)| shape.iter().product::<usize>())
+            .sum()
     }
 
     /// Every tensor that is computed with, by the names of Hugging Face behind `prefix`, and its shape.
-    pub(super) fn tensors<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (String, Vec<usize>)> + 'a {
+    pub(super) fn tensors<'a>(
+        &'a self,
+        prefix: &'a str,
+    ) -> impl Iterator<Item = (String, Vec<usize>)> + 'a {
         let (hidden, inter) = (self.hidden, self.intermediate);
         let tables = [
             ("word_embeddings.weight", vec![self.vocabulary, hidden]),
@@ -114,10 +123,12 @@ impl EncoderConfig {
                 ("intermediate.dense", inter, hidden),
                 ("output.dense", hidden, inter),
             ];
-            let matrices = matrices.into_iter().flat_map(move |(part, outputs, inputs)| {
-                let weight = (name(&format!("{part}.weight")), vec![outputs, inputs]);
-                [weight, (name(&format!("{part}.bias")), vec![outputs])]
-            });
+            let matrices = matrices
+                .into_iter()
+                .flat_map(move |(part, outputs, inputs)| {
+                    let weight = (name(&format!("{part}.weight")), vec![outputs, inputs]);
+                    [weight, (name(&format!("{part}.bias")), vec![outputs])]
+                });
             let norms = ["attention.output.LayerNorm", "output.LayerNorm"];
             let norms = norms.into_iter().flat_map(move |part| {
                 ["weight", "bias"].map(|side| (name(&format!("{part}.{side}")), vec![hidden]))
@@ -137,21 +148,43 @@ fn numbering(keys: &Keys<'_>) -> Result<Positions, ModelError> {
         "roberta" | "xlm-roberta" => Some(true),
         _ => None,
     };
-    let named = keys.get("architectures").and_then(|list| list.get(0)).and_then(Value::as_str);
+    let named = keys
+        .get("architectures")
+        .and_then(|list| list.get(0))
+        .and_then(Value::as_str);
     let by_name = named.map(|name| {
         let known = [("XLMRoberta", true), ("Roberta", true), ("Bert", false)];
-        let mut known = known.into_iter().filter_map(|(stem, behind)| Some((name.strip_prefix(stem)?, behind)));
-        known.find(|(rest, _)| TRUNKS.contains(rest)).map(|(_, behind)| behind)
+        let mut known = known
+            .into_iter()
+            .filter_map(|(stem, behind)| Some((name.strip_prefix(stem)?, behind)));
+        known
+            .find(|(rest, _)| TRUNKS.contains(rest))
+            .map(|(_, behind)| behind)
     });
     let kind = keys.get("model_type");
     let by_kind = kind.map(|kind| kind.as_str().and_then(family));
     let behind = match (by_name, by_kind) {
         (None, None) => return Err(keys.wrong("architectures", &"absent", EXPECTED)),
-        (Some(None), _) => return Err(keys.wrong("architectures", &named.unwrap_or_default(), EXPECTED)),
-        (_, Some(None)) => return Err(keys.wrong("model_type", &kind.map_or_else(String::new, Value::to_string), "bert, roberta or xlm-roberta")),
+        (Some(None), _) => {
+            return Err(keys.wrong("architectures", &named.unwrap_or_default(), EXPECTED));
+        }
+        (_, Some(None)) => {
+            return Err(keys.wrong(
+                "model_type",
+                &kind.map_or_else(String::new, Value::to_string),
+                "bert, roberta or xlm-roberta",
+            ));
+        }
         (Some(Some(a)), Some(Some(b))) if a != b => {
-            let expected = format!("the family of the architecture, {}", named.unwrap_or_default());
-            return Err(keys.wrong("model_type", &kind.map_or_else(String::new, Value::to_string), expected));
+            let expected = format!(
+                "the family of the architecture, {}",
+                named.unwrap_or_default()
+            );
+            return Err(keys.wrong(
+                "model_type",
+                &kind.map_or_else(String::new, Value::to_string),
+                expected,
+            ));
         }
         (Some(Some(behind)), _) | (None, Some(Some(behind))) => behind,
     };
@@ -159,15 +192,26 @@ fn numbering(keys: &Keys<'_>) -> Result<Positions, ModelError> {
         return Ok(Positions::FromZero);
     }
     let padding = keys.get("pad_token_id").map_or(Some(1), Value::as_u64);
-    let padding = padding.and_then(|token| u32::try_from(token).ok()).filter(|token| (*token as usize) < TOKENS_MAX);
+    let padding = padding
+        .and_then(|token| u32::try_from(token).ok())
+        .filter(|token| (*token as usize) < TOKENS_MAX);
     padding.map(Positions::BehindPadding).ok_or_else(|| {
-        let found = keys.get("pad_token_id").map_or_else(String::new, Value::to_string);
-        keys.wrong("pad_token_id", &found, format!("a token below {TOKENS_MAX}, behind which positions begin"))
+        let found = keys
+            .get("pad_token_id")
+            .map_or_else(String::new, Value::to_string);
+        keys.wrong(
+            "pad_token_id",
+            &found,
+            format!("a token below {TOKENS_MAX}, behind which positions begin"),
+        )
     })
 }
 
 fn refuse_what_is_not_computed(keys: &Keys<'_>) -> Result<(), ModelError> {
-    for (key, wanted) in [("hidden_act", "gelu"), ("position_embedding_type", "absolute")] {
+    for (key, wanted) in [
+        ("hidden_act", "gelu"),
+        ("position_embedding_type", "absolute"),
+    ] {
         if let Some(found) = keys.get(key).filter(|found| found.as_str() != Some(wanted)) {
             return Err(keys.wrong(key, found, format!("\"{wanted}\"")));
         }
@@ -178,7 +222,11 @@ fn refuse_what_is_not_computed(keys: &Keys<'_>) -> Result<(), ModelError> {
         }
     }
     match keys.get("quantization_config") {
-        Some(found) => Err(keys.wrong("quantization_config", found, "absent: weights as F32, F16 or BF16")),
+        Some(found) => Err(keys.wrong(
+            "quantization_config",
+            found,
+            "absent: weights as F32, F16 or BF16",
+        )),
         None => Ok(()),
     }
 }

@@ -40,8 +40,18 @@ pub(super) struct Encoder {
 
 impl Encoder {
     /// Reads the tensors of a configuration behind `prefix`.
-    pub(super) fn read(config: &EncoderConfig, weights: &mut Weights, origin: &Origin, prefix: &str) -> Result<Self, ModelError> {
-        let mut reader = Reader { config, weights, origin, prefix };
+    pub(super) fn read(
+        config: &EncoderConfig,
+        weights: &mut Weights,
+        origin: &Origin,
+        prefix: &str,
+    ) -> Result<Self, ModelError> {
+        let mut reader = Reader {
+            config,
+            weights,
+            origin,
+            prefix,
+        };
         let hidden = config.hidden;
         let mut segment = reader.table("token_type_embeddings", config.segments)?;
         segment.truncate(hidden);
@@ -50,13 +60,19 @@ impl Encoder {
             positions: reader.table("position_embeddings", config.positions)?,
             segment,
             norm: reader.norm("embeddings.LayerNorm")?,
-            layers: (0..config.layers).map(|layer| reader.layer(layer)).collect::<Result<_, _>>()?,
+            layers: (0..config.layers)
+                .map(|layer| reader.layer(layer))
+                .collect::<Result<_, _>>()?,
         })
     }
 
     /// The states of the tokens of several texts, `[tokens of all texts][hidden]`. Tokens are below the vocabulary and texts no longer than
     /// [`EncoderConfig::tokens_max`].
-    pub(super) fn states(&self, config: &EncoderConfig, texts: &[Vec<u32>]) -> Result<Vec<f32>, Error> {
+    pub(super) fn states(
+        &self,
+        config: &EncoderConfig,
+        texts: &[Vec<u32>],
+    ) -> Result<Vec<f32>, Error> {
         let (hidden, inter) = (config.hidden, config.intermediate);
         let rows: usize = texts.iter().map(Vec::len).sum();
         let mut x = self.embedded(config, texts);
@@ -121,12 +137,16 @@ fn attend(config: &EncoderConfig, qkv: &[f32], out: &mut [f32]) {
     let scale = 1.0 / (dim as f32).sqrt();
     let gathered = |part: usize, head: usize| -> Vec<f32> {
         let rows = qkv.chunks_exact(3 * hidden);
-        rows.flat_map(|row| &row[part * hidden + head * dim..][..dim]).copied().collect()
+        rows.flat_map(|row| &row[part * hidden + head * dim..][..dim])
+            .copied()
+            .collect()
     };
     let (mut scores, mut seen) = (vec![0.0; tokens * tokens], vec![0.0; tokens * dim]);
     for head in 0..config.heads {
         let (queries, keys, values) = (gathered(0, head), gathered(1, head), gathered(2, head));
-        let by_element: Vec<f32> = (0..dim).flat_map(|i| values.iter().skip(i).step_by(dim).copied()).collect();
+        let by_element: Vec<f32> = (0..dim)
+            .flat_map(|i| values.iter().skip(i).step_by(dim).copied())
+            .collect();
         kernel::rows_times_matrix(&queries, tokens, &keys, tokens, dim, &mut scores);
         for row in scores.chunks_exact_mut(tokens) {
             softmax(row, scale);
@@ -151,7 +171,11 @@ impl Norm {
         let n = self.weight.len();
         for row in x.chunks_exact_mut(n) {
             let mean = row.iter().map(|x| f64::from(*x)).sum::<f64>() / n as f64;
-            let variance = row.iter().map(|x| (f64::from(*x) - mean).powi(2)).sum::<f64>() / n as f64;
+            let variance = row
+                .iter()
+                .map(|x| (f64::from(*x) - mean).powi(2))
+                .sum::<f64>()
+                / n as f64;
             let (mean, scale) = (mean as f32, 1.0 / (variance as f32 + eps).sqrt());
             for ((x, weight), bias) in row.iter_mut().zip(&self.weight).zip(&self.bias) {
                 *x = (*x - mean) * scale * weight + bias;
@@ -168,32 +192,56 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn floats(&mut self, name: &str, shape: &[usize], out: &mut Vec<f32>) -> Result<(), ModelError> {
-        self.weights.floats(&format!("{}{name}", self.prefix), shape, out)
+    fn floats(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        out: &mut Vec<f32>,
+    ) -> Result<(), ModelError> {
+        self.weights
+            .floats(&format!("{}{name}", self.prefix), shape, out)
     }
 
     fn table(&mut self, name: &str, rows: usize) -> Result<Vec<f32>, ModelError> {
         let mut out = Vec::new();
-        self.floats(&format!("embeddings.{name}.weight"), &[rows, self.config.hidden], &mut out)?;
+        self.floats(
+            &format!("embeddings.{name}.weight"),
+            &[rows, self.config.hidden],
+            &mut out,
+        )?;
         Ok(out)
     }
 
     fn norm(&mut self, name: &str) -> Result<Norm, ModelError> {
         let (mut weight, mut bias) = (Vec::new(), Vec::new());
-        self.floats(&format!("{name}.weight"), &[self.config.hidden], &mut weight)?;
+        self.floats(
+            &format!("{name}.weight"),
+            &[self.config.hidden],
+            &mut weight,
+        )?;
         self.floats(&format!("{name}.bias"), &[self.config.hidden], &mut bias)?;
         Ok(Norm { weight, bias })
     }
 
     /// Matrices of the same input, one above the other.
-    fn matrix(&mut self, parts: &[String], outputs: usize, inputs: usize) -> Result<Linear, ModelError> {
+    fn matrix(
+        &mut self,
+        parts: &[String],
+        outputs: usize,
+        inputs: usize,
+    ) -> Result<Linear, ModelError> {
         let (mut weight, mut bias) = (Vec::new(), Vec::new());
         for part in parts {
             self.floats(&format!("{part}.weight"), &[outputs, inputs], &mut weight)?;
             self.floats(&format!("{part}.bias"), &[outputs], &mut bias)?;
         }
         let path = || self.origin.path("");
-        Linear::new(weight, Some(bias), outputs * parts.len(), inputs).map_err(|source| ModelError::Tensor { path: path(), source })
+        Linear::new(weight, Some(bias), outputs * parts.len(), inputs).map_err(|source| {
+            ModelError::Tensor {
+                path: path(),
+                source,
+            }
+        })
     }
 
     fn layer(&mut self, layer: usize) -> Result<Layer, ModelError> {

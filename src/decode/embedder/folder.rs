@@ -33,7 +33,10 @@ const LENGTH: &str = "sentence_bert_config.json";
 const PROMPTS: &str = "config_sentence_transformers.json";
 
 pub(super) fn manners(origin: &Origin) -> Result<Manners, ModelError> {
-    let mut folder = Folder { origin, files: Vec::new() };
+    let mut folder = Folder {
+        origin,
+        files: Vec::new(),
+    };
     folder.check_modules()?;
     Ok(Manners {
         pooling: folder.pooling()?,
@@ -64,7 +67,9 @@ impl Folder<'_> {
     /// Its keys, where it is there.
     fn map(&mut self, name: &str) -> Result<Option<Map<String, Value>>, ModelError> {
         let bytes = self.optional(name)?;
-        bytes.map(|bytes| parse_json(&self.origin.path(name), &bytes)).transpose()
+        bytes
+            .map(|bytes| parse_json(&self.origin.path(name), &bytes))
+            .transpose()
     }
 
     /// Refuses what comes behind the encoder and is not computed here. Vectors are given length one in any case.
@@ -80,8 +85,14 @@ impl Folder<'_> {
         };
         let modules: Vec<Module> = parse_json(&self.origin.path(MODULES), &bytes)?;
         for module in modules {
-            let (kind, path) = (module.kind.rsplit('.').next().unwrap_or_default(), module.path.as_str());
-            if !matches!((kind, path), ("Transformer", "") | ("Pooling", "1_Pooling") | ("Normalize", _)) {
+            let (kind, path) = (
+                module.kind.rsplit('.').next().unwrap_or_default(),
+                module.path.as_str(),
+            );
+            if !matches!(
+                (kind, path),
+                ("Transformer", "") | ("Pooling", "1_Pooling") | ("Normalize", _)
+            ) {
                 return Err(ModelError::Config {
                     path: self.origin.path(MODULES),
                     key: "type",
@@ -110,7 +121,11 @@ impl Folder<'_> {
             "pooling_mode_lasttoken",
         ] {
             if keys.flag(key, false)? {
-                return Err(keys.wrong(key, &true, "false: computed are the mean and the first token's state"));
+                return Err(keys.wrong(
+                    key,
+                    &true,
+                    "false: computed are the mean and the first token's state",
+                ));
             }
         }
         let mean = keys.flag("pooling_mode_mean_tokens", false)?;
@@ -132,7 +147,11 @@ impl Folder<'_> {
         let path = self.origin.path(LENGTH);
         let keys = Keys::of(&path, &map);
         if keys.flag("do_lower_case", false)? {
-            return Err(keys.wrong("do_lower_case", &true, "false: the tokenizer itself says whether case counts"));
+            return Err(keys.wrong(
+                "do_lower_case",
+                &true,
+                "false: the tokenizer itself says whether case counts",
+            ));
         }
         match keys.get("max_seq_length") {
             None => Ok(None),
@@ -152,6 +171,8 @@ impl Folder<'_> {
         };
         let prompts = keys.get("prompts");
         let prompt = name.as_str().and_then(|name| prompts?.get(name)?.as_str());
-        prompt.map(str::to_owned).ok_or_else(|| keys.wrong(KEY, name, "the name of one of `prompts`"))
+        prompt
+            .map(str::to_owned)
+            .ok_or_else(|| keys.wrong(KEY, name, "the name of one of `prompts`"))
     }
 }

@@ -83,9 +83,19 @@ impl Embedder {
         let available = settings.memory_bytes_max.or_else(memory::available_bytes);
         let needed_bytes = opened.card.needed_bytes;
         if let Some(available_bytes) = available.filter(|available| needed_bytes > *available) {
-            return Err(ModelError::Memory { path: path.as_ref().into(), needed_bytes, available_bytes });
+            return Err(ModelError::Memory {
+                path: path.as_ref().into(),
+                needed_bytes,
+                available_bytes,
+            });
         }
-        let Opened { origin, weights, prefix, card, .. } = &mut opened;
+        let Opened {
+            origin,
+            weights,
+            prefix,
+            card,
+            ..
+        } = &mut opened;
         let encoder = Encoder::read(&card.config, weights, origin, prefix)?;
         weights.finish(harmless)?;
         Ok(Self {
@@ -102,7 +112,12 @@ impl Embedder {
     /// As [`Self::load`], except for memory.
     pub fn verify(path: impl AsRef<Path>) -> Result<EmbedderCard, ModelError> {
         let mut opened = Opened::open(path.as_ref())?;
-        let Opened { weights, prefix, card, .. } = &mut opened;
+        let Opened {
+            weights,
+            prefix,
+            card,
+            ..
+        } = &mut opened;
         for (tensor, shape) in card.config.tensors(prefix) {
             let found = weights.take(&tensor, &shape)?;
             weights.rows(&found, |_| ())?;
@@ -123,7 +138,10 @@ impl Embedder {
     /// # Errors
     /// [`DecodeError::Tokenizer`]; [`DecodeError::EmbeddingNonFinite`] where the states of a text are not finite.
     pub fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, DecodeError> {
-        let tokens: Vec<Vec<u32>> = texts.iter().map(|text| self.tokens_of(text)).collect::<Result<_, _>>()?;
+        let tokens: Vec<Vec<u32>> = texts
+            .iter()
+            .map(|text| self.tokens_of(text))
+            .collect::<Result<_, _>>()?;
         let states = self.encoder.states(&self.card.config, &tokens)?;
         let mut rest = states.as_slice();
         let mut out = Vec::with_capacity(texts.len());
@@ -169,7 +187,9 @@ impl Embedder {
             Pooling::Mean => states.len() / hidden,
         };
         for state in states.chunks_exact(hidden).take(count) {
-            sum.iter_mut().zip(state).for_each(|(sum, x)| *sum += f64::from(*x));
+            sum.iter_mut()
+                .zip(state)
+                .for_each(|(sum, x)| *sum += f64::from(*x));
         }
         let length = sum.iter().map(|x| x * x).sum::<f64>().sqrt();
         let vector: Vec<f32> = sum.iter().map(|x| (x / length) as f32).collect();
@@ -179,9 +199,16 @@ impl Embedder {
 
 /// What may stand in the files and is not computed with: a buffer of position numbers, and what was trained on top of the encoder.
 fn harmless(name: &str) -> bool {
-    let name = name.split_once('.').filter(|(stem, _)| matches!(*stem, "bert" | "roberta")).map_or(name, |(_, rest)| rest);
-    matches!(name, "embeddings.position_ids" | "embeddings.token_type_ids")
-        || ["pooler.", "cls.", "lm_head."].iter().any(|stem| name.starts_with(stem))
+    let name = name
+        .split_once('.')
+        .filter(|(stem, _)| matches!(*stem, "bert" | "roberta"))
+        .map_or(name, |(_, rest)| rest);
+    matches!(
+        name,
+        "embeddings.position_ids" | "embeddings.token_type_ids"
+    ) || ["pooler.", "cls.", "lm_head."]
+        .iter()
+        .any(|stem| name.starts_with(stem))
 }
 
 impl Opened {
@@ -192,13 +219,20 @@ impl Opened {
         let origin = Origin::Folder(path.into());
         let (bytes, config_file) = origin.read_json(CONFIG)?;
         let config = EncoderConfig::parse(&origin.path(CONFIG), &bytes)?;
-        let Manners { pooling, tokens_max, prompt, files } = manners(&origin)?;
+        let Manners {
+            pooling,
+            tokens_max,
+            prompt,
+            files,
+        } = manners(&origin)?;
         let tokens_max = tokens_max.unwrap_or(usize::MAX).min(config.tokens_max());
         let (bytes, tokenizer_file) = origin.read(TOKENIZER, TOKENIZER_BYTES_MAX)?;
         let path = origin.path(TOKENIZER);
         let tokens = Tokens::parse(&path, &bytes, config.vocabulary)?.cut_at(&path, tokens_max)?;
         let mut weights = Weights::open(&origin)?;
-        let prefix = ["bert.", "roberta."].into_iter().find(|prefix| weights.has(&format!("{prefix}embeddings.word_embeddings.weight")));
+        let prefix = ["bert.", "roberta."]
+            .into_iter()
+            .find(|prefix| weights.has(&format!("{prefix}embeddings.word_embeddings.weight")));
         let prefix = prefix.unwrap_or_default();
         weights.check_all(config.tensors(prefix))?;
         let parameters = config.parameters();
@@ -207,7 +241,22 @@ impl Opened {
         all.extend(weights.describe()?);
         // A token with its text, its place in two tables and its merge; and what reading takes.
         let needed_bytes = parameters as u64 * 4 + tokens.len() as u64 * 400 + (8 << 20);
-        let card = EmbedderCard { name, config, pooling, tokens_max, parameters, needed_bytes, files: all };
-        Ok(Self { origin, weights, tokens, prefix, prompt, card })
+        let card = EmbedderCard {
+            name,
+            config,
+            pooling,
+            tokens_max,
+            parameters,
+            needed_bytes,
+            files: all,
+        };
+        Ok(Self {
+            origin,
+            weights,
+            tokens,
+            prefix,
+            prompt,
+            card,
+        })
     }
 }
