@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use razvilka::decode::{Embedder, Likeness, Model, Survey};
+use razvilka::decode::{Embedder, Likeness, Model, Survey, contradict, reads_the_same};
 use serde_json::json;
 
 use super::Options;
@@ -117,21 +117,10 @@ pub(crate) fn on_the_cases(
             });
             print(options, language, name, &judged, None);
         }
-        let mut said: Vec<Vec<Likeness>> = Vec::with_capacity(cases.len());
-        for case in &cases {
-            let mut survey = Survey::start(
-                Arc::clone(model),
-                options.settings.clone(),
-                &model.tokens().encode(&case.before)?,
-            )?;
-            let phrases: Vec<String> = case
-                .options
-                .iter()
-                .map(|option| format!(" {option}"))
-                .collect();
-            let phrases: Vec<&str> = phrases.iter().map(String::as_str).collect();
-            said.push(survey.likenesses_of(&phrases)?);
-        }
+        let said = cases
+            .iter()
+            .map(|case| said(options, model, embedder, case))
+            .collect::<anyhow::Result<Vec<_>>>()?;
         // Without a model that knows the words, what it makes of them is no figure.
         let readers: &[Judge] = if options.model.is_some() {
             &READERS
@@ -165,6 +154,60 @@ pub(crate) fn on_the_cases(
         }
     }
     Ok(())
+}
+
+/// What the judges say of each two options. A tokenizer of stories loses words: what needs no language model looks at the case's own text.
+fn said(
+    options: &Options,
+    model: &Arc<Model>,
+    embedder: Option<&Embedder>,
+    case: &Case,
+) -> anyhow::Result<Vec<Likeness>> {
+    let mut read = Vec::new();
+    if options.model.is_some() {
+        let before = model.tokens().encode(&case.before)?;
+        let mut survey = Survey::start(Arc::clone(model), options.settings.clone(), &before)?;
+        let phrases: Vec<String> = case
+            .options
+            .iter()
+            .map(|option| format!(" {option}"))
+            .collect();
+        read = survey.likenesses_of(&phrases.iter().map(String::as_str).collect::<Vec<_>>())?;
+    }
+    let sentences: Vec<String> = case
+        .options
+        .iter()
+        .map(|option| format!("{} {option}", case.before))
+        .collect();
+    let vectors = |texts: &[String]| {
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        embedder.map(|embedder| embedder.embed(&texts)).transpose()
+    };
+    let (alone, in_sentence) = (vectors(&case.options)?, vectors(&sentences)?);
+    let cosine = |vectors: &Option<Vec<Vec<f32>>>, a: usize, b: usize| {
+        let vectors = vectors.as_ref()?;
+        let products = vectors[a]
+            .iter()
+            .zip(&vectors[b])
+            .map(|(x, y)| f64::from(x * y));
+        Some(products.sum::<f64>())
+    };
+    let pairs = case.pairs().map(|(a, b, _)| {
+        let (x, y) = (&case.options[a], &case.options[b]);
+        let found = read.iter().find(|likeness| likeness.pair == (a, b));
+        Likeness {
+            pair: (a, b),
+            heads: found.map_or((0, 0), |likeness| likeness.heads),
+            phrases: (x.clone(), y.clone()),
+            reads_the_same: reads_the_same(x, y),
+            contradict: contradict(x, y),
+            pooled_cosine: found.map_or(0.0, |likeness| likeness.pooled_cosine),
+            consequence_bits: found.map_or(1.0, |likeness| likeness.consequence_bits),
+            embedder_alone: cosine(&alone, a, b),
+            embedder_in_sentence: cosine(&in_sentence, a, b),
+        }
+    });
+    Ok(pairs.collect())
 }
 
 fn each_pair(cases: &[Case], likeness: impl Fn(&Case, usize, usize) -> Option<f64>) -> Vec<Judged> {

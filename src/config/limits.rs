@@ -409,7 +409,7 @@ pub(super) const OWN: &[Limit] = &[
         "",
         (-1.0, 1.0),
         0.4,
-        "with model.embedder: cosine alone below which branches differ",
+        "with model.embedder: a wording that takes a cosine below this is none",
     ),
     limit(
         "writer.length_ratio_max",

@@ -135,7 +135,7 @@ section!(
         top3_mass_min: f64 = "top3_mass_min",
         /// With a model of sentences: branches whose cosine in their sentence is this or more mean the same.
         embedder_same_min: f64 = "embedder_same_min",
-        /// With a model of sentences: branches whose cosine is less differ.
+        /// With a model of sentences: a wording that takes a branch's cosine below this is none.
         embedder_different_max: f64 = "embedder_different_max",
         /// Longest branch relative to the shortest, in characters.
         length_ratio_max: f64 = "length_ratio_max",

@@ -7,7 +7,7 @@
 //! the model expects at every token. Where it keeps expecting the same, nothing depended on the difference.
 //!
 //! A model of sentences, where there is one, judges too: phrases that it finds very like each other mean the same, unless one denies or counts
-//! what the other does not, and phrases that it finds very unlike do not, whatever follows.
+//! what the other does not; and a difference that changes the phrase very much for it is no mere wording, whatever follows.
 //!
 //! Divergence is Jensen-Shannon, so 1 bit means that the two texts have told each other apart for certain.
 
@@ -142,17 +142,34 @@ impl Pair<'_> {
             if alike && !contradict(a.phrase(), b.phrase()) {
                 return Ok(true);
             }
-            if cosines.alone < self.settings.embedder_different_max {
-                return Ok(false);
-            }
         }
         let limit = self.settings.converged_bits_max;
         for (i, j) in self.alignments() {
-            if self.consequence_bits(i, j, limit, probes)? <= limit {
+            if !self.says_otherwise(i, j)? && self.consequence_bits(i, j, limit, probes)? <= limit {
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    /// Whether the model of sentences finds the phrase of `a` something else when `i` of its tokens are `j` of `b`: then they are no mere
+    /// wordings of each other, even if nothing that the language model knows of follows from the difference.
+    fn says_otherwise(&self, i: usize, j: usize) -> Result<bool, Interrupt> {
+        let Some((embedder, [own, _])) =
+            self.engine.model().embedder().zip(self.vectors.get(self.a))
+        else {
+            return Ok(false);
+        };
+        let (a, b) = (&self.rollouts[self.a].line, &self.rollouts[self.b].line);
+        // Alignments lie behind the first token, and within both phrases.
+        let text = format!(
+            "{}{}",
+            &b.text[..b.ends()[j - 1]],
+            &a.text[a.ends()[i - 1]..]
+        );
+        let vectors = embedder.embed(&[text.trim()])?;
+        let likeness = vectors.first().map_or(1.0, |other| cosine(own, other));
+        Ok(likeness < self.settings.embedder_different_max)
     }
 
     /// What the model of sentences says, where there is one.

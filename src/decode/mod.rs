@@ -94,4 +94,5 @@ pub use survey::Survey;
 pub use team::{Begin, Threads};
 pub use text::{TextStream, Tokens};
 pub use weights::ModelFile;
+pub use wording::{contradict, reads_the_same};
 pub use writer::Writer;

@@ -25,7 +25,7 @@ use super::rollout::WORD_TOKENS_MAX;
 /// | `horizon_tokens` | 0 | 256 | 64 | how far behind the phrase consequences are looked for |
 /// | `cosine_min` | 0 | 1 | 0.999 | phrases whose pooled states are closer mean the same |
 /// | `embedder_same_min` | 0 | 1 | 0.97 | with a sentence-embedding model: phrases mean the same whose cosine, behind their sentence so far, is this or more |
-/// | `embedder_different_max` | -1 | 1 | 0.4 | with one: phrases whose cosine, alone, is less differ, whatever follows |
+/// | `embedder_different_max` | -1 | 1 | 0.4 | with one: a wording that takes a phrase's cosine below this is none, whatever follows |
 /// | `length_ratio_max` | 1 | 16 | 3 | the longest branch, relative to the shortest, which counts as 12 characters at least |
 /// | `meaning_mass_min` | 0.01 | 0.5 | 0.15 | least mass of a meaning |
 /// | `questions_per_100_tokens_max` | 0 | 100 | 10 | budget of questions |

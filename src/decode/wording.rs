@@ -4,17 +4,19 @@
 
 /// A phrase without what does not matter for its meaning: case, punctuation but for a question mark, contractions, ё, numbers in words or in
 /// digits. Words with one space between them.
-pub(super) fn plain(phrase: &str) -> String {
+fn plain(phrase: &str) -> String {
     words(phrase).join(" ")
 }
 
-/// Whether two phrases read the same but for spelling.
-pub(super) fn reads_the_same(a: &str, b: &str) -> bool {
+/// Whether two phrases read the same but for case, punctuation, contractions, ё, and numbers in words or in digits.
+#[must_use]
+pub fn reads_the_same(a: &str, b: &str) -> bool {
     a == b || plain(a) == plain(b)
 }
 
 /// Whether one of the phrases denies and the other does not, or both have numbers and these differ: then likeness by the topic says nothing.
-pub(super) fn contradict(a: &str, b: &str) -> bool {
+#[must_use]
+pub fn contradict(a: &str, b: &str) -> bool {
     let (a, b) = (words(a), words(b));
     let denies = |words: &[String]| words.iter().any(|word| NEGATIONS.contains(&word.as_str()));
     let numbers = |words: &[String]| {
