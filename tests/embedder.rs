@@ -3,8 +3,12 @@
 //! Golden values: fixtures/golden/decode/make_embedder.py.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use razvilka::decode::{Embedder, LoadSettings, ModelError, Pooling, Positions};
+use razvilka::decode::{
+    Cancel, Embedder, LoadSettings, Model, ModelError, Pooling, Positions, Step, Survey, Writer,
+    WriterSettings,
+};
 use tempfile::TempDir;
 
 /// Largest difference allowed between elements of vectors of length one.
@@ -360,7 +364,7 @@ fn tensors_that_disagree_with_the_configuration_are_named() {
     );
     match refused("256 layers", dir.path()) {
         ModelError::TensorMissing { tensor, .. } => {
-            assert!(tensor.starts_with("encoder.layer.2."), "{tensor}")
+            assert!(tensor.starts_with("encoder.layer.2."), "{tensor}");
         }
         other => panic!("{other}"),
     }
@@ -373,7 +377,7 @@ fn tensors_that_disagree_with_the_configuration_are_named() {
     );
     match refused("a layer too many", dir.path()) {
         ModelError::TensorUnknown { tensor, .. } => {
-            assert!(tensor.starts_with("encoder.layer.1."), "{tensor}")
+            assert!(tensor.starts_with("encoder.layer.1."), "{tensor}");
         }
         other => panic!("{other}"),
     }
@@ -498,4 +502,44 @@ fn random_damage_never_panics() {
         std::fs::write(dir.path().join(name), sound).expect("restored");
     }
     assert!(refused > 40, "most damage is found: {refused} of 120");
+}
+
+#[test]
+fn a_fork_is_none_to_an_embedder_that_finds_all_alike_and_nothing_is_a_wording_to_one_that_finds_all_unlike()
+ {
+    let plain = Arc::new(Model::embedded().expect("the story model"));
+    let mut writer =
+        Writer::new(Arc::clone(&plain), WriterSettings::default()).expect("sound settings");
+    writer.start("").expect("started");
+    while !matches!(
+        writer.advance(&Cancel::new()).expect("a step"),
+        Step::Fork(_)
+    ) {}
+    let tokens = writer.tokens().to_vec();
+    let model = Model::embedded().expect("the story model");
+    let embedder = Arc::new(Embedder::load(golden("bert")).expect("a sound folder"));
+    let judged = Arc::new(model.with_embedder(embedder));
+    let branches = |model: &Arc<Model>, same_min: f64, different_max: f64| {
+        let settings = WriterSettings {
+            embedder_same_min: same_min,
+            embedder_different_max: different_max,
+            ..WriterSettings::default()
+        };
+        let mut survey = Survey::start(Arc::clone(model), settings, &tokens).expect("started");
+        let cosines = survey.likenesses().expect("likenesses");
+        (survey.branches().expect("branches").len(), cosines)
+    };
+    let (found, cosines) = branches(&plain, 0.0, 1.0);
+    assert!(found >= 2, "without an embedder its settings say nothing");
+    assert!(!cosines.is_empty() && cosines.iter().all(|l| l.embedder_alone.is_none()));
+    let (none, cosines) = branches(&judged, 0.0, -1.0);
+    assert!(
+        cosines
+            .iter()
+            .all(|l| l.embedder_in_sentence.is_some_and(|cosine| cosine >= 0.0))
+    );
+    assert_eq!(none, 0, "all are one meaning");
+    // Each first token is a meaning of its own; those with mass enough are branches.
+    let (apart, _) = branches(&judged, 1.0, 1.0);
+    assert!(apart >= found, "{apart} {found}");
 }
