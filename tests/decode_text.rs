@@ -63,3 +63,74 @@ proptest! {
         prop_assert_eq!(stream(&model(), &text).concat(), text);
     }
 }
+
+#[path = "../benches/forks/cases.rs"]
+mod cases;
+
+#[test]
+fn the_hand_made_fork_cases_are_what_their_readme_says() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/forks");
+    let readme = std::fs::read_to_string(folder.join("README.md")).expect("the README");
+    let cyrillic = |c: char| ('\u{0400}'..='\u{04FF}').contains(&c);
+    for (language, least) in [("en", 60), ("ru", 40)] {
+        let cases = cases::read(&folder.join(format!("{language}.jsonl"))).expect("sound cases");
+        assert!(cases.len() >= least, "{language}: {} cases", cases.len());
+        assert!(
+            readme.contains(&format!("`{language}.jsonl` ({})", cases.len())),
+            "{language}: the README counts other than {} cases",
+            cases.len()
+        );
+        for (number, case) in cases.iter().enumerate() {
+            assert_eq!(case.id, format!("{language}{:02}", number + 1));
+            for text in case.options.iter().chain([&case.before, &case.kind]) {
+                let mut letters = text.chars().filter(|c| c.is_alphabetic());
+                assert!(
+                    letters.all(|c| cyrillic(c) == (language == "ru")),
+                    "{}: a letter of another alphabet in {text:?}",
+                    case.id
+                );
+            }
+        }
+        let pairs: Vec<bool> = cases
+            .iter()
+            .flat_map(|case| case.pairs().map(|pair| pair.2))
+            .collect();
+        let same = pairs.iter().filter(|same| **same).count();
+        let (all, same) = (pairs.len().to_string(), same.to_string());
+        let told = match language {
+            "en" => format!("English: {all} pairs, {same} of them the\nsame"),
+            _ => format!("Russian: {all} and {same}."),
+        };
+        assert!(readme.contains(&told), "{told}");
+    }
+}
+
+#[test]
+fn a_fork_case_that_is_none_is_refused_with_its_line() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let path = dir.path().join("cases.jsonl");
+    let sound = r#"{"id":"en01","kind":"voice","before":"A text","options":["goes on.","ends."],"meanings":[0,1]}"#;
+    for (what, line) in [
+        (
+            "one option",
+            sound.replace(r#","ends.""#, "").replace("[0,1]", "[0]"),
+        ),
+        ("meanings too few", sound.replace("[0,1]", "[0]")),
+        ("meanings from 1", sound.replace("[0,1]", "[1,0]")),
+        ("a number left out", sound.replace("[0,1]", "[0,2]")),
+        ("one meaning", sound.replace("[0,1]", "[0,0]")),
+        ("options that are equal", sound.replace("ends.", "goes on.")),
+        ("an empty option", sound.replace("ends.", "")),
+        ("two spaces", sound.replace("goes on", "goes  on")),
+        (
+            "an unknown key",
+            sound.replace("\"id\"", "\"source\":1,\"id\""),
+        ),
+        ("the same case twice", sound.into()),
+    ] {
+        assert!(what.contains("twice") || line != sound, "{what}");
+        std::fs::write(&path, format!("{sound}\n{line}\n")).expect("written");
+        let error = cases::read(&path).expect_err(what);
+        assert!(error.contains("line 2"), "{what}: {error}");
+    }
+}

@@ -228,6 +228,7 @@ fn undo_takes_the_text_back_and_offers_the_same_branches() {
 fn no_more_choices_than_the_settings_say_can_be_taken_back() {
     let settings = WriterSettings {
         undo_depth: 2,
+        tokens_max: 400,
         ..eager(1)
     };
     let mut writer = Writer::new(endless(), settings).expect("sound settings");
@@ -634,4 +635,133 @@ fn a_model_that_answers_with_infinity_is_not_believed() {
         writer.start("Лиса"),
         Err(DecodeError::NonFinite { .. })
     ));
+}
+
+/// Characters of a branch, where what is read at a glance counts alike.
+fn length(text: &str) -> usize {
+    text.chars().count().max(12)
+}
+
+/// Whether a word, or a number with its stop, goes on from one text into the next. Written anew, apart from the program's own rule.
+fn torn(before: &str, after: &str) -> bool {
+    let (mut back, next) = (before.chars().rev(), after.chars().next());
+    match (back.next(), next) {
+        // Half a letter is one, too.
+        (Some(last), Some(next)) if last.is_alphanumeric() => {
+            next.is_alphanumeric() || next == char::REPLACEMENT_CHARACTER
+        }
+        (Some('.' | ','), Some(next)) => {
+            next.is_ascii_digit() && back.next().is_some_and(|c| c.is_ascii_digit())
+        }
+        _ => false,
+    }
+}
+
+/// Takes every branch of every fork, writes on, and looks at the seams. Returns how many branches there were.
+fn look_at_every_seam(writer: &mut Writer) -> Result<usize, String> {
+    let cancel = Cancel::new();
+    let mut seen = 0;
+    loop {
+        let mut fork = match writer.advance(&cancel).map_err(|e| e.to_string())? {
+            Step::Text(_) => continue,
+            Step::Fork(fork) => fork,
+            Step::End(_) | Step::Cancelled => return Ok(seen),
+        };
+        let place = fork.position;
+        let longest = fork.branches.iter().map(|b| length(&b.text)).max();
+        let shortest = fork.branches.iter().map(|b| length(&b.text)).min();
+        if longest > shortest.map(|n| 3 * n) {
+            return Err(format!("lengths: {:?}", fork.branches));
+        }
+        for number in 0..fork.branches.len() {
+            let before = writer.text().to_owned();
+            let text = fork.branches[number].text.clone();
+            if !text.chars().any(char::is_alphanumeric) {
+                return Err(format!("not readable: {text:?}"));
+            }
+            let words: Vec<&str> = text.split_whitespace().collect();
+            if words.windows(3).any(|w| w[0] == w[1] && w[1] == w[2]) {
+                return Err(format!("a word three times: {text:?}"));
+            }
+            let commit = writer.commit(fork.id, number).map_err(|e| e.to_string())?;
+            if commit.text.trim() != text || torn(&before, &commit.text) {
+                return Err(format!("{before:?} is torn from {:?}", commit.text));
+            }
+            // The model draws what comes next: as if many people had chosen here.
+            let chosen = writer.text().to_owned();
+            let after = match writer.advance(&cancel).map_err(|e| e.to_string())? {
+                Step::Text(after) => after,
+                Step::Fork(next) => writer.go_on(next.id).map_err(|e| e.to_string())?.text,
+                Step::End(_) | Step::Cancelled => String::new(),
+            };
+            if torn(&chosen, &after) {
+                return Err(format!("{chosen:?} is torn from {after:?}"));
+            }
+            seen += 1;
+            // Back behind this choice, and behind one that the model made.
+            while writer.position() > place {
+                let undone = writer.undo().map_err(|e| e.to_string())?;
+                fork = undone.ok_or("nothing to undo")?.fork;
+            }
+        }
+        let last = fork.branches.len() - 1;
+        writer.commit(fork.id, last).map_err(|e| e.to_string())?;
+    }
+}
+
+mod seams {
+    use std::cell::Cell;
+
+    use proptest::prelude::*;
+    use proptest::test_runner::{Config, TestRunner};
+
+    use super::{Arc, Model, Writer, WriterSettings, eager, look_at_every_seam, model};
+
+    #[test]
+    fn no_branch_ends_inside_a_word_and_all_are_of_similar_length() {
+        // Random models over bytes: words of any length, letters in two pieces.
+        let models = ["llama", "qwen2", "mistral", "qwen3"].map(model);
+        let seen = Cell::new(0);
+        let mut runner = TestRunner::new(Config {
+            cases: 24,
+            failure_persistence: None,
+            ..Config::default()
+        });
+        let any = (
+            0..4_usize,
+            any::<u64>(),
+            2..9_usize,
+            "[А-Яа-яё]{1,9} [а-яё0-9 .,—]{0,12}",
+        );
+        let found = runner.run(&any, |(family, seed, phrase_tokens_max, prompt)| {
+            let settings = WriterSettings {
+                phrase_tokens_max,
+                tokens_max: 50,
+                temperature: 1.2,
+                top_p: 1.0,
+                ..eager(seed)
+            };
+            let mut writer =
+                Writer::new(Arc::clone(&models[family]), settings).expect("sound settings");
+            writer.start(&prompt).expect("started");
+            let branches = look_at_every_seam(&mut writer).map_err(TestCaseError::fail)?;
+            seen.set(seen.get() + branches);
+            Ok(())
+        });
+        found.unwrap();
+        assert!(seen.get() > 100, "only {} branches", seen.get());
+    }
+
+    #[test]
+    fn nor_does_one_of_the_story_model() {
+        let model = Arc::new(Model::embedded().expect("the story model"));
+        let settings = WriterSettings {
+            tokens_max: 60,
+            ..WriterSettings::default()
+        };
+        let mut writer = Writer::new(model, settings).expect("sound settings");
+        writer.start("").expect("started");
+        let branches = look_at_every_seam(&mut writer).unwrap();
+        assert!(branches >= 6, "only {branches} branches");
+    }
 }

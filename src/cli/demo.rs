@@ -61,6 +61,9 @@ pub struct Args {
     /// A Hugging Face folder, a GGUF file or hf:organisation/name instead of the embedded model
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
+    /// A folder of sentence-transformers as one more judge of which branches mean the same
+    #[arg(long, value_name = "DIR")]
+    pub embedder: Option<PathBuf>,
 }
 
 /// Languages of the embedded model.
@@ -186,6 +189,7 @@ fn plan(args: &Args, settings: &SimSettings, streams: &Streams, lsl_session: &st
     if plan.model.path.is_none() {
         plan.model.prompt = args.lang.opening().to_owned();
     }
+    plan.model.embedder = args.embedder.clone();
     // What fits into three minutes; the ranges are those of any experiment.
     plan.flash = flash_settings();
     plan.gate = gate_settings();
@@ -463,7 +467,9 @@ mod tests {
             preset: Preset::Easy,
             participant: Participant::default(),
             keys: true,
+            lang: Language::Ru,
             model: None,
+            embedder: None,
         };
         let settings = SimSettings::default();
         let plan = plan(&args, &settings, &Streams::of(&settings), "demo-test");

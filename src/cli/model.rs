@@ -9,7 +9,9 @@ use safetensors::tensor::{Dtype, TensorView};
 
 use super::exit::{Exit, Failure};
 use crate::config::is_on_a_hub;
-use crate::decode::{DecodeError, Model, ModelCard, ModelError, Precision, available_memory_bytes};
+use crate::decode::{
+    DecodeError, Embedder, Model, ModelCard, ModelError, Precision, available_memory_bytes,
+};
 
 /// Look at a language model.
 #[derive(Debug, Clone, clap::Args)]
@@ -24,6 +26,17 @@ pub struct Args {
 pub enum Action {
     /// Verify every file of a model and describe it
     Check(CheckArgs),
+    /// Embed texts with a sentence-embedding model, or verify and describe it
+    Embed(EmbedArgs),
+}
+
+/// Embed texts with a sentence-embedding model: one JSON object per text on stdout. Without texts: verify and describe it.
+#[derive(Debug, Clone, clap::Args)]
+pub struct EmbedArgs {
+    /// A folder of sentence-transformers whose encoder is of the family of BERT or XLM-R
+    pub path: PathBuf,
+    /// The texts
+    pub texts: Vec<String>,
 }
 
 /// Verify every file of a model and describe it.
@@ -56,7 +69,39 @@ pub struct CheckArgs {
 /// # Errors
 /// [`Failure`]: exit code 4 for a model that cannot be used, 2 for tokens it does not know or a file that cannot be written.
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let Action::Check(check) = &args.action;
+    match &args.action {
+        Action::Check(check) => run_check(check),
+        Action::Embed(embed) => run_embed(embed),
+    }
+}
+
+fn run_embed(args: &EmbedArgs) -> Result<(), Failure> {
+    let mut lines = Vec::new();
+    if args.texts.is_empty() {
+        lines.push(serde_json::json!(Embedder::verify(&args.path)?));
+    } else {
+        let texts: Vec<&str> = args.texts.iter().map(String::as_str).collect();
+        let vectors = Embedder::load(&args.path)?.embed(&texts)?;
+        let each = texts.iter().zip(vectors);
+        lines.extend(
+            each.map(
+                |(text, embedding)| serde_json::json!({ "text": text, "embedding": embedding }),
+            ),
+        );
+    }
+    let mut out = io::stdout().lock();
+    let mut written = lines.iter().map(|line| writeln!(out, "{line}"));
+    written.try_for_each(|line| line).map_err(unprintable)
+}
+
+fn unprintable(error: io::Error) -> Failure {
+    Failure::said(
+        Exit::Usage,
+        format!("cannot write to standard output: {error}"),
+    )
+}
+
+fn run_check(check: &CheckArgs) -> Result<(), Failure> {
     let card = match (&check.path, &check.logits) {
         // Looked at from beginning to end, and not held.
         (Some(path), None) => Model::verify(place_of(path)?)?,
@@ -76,7 +121,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     } else {
         describe(&card, &mut out)
     };
-    written.map_err(|e| Failure::said(Exit::Usage, format!("cannot write to standard output: {e}")))
+    written.map_err(unprintable)
 }
 
 /// The model of a folder, a file or a hub, its matrices held as `precision` says, or the embedded one.

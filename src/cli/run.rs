@@ -21,6 +21,9 @@ pub struct Args {
     /// The session folder, made new; razvilka-session-TIME by default
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// A folder of sentence-transformers as one more judge of which branches mean the same, instead of the experiment file's
+    #[arg(long, value_name = "DIR")]
+    pub embedder: Option<PathBuf>,
     /// Only check the experiment file, and print it with every default stated
     #[arg(long)]
     pub check: bool,
@@ -41,7 +44,20 @@ pub fn run(args: &Args, command: Vec<String>, stop: &Arc<AtomicBool>) -> Result<
     let Some(file) = &args.config else {
         return Err(Failure::said(Exit::Usage, "--config FILE is missing"));
     };
-    let plan = Plan::read_with_profile(file)?;
+    let mut plan = Plan::read_with_profile(file)?;
+    if let Some(named) = &args.embedder {
+        plan.model.embedder = Some(named.clone());
+        plan.check()?;
+    }
+    if let Some(path) = plan.model.embedder.as_ref().filter(|path| !path.exists()) {
+        return Err(Failure::said(
+            Exit::Model,
+            format!(
+                "model.embedder: there is no {}; correct it, or leave it out",
+                path.display()
+            ),
+        ));
+    }
     let named = plan.model.path.as_ref();
     if let Some(path) = named.filter(|path| !is_on_a_hub(path) && !path.exists()) {
         return Err(Failure::said(

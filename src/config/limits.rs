@@ -426,6 +426,27 @@ pub(super) const OWN: &[Limit] = &[
         "niceness of the decoding threads beyond the first",
     ),
     limit(
+        "writer.embedder_same_min",
+        "",
+        (0.0, 1.0),
+        0.97,
+        "with model.embedder: cosine in the sentence from which branches mean the same",
+    ),
+    limit(
+        "writer.embedder_different_max",
+        "",
+        (-1.0, 1.0),
+        0.4,
+        "with model.embedder: a wording that takes a cosine below this is none",
+    ),
+    limit(
+        "writer.length_ratio_max",
+        "",
+        (1.0, 16.0),
+        3.0,
+        "longest branch relative to the shortest, which counts as 12 characters at least",
+    ),
+    limit(
         "writer.meaning_mass_min",
         "",
         (0.01, 0.5),

@@ -211,10 +211,12 @@ impl Plan {
         let stated = Stated::new(toml::from_str(&text).unwrap_or_default());
         // Paths in the file are relative to the file.
         let base = path.parent().unwrap_or_else(|| Path::new("."));
-        for inner in [&mut plan.calibration.profile, &mut plan.model.path]
-            .into_iter()
-            .flatten()
-        {
+        let paths = [
+            &mut plan.calibration.profile,
+            &mut plan.model.path,
+            &mut plan.model.embedder,
+        ];
+        for inner in paths.into_iter().flatten() {
             if inner.is_relative() && !is_on_a_hub(inner) {
                 *inner = base.join(&*inner);
             }
@@ -321,6 +323,17 @@ impl Plan {
             .check_cpus()
             .map_err(ConfigError::Contradiction)?;
         let contradiction = |message: String| Err(ConfigError::Contradiction(message));
+        if let Some(named) = self
+            .model
+            .embedder
+            .as_ref()
+            .filter(|path| is_on_a_hub(path))
+        {
+            return contradiction(format!(
+                "model.embedder = \"{}\": sentence-embedding models are not fetched from a hub. Fetch its folder by hand, and name that",
+                named.display()
+            ));
+        }
         if self.eeg.is_none() && self.gaze.is_none() && self.keys.is_none() {
             return contradiction(
                 "no source can choose: give at least one of [eeg], [gaze] and [keys]".into(),
@@ -467,6 +480,9 @@ impl Plan {
             context_tokens_max: writer.context_tokens_max as usize,
             second_mass_min: writer.second_mass_min,
             top3_mass_min: writer.top3_mass_min,
+            embedder_same_min: writer.embedder_same_min,
+            embedder_different_max: writer.embedder_different_max,
+            length_ratio_max: writer.length_ratio_max,
             meaning_mass_min: writer.meaning_mass_min,
             phrase_tokens_max: writer.phrase_tokens_max as usize,
             ready_tokens_max: writer.ready_tokens_max as usize,

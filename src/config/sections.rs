@@ -141,6 +141,12 @@ section!(
         second_mass_min: f64 = "second_mass_min",
         /// Cheap test for a fork: least mass of the three likeliest together.
         top3_mass_min: f64 = "top3_mass_min",
+        /// With a model of sentences: branches whose cosine in their sentence is this or more mean the same.
+        embedder_same_min: f64 = "embedder_same_min",
+        /// With a model of sentences: a wording that takes a branch's cosine below this is none.
+        embedder_different_max: f64 = "embedder_different_max",
+        /// Longest branch relative to the shortest, in characters.
+        length_ratio_max: f64 = "length_ratio_max",
         /// Least mass of a meaning that is offered.
         meaning_mass_min: f64 = "meaning_mass_min",
         /// Length of a phrase without a stop, tokens.
@@ -608,6 +614,8 @@ impl Checked for ContractionSection {
 pub struct ModelSection {
     /// A Hugging Face folder, a GGUF file or `hf:organisation/name`; the embedded story model when absent.
     pub path: Option<PathBuf>,
+    /// A folder of sentence-transformers: one more judge of which branches mean the same.
+    pub embedder: Option<PathBuf>,
     /// Text to go on from.
     pub prompt: String,
     /// How fast text that needs no choice appears.
@@ -618,6 +626,7 @@ impl Default for ModelSection {
     fn default() -> Self {
         Self {
             path: None,
+            embedder: None,
             prompt: String::new(),
             pace_tokens_per_s: default_of("model.pace_tokens_per_s"),
         }

@@ -9,7 +9,7 @@ use super::forward::{Engine, Feed, Wanted};
 use super::glance::heads;
 use super::line::Line;
 use super::meaning::merge;
-use super::offer::{Found, Seen, found};
+use super::offer::{Found, Seen, found, of_similar_length, readable};
 use super::rollout::{Manner, Rollout, roll_out};
 use super::settings::WriterSettings;
 use super::text::continues_word;
@@ -235,10 +235,11 @@ fn new_branches(
         )?);
         // Several phrases now share a first token and its mass: each has its own instead.
         for rollout in &mut rollouts {
-            rollout.mass = rollout.log_prob_nats.exp();
+            rollout.mass = rollout.log_prob_nats().exp();
         }
         rollouts.sort_by(|a, b| b.mass.total_cmp(&a.mass));
     }
+    let rollouts = readable(engine, rollouts);
     let mut known = seen.phrases.clone();
     let (new, old): (Vec<Rollout>, Vec<Rollout>) = rollouts.into_iter().partition(|rollout| {
         let new = !known.iter().any(|phrase| phrase == rollout.phrase());
@@ -250,9 +251,12 @@ fn new_branches(
     let mut new = new;
     let apart = WriterSettings {
         wording_tokens_max: 0,
+        // The person asked for wordings as well.
+        embedder_same_min: f64::INFINITY,
         ..settings.clone()
     };
-    let meanings = merge(engine, &mut new, &apart, place, &never)?;
+    let mut meanings = merge(engine, &mut new, &line.text, &apart, place, &never)?;
+    of_similar_length(engine, line, &mut new, &mut meanings, settings)?;
     Ok(found(engine, new, &meanings))
 }
 

@@ -106,7 +106,7 @@ impl ModelConfig {
 
     /// As [`Self::parse`], from the keys alone.
     pub(super) fn from_keys(path: &Path, map: &Map<String, Value>) -> Result<Self, ModelError> {
-        Keys { path, map }.read()
+        Keys::of(path, map).read()
     }
 
     /// Floats in the matrices and norms.
@@ -139,18 +139,24 @@ impl ModelConfig {
 }
 
 /// Bounds that keep every product of dimensions far from overflow and every allocation sane.
-const HIDDEN_MAX: usize = 16_384;
-const LAYERS_MAX: usize = 256;
-const HEADS_MAX: usize = 256;
+pub(super) const HIDDEN_MAX: usize = 16_384;
+pub(super) const LAYERS_MAX: usize = 256;
+pub(super) const HEADS_MAX: usize = 256;
 const HEAD_DIM_MAX: usize = 512;
-const INTERMEDIATE_MAX: usize = 65_536;
-const VOCABULARY_MAX: usize = 1 << 20;
+pub(super) const INTERMEDIATE_MAX: usize = 65_536;
+pub(super) const VOCABULARY_MAX: usize = 1 << 20;
 pub(super) const CONTEXT_MAX: usize = 1 << 24;
 
 /// The keys of one `config.json`.
 pub(super) struct Keys<'a> {
     path: &'a Path,
     map: &'a Map<String, Value>,
+}
+
+impl<'a> Keys<'a> {
+    pub(super) fn of(path: &'a Path, map: &'a Map<String, Value>) -> Self {
+        Self { path, map }
+    }
 }
 
 impl Keys<'_> {
@@ -173,7 +179,7 @@ impl Keys<'_> {
         self.map.get(key).filter(|value| !value.is_null())
     }
 
-    fn count(
+    pub(super) fn count(
         &self,
         key: &'static str,
         max: usize,
@@ -191,7 +197,7 @@ impl Keys<'_> {
         }
     }
 
-    fn flag(&self, key: &'static str, default: bool) -> Result<bool, ModelError> {
+    pub(super) fn flag(&self, key: &'static str, default: bool) -> Result<bool, ModelError> {
         match self.get(key) {
             None => Ok(default),
             Some(value) => value

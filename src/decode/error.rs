@@ -228,6 +228,11 @@ pub enum DecodeError {
         /// Tokens before the place.
         position: usize,
     },
+    /// The sentence-embedding model answered with NaN or infinity.
+    #[error(
+        "the embedder's states of a text are not finite; its weights are damaged, or too large for f32"
+    )]
+    EmbeddingNonFinite,
     /// No token can follow.
     #[error(
         "no token can follow token {position}: the model gives all its mass to tokens that are not allowed here"

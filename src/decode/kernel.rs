@@ -54,6 +54,18 @@ macro_rules! loops {
         }
 
         $(#[$feature])*
+        pub(super) fn gelu(x: &mut [f32]) {
+            for x in x {
+                // The error function by Abramowitz and Stegun 7.1.26, within 1.5e-7.
+                let z = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
+                let t = 1.0 / (1.0 + 0.327_591_1 * z);
+                let sum = ((((1.061_405_4 * t - 1.453_152) * t + 1.421_413_7) * t - 0.284_496_74) * t + 0.254_829_6) * t;
+                let tail = 0.5 * sum * super::super::attention::exp(-z * z);
+                *x *= if *x < 0.0 { tail } else { 1.0 - tail };
+            }
+        }
+
+        $(#[$feature])*
         pub(super) fn three_largest(x: &[f32], best: &mut [f32; 3]) {
             let mut consider = |x: f32| {
                 if x > best[2] {
@@ -117,6 +129,10 @@ door! {
 door! {
     /// `out = x / rms(x) * weight` (Zhang & Sennrich 2019).
     rms_norm(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32])
+}
+door! {
+    /// `x = x * Phi(x)` for the normal distribution's Phi (Hendrycks & Gimpel 2016), within 2e-7 of 1 + |x|.
+    gelu(x: &mut [f32])
 }
 door! {
     /// The three largest numbers, largest first, where `best` begins with three that are smaller.
@@ -316,6 +332,32 @@ mod tests {
                 let g = f64::from(*gate);
                 let exact = g / (1.0 + (-g).exp()) * f64::from(*up);
                 assert!((f64::from(out) - exact).abs() <= 1e-6 * exact.abs() + 1e-12);
+            }
+        }
+    }
+
+    #[test]
+    fn the_gate_of_an_encoder_is_its_definition() {
+        // x * Phi(x) by Python's `math.erfc`, in double precision.
+        const TRUTH: [(f32, f64); 8] = [
+            (-30.0, -1.4720141781446293e-196),
+            (-5.0, -1.4332578593959731e-06),
+            (-1.5, -0.10021080190328713),
+            (-0.125, -0.056282721896235885),
+            (0.0, 0.0),
+            (0.5, 0.34573123063700656),
+            (2.0, 1.9544997361036416),
+            (30.0, 30.0),
+        ];
+        for apply in [gelu, portable::gelu] {
+            let mut x = TRUTH.map(|(x, _)| x);
+            apply(&mut x);
+            for (found, (x, exact)) in x.iter().zip(TRUTH) {
+                let error = (f64::from(*found) - exact).abs();
+                assert!(
+                    error <= 2e-7 * (1.0 + f64::from(x.abs())),
+                    "{x}: {found} for {exact}"
+                );
             }
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::error::DecodeError;
 use super::forward::Prediction;
 use super::kv::Sequence;
-use super::text::{TextStream, Tokens};
+use super::text::{TextStream, Tokens, continues_number, continues_word};
 
 /// The trunk, or what a branch adds to it. Tokens and text are the line's own; the sequence reaches back to the beginning.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub(super) struct Line {
     stream: TextStream,
     /// Last character before the line's own text.
     before: Option<char>,
+    /// Length of `text` behind which no word goes on: somebody has read it as whole.
+    closed_at: Option<usize>,
 }
 
 impl Line {
@@ -32,6 +34,7 @@ impl Line {
             text: String::new(),
             stream: TextStream::new(),
             before: None,
+            closed_at: None,
         }
     }
 
@@ -45,6 +48,7 @@ impl Line {
             text: String::new(),
             stream: self.stream.clone(),
             before: self.last_char(),
+            closed_at: None,
         }
     }
 
@@ -63,6 +67,7 @@ impl Line {
         self.tokens.extend_from_slice(&branch.tokens);
         self.ends.extend(branch.ends.iter().map(|end| end + offset));
         self.text.push_str(&branch.text);
+        self.closed_at = branch.closed_at.map(|at| at + offset);
         self.stream = branch.stream.clone();
         self.next = Arc::clone(&branch.next);
         std::mem::replace(&mut self.sequence, branch.sequence.fork())
@@ -72,7 +77,26 @@ impl Line {
     pub(super) fn cut(&mut self, tokens: usize) -> String {
         self.tokens.truncate(tokens);
         self.ends.truncate(tokens);
-        self.text.split_off(self.ends.last().copied().unwrap_or(0))
+        let end = self.ends.last().copied().unwrap_or(0);
+        self.closed_at = self.closed_at.filter(|at| *at <= end);
+        self.text.split_off(end)
+    }
+
+    /// Says that the last word is whole.
+    pub(super) fn close(&mut self) {
+        self.closed_at = Some(self.text.len());
+    }
+
+    /// Whether the last word is whole, whatever comes.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed_at == Some(self.text.len())
+    }
+
+    /// Whether this piece would go on with the last word or number.
+    pub(super) fn goes_on_with(&self, piece: &str) -> bool {
+        let mut back = self.text.chars().rev().chain(self.before);
+        let (last, next) = (back.next(), piece.chars().next());
+        continues_word(last, next) || continues_number(back.next(), last, next)
     }
 
     /// Where the text stands behind each token.

@@ -12,7 +12,8 @@
 //! | `forward`, `kernel`, `linear` | one step for several lines of text at once |
 //! | `runner`, `dense` | one line of text on our kernels, or on a card by candle |
 //! | `kv` | keys and values as a tree: branches share what was before them, a commit relinks |
-//! | `glance`, `rollout`, `meaning` | is there a fork here? cheap test, roll-outs, merging of wordings |
+//! | `glance`, `rollout`, `meaning`, `rank` | is there a fork here? cheap test, roll-outs, merging of wordings, which to show |
+//! | [`Embedder`] | how alike two texts are, by a model of sentences: one more judge of meanings |
 //! | `sampling`, `stop` | which token follows, which text ends an answer |
 //! | [`Generator`] | answers prompts, nobody is asked |
 //! | [`Writer`] | writes, stops at forks, decodes branches ahead, commits, takes back |
@@ -40,9 +41,11 @@ mod attention;
 mod cancel;
 mod chat;
 mod choose;
+mod compare;
 mod config;
 mod dense;
 mod distribution;
+mod embedder;
 mod error;
 mod forward;
 mod generator;
@@ -63,6 +66,7 @@ mod model;
 mod offer;
 mod outcome;
 mod plan;
+mod rank;
 mod rollout;
 mod rope;
 mod runner;
@@ -79,12 +83,15 @@ mod team;
 mod text;
 mod tiles;
 mod weights;
+mod wording;
 mod writer;
 
 pub use cancel::Cancel;
 pub use chat::Message;
+pub use compare::Likeness;
 pub use config::{Family, ModelConfig, RopeScaling, Sliding};
 pub use dense::{Device, Floats};
+pub use embedder::{Embedder, EmbedderCard, EncoderConfig, Pooling, Positions};
 pub use error::{DecodeError, ModelError};
 pub use generator::{Finish, Generator, GeneratorSettings, PromptRead, WhenFull, Written};
 pub use glance::Glance;
@@ -98,4 +105,5 @@ pub use survey::Survey;
 pub use team::{Begin, Threads};
 pub use text::{TextStream, Tokens};
 pub use weights::ModelFile;
+pub use wording::{contradict, reads_the_same};
 pub use writer::Writer;

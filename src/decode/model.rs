@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::attention::Heads;
 use super::chat::Template;
 use super::config::ModelConfig;
+use super::embedder::Embedder;
 use super::error::{DecodeError, ModelError};
 use super::kv::KvShape;
 use super::layout::Matrix;
@@ -50,6 +51,8 @@ pub struct Model {
     precision: Precision,
     /// Who helps with the products of its quantised matrices.
     pub(super) team: Option<Arc<Team>>,
+    /// A second opinion on what means the same.
+    embedder: Option<Arc<Embedder>>,
     weights_bytes: usize,
     needed_bytes: u64,
 }
@@ -195,6 +198,7 @@ impl Model {
             name,
             files,
             team: None,
+            embedder: None,
             precision: plan.precision,
             weights_bytes: plan.weights_bytes as usize,
             needed_bytes: plan.needed_bytes(),
@@ -213,6 +217,19 @@ impl Model {
             .then(|| Team::new(&threads).map(Arc::new))
             .transpose()?;
         Ok(self)
+    }
+
+    /// Looks for forks with a sentence-embedding model as one more judge of what means the same; without forks it is never asked.
+    #[must_use]
+    pub fn with_embedder(mut self, embedder: Arc<Embedder>) -> Self {
+        self.embedder = Some(embedder);
+        self
+    }
+
+    /// The sentence-embedding model that judges meanings, if there is one.
+    #[must_use]
+    pub fn embedder(&self) -> Option<&Arc<Embedder>> {
+        self.embedder.as_ref()
     }
 
     /// Its shape.

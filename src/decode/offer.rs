@@ -10,6 +10,7 @@ use super::glance::promising;
 use super::kv::Sequence;
 use super::line::Line;
 use super::meaning::{Meaning, merge};
+use super::rank::keep_most_telling;
 use super::rollout::{Manner, Rollout, roll_out};
 use super::settings::WriterSettings;
 use super::text::TextStream;
@@ -111,8 +112,18 @@ pub(super) fn examine(
         Manner::Likeliest,
         cancel,
     )?;
-    let mut meanings = merge(engine, &mut rollouts, settings, place, cancel)?;
+    rollouts = readable(engine, rollouts);
+    let mut meanings = merge(engine, &mut rollouts, &trunk.text, settings, place, cancel)?;
     meanings.retain(|meaning| meaning.mass >= settings.meaning_mass_min);
+    keep_most_telling(
+        engine,
+        &mut rollouts,
+        &mut meanings,
+        MAX_BRANCHES,
+        place,
+        cancel,
+    )?;
+    of_similar_length(engine, trunk, &mut rollouts, &mut meanings, settings)?;
     let found = found(engine, rollouts, &meanings);
     if found.branches.len() < 2 {
         found
@@ -122,6 +133,48 @@ pub(super) fn examine(
         return Ok(None);
     }
     Ok(Some(found))
+}
+
+/// Leaves out what cannot be shown.
+pub(super) fn readable(engine: &mut Engine, rollouts: Vec<Rollout>) -> Vec<Rollout> {
+    let (readable, others): (Vec<_>, Vec<_>) = rollouts.into_iter().partition(Rollout::is_readable);
+    for rollout in others {
+        engine.pool.recycle(rollout.line.sequence);
+    }
+    readable
+}
+
+/// Ends phrases earlier that are longer than `length_ratio_max` times the shortest; drops those that cannot be, the last of them first.
+/// The roll-outs are sealed: they were merged.
+pub(super) fn of_similar_length(
+    engine: &mut Engine,
+    trunk: &mut Line,
+    rollouts: &mut [Rollout],
+    meanings: &mut Vec<Meaning>,
+    settings: &WriterSettings,
+) -> Result<(), Interrupt> {
+    let model = Arc::clone(engine.model());
+    meanings.truncate(MAX_BRANCHES);
+    let lengths = meanings
+        .iter()
+        .filter_map(|meaning| rollouts.get(meaning.wording));
+    let Some(shortest) = lengths.map(Rollout::length_chars).min() else {
+        return Ok(());
+    };
+    let chars_max = (shortest as f64 * settings.length_ratio_max) as usize;
+    let mut kept = Vec::with_capacity(meanings.len());
+    for meaning in meanings.drain(..) {
+        let Some(rollout) = rollouts.get_mut(meaning.wording) else {
+            continue;
+        };
+        if rollout.length_chars() <= chars_max
+            || rollout.shorten(trunk, model.tokens(), chars_max)?
+        {
+            kept.push(meaning);
+        }
+    }
+    *meanings = kept;
+    Ok(())
 }
 
 /// Makes branches of the first meanings; there may be none.
@@ -138,7 +191,7 @@ pub(super) fn found(engine: &mut Engine, rollouts: Vec<Rollout>, meanings: &[Mea
             text: rollout.phrase().to_owned(),
             tokens: rollout.line.tokens.clone(),
             prior: meaning.mass,
-            log_prob_nats: rollout.log_prob_nats,
+            log_prob_nats: rollout.log_prob_nats(),
         });
         let (phrase, ended) = (rollout.line.tokens.len(), rollout.ended);
         ahead.push(Ahead {

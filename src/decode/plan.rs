@@ -66,7 +66,7 @@ pub(super) struct Plan {
 impl Plan {
     pub(super) fn new(sources: &Sources, wanted: Precision) -> Result<Self, ModelError> {
         let config = &sources.config;
-        sources.weights.check_all(config)?;
+        sources.weights.check_all(config.tensors())?;
         let mut kinds = Vec::new();
         let (mut arena_bytes, mut floats, mut passing_bytes) = (0_u64, 0_u64, 0_u64);
         for matrix in config.matrices() {

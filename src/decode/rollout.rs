@@ -8,10 +8,13 @@ use super::error::{DecodeError, Interrupt};
 use super::forward::{Engine, Feed, Prediction, Wanted};
 use super::line::Line;
 use super::sampling::pick;
-use super::text::{continues_word, ends_phrase};
+use super::text::{Tokens, ends_phrase, repeats_itself};
 
 /// Tokens a phrase may run over its limit to finish a word.
 pub(super) const WORD_TOKENS_MAX: usize = 8;
+
+/// Phrases shorter than this count as this long when lengths are compared, characters.
+const LENGTH_CHARS_MIN: usize = 12;
 
 /// A candidate rolled out to the end of a phrase.
 #[derive(Debug)]
@@ -19,16 +22,31 @@ pub(super) struct Rollout {
     pub(super) line: Line,
     /// Probability of its first token at the fork.
     pub(super) mass: f64,
-    /// Log-probability of the whole phrase, nats.
-    pub(super) log_prob_nats: f64,
+    /// Log-probability of each token of the phrase, nats.
+    pub(super) log_probs_nats: Vec<f64>,
     /// Prediction behind each token.
     pub(super) predictions: Vec<Arc<Prediction>>,
     /// Whether the text ends behind the phrase.
     pub(super) ended: bool,
     done: bool,
+    /// Whether it had to end inside a word.
+    broken: bool,
 }
 
 impl Rollout {
+    /// One that has not begun.
+    pub(super) fn of(line: Line, head: Candidate) -> Self {
+        Self {
+            line,
+            mass: head.mass,
+            log_probs_nats: Vec::new(),
+            predictions: Vec::new(),
+            ended: false,
+            done: false,
+            broken: false,
+        }
+    }
+
     /// Mean of the hidden states over the phrase.
     pub(super) fn pooled(&self) -> Vec<f32> {
         let mut mean = vec![0.0; self.line.next.hidden.len()];
@@ -48,6 +66,63 @@ impl Rollout {
     /// The phrase as shown.
     pub(super) fn phrase(&self) -> &str {
         self.line.text.trim()
+    }
+
+    /// Log-probability of the whole phrase, nats.
+    pub(super) fn log_prob_nats(&self) -> f64 {
+        self.log_probs_nats.iter().sum()
+    }
+
+    /// Whether it can be shown: it says something, in whole words, and not the same thing over and over.
+    pub(super) fn is_readable(&self) -> bool {
+        !self.broken
+            && self.line.text.chars().any(char::is_alphanumeric)
+            && !repeats_itself(&self.line.text)
+    }
+
+    /// Length for comparing, characters: anything short enough to be read at a glance counts alike.
+    pub(super) fn length_chars(&self) -> usize {
+        self.phrase().chars().count().max(LENGTH_CHARS_MIN)
+    }
+
+    /// Ends the phrase earlier: with the last whole word within `chars_max` characters. False where its first word is longer; then nothing has
+    /// changed. `trunk` is the line it branched from; the state must be sealed.
+    pub(super) fn shorten(
+        &mut self,
+        trunk: &mut Line,
+        tokens: &Tokens,
+        chars_max: usize,
+    ) -> Result<bool, DecodeError> {
+        let own = std::mem::take(&mut self.line.tokens);
+        let mut line = trunk.branch();
+        let mut kept = None;
+        for (count, token) in own.iter().enumerate() {
+            if count > 0 && line.text.chars().any(char::is_alphanumeric) {
+                let rest = &self.line.text[line.text.len()..];
+                let whole = !line.stream().inside_character(tokens)? && !line.goes_on_with(rest);
+                if whole && line.text.trim().chars().count() <= chars_max {
+                    kept = Some(count);
+                }
+            }
+            line.push(tokens, *token)?;
+        }
+        self.line.tokens = own;
+        let Some(count) = kept else {
+            return Ok(false);
+        };
+        let before = self.line.sequence.len() - self.line.tokens.len();
+        let mut line = trunk.branch();
+        line.sequence = self.line.sequence.view(before + count);
+        for token in &self.line.tokens[..count] {
+            line.push(tokens, *token)?;
+        }
+        line.next = Arc::clone(&self.predictions[count - 1]); // one prediction per token
+        line.close();
+        self.line = line;
+        self.predictions.truncate(count);
+        self.log_probs_nats.truncate(count);
+        self.ended = false;
+        Ok(true)
     }
 }
 
@@ -74,14 +149,7 @@ pub(super) fn roll_out(
     let position = trunk.tokens.len();
     let mut rollouts: Vec<Rollout> = heads
         .iter()
-        .map(|head| Rollout {
-            line: trunk.branch(),
-            mass: head.mass,
-            log_prob_nats: 0.0,
-            predictions: Vec::with_capacity(phrase_tokens_max + WORD_TOKENS_MAX),
-            ended: false,
-            done: false,
-        })
+        .map(|head| Rollout::of(trunk.branch(), *head))
         .collect();
     let mut next: Vec<u32> = heads.iter().map(|head| head.token).collect();
     while rollouts.iter().any(|rollout| !rollout.done) {
@@ -121,7 +189,8 @@ fn step(
     let predictions = engine.forward(&mut feeds, position, cancel)?;
     drop(feeds);
     for ((rollout, token), prediction) in going.into_iter().zip(predictions) {
-        rollout.log_prob_nats += log_probability_nats(&rollout.line.next.logits, *token);
+        let log_prob_nats = log_probability_nats(&rollout.line.next.logits, *token);
+        rollout.log_probs_nats.push(log_prob_nats);
         rollout.line.push(model.tokens(), *token)?;
         rollout.line.next = Arc::clone(prediction);
         rollout.predictions.push(Arc::clone(prediction));
@@ -167,17 +236,25 @@ impl Rollout {
     ) -> Result<(), DecodeError> {
         let model = engine.model();
         let (text, len) = (&self.line.text, self.line.tokens.len());
-        let readable = text.chars().any(char::is_alphanumeric);
         if model.is_end(next) {
             self.ended = true;
             self.done = true;
-        } else if (readable && ends_phrase(text)) || len >= phrase_tokens_max + WORD_TOKENS_MAX {
-            self.done = true;
-        } else if len >= phrase_tokens_max
-            && !self.line.stream().inside_character(model.tokens())?
-        {
+            return Ok(());
+        }
+        let readable = text.chars().any(char::is_alphanumeric);
+        if len < phrase_tokens_max && !(readable && ends_phrase(text)) {
+            return Ok(());
+        }
+        let whole = !self.line.stream().inside_character(model.tokens())? && {
             let piece = self.line.stream().peek(model.tokens(), next)?;
-            self.done = !continues_word(self.line.last_char(), piece.chars().next());
+            !self.line.goes_on_with(&piece)
+        };
+        if whole {
+            self.done = true;
+            self.line.close();
+        } else if len >= phrase_tokens_max + WORD_TOKENS_MAX {
+            self.done = true;
+            self.broken = true;
         }
         Ok(())
     }

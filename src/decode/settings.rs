@@ -29,6 +29,9 @@ use super::sampling::Sampling;
 /// | `converged_bits_max` | 0 | 1 | 0.1 | divergence of next tokens below which two branches go on the same |
 /// | `horizon_tokens` | 0 | 256 | 64 | how far behind the phrase consequences are looked for |
 /// | `cosine_min` | 0 | 1 | 0.999 | phrases whose pooled states are closer mean the same |
+/// | `embedder_same_min` | 0 | 1 | 0.97 | with a sentence-embedding model: phrases mean the same whose cosine, behind their sentence so far, is this or more |
+/// | `embedder_different_max` | -1 | 1 | 0.4 | with one: a wording that takes a phrase's cosine below this is none, whatever follows |
+/// | `length_ratio_max` | 1 | 16 | 3 | the longest branch, relative to the shortest, which counts as 12 characters at least |
 /// | `meaning_mass_min` | 0.01 | 0.5 | 0.15 | least mass of a meaning |
 /// | `questions_per_100_tokens_max` | 0 | 100 | 10 | budget of questions |
 /// | `distance_tokens_min` | 0 | 1,000 | 4 | least distance between questions |
@@ -57,6 +60,9 @@ pub struct WriterSettings {
     pub converged_bits_max: f64,
     pub horizon_tokens: usize,
     pub cosine_min: f64,
+    pub embedder_same_min: f64,
+    pub embedder_different_max: f64,
+    pub length_ratio_max: f64,
     pub meaning_mass_min: f64,
     pub questions_per_100_tokens_max: usize,
     pub distance_tokens_min: usize,
@@ -86,6 +92,9 @@ impl Default for WriterSettings {
             converged_bits_max: 0.1,
             horizon_tokens: 64,
             cosine_min: 0.999,
+            embedder_same_min: 0.97,
+            embedder_different_max: 0.4,
+            length_ratio_max: 3.0,
             meaning_mass_min: 0.15,
             questions_per_100_tokens_max: 10,
             distance_tokens_min: 4,
@@ -154,6 +163,14 @@ impl WriterSettings {
             ("converged_bits_max", self.converged_bits_max, 0.0, 1.0),
             ("horizon_tokens", count(self.horizon_tokens), 0.0, 256.0),
             ("cosine_min", self.cosine_min, 0.0, 1.0),
+            ("embedder_same_min", self.embedder_same_min, 0.0, 1.0),
+            (
+                "embedder_different_max",
+                self.embedder_different_max,
+                -1.0,
+                1.0,
+            ),
+            ("length_ratio_max", self.length_ratio_max, 1.0, 16.0),
             ("meaning_mass_min", self.meaning_mass_min, 0.01, 0.5),
             (
                 "questions_per_100_tokens_max",

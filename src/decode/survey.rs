@@ -18,9 +18,9 @@ use crate::fork::Branch;
 /// Walks along tokens that are given and says at each place what the detector would say there. Budgets do not apply.
 #[derive(Debug)]
 pub struct Survey {
-    engine: Engine,
-    settings: WriterSettings,
-    line: Line,
+    pub(super) engine: Engine,
+    pub(super) settings: WriterSettings,
+    pub(super) line: Line,
 }
 
 impl Survey {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use tokenizers::TruncationParams;
 use tokenizers::tokenizer::step_decode_stream;
 
 use super::error::{DecodeError, ModelError};
@@ -57,6 +58,23 @@ impl Tokens {
                 })
             }
         }
+    }
+
+    /// As it is, but for texts that are cut at their end to `tokens_max` tokens, those around them included, and never filled up.
+    pub(super) fn cut_at(mut self, path: &Path, tokens_max: usize) -> Result<Self, ModelError> {
+        let bounds = TruncationParams {
+            max_length: tokens_max,
+            ..TruncationParams::default()
+        };
+        let cut = self
+            .tokenizer
+            .with_padding(None)
+            .with_truncation(Some(bounds));
+        cut.map_err(|e| ModelError::Tokenizer {
+            path: path.into(),
+            reason: format!("it cannot be held to {tokens_max} tokens: {e}"),
+        })?;
+        Ok(self)
     }
 
     /// The tokens of a text, with what the tokenizer adds around it.
@@ -178,6 +196,39 @@ pub(super) fn continues_word(last: Option<char>, next: Option<char>) -> bool {
     broken || joins(next) || last == ZERO_WIDTH_JOINER || in_word(last) && in_word(next)
 }
 
+/// Whether `next` goes on with a number that ends in a stop or comma: `3.` and `5`.
+pub(super) fn continues_number(
+    before: Option<char>,
+    last: Option<char>,
+    next: Option<char>,
+) -> bool {
+    let digit = |c: Option<char>| c.is_some_and(|c| c.is_ascii_digit());
+    digit(before) && matches!(last, Some('.' | ',' | ':')) && digit(next)
+}
+
+/// The end of a text from where its last sentence begins: what a phrase goes on with. At most 240 characters.
+pub(super) fn sentence_so_far(text: &str) -> &str {
+    const CHARS_MAX: usize = 240;
+    let end = |c: char| matches!(c, '.' | '!' | '?' | '…' | '\n' | '。' | '！' | '？' | '؟');
+    // A stop at the very end belongs to the sentence before.
+    let begin = text.rfind(end).map_or(0, |at| {
+        at + text[at..].chars().next().map_or(0, char::len_utf8)
+    });
+    let sentence = &text[begin..];
+    let cut = sentence.char_indices().rev().nth(CHARS_MAX - 1);
+    &sentence[cut.map_or(0, |(at, _)| at)..]
+}
+
+/// Whether a phrase says a word or a few words three times in a row.
+pub(super) fn repeats_itself(phrase: &str) -> bool {
+    let words: Vec<String> = phrase.split_whitespace().map(str::to_lowercase).collect();
+    (1..=words.len() / 3).any(|n| {
+        words
+            .windows(3 * n)
+            .any(|run| run[..n] == run[n..2 * n] && run[..n] == run[2 * n..])
+    })
+}
+
 const ZERO_WIDTH_JOINER: char = '\u{200D}';
 
 /// Letters and digits of any script, and what stands inside words.
@@ -227,5 +278,34 @@ mod tests {
             );
         }
         assert!(!continues_word(None, Some('a')));
+        let number = |text: &str, next| {
+            let mut back = text.chars().rev();
+            let last = back.next();
+            continues_number(back.next(), last, Some(next))
+        };
+        assert!(number("3.", '5') && number("10:", '3'));
+        assert!(!number("3.", ' ') && !number("e.", '5') && !number("3", '5'));
+    }
+
+    #[test]
+    fn a_sentence_begins_behind_the_last_stop() {
+        assert_eq!(sentence_so_far("It rained. The fox"), " The fox");
+        assert_eq!(sentence_so_far("Лил дождь… Лиса"), " Лиса");
+        assert_eq!(sentence_so_far("It rained."), "");
+        assert_eq!(sentence_so_far(""), "");
+        assert_eq!(sentence_so_far(&"щ".repeat(500)).chars().count(), 240);
+    }
+
+    #[test]
+    fn words_three_times_in_a_row_are_a_repetition() {
+        for (phrase, repeats) in [
+            ("no no no", true),
+            ("и вот И вот и вот", true),
+            ("далеко, далеко", false),
+            ("the fox and the hare and the crow", false),
+            ("", false),
+        ] {
+            assert_eq!(repeats_itself(phrase), repeats, "{phrase}");
+        }
     }
 }

@@ -12,7 +12,6 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
-use super::config::ModelConfig;
 use super::error::ModelError;
 use super::gguf;
 use super::header::{Entry, read_header};
@@ -403,11 +402,17 @@ impl Weights {
         }
     }
 
-    /// Checks that every tensor of a configuration is there: nothing is allocated for one that is not.
-    pub(super) fn check_all(&self, config: &ModelConfig) -> Result<(), ModelError> {
-        config
-            .tensors()
-            .try_for_each(|(tensor, shape)| self.check(&tensor, &shape).map(|_| ()))
+    /// Checks that all of these tensors are there, in these shapes: nothing is allocated for one that is not.
+    pub(super) fn check_all(
+        &self,
+        mut tensors: impl Iterator<Item = (String, Vec<usize>)>,
+    ) -> Result<(), ModelError> {
+        tensors.try_for_each(|(tensor, shape)| self.check(&tensor, &shape).map(|_| ()))
+    }
+
+    /// Whether a tensor of this name is there, whatever it is.
+    pub(super) fn has(&self, tensor: &str) -> bool {
+        self.entries.contains_key(tensor)
     }
 
     /// Strikes a tensor off the list, checked against what is expected of it.

@@ -484,20 +484,32 @@ fn next_token(
     before: &[u32],
     place: Place,
 ) -> Result<u32, DecodeError> {
-    let latest_first = line.tokens.iter().rev().chain(before.iter().rev()).copied();
+    let latest_first = || line.tokens.iter().rev().chain(before.iter().rev()).copied();
     let uniform = place.draw(Purpose::Token, 0);
-    let logits = &line.next.logits;
-    sampler
-        .draw(
-            &settings.sampling(),
-            logits,
-            latest_first,
-            uniform,
-            |token| model.is_allowed(token),
-        )
-        .ok_or(DecodeError::NoCandidates {
-            position: place.position,
-        })
+    let mut refused = Vec::new();
+    loop {
+        let allowed = |token| model.is_allowed(token) && !refused.contains(&token);
+        let token = sampler
+            .draw(
+                &settings.sampling(),
+                &line.next.logits,
+                latest_first(),
+                uniform,
+                allowed,
+            )
+            .ok_or(DecodeError::NoCandidates {
+                position: place.position,
+            })?;
+        if !line.is_closed() || model.is_end(token) {
+            return Ok(token);
+        }
+        // A branch was chosen as it read: its last word does not become another one.
+        let piece = line.stream().peek(model.tokens(), token)?;
+        if !line.goes_on_with(&piece) {
+            return Ok(token);
+        }
+        refused.push(token);
+    }
 }
 
 /// Whether the budget allows a question here.

@@ -125,7 +125,7 @@ impl ConfigRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelRecord {
-    /// What it is for: `base`, `tokenizer`, `adapter`.
+    /// What it is for: `base`, `embedder`, `tokenizer`, `adapter`.
     pub role: String,
     /// File name, or `embedded`.
     pub name: String,

@@ -17,13 +17,19 @@ pub(super) fn write_manifest(folder: &Folder, manifest: &Manifest) -> Result<(),
 
 pub(super) fn models(model: &Model) -> Vec<ModelRecord> {
     let card = model.card();
-    let record = |file: &crate::decode::ModelFile| ModelRecord {
-        role: "base".into(),
-        name: format!("{}/{}", card.name, file.name),
+    let record = |role: &str, name: &str, file: &crate::decode::ModelFile| ModelRecord {
+        role: role.into(),
+        name: format!("{name}/{}", file.name),
         bytes: file.bytes,
         sha256: file.sha256.clone(),
     };
-    card.files.iter().map(record).collect()
+    let base = card.files.iter();
+    let mut records: Vec<_> = base.map(|file| record("base", &card.name, file)).collect();
+    if let Some(embedder) = model.embedder().map(|embedder| embedder.card()) {
+        let files = embedder.files.iter();
+        records.extend(files.map(|file| record("embedder", &embedder.name, file)));
+    }
+    records
 }
 
 /// How the gaze stream is read; opening it has checked that it can be.
@@ -64,4 +70,35 @@ pub(super) fn stream_records(
             })
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::decode::Embedder;
+
+    #[test]
+    fn an_embedder_stands_beside_the_model_with_the_hash_of_each_file() {
+        let model = Model::embedded().unwrap();
+        let before = models(&model);
+        assert!(before.iter().all(|record| record.role == "base"));
+        let folder =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/golden/decode/embedder/bert");
+        let embedder = Arc::new(Embedder::load(folder).unwrap());
+        let records = models(&model.with_embedder(Arc::clone(&embedder)));
+        let (base, beside) = records.split_at(before.len());
+        assert_eq!(base, before);
+        let files = &embedder.card().files;
+        assert_eq!(beside.len(), files.len());
+        for (record, file) in beside.iter().zip(files) {
+            assert_eq!(
+                (record.role.as_str(), &record.sha256),
+                ("embedder", &file.sha256)
+            );
+            assert_eq!(record.name, format!("bert/{}", file.name));
+        }
+    }
 }

@@ -23,7 +23,7 @@ use super::calibrate;
 use super::exit::{Exit, Failure};
 use super::model::open;
 use crate::config::Plan;
-use crate::decode::{Model, Threads};
+use crate::decode::{Embedder, Model, Threads};
 use crate::engine::conduct::{FeedbackSetting, Played, Setting, StateSetting, conduct};
 use crate::engine::streams::{
     Streams, feedback_outlet, feedback_spec, marker_outlet, measured_rate_hz, state_outlet,
@@ -76,7 +76,7 @@ pub struct Left {
     manifest: Manifest,
 }
 
-/// Loads the model that the plan names.
+/// Loads the model that the plan names, and the sentence-embedding model beside it.
 ///
 /// # Errors
 /// [`Exit::Model`] with what is wrong with it.
@@ -88,6 +88,10 @@ pub fn load_model(plan: &Plan) -> Result<Arc<Model>, Failure> {
         begin: Some(Arc::new(move |number| {
             rt::stand_back(how.nice, how.cpu(number));
         })),
+    };
+    let model = match &plan.model.embedder {
+        Some(folder) => model.with_embedder(Arc::new(Embedder::load(folder)?)),
+        None => model,
     };
     let ready = model.with_threads(threads);
     let refused = |error| {

@@ -1,68 +1,30 @@
-//! Fork detectors against a grammar whose forks are known, on the same stories, with the same model.
-//!
-//! ```sh
-//! cargo bench --bench forks -- --stories 200 --seed 7
-//! ```
-//!
-//! Each rule is asked at every position of stories the model has never seen, with the story's own text before it. A hit
-//! is a question where the grammar has a fork. One JSON line per rule on stdout; what was missed and what was asked in
-//! vain, by the grammar's names, on stderr. Budgets of questions do not apply: they come after detection.
+//! Fork detectors against the grammar, on the same stories, with the same model. Budgets of questions do not apply: they come after detection;
+//! the last line says what they leave.
 //!
 //! Rules beside ours: entropy above the 80th percentile of "Beyond the 80/20 Rule" (arXiv 2506.01939), the plain gates on
 //! the second likeliest token, and the quadrant rule of entropix in both its versions.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context, bail};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use razvilka::decode::{Glance, Model, Survey, WriterSettings};
-use razvilka_grammar::{Kind, Story};
+use razvilka::decode::{Cancel, Glance, Likeness, Model, Step, Survey, Writer, WriterSettings};
+use razvilka_grammar::{Kind, Story, Truth};
 
-/// Stories when run as a test: enough to see that it works.
-const STORIES_SMOKE: usize = 1;
+use super::Options;
 
-struct Options {
-    stories: usize,
-    seed: u64,
-    model: Option<PathBuf>,
-    settings: WriterSettings,
-}
-
-fn options() -> anyhow::Result<Options> {
-    let mut options = Options {
-        stories: STORIES_SMOKE,
-        seed: 7,
-        model: None,
-        settings: WriterSettings::default(),
-    };
-    let mut arguments = std::env::args().skip(1);
-    while let Some(argument) = arguments.next() {
-        let mut value = || {
-            arguments
-                .next()
-                .with_context(|| format!("{argument} wants a value"))
-        };
-        match argument.as_str() {
-            "--bench" => options.stories = options.stories.max(100),
-            "--stories" => options.stories = value()?.parse()?,
-            "--seed" => options.seed = value()?.parse()?,
-            "--model" => options.model = Some(value()?.into()),
-            // Any setting of the writer, for tuning: --set horizon_tokens=32
-            "--set" => {
-                let pair = value()?;
-                let (key, number) = pair.split_once('=').context("--set wants key=value")?;
-                let mut table = serde_json::to_value(&options.settings)?;
-                table[key] = serde_json::from_str(number)?;
-                options.settings = serde_json::from_value(table)?;
-            }
-            other => bail!("unknown argument {other}"),
-        }
-    }
-    Ok(options)
+/// Two candidates at one place of a story, and what the grammar says of them.
+pub(crate) struct KnownPair {
+    /// The place, counted over all stories.
+    pub(crate) place: usize,
+    /// A fork or a wording.
+    pub(crate) kind: Kind,
+    /// Whether they mean the same.
+    pub(crate) same: bool,
+    /// What the judges say.
+    pub(crate) likeness: Likeness,
 }
 
 /// How often a rule asked, and how often rightly.
@@ -95,12 +57,12 @@ fn rules() -> Vec<(&'static str, Rule)> {
     ]
 }
 
-fn main() -> anyhow::Result<()> {
-    let options = options()?;
-    let model = Arc::new(match &options.model {
-        Some(dir) => Model::load(dir)?,
-        None => Model::embedded()?,
-    });
+/// Walks along the stories, prints how each rule does, and collects the pairs of candidates for the judges.
+pub(crate) fn detect(
+    options: &Options,
+    model: &Arc<Model>,
+    pairs: &mut Vec<KnownPair>,
+) -> anyhow::Result<()> {
     let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
     let rules = rules();
     let mut scores: Vec<Score> = rules.iter().map(|_| Score::default()).collect();
@@ -110,9 +72,9 @@ fn main() -> anyhow::Result<()> {
     let mut missed: BTreeMap<String, usize> = BTreeMap::new();
     let mut in_vain: BTreeMap<String, usize> = BTreeMap::new();
     for _ in 0..options.stories {
-        let story = Story::generate(&mut rng);
+        let story = Story::generate_in(options.language, &mut rng);
         let mut survey = Survey::start(
-            Arc::clone(&model),
+            Arc::clone(model),
             options.settings.clone(),
             &story.tokens[..1],
         )?;
@@ -148,6 +110,13 @@ fn main() -> anyhow::Result<()> {
             } else if !is_fork && !branches.is_empty() {
                 *in_vain.entry(name()).or_default() += 1;
             }
+            if gate && matches!(truth.kind, Kind::Fork | Kind::Wording) {
+                let known = survey
+                    .likenesses()?
+                    .into_iter()
+                    .filter_map(|likeness| known(positions, truth, likeness));
+                pairs.extend(known);
+            }
             survey.push(*token)?;
         }
     }
@@ -177,5 +146,47 @@ fn main() -> anyhow::Result<()> {
     });
     println!("{cost}");
     eprintln!("missed: {missed:#?}\nasked in vain: {in_vain:#?}");
+    questions(options, model)
+}
+
+/// What the grammar knows of a pair; nothing where the model says what the grammar never would.
+fn known(place: usize, truth: &Truth, likeness: Likeness) -> Option<KnownPair> {
+    let (a, b) = likeness.heads;
+    Some(KnownPair {
+        place,
+        kind: truth.kind,
+        same: truth.meaning(a)? == truth.meaning(b)?,
+        likeness,
+    })
+}
+
+/// How often a writer asks, budget and distance included.
+fn questions(options: &Options, model: &Arc<Model>) -> anyhow::Result<()> {
+    let (mut tokens, mut asked) = (0, 0);
+    for story in 0..options.stories as u64 {
+        let settings = WriterSettings {
+            seed: options.seed + story,
+            ..options.settings.clone()
+        };
+        let mut writer = Writer::new(Arc::clone(model), settings)?;
+        writer.start("")?;
+        loop {
+            match writer.advance(&Cancel::new())? {
+                Step::Fork(fork) => {
+                    asked += 1;
+                    writer.go_on(fork.id)?;
+                }
+                Step::Text(_) => {}
+                Step::End(_) | Step::Cancelled => break,
+            }
+        }
+        tokens += writer.position();
+    }
+    let line = serde_json::json!({
+        "bench": "forks", "questions": asked, "tokens": tokens,
+        "questions_per_100_tokens": 100.0 * f64::from(asked) / tokens.max(1) as f64,
+        "budget_per_100_tokens": options.settings.questions_per_100_tokens_max,
+    });
+    println!("{line}");
     Ok(())
 }
