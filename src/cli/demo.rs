@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::exit::{Exit, Failure};
 use super::participant::Participant;
-use super::play::{Play, check_folder, load_model, play, progress_bar};
+use super::play::{Play, check_folder, open_model, play, progress_bar};
 use super::run;
 use crate::choice::{FlashConfig, FlashSettings};
 use crate::config::{
@@ -90,7 +90,7 @@ pub fn run(args: &Args, command: Vec<String>, stop: &Arc<AtomicBool>) -> Result<
     if args.keys {
         TerminalKeys::check()?;
     }
-    let model = load_model(&plan)?;
+    let model = open_model(&plan)?;
     let truth = TruthFile::at(truth_beside(&out));
     println!(
         "A simulated amplifier, eye tracker and person publish LSL streams on 127.0.0.1; the engine calibrates on them,"

@@ -1,7 +1,7 @@
 //! The language model: a Llama-shaped decode path, its KV tree of branches, and the fork detector.
 //!
-//! This is the only room that names candle and tokenizers. Nothing here knows of people, streams, clocks or threads: the
-//! [`Writer`] is a plain object that one thread owns.
+//! This is the only room that names candle and tokenizers. Nothing here knows of people and streams; clocks and threads are
+//! known to the requests of `remote` alone: what writes is a plain object that one thread owns.
 //!
 //! | part | what it does |
 //! |---|---|
@@ -12,6 +12,9 @@
 //! | `forward`, `kernel`, `linear` | one step for several lines of text at once |
 //! | `kv` | keys and values as a tree: branches share what was before them, a commit relinks |
 //! | `glance`, `rollout`, `meaning` | is there a fork here? cheap test, roll-outs, merging of wordings |
+//! | [`Decoder`] | what a text is written through, whoever writes it |
+//! | [`Backend`] | a model in this process, or behind a server |
+//! | `remote` | an OpenAI-compatible server as a decoder (feature `server`) |
 //! | [`Writer`] | writes, stops at forks, decodes branches ahead, commits, takes back |
 //!
 //! ```no_run
@@ -34,10 +37,12 @@
 
 mod ask;
 mod attention;
+mod backend;
 mod cancel;
 mod chat;
 mod choose;
 mod config;
+mod decoder;
 mod distribution;
 mod error;
 mod forward;
@@ -58,6 +63,8 @@ mod model;
 mod offer;
 mod outcome;
 mod plan;
+#[cfg(feature = "server")]
+pub mod remote;
 mod rollout;
 mod rope;
 #[cfg(test)]
@@ -73,9 +80,11 @@ mod tiles;
 mod weights;
 mod writer;
 
+pub use backend::{Backend, Part};
 pub use cancel::Cancel;
 pub use chat::Message;
 pub use config::{Family, ModelConfig, RopeScaling, Sliding};
+pub use decoder::Decoder;
 pub use error::{DecodeError, ModelError};
 pub use glance::Glance;
 pub use memory::available_bytes as available_memory_bytes;

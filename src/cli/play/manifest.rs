@@ -2,7 +2,7 @@
 
 use crate::cli::exit::{Exit, Failure};
 use crate::config::Plan;
-use crate::decode::Model;
+use crate::decode::Backend;
 use crate::engine::conduct::{FeedbackSetting, StateSetting};
 use crate::engine::eyes::{self, Chosen};
 use crate::engine::streams::Streams;
@@ -15,15 +15,14 @@ pub(super) fn write_manifest(folder: &Folder, manifest: &Manifest) -> Result<(),
         .map_err(|error| Failure::new(Exit::RecordingIncomplete, error))
 }
 
-pub(super) fn models(model: &Model) -> Vec<ModelRecord> {
-    let card = model.card();
-    let record = |file: &crate::decode::ModelFile| ModelRecord {
+pub(super) fn models(model: &Backend) -> Vec<ModelRecord> {
+    let record = |part: crate::decode::Part| ModelRecord {
         role: "base".into(),
-        name: format!("{}/{}", card.name, file.name),
-        bytes: file.bytes,
-        sha256: file.sha256.clone(),
+        name: part.name,
+        bytes: part.bytes,
+        sha256: part.sha256,
     };
-    card.files.iter().map(record).collect()
+    model.parts().into_iter().map(record).collect()
 }
 
 /// How the gaze stream is read; opening it has checked that it can be.

@@ -23,7 +23,7 @@ use super::calibrate;
 use super::exit::{Exit, Failure};
 use super::model::open;
 use crate::config::Plan;
-use crate::decode::{Model, Threads};
+use crate::decode::{Backend, Model, Threads};
 use crate::engine::conduct::{FeedbackSetting, Played, Setting, StateSetting, conduct};
 use crate::engine::streams::{
     Streams, feedback_outlet, feedback_spec, marker_outlet, measured_rate_hz, state_outlet,
@@ -56,7 +56,7 @@ pub struct Play<'a> {
     /// The command and its arguments, for the manifest.
     pub command: Vec<String>,
     /// The plan's model, where it was loaded before.
-    pub model: Option<Arc<Model>>,
+    pub model: Option<Backend>,
     /// Identity of the engine's marker stream.
     pub marker_session: String,
     /// How long somebody is awaited who listens to the markers; a simulated person must.
@@ -74,6 +74,14 @@ pub struct Left {
     /// What came of it; `None` when it was stopped before its first fork.
     pub played: Option<Played>,
     manifest: Manifest,
+}
+
+/// The model that the plan names, wherever it is.
+///
+/// # Errors
+/// [`Exit::Model`] with what is wrong with it.
+pub fn open_model(plan: &Plan) -> Result<Backend, Failure> {
+    Ok(load_model(plan)?.into())
 }
 
 /// Loads the model that the plan names.
@@ -156,7 +164,7 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
     } else {
         None
     };
-    let model = model.map_or_else(|| load_model(&plan), Ok)?;
+    let model = model.map_or_else(|| open_model(&plan), Ok)?;
     let unlocked = if plan.realtime.lock_memory {
         rt::lock_memory().err()
     } else {

@@ -7,7 +7,7 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 
 use super::messages::{Ask, Taken, Told};
 use super::texts::Texts;
-use crate::decode::{Cancel, DecodeError, Step, Thought, Undone, Writer};
+use crate::decode::{Cancel, DecodeError, Decoder, Step, Thought, Undone};
 use crate::fork::{Fork, ForkId};
 use crate::marker::OptionKind;
 use crate::pipeline::decision::ChoiceCell;
@@ -27,7 +27,7 @@ pub(super) struct Open {
 pub(super) struct Writing<'a> {
     pub(super) texts: Texts,
     pub(super) number: u64,
-    pub(super) writer: Writer,
+    pub(super) writer: Box<dyn Decoder>,
     /// Length of the prompt at the beginning of the writer's text; it is no part of what was written.
     pub(super) prompt_bytes: usize,
     pub(super) choice: Arc<ChoiceCell>,
