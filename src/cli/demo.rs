@@ -55,7 +55,7 @@ pub struct Args {
     /// Type keys beside the simulated person, who may have wished otherwise: ? lists them
     #[arg(long)]
     pub keys: bool,
-    /// A Hugging Face folder, a GGUF file or hf:organisation/name instead of the embedded model
+    /// A Hugging Face folder, a GGUF file, hf:organisation/name or a server (http://host:port) instead of the embedded model
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
 }

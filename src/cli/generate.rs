@@ -7,12 +7,13 @@ use std::time::Instant;
 
 use super::exit::{Exit, Failure};
 use super::model;
-use crate::decode::{Cancel, End, Precision, Step, Writer, WriterSettings};
+use crate::config::is_a_server;
+use crate::decode::{Cancel, End, Precision, ServerSettings, Step, WriterSettings};
 
 /// Let a language model write, without asking anybody.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// A Hugging Face folder, a GGUF file or hf:organisation/name; the embedded story model when absent
+    /// A Hugging Face folder, a GGUF file, hf:organisation/name or a server (http://host:port); the embedded story model when absent
     #[arg(long, value_name = "DIR|FILE")]
     pub model: Option<PathBuf>,
     /// How the text begins; may be empty where the model can begin by itself
@@ -42,8 +43,11 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         ..WriterSettings::default()
     };
     settings.check()?;
-    let model = Arc::new(model::open(args.model.as_deref(), Precision::default())?);
-    let mut writer = Writer::new(model, settings)?;
+    let model = match args.model.as_deref().filter(|path| is_a_server(path)) {
+        Some(address) => model::open_server(address, &ServerSettings::default())?,
+        None => Arc::new(model::open(args.model.as_deref(), Precision::default())?).into(),
+    };
+    let mut writer = model.writer(settings)?;
     let mut out = io::stdout().lock();
     let begun = Instant::now();
     writer.start(&args.prompt)?;
@@ -54,13 +58,18 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let cancel = Cancel::new();
     let begun = Instant::now();
     let end = loop {
-        match writer.advance(&cancel)? {
+        let step = writer.advance(&cancel);
+        for remark in writer.remarks() {
+            eprintln!("razvilka: {remark}");
+        }
+        match step? {
             Step::Text(text) => {
                 write!(out, "{text}")
                     .and_then(|()| out.flush())
                     .map_err(unwritable)?;
             }
             Step::End(end) => break Some(end),
+            Step::Waiting => {}
             // Neither comes: nothing is detected, nobody cancels.
             Step::Fork(_) | Step::Cancelled => break None,
         }

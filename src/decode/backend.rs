@@ -1,6 +1,7 @@
 //! The language model, wherever it is: in this process, or behind a server.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::decoder::Decoder;
 use super::error::DecodeError;
@@ -87,6 +88,16 @@ impl Backend {
             Self::Here(_) => true,
             #[cfg(feature = "server")]
             Self::Server(_) => false,
+        }
+    }
+
+    /// How long it is asked again when it is gone.
+    #[must_use]
+    pub fn lost_wait(&self) -> Duration {
+        match self {
+            Self::Here(_) => Duration::ZERO,
+            #[cfg(feature = "server")]
+            Self::Server(server) => Duration::from_secs_f64(server.settings().lost_wait_s),
         }
     }
 

@@ -69,6 +69,7 @@ mod rollout;
 mod rope;
 #[cfg(test)]
 mod samples;
+mod server_settings;
 mod settings;
 mod sources;
 mod steps;
@@ -90,6 +91,7 @@ pub use glance::Glance;
 pub use memory::available_bytes as available_memory_bytes;
 pub use model::{LoadSettings, Model, ModelCard, Precision};
 pub use outcome::{Commit, End, Stats, Step, Thought, Undone};
+pub use server_settings::ServerSettings;
 pub use settings::WriterSettings;
 pub use steps::Steps;
 pub use survey::Survey;

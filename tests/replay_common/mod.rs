@@ -498,7 +498,7 @@ impl Day {
                 self.position = 0;
                 self.undoable = 0;
             }
-            decode::Step::Cancelled => {}
+            decode::Step::Waiting | decode::Step::Cancelled => {}
         }
         None
     }

@@ -21,8 +21,8 @@ use self::calibrating::{
 use self::manifest::{chosen, models, stream_records, write_manifest};
 use super::calibrate;
 use super::exit::{Exit, Failure};
-use super::model::open;
-use crate::config::Plan;
+use super::model::{open, open_server};
+use crate::config::{Plan, is_a_server};
 use crate::decode::{Backend, Model, Threads};
 use crate::engine::conduct::{FeedbackSetting, Played, Setting, StateSetting, conduct};
 use crate::engine::streams::{
@@ -81,7 +81,10 @@ pub struct Left {
 /// # Errors
 /// [`Exit::Model`] with what is wrong with it.
 pub fn open_model(plan: &Plan) -> Result<Backend, Failure> {
-    Ok(load_model(plan)?.into())
+    match plan.model.path.as_deref().filter(|path| is_a_server(path)) {
+        Some(address) => open_server(address, &plan.server),
+        None => Ok(load_model(plan)?.into()),
+    }
 }
 
 /// Loads the model that the plan names.

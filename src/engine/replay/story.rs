@@ -216,7 +216,7 @@ impl Story {
                 self.prompt_bytes = self.writer.text().len();
                 self.position = 0;
             }
-            decode::Step::Cancelled => {}
+            decode::Step::Waiting | decode::Step::Cancelled => {}
         }
         Ok(())
     }
