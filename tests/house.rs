@@ -202,7 +202,10 @@ fn a_program_without_http_can_be_built() {
         .iter()
         .find(|dependency| dependency.name == "ureq")
         .unwrap();
-    assert!(http.optional, "ureq comes with the features `hub` and `server` alone");
+    assert!(
+        http.optional,
+        "ureq comes with the features `hub` and `server` alone"
+    );
 }
 
 #[test]

@@ -463,8 +463,8 @@ pub(super) const OWN: &[Limit] = &[
     limit(
         "server.consequence_tokens",
         "tokens",
-        (0.0, 64.0),
-        16.0,
+        (0.0, 256.0),
+        64.0,
         "how far behind two wordings a difference is looked for; 0: told apart by reading alone",
     ),
     limit(

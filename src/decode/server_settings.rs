@@ -48,7 +48,7 @@ impl Default for ServerSettings {
             parallel: 4,
             top_logprobs: 20,
             stretch_tokens: 64,
-            consequence_tokens: 16,
+            consequence_tokens: 64,
             answer_kib_max: 8_192,
         }
     }

@@ -31,13 +31,37 @@ fn an_answer_that_is_none_is_refused_with_the_address_and_what_to_do() {
         r#"{"choices":[{"text":" upon","logprobs":null,"finish_reason":null}]}"#.to_owned();
     let document = |status, body: &str| Act::Document(status, body.into());
     for (act, words, gone) in [
-        (Act::Events(vec!["{\"choices\": [".into()]), "is no completion", false),
-        (document(200, "<html>Welcome</html>"), "it begins \"<html>Welcome", false),
-        (Act::Events(vec![no_log_probs]), "gives no log-probabilities", false),
+        (
+            Act::Events(vec!["{\"choices\": [".into()]),
+            "is no completion",
+            false,
+        ),
+        (
+            document(200, "<html>Welcome</html>"),
+            "it begins \"<html>Welcome",
+            false,
+        ),
+        (
+            Act::Events(vec![no_log_probs]),
+            "gives no log-probabilities",
+            false,
+        ),
         (Act::Events(vec![positive]), "not finite", false),
-        (Act::Events(vec![finish("length")]), "without a single token", false),
-        (document(200, &"x".repeat(9 << 20)), "server.answer_kib_max", false),
-        (Act::Events(vec!["x".repeat(9 << 20)]), "server.answer_kib_max", false),
+        (
+            Act::Events(vec![finish("length")]),
+            "without a single token",
+            false,
+        ),
+        (
+            document(200, &"x".repeat(9 << 20)),
+            "server.answer_kib_max",
+            false,
+        ),
+        (
+            Act::Events(vec!["x".repeat(9 << 20)]),
+            "server.answer_kib_max",
+            false,
+        ),
         (
             document(400, r#"{"error":{"message":"logprobs must be at most 5"}}"#),
             "answered 400 and said: logprobs must be at most 5",
@@ -46,9 +70,21 @@ fn an_answer_that_is_none_is_refused_with_the_address_and_what_to_do() {
         (document(401, "{}"), "server.key_env", false),
         (document(404, "nothing here"), "said: nothing here", false),
         (document(302, ""), "sends elsewhere", false),
-        (document(500, r#"{"error":{"message":"out of memory"}}"#), "out of memory", true),
-        (document(503, r#"{"error":{"message":"Loading model"}}"#), "Loading model", true),
-        (Act::Events(vec![r#"{"error":{"message":"slot lost"}}"#.into()]), "slot lost", true),
+        (
+            document(500, r#"{"error":{"message":"out of memory"}}"#),
+            "out of memory",
+            true,
+        ),
+        (
+            document(503, r#"{"error":{"message":"Loading model"}}"#),
+            "Loading model",
+            true,
+        ),
+        (
+            Act::Events(vec![r#"{"error":{"message":"slot lost"}}"#.into()]),
+            "slot lost",
+            true,
+        ),
         (Act::Close, "is the server running there?", true),
     ] {
         let server = always(act.clone());
@@ -57,12 +93,19 @@ fn an_answer_that_is_none_is_refused_with_the_address_and_what_to_do() {
         let error = on(&mut writer).unwrap_err();
         let said = error.to_string();
         assert!(said.contains(words), "{said}");
-        assert!(said.contains(&server.address) || words == "not finite", "{said}");
+        assert!(
+            said.contains(&server.address) || words == "not finite",
+            "{said}"
+        );
         assert!(said.len() < 700, "{} bytes", said.len());
         assert_eq!(error.is_gone(), gone, "{said}");
         assert_eq!(writer.text(), "Once", "the text is kept");
         // What may pass is tried a second time, as the settings say; what cannot is not.
-        assert_eq!(server.completions().len(), if gone { 2 } else { 1 }, "{said}");
+        assert_eq!(
+            server.completions().len(),
+            if gone { 2 } else { 1 },
+            "{said}"
+        );
     }
 }
 
@@ -70,13 +113,19 @@ fn an_answer_that_is_none_is_refused_with_the_address_and_what_to_do() {
 fn what_is_no_server_is_refused_at_the_start() {
     for (act, words) in [
         (Act::Document(200, "[]".into()), "no list of models"),
-        (Act::Document(200, r#"{"data":[]}"#.into()), "start it with one"),
+        (
+            Act::Document(200, r#"{"data":[]}"#.into()),
+            "start it with one",
+        ),
         (Act::Document(404, String::new()), "OpenAI-compatible"),
         (Act::Close, "is the server running there?"),
     ] {
         let server = StandIn::new(move |_, _| act.clone());
         let said = open(&server.address).unwrap_err().to_string();
-        assert!(said.contains(words) && said.contains(&server.address), "{said}");
+        assert!(
+            said.contains(words) && said.contains(&server.address),
+            "{said}"
+        );
     }
 }
 
@@ -87,7 +136,11 @@ fn an_answer_that_breaks_off_is_kept_and_the_rest_asked_for() {
         let server = StandIn::new(move |asked, n| match asked.path.as_str() {
             "/v1/completions" if n < 2 => {
                 let two = complete(&asked.body)[..2].to_vec();
-                if silent { Act::Silent(two) } else { Act::Cut(two) }
+                if silent {
+                    Act::Silent(two)
+                } else {
+                    Act::Cut(two)
+                }
             }
             _ => well(asked),
         });
@@ -132,7 +185,10 @@ fn a_step_that_waits_for_the_server_can_be_cancelled_and_the_request_is_broken_o
     let cancel = Cancel::new();
     cancel.request();
     assert_eq!(writer.advance(&cancel).unwrap(), Step::Cancelled);
-    assert!(!server.hung_up.load(Ordering::SeqCst), "cancelled, it may still be wanted");
+    assert!(
+        !server.hung_up.load(Ordering::SeqCst),
+        "cancelled, it may still be wanted"
+    );
     drop(writer);
     // Without its reader the request is over, long before any time-out.
     while !server.hung_up.load(Ordering::SeqCst) {
@@ -166,9 +222,16 @@ fn another_model_in_the_place_of_the_first_is_not_written_on_with() {
     let mut writer = writer(&server.address, greedy());
     writer.start("Once").unwrap();
     let error = on(&mut writer).unwrap_err();
-    assert!(error.to_string().contains("came back with another model"), "{error}");
+    assert!(
+        error.to_string().contains("came back with another model"),
+        "{error}"
+    );
     assert!(!error.is_gone());
-    assert_eq!(writer.text(), "Once upon", "what the first one wrote is kept");
+    assert_eq!(
+        writer.text(),
+        "Once upon",
+        "what the first one wrote is kept"
+    );
     assert_eq!(server.completions().len(), 1);
 }
 

@@ -35,9 +35,15 @@ fn a_fork_of_meaning_is_offered_and_one_of_wording_is_not() {
     assert_eq!(commit, expected);
     let (rest, end) = on(&mut writer).unwrap();
     assert_eq!((rest.as_str(), end), (" big house.", Err(End::Text)));
-    assert_eq!(writer.text(), "Once upon a time Boris slept. He was in the big house.");
+    assert_eq!(
+        writer.text(),
+        "Once upon a time Boris slept. He was in the big house."
+    );
     let sent = server.completions();
-    assert!(sent.iter().all(|body| body["prompt"].is_array() && body["cache_prompt"] == true));
+    assert!(
+        sent.iter()
+            .all(|body| body["prompt"].is_array() && body["cache_prompt"] == true)
+    );
 }
 
 #[test]
@@ -58,7 +64,10 @@ fn an_undo_brings_the_fork_back_and_asks_the_server_for_nothing() {
     assert_eq!(server.completions().len(), asked);
     writer.commit(undone.fork.id, 1).unwrap();
     on(&mut writer).unwrap().1.unwrap_err();
-    assert_eq!(writer.text(), "Once upon a time Boris slept. He was in the big house.");
+    assert_eq!(
+        writer.text(),
+        "Once upon a time Boris slept. He was in the big house."
+    );
     assert!(writer.can_undo());
 }
 
@@ -83,7 +92,10 @@ fn the_person_may_ask_for_other_branches_and_for_a_fork_some_words_back() {
     assert_eq!(writer.text(), "Once upon a time Anna sang. She was in the");
     writer.commit(called.id, 1).unwrap();
     assert_eq!(on(&mut writer).unwrap().1, Err(End::Text));
-    assert_eq!(writer.text(), "Once upon a time Anna sang. She was in the large house.");
+    assert_eq!(
+        writer.text(),
+        "Once upon a time Anna sang. She was in the large house."
+    );
 }
 
 #[test]
@@ -102,7 +114,10 @@ fn as_many_requests_as_allowed_are_under_way_and_no_more() {
         think(&mut writer).unwrap();
         writer.commit(fork.id, 0).unwrap();
         on(&mut writer).unwrap().1.unwrap_err();
-        assert_eq!(writer.text(), "Once upon a time Anna sang. She was in the big house.");
+        assert_eq!(
+            writer.text(),
+            "Once upon a time Anna sang. She was in the big house."
+        );
         let most = server.together_most.load(Ordering::SeqCst);
         assert!(most <= parallel as usize + 1, "{most}"); // one may be hanging up as the next begins
     }
@@ -128,7 +143,10 @@ fn a_server_of_the_older_form_that_cuts_no_texts_into_tokens_is_sent_text() {
     think(&mut writer).unwrap();
     writer.commit(fork.id, 1).unwrap();
     assert_eq!(on(&mut writer).unwrap().1, Err(End::Text));
-    assert_eq!(writer.text(), "Once upon a time Boris slept. He was in the big house.");
+    assert_eq!(
+        writer.text(),
+        "Once upon a time Boris slept. He was in the big house."
+    );
     let sent = server.completions();
     assert_eq!(sent[0]["prompt"], "Once");
     assert!(sent.iter().all(|body| body["prompt"].is_string()));
@@ -144,7 +162,10 @@ fn a_server_with_several_models_is_asked_which_one() {
         _ => models("two"),
     });
     let said = open(&server.address).unwrap_err().to_string();
-    assert!(said.contains("one, two") && said.contains("server.model"), "{said}");
+    assert!(
+        said.contains("one, two") && said.contains("server.model"),
+        "{said}"
+    );
     let named = |model: &str| {
         let settings = razvilka::decode::ServerSettings {
             model: model.into(),
@@ -154,7 +175,10 @@ fn a_server_with_several_models_is_asked_which_one() {
     };
     assert_eq!(named("two").unwrap().model(), "two");
     let said = named("three").unwrap_err().to_string();
-    assert!(said.contains("'three'") && said.contains("one, two"), "{said}");
+    assert!(
+        said.contains("'three'") && said.contains("one, two"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -169,6 +193,14 @@ fn a_key_goes_along_with_every_request_and_is_nowhere_else() {
     on(&mut writer).unwrap().1.unwrap();
     let asked = server.asked.lock().unwrap();
     assert!(asked.len() > 3);
-    assert!(asked.iter().all(|asked| asked.key.as_deref() == Some("Bearer sesame")));
-    assert!(!asked.iter().any(|asked| asked.body.to_string().contains("sesame")));
+    assert!(
+        asked
+            .iter()
+            .all(|asked| asked.key.as_deref() == Some("Bearer sesame"))
+    );
+    assert!(
+        !asked
+            .iter()
+            .any(|asked| asked.body.to_string().contains("sesame"))
+    );
 }

@@ -34,24 +34,46 @@ fn replaying(name: &str) -> StandIn {
                 Some(events) => Act::Events(strings(events)),
                 None => Act::Document(200, exchange["answer"].to_string()),
             };
-            (format!("{} {}", exchange["path"].as_str().unwrap(), exchange["request"]), act)
+            (
+                format!(
+                    "{} {}",
+                    exchange["path"].as_str().unwrap(),
+                    exchange["request"]
+                ),
+                act,
+            )
         })
         .collect();
     StandIn::new(move |asked, _| {
         let request = format!("{} {}", asked.path, asked.body);
-        let unknown = format!("{{\"error\":{{\"message\":\"not recorded: {}\"}}}}", asked.path);
-        answers.get(&request).cloned().unwrap_or(Act::Document(400, unknown))
+        let unknown = format!(
+            "{{\"error\":{{\"message\":\"not recorded: {}\"}}}}",
+            asked.path
+        );
+        answers
+            .get(&request)
+            .cloned()
+            .unwrap_or(Act::Document(400, unknown))
     })
 }
 
 /// The server that a variable names, or a replay.
-fn server(variable: &str, recorded: &str, settings: ServerSettings) -> (Arc<Server>, Option<StandIn>) {
-    let stand_in = std::env::var(variable).is_err().then(|| replaying(recorded));
+fn server(
+    variable: &str,
+    recorded: &str,
+    settings: ServerSettings,
+) -> (Arc<Server>, Option<StandIn>) {
+    let stand_in = std::env::var(variable)
+        .is_err()
+        .then(|| replaying(recorded));
     let address = match &stand_in {
         Some(stand_in) => stand_in.address.clone(),
         None => std::env::var(variable).unwrap(),
     };
-    (Arc::new(Server::open(&address, settings, None).unwrap()), stand_in)
+    (
+        Arc::new(Server::open(&address, settings, None).unwrap()),
+        stand_in,
+    )
 }
 
 /// Takes the second branch of every fork, thought out; gives the text and the forks.
@@ -81,9 +103,19 @@ fn the_story_model_behind_llama_cpp_forks_where_it_forks_in_this_process() {
     let mut here = Writer::new(Arc::new(Model::embedded().unwrap()), how).unwrap();
     let (forks_there, text_there, end_there) = written(&mut there);
     let (forks_here, text_here, end_here) = written(&mut here);
+    let told = |forks: &[Fork]| -> Vec<String> {
+        let told = forks.iter();
+        told.map(|fork| format!("{} {:?}", fork.position, super::phrases(fork)))
+            .collect()
+    };
+    assert_eq!(told(&forks_there), told(&forks_here));
     assert_eq!(text_there, text_here);
     assert_eq!(end_there, end_here);
-    assert!(forks_here.len() >= 2, "{} forks say something", forks_here.len());
+    assert!(
+        forks_here.len() >= 2,
+        "{} forks say something",
+        forks_here.len()
+    );
     assert_eq!(forks_there.len(), forks_here.len());
     for (there, here) in forks_there.iter().zip(&forks_here) {
         assert_eq!(there.position, here.position);
@@ -92,7 +124,10 @@ fn the_story_model_behind_llama_cpp_forks_where_it_forks_in_this_process() {
             assert_eq!(there.text, here.text);
             assert_eq!(there.tokens, here.tokens, "numbers of the same vocabulary");
             // llama.cpp multiplies in f16 where we do not.
-            assert!((there.prior - here.prior).abs() < 0.01, "{there:?} {here:?}");
+            assert!(
+                (there.prior - here.prior).abs() < 0.01,
+                "{there:?} {here:?}"
+            );
             assert!((there.log_prob_nats - here.log_prob_nats).abs() < 0.05);
         }
     }
@@ -109,7 +144,10 @@ fn letters_of_two_bytes_come_out_whole_from_tokens_of_one() {
     let mut writer = RemoteWriter::new(server, how).unwrap();
     writer.start("М").unwrap();
     let (text, _) = on(&mut writer).unwrap();
-    assert!(text.starts_with("ёд, и мёд. ") || text.chars().count() > 10, "{text}");
+    assert!(
+        text.starts_with("ёд, и мёд. ") || text.chars().count() > 10,
+        "{text}"
+    );
     assert!(!text.contains(char::REPLACEMENT_CHARACTER), "{text}");
     if let Some(kept) = kept {
         let sent = kept.completions();

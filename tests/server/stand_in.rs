@@ -167,8 +167,8 @@ pub(crate) fn models(name: &str) -> Act {
 
 /// The words of a small language; the last one ends a text.
 pub(crate) const WORDS: [&str; 22] = [
-    "Once", " upon", " a", " time", " Anna", " Boris", " sang", " slept", ".", " She", " He", " was", " in", " the", " big",
-    " large", " house", " and", " then", " night", " came", "",
+    "Once", " upon", " a", " time", " Anna", " Boris", " sang", " slept", ".", " She", " He",
+    " was", " in", " the", " big", " large", " house", " and", " then", " night", " came", "",
 ];
 
 /// What may follow a text: words and their probabilities, likeliest first. Who acted decides what follows later, the size of
@@ -271,7 +271,12 @@ pub(crate) fn complete_in_columns(body: &Value) -> Vec<String> {
             .as_array()
             .unwrap()
             .iter()
-            .map(|token| (token["token"].as_str().unwrap().into(), token["logprob"].clone()))
+            .map(|token| {
+                (
+                    token["token"].as_str().unwrap().into(),
+                    token["logprob"].clone(),
+                )
+            })
             .collect();
         let log_probs = json!({
             "tokens": [content["token"]], "token_logprobs": [content["logprob"]], "top_logprobs": [top], "text_offset": [0],
@@ -287,6 +292,9 @@ pub(crate) fn well(asked: &Asked) -> Act {
         "/v1/models" => models("words"),
         "/tokenize" => tokenise(asked),
         "/v1/completions" => Act::Events(complete(&asked.body)),
-        _ => Act::Document(404, json!({ "error": { "message": "File Not Found" } }).to_string()),
+        _ => Act::Document(
+            404,
+            json!({ "error": { "message": "File Not Found" } }).to_string(),
+        ),
     }
 }

@@ -10,6 +10,9 @@ use super::line::{Line, before};
 use super::server::Server;
 use super::wire::{Finish, How, Said, Token};
 
+/// Fewer tokens may end inside a character, of which a server that holds half of one back says nothing at all.
+const CHARACTER_TOKENS: usize = 4;
+
 /// What stands before all roll-outs of a place.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ground<'a> {
@@ -22,6 +25,8 @@ pub(super) struct Ground<'a> {
 impl Ground<'_> {
     /// Sends a request behind the trunk and a branch of it; `None` when there is no place for it yet.
     pub(super) fn ask(&self, branch: &Line, how: How) -> Result<Option<Flight>, DecodeError> {
+        let tokens = how.tokens.max(CHARACTER_TOKENS);
+        let how = How { tokens, ..how };
         let begin = self.server.begin.as_deref().unwrap_or_default();
         let before = before(self.trunk, self.from, begin, &[branch]);
         let position = self.trunk.tokens.len() + branch.tokens.len();
