@@ -220,6 +220,12 @@ class Recorder:
             return {"path": path, "request": request, "answer": json.loads(data)}
         events = [line[6:] for line in data.splitlines() if line.startswith("data: ") and line != "data: [DONE]"]
         events = [{"choices": json.loads(event)["choices"]} for event in events]
+        for event in events:
+            for token in (event["choices"][0]["logprobs"] or {}).get("content", []):
+                for listed in [token, *token["top_logprobs"]]:
+                    listed["logprob"] = round(listed["logprob"], 5)
+                    if bytes(listed["bytes"]) == listed["token"].encode():
+                        del listed["bytes"]
         return {"path": path, "request": request, "events": events}
 
     def write(self, path):
@@ -227,7 +233,7 @@ class Recorder:
         about = {
             "made_by": "tests/python/llama_cpp_server.py --record",
             "server": "llama.cpp's, from PyPI's xllamacpp " + __import__("importlib.metadata").metadata.version("xllamacpp"),
-            "left_out": "ids, times and figures of use, which change from run to run",
+            "left_out": "ids, times and figures of use, which change from run to run; bytes that say the same as the token; decimals",
         }
         lines = ",\n".join(json.dumps(e, ensure_ascii=False, separators=(",", ":")) for e in once.values())
         path.write_text('{"about":' + json.dumps(about) + ',\n"exchanges":[\n' + lines + "\n]}\n")

@@ -3,7 +3,8 @@
 //! The same idea as in this process, with what a server tells: the cheap test on the likeliest tokens, phrases to a
 //! boundary, then meanings. Phrases that read the same are one. So are two that differ by a mere wording: the model expects
 //! the same behind the first few tokens of both (of the likeliest tokens at each place), and when the rest of one is put
-//! behind the other it goes on with the same words, expecting the same at each of them.
+//! behind the other it goes on with the same words, expecting the same at each of them. (Where another word was only just as
+//! likely, the first one's is put in its place.)
 
 use std::collections::BTreeMap;
 
@@ -126,11 +127,20 @@ impl Look {
         let pairs = self
             .pairs
             .get_or_insert_with(|| pairs(&self.rolls, settings, tokens));
-        let tails = pairs.own.values_mut().chain(pairs.forced.values_mut());
         let mut done = true;
-        for tail in tails {
+        for tail in pairs.own.values_mut().chain(pairs.forced.values_mut()) {
             heard |= tail.poll(ground, told)?;
             done &= tail.done;
+        }
+        if done {
+            let alike =
+                |x: &Said, y: &Said| divergence_bits(&x.top, &y.top) <= settings.converged_bits_max;
+            for ((a, _), forced) in &mut pairs.forced {
+                let own = pairs.own.get(a);
+                while forced.done && own.is_some_and(|own| forced.follow(own, alike)) {}
+                done &= forced.done;
+            }
+            heard |= !done;
         }
         Ok((done.then(|| self.meanings(settings)), heard))
     }
@@ -216,23 +226,67 @@ fn alignment(a: &Roll, b: &Roll, settings: &WriterSettings) -> Option<(usize, us
     best
 }
 
-/// Jensen-Shannon divergence, bits, over the likeliest tokens of both; all others count as one token, and a token that only
-/// one list holds as impossible in the other. An estimate: what the lists leave out can differ either way.
+/// Jensen-Shannon divergence, bits, over the likeliest tokens of both; all others count as one token. A token that only one
+/// list holds is taken for as likely in the other as it can be, which is no more than the least that is listed there: among
+/// many tokens about as likely, which ones are listed is chance.
 pub(super) fn divergence_bits(a: &[Token], b: &[Token]) -> f64 {
-    let listed = |top: &[Token]| top.iter().map(Token::mass).sum::<f64>();
-    let mut masses: Vec<(f64, f64)> = a
-        .iter()
-        .map(|token| {
-            let other = b.iter().find(|other| other.is(token));
-            (token.mass(), other.map_or(0.0, Token::mass))
-        })
-        .collect();
-    masses.extend(
-        b.iter()
-            .filter(|token| !a.iter().any(|other| other.is(token)))
-            .map(|token| (0.0, token.mass())),
-    );
-    masses.push(((1.0 - listed(a)).max(0.0), (1.0 - listed(b)).max(0.0)));
-    let (p, q): (Vec<f64>, Vec<f64>) = masses.into_iter().unzip();
+    let rest = |top: &[Token]| (1.0 - top.iter().map(Token::mass).sum::<f64>()).max(0.0);
+    let least = |top: &[Token]| top.last().map_or(0.0, Token::mass);
+    let (mut p, mut q) = (Vec::new(), Vec::new());
+    let (mut rest_a, mut rest_b) = (rest(a), rest(b));
+    for token in a {
+        p.push(token.mass());
+        q.push(match b.iter().find(|other| other.is(token)) {
+            Some(other) => other.mass(),
+            None => unlisted(token, least(b), &mut rest_b),
+        });
+    }
+    for token in b {
+        if !a.iter().any(|other| other.is(token)) {
+            p.push(unlisted(token, least(a), &mut rest_a));
+            q.push(token.mass());
+        }
+    }
+    p.push(rest_a);
+    q.push(rest_b);
     super::super::distribution::divergence_bits(&p, &q)
+}
+
+/// The mass that a token which is not listed may have at most, taken from the rest.
+fn unlisted(token: &Token, least_listed: f64, rest: &mut f64) -> f64 {
+    let mass = token.mass().min(least_listed).min(*rest);
+    *rest -= mass;
+    mass
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn top(masses: &[(u32, f64)]) -> Vec<Token> {
+        let token = |&(id, mass): &(u32, f64)| Token {
+            id: Some(id),
+            bytes: vec![b'a'],
+            log_prob_nats: mass.ln(),
+        };
+        masses.iter().map(token).collect()
+    }
+
+    #[test]
+    fn lists_are_compared_by_what_they_must_differ_in() {
+        // All is listed: as the divergence of whole distributions (NumPy, in distribution.rs).
+        let (a, b) = (top(&[(1, 0.5), (2, 0.5)]), top(&[(1, 0.9), (2, 0.1)]));
+        assert!((divergence_bits(&a, &b) - 0.146_793_102_436_052_1).abs() < 1e-9);
+        let (a, b) = (top(&[(1, 1.0)]), top(&[(2, 1.0)]));
+        assert!(
+            (divergence_bits(&a, &b) - 1.0).abs() < 1e-9,
+            "nothing is left for the other's"
+        );
+        // Two of sixteen alike, other two each time.
+        let (a, b) = (
+            top(&[(1, 0.0625), (2, 0.0625)]),
+            top(&[(3, 0.0625), (4, 0.0625)]),
+        );
+        assert!(divergence_bits(&a, &b) < 1e-9);
+    }
 }

@@ -189,10 +189,15 @@ impl Roll {
     }
 }
 
+/// How often a comparison goes on behind words that were only just as likely.
+const TIES_MAX: usize = 8;
+
 /// The likeliest way on behind a line, a few tokens far, to compare two lines by.
 #[derive(Debug)]
 pub(super) struct Tail {
+    begin: Line,
     line: Line,
+    ties: usize,
     pub(super) said: Vec<Said>,
     flight: Option<Flight>,
     pub(super) done: bool,
@@ -202,7 +207,9 @@ pub(super) struct Tail {
 impl Tail {
     pub(super) fn behind(line: Line, tokens: usize) -> Self {
         Self {
+            begin: line.clone(),
             line,
+            ties: 0,
             said: Vec::new(),
             flight: None,
             done: tokens == 0,
@@ -213,12 +220,41 @@ impl Tail {
     /// One that is known already.
     pub(super) fn known(said: Vec<Said>) -> Self {
         Self {
+            begin: Line::default(),
             line: Line::default(),
+            ties: 0,
             tokens: said.len(),
             said,
             flight: None,
             done: true,
         }
+    }
+
+    /// Puts the other's word in the place of the first that differs, where the model expects the same of both places: then
+    /// they were about as likely. What follows that word is asked for next; `false` when there is no such place.
+    pub(super) fn follow(&mut self, other: &Self, same: impl Fn(&Said, &Said) -> bool) -> bool {
+        let mut pairs = self.said.iter().zip(&other.said);
+        let Some(at) = pairs.position(|(own, other)| !own.token.is(&other.token)) else {
+            return false;
+        };
+        let mut until = self.said.iter().zip(&other.said).take(at + 1);
+        if self.ties == TIES_MAX || !until.all(|(own, other)| same(own, other)) {
+            return false;
+        }
+        self.ties += 1;
+        self.said.truncate(at + 1);
+        if let (Some(own), Some(other)) = (self.said.last_mut(), other.said.get(at)) {
+            own.token = other.token.clone();
+            own.ends = other.ends;
+        }
+        self.line = self.begin.clone();
+        for said in &self.said {
+            self.line.push(said);
+        }
+        self.flight = None;
+        self.done =
+            self.said.len() >= self.tokens || self.said.last().is_some_and(|said| said.ends);
+        true
     }
 
     /// As [`Roll::poll`].
