@@ -158,6 +158,7 @@ def serve(path):
 
     params = xllamacpp.CommonParams()
     params.model.path = str(path)
+    params.model_alias = {Path(path).stem}
     params.n_ctx, params.n_parallel, params.cpuparams.n_threads, params.port = 4096, 4, 1, 0
     server = xllamacpp.Server(params)
     print(server.listening_address, flush=True)

@@ -91,7 +91,8 @@ fn the_story_model_behind_llama_cpp_forks_where_it_forks_in_this_process() {
         ..greedy()
     };
     let few = ServerSettings {
-        consequence_tokens: 24,
+        // By reading alone: a recording of every comparison would be long.
+        consequence_tokens: 0,
         ..settings()
     };
     let (server, _kept) = server("RAZVILKA_LLAMA_SERVER", "story.json", few);
@@ -111,46 +112,37 @@ fn the_story_model_behind_llama_cpp_forks_where_it_forks_in_this_process() {
     let tokens = model.tokens().encode(there.text()).unwrap();
     assert_eq!(tokens.len(), there.position());
     let mut here = Survey::start(Arc::clone(&model), how, &tokens[..2]).unwrap();
-    let offered = forks.len();
     let mut forks = forks.into_iter().peekable();
-    let mut looked_at_from = 2;
-    let mut missed: Vec<usize> = Vec::new();
+    let (mut looked_at_from, mut both) = (2, 0);
     for position in 2..tokens.len() {
         let branches = here.branches().unwrap();
         let at = format!("token {position} of {:?}", there.text());
         if let Some(fork) = forks.next_if(|fork| fork.position == position) {
-            // There wordings are told from meanings by less, so several of ours may be one of theirs: never the reverse.
-            assert!(
-                fork.branches.len() <= branches.len(),
-                "{at}: {fork:?}, here {branches:?}"
-            );
+            let all = here.probabilities();
             for branch in &fork.branches {
-                let same = branches
-                    .iter()
-                    .find(|ours| ours.tokens[0] == branch.tokens[0]);
-                let ours = same.unwrap_or_else(|| panic!("{at}: {branch:?}, here {branches:?}"));
+                let ours = all[branch.tokens[0] as usize];
                 // llama.cpp computes in f16 what we compute in f32.
                 assert!(
-                    branch.prior > ours.prior - 0.01,
-                    "{at}: {branch:?}, here {ours:?}"
+                    (branch.prior - ours).abs() < 0.01,
+                    "{at}: {branch:?}, here {ours}"
                 );
-            }
-            let mass = |branches: &[Branch]| branches.iter().map(|b| b.prior).sum::<f64>();
-            assert!(
-                (mass(&fork.branches) - mass(&branches)).abs() < 0.02,
-                "{at}"
-            );
-            for branch in &fork.branches {
                 let whole = [&tokens[..position], &branch.tokens].concat();
                 let logits = model.logits(&whole).unwrap();
                 let rows: Vec<&[f32]> = logits.chunks(model.config().vocabulary).collect();
                 let steps = branch.tokens.iter().zip(&rows[position - 1..]);
                 let sum: f64 = steps.map(|(token, row)| log_prob_nats(row, *token)).sum();
+                let theirs = branch.log_prob_nats;
+                assert!((sum - theirs).abs() < 0.05, "{at}: {branch:?}, here {sum}");
+            }
+            // Ours are among theirs: what is one meaning here may be several wordings there.
+            for branch in &branches {
+                let begins = |theirs: &Branch| theirs.tokens[0] == branch.tokens[0];
                 assert!(
-                    (sum - branch.log_prob_nats).abs() < 0.05,
-                    "{at}: {branch:?}, here {sum}"
+                    fork.branches.iter().any(begins),
+                    "{at}: {fork:?}, here {branch:?}"
                 );
             }
+            both += usize::from(!branches.is_empty());
             let taken = &fork.branches[fork.branches.len() - 1];
             looked_at_from = position + taken.tokens.len();
         } else if position >= looked_at_from {
@@ -162,10 +154,7 @@ fn the_story_model_behind_llama_cpp_forks_where_it_forks_in_this_process() {
         here.push(tokens[position]).unwrap();
     }
     assert!(forks.next().is_none());
-    assert!(
-        missed.len() * 2 < offered,
-        "{offered} forks there; here also at {missed:?}"
-    );
+    assert!(both >= 2, "{both} forks of both say something");
 }
 
 #[test]
