@@ -86,7 +86,9 @@ fn write_all(
                 shown.push_str(&commit.text);
             }
             Step::End(_) => break,
-            Step::Cancelled => panic!("nobody cancelled"),
+            Step::Cancelled | Step::Waiting => {
+                panic!("nobody cancelled, and nothing is waited for")
+            }
         }
         assert_eq!(shown, writer.text(), "what was shown is the text");
     }
@@ -665,7 +667,7 @@ fn look_at_every_seam(writer: &mut Writer) -> Result<usize, String> {
         let mut fork = match writer.advance(&cancel).map_err(|e| e.to_string())? {
             Step::Text(_) => continue,
             Step::Fork(fork) => fork,
-            Step::End(_) | Step::Cancelled => return Ok(seen),
+            Step::End(_) | Step::Cancelled | Step::Waiting => return Ok(seen),
         };
         let place = fork.position;
         let longest = fork.branches.iter().map(|b| length(&b.text)).max();
@@ -692,7 +694,7 @@ fn look_at_every_seam(writer: &mut Writer) -> Result<usize, String> {
             let after = match writer.advance(&cancel).map_err(|e| e.to_string())? {
                 Step::Text(after) => after,
                 Step::Fork(next) => writer.go_on(next.id).map_err(|e| e.to_string())?.text,
-                Step::End(_) | Step::Cancelled => String::new(),
+                Step::End(_) | Step::Cancelled | Step::Waiting => String::new(),
             };
             if torn(&chosen, &after) {
                 return Err(format!("{chosen:?} is torn from {after:?}"));

@@ -177,7 +177,7 @@ fn each_outside_system_is_named_in_its_own_room_only() {
         &["decode/"],
     );
     outside(&["rusqlite"], &["session/"]);
-    outside(&["ureq"], &["hub/net.rs"]);
+    outside(&["ureq"], &["hub/net.rs", "decode/remote/http.rs"]);
     // System calls: threads and clock, signals, the terminal's mode.
     outside(
         &["libc"],
@@ -202,7 +202,10 @@ fn a_program_without_http_can_be_built() {
         .iter()
         .find(|dependency| dependency.name == "ureq")
         .unwrap();
-    assert!(http.optional, "ureq comes with the feature `hub` alone");
+    assert!(
+        http.optional,
+        "ureq comes with the features `hub` and `server` alone"
+    );
 }
 
 #[test]

@@ -177,7 +177,7 @@ fn questions(options: &Options, model: &Arc<Model>) -> anyhow::Result<()> {
                     writer.go_on(fork.id)?;
                 }
                 Step::Text(_) => {}
-                Step::End(_) | Step::Cancelled => break,
+                Step::End(_) | Step::Cancelled | Step::Waiting => break,
             }
         }
         tokens += writer.position();

@@ -386,8 +386,11 @@ impl Protocol {
             Verdict::Aborted { reason } => {
                 let why = Why::Aborted(reason);
                 Some(match config.after_abort {
-                    // The place was left for a fork elsewhere: nothing is chosen here, however often it was asked.
-                    _ if reason == AbortReason::Withdrawn => Step::AskAgain { why },
+                    // The place was left, for a fork elsewhere or with its model: nothing is chosen here, however often it
+                    // was asked.
+                    _ if matches!(reason, AbortReason::Withdrawn | AbortReason::ModelFailed) => {
+                        Step::AskAgain { why }
+                    }
                     AbortPolicy::AskAgain if may_retry => Step::AskAgain { why },
                     AbortPolicy::AskAgain | AbortPolicy::LetModelGoOn => Step::ModelChooses { why },
                 })

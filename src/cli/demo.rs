@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::exit::{Exit, Failure};
 use super::participant::Participant;
-use super::play::{Play, check_folder, load_model, play, progress_bar};
+use super::play::{Play, check_folder, open_model, play, progress_bar};
 use super::run;
 use crate::choice::{FlashConfig, FlashSettings};
 use crate::config::{
@@ -58,7 +58,7 @@ pub struct Args {
     /// Language of the stories that the embedded model tells
     #[arg(long, value_enum, default_value_t = Language::En, conflicts_with = "model")]
     pub lang: Language,
-    /// A Hugging Face folder, a GGUF file or hf:organisation/name instead of the embedded model
+    /// A Hugging Face folder, a GGUF file, hf:organisation/name or a server (http://host:port) instead of the embedded model
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
     /// A folder of sentence-transformers as one more judge of which branches mean the same
@@ -115,7 +115,7 @@ pub fn run(args: &Args, command: Vec<String>, stop: &Arc<AtomicBool>) -> Result<
     if args.keys {
         TerminalKeys::check()?;
     }
-    let model = load_model(&plan)?;
+    let model = open_model(&plan)?;
     let truth = TruthFile::at(truth_beside(&out));
     println!(
         "A simulated amplifier, eye tracker and person publish LSL streams on 127.0.0.1; the engine calibrates on them,"

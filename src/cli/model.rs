@@ -8,9 +8,12 @@ use std::sync::Arc;
 use safetensors::tensor::{Dtype, TensorView};
 
 use super::exit::{Exit, Failure};
-use crate::config::is_on_a_hub;
+use crate::config::{is_a_server, is_on_a_hub};
+#[cfg(feature = "server")]
+use crate::decode::remote::Server;
 use crate::decode::{
-    DecodeError, Embedder, Model, ModelCard, ModelError, Precision, available_memory_bytes,
+    Backend, DecodeError, Embedder, Model, ModelCard, ModelError, Precision, ServerSettings,
+    available_memory_bytes,
 };
 
 /// Look at a language model.
@@ -129,10 +132,48 @@ fn run_check(check: &CheckArgs) -> Result<(), Failure> {
 /// # Errors
 /// [`Failure`] with exit code 4.
 pub fn open(named: Option<&Path>, precision: Precision) -> Result<Model, Failure> {
+    if let Some(address) = named.filter(|path| is_a_server(path)) {
+        // A replay computes the text again, a certificate times steps: neither can be had of a server.
+        return Err(Failure::said(
+            Exit::Model,
+            format!(
+                "{}: this needs the model itself, and not a server that has it: a server promises neither the same text again nor the same speed. Name a folder or a file",
+                address.display()
+            ),
+        ));
+    }
     Ok(match named {
         Some(named) => Model::load_as(place_of(named)?, precision)?,
         None => Model::embedded()?,
     })
+}
+
+/// The model of a server. Its key, if it has one, is in the environment.
+///
+/// # Errors
+/// [`Failure`] with exit code 4.
+#[cfg(feature = "server")]
+pub fn open_server(address: &Path, settings: &ServerSettings) -> Result<Backend, Failure> {
+    let key = match settings.key_env.as_str() {
+        "" => None,
+        name => std::env::var(name).ok().filter(|key| !key.is_empty()),
+    };
+    let server = Server::open(&address.to_string_lossy(), settings.clone(), key)?;
+    eprintln!("razvilka: the text is written by {server}; it goes there, prompt and all");
+    Ok(Backend::Server(Arc::new(server)))
+}
+
+/// The model of a server.
+///
+/// # Errors
+/// [`Failure`] with exit code 4, always.
+#[cfg(not(feature = "server"))]
+pub fn open_server(address: &Path, _: &ServerSettings) -> Result<Backend, Failure> {
+    let said = "this program was built without the feature `server`: build it with `cargo build --release --features server` (it is among the default ones)";
+    Err(Failure::said(
+        Exit::Model,
+        format!("{}: {said}", address.display()),
+    ))
 }
 
 /// Where a model is that was named: the path itself, or the folder that `hf:organisation/name` was fetched into.

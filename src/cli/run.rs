@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use super::exit::{Exit, Failure};
 use super::play::{Left, Play, conclude, exit_of, play};
 use super::told::print_summary;
-use crate::config::{NetworkMode, Plan, explain, is_on_a_hub};
+use crate::config::{NetworkMode, Plan, explain, is_a_server, is_on_a_hub};
 use crate::session::new_session_id;
 use crate::source::lsl::Network;
 use crate::view::terminal::Terminal;
@@ -59,7 +59,9 @@ pub fn run(args: &Args, command: Vec<String>, stop: &Arc<AtomicBool>) -> Result<
         ));
     }
     let named = plan.model.path.as_ref();
-    if let Some(path) = named.filter(|path| !is_on_a_hub(path) && !path.exists()) {
+    if let Some(path) =
+        named.filter(|path| !is_on_a_hub(path) && !is_a_server(path) && !path.exists())
+    {
         return Err(Failure::said(
             Exit::Model,
             format!(

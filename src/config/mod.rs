@@ -28,7 +28,7 @@ pub use signal::{NOTCH_MIN_HZ, check_filter, check_quality};
 
 use crate::choice::FlashSettings;
 use crate::choice::ProtocolSettings;
-use crate::decode::WriterSettings;
+use crate::decode::{ServerSettings, WriterSettings};
 use crate::gate::{GateSettings, SettingsError};
 use crate::source::pins::Pins;
 use crate::source::{SourceError, named_twice};
@@ -105,6 +105,13 @@ pub fn is_on_a_hub(named: &Path) -> bool {
     named.to_str().is_some_and(|text| text.starts_with("hf:"))
 }
 
+/// Whether a model is named by the address of a server that has it, `http://` or `https://`, and not by a path.
+#[must_use]
+pub fn is_a_server(named: &Path) -> bool {
+    let scheme = |text: &str| text.starts_with("http://") || text.starts_with("https://");
+    named.to_str().is_some_and(scheme)
+}
+
 /// The validated experiment file: what a session does. The default names no source, so it is no valid plan yet.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -154,6 +161,9 @@ pub struct Plan {
     /// How the model is computed.
     #[serde(default)]
     pub decode: DecodeSection,
+    /// How a server is asked that has the model.
+    #[serde(default)]
+    pub server: ServerSettings,
     /// How the model writes.
     #[serde(default)]
     pub writer: WriterSection,
@@ -217,7 +227,7 @@ impl Plan {
             &mut plan.model.embedder,
         ];
         for inner in paths.into_iter().flatten() {
-            if inner.is_relative() && !is_on_a_hub(inner) {
+            if inner.is_relative() && !is_on_a_hub(inner) && !is_a_server(inner) {
                 *inner = base.join(&*inner);
             }
         }
@@ -264,8 +274,9 @@ impl Plan {
             all.push(("gaze.rate_hz", gaze.rate_hz));
             all.push(("gaze.margin_deg", gaze.margin_deg));
         }
-        let sections: [&dyn Checked; 14] = [
+        let sections: [&dyn Checked; 15] = [
             &self.decode,
+            &self.server,
             &self.blink,
             &self.pupil,
             &self.contraction,

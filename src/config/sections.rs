@@ -9,6 +9,7 @@ use razvilka_dsp::gaze::DetectorKind;
 use serde::{Deserialize, Serialize};
 
 use super::limits;
+use crate::decode::ServerSettings;
 use crate::marker::{OptionKind, OptionTile};
 use crate::source::pins::Pins;
 
@@ -38,6 +39,27 @@ macro_rules! section {
 pub(super) trait Checked {
     /// Full key and value of every number in the section.
     fn numbers(&self) -> Vec<(&'static str, f64)>;
+}
+
+impl Checked for ServerSettings {
+    fn numbers(&self) -> Vec<(&'static str, f64)> {
+        vec![
+            ("server.connect_s", self.connect_s),
+            ("server.first_byte_s", self.first_byte_s),
+            ("server.pause_s", self.pause_s),
+            ("server.slow_s", self.slow_s),
+            ("server.lost_wait_s", self.lost_wait_s),
+            ("server.retries", f64::from(self.retries)),
+            ("server.parallel", f64::from(self.parallel)),
+            ("server.top_logprobs", f64::from(self.top_logprobs)),
+            ("server.stretch_tokens", f64::from(self.stretch_tokens)),
+            (
+                "server.consequence_tokens",
+                f64::from(self.consequence_tokens),
+            ),
+            ("server.answer_kib_max", f64::from(self.answer_kib_max)),
+        ]
+    }
 }
 
 pub(super) fn default_of(key: &str) -> f64 {
@@ -612,7 +634,8 @@ impl Checked for ContractionSection {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ModelSection {
-    /// A Hugging Face folder, a GGUF file or `hf:organisation/name`; the embedded story model when absent.
+    /// A Hugging Face folder, a GGUF file, `hf:organisation/name` or the address of a server; the embedded story model when
+    /// absent.
     pub path: Option<PathBuf>,
     /// A folder of sentence-transformers: one more judge of which branches mean the same.
     pub embedder: Option<PathBuf>,

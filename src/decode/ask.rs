@@ -17,11 +17,11 @@ use super::writer::{Trunk, Writer, finish};
 use crate::fork::{Fork, ForkId, ForkOrigin, MAX_BRANCHES};
 
 /// First tokens rolled out when the person asks; few enough for one batch.
-const HEADS_MAX: usize = 6;
+pub(super) const HEADS_MAX: usize = 6;
 /// Words a call goes further back to find the beginning of one.
-const WORDS_BACK_MORE: usize = 3;
+pub(super) const WORDS_BACK_MORE: usize = 3;
 /// Least probability of one. Small: the person asked.
-const HEAD_MASS_MIN: f64 = 0.002;
+pub(super) const HEAD_MASS_MIN: f64 = 0.002;
 
 /// What a call came to at one place.
 enum Called {

@@ -120,6 +120,21 @@ impl Writer {
     }
 }
 
+impl Writer {
+    /// Leaves the open fork undecided: its branches are dropped, the text stays, and the place is looked at again.
+    pub fn drop_fork(&mut self) {
+        let Some(dropped) = self.open.take() else {
+            return;
+        };
+        self.retired
+            .extend(dropped.ahead.into_iter().map(|ahead| ahead.line.sequence));
+        if let Some(trunk) = &mut self.trunk {
+            trunk.asked.retain(|at| *at < dropped.fork.position);
+            trunk.examined = None;
+        }
+    }
+}
+
 /// Takes the trunk back to a mark; returns the text taken back.
 fn go_back(trunk: &mut Trunk, mark: Mark, retired: &mut Vec<Sequence>) -> String {
     let text = trunk.line.cut(mark.tokens);

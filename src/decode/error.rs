@@ -330,6 +330,16 @@ pub enum DecodeError {
         /// Why, and what to do.
         reason: String,
     },
+    /// The server that has the model cannot be used.
+    #[error("{url}: {reason}")]
+    Server {
+        /// What was asked.
+        url: String,
+        /// What happened, and what to do.
+        reason: String,
+        /// Whether it may answer again by itself: it is gone, still loading or overloaded.
+        gone: bool,
+    },
     /// The tensor library failed.
     #[error("the tensor library failed: {source}")]
     Tensor {
@@ -337,6 +347,14 @@ pub enum DecodeError {
         #[from]
         source: candle_core::Error,
     },
+}
+
+impl DecodeError {
+    /// Whether waiting may help: a server is gone, and may come back.
+    #[must_use]
+    pub const fn is_gone(&self) -> bool {
+        matches!(self, Self::Server { gone: true, .. })
+    }
 }
 
 /// Why a piece of decoding stopped before its end: asked to, or failed. Never leaves the room.

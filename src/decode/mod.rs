@@ -1,7 +1,7 @@
 //! The language model: a Llama-shaped decode path, its KV tree of branches, and the fork detector.
 //!
-//! This is the only room that names candle and tokenizers. Nothing here knows of people, streams, clocks or threads: the
-//! [`Writer`] is a plain object that one thread owns.
+//! This is the only room that names candle and tokenizers. Nothing here knows of people and streams; clocks and threads are
+//! known to the requests of `remote` alone: what writes is a plain object that one thread owns.
 //!
 //! | part | what it does |
 //! |---|---|
@@ -16,6 +16,9 @@
 //! | [`Embedder`] | how alike two texts are, by a model of sentences: one more judge of meanings |
 //! | `sampling`, `stop` | which token follows, which text ends an answer |
 //! | [`Generator`] | answers prompts, nobody is asked |
+//! | [`Decoder`] | what a text is written through, whoever writes it |
+//! | [`Backend`] | a model in this process, or behind a server |
+//! | `remote` | an OpenAI-compatible server as a decoder (feature `server`) |
 //! | [`Writer`] | writes, stops at forks, decodes branches ahead, commits, takes back |
 //!
 //! ```no_run
@@ -30,7 +33,7 @@
 //!     match writer.advance(&cancel)? {
 //!         Step::Text(text) => print!("{text}"),
 //!         Step::Fork(fork) => print!("{}", writer.go_on(fork.id)?.text),
-//!         Step::End(_) | Step::Cancelled => break,
+//!         Step::End(_) | Step::Cancelled | Step::Waiting => break,
 //!     }
 //! }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -38,11 +41,13 @@
 
 mod ask;
 mod attention;
+mod backend;
 mod cancel;
 mod chat;
 mod choose;
 mod compare;
 mod config;
+mod decoder;
 mod dense;
 mod distribution;
 mod embedder;
@@ -67,12 +72,15 @@ mod offer;
 mod outcome;
 mod plan;
 mod rank;
+#[cfg(feature = "server")]
+pub mod remote;
 mod rollout;
 mod rope;
 mod runner;
 #[cfg(test)]
 mod samples;
 mod sampling;
+mod server_settings;
 mod settings;
 mod sources;
 mod steps;
@@ -86,10 +94,12 @@ mod weights;
 mod wording;
 mod writer;
 
+pub use backend::{Backend, Part};
 pub use cancel::Cancel;
 pub use chat::Message;
 pub use compare::Likeness;
 pub use config::{Family, ModelConfig, RopeScaling, Sliding};
+pub use decoder::Decoder;
 pub use dense::{Device, Floats};
 pub use embedder::{Embedder, EmbedderCard, EncoderConfig, Pooling, Positions};
 pub use error::{DecodeError, ModelError};
@@ -99,6 +109,7 @@ pub use memory::available_bytes as available_memory_bytes;
 pub use model::{LoadSettings, Model, ModelCard, Precision};
 pub use outcome::{Commit, End, Stats, Step, Thought, Undone};
 pub use sampling::{Sampler, Sampling};
+pub use server_settings::ServerSettings;
 pub use settings::WriterSettings;
 pub use steps::Steps;
 pub use survey::Survey;

@@ -13,6 +13,8 @@ pub enum Step {
     Fork(Fork),
     /// The text is over.
     End(End),
+    /// What was asked of a server is on its way; nothing has changed.
+    Waiting,
     /// [`Cancel`](super::Cancel) was requested; nothing has changed.
     Cancelled,
 }
@@ -66,9 +68,9 @@ pub struct Undone {
 pub struct Stats {
     /// Tokens in the text, the prompt's included.
     pub tokens: usize,
-    /// Forward passes.
+    /// Forward passes; requests, where a server makes them.
     pub forward_steps: u64,
-    /// Rows computed in them, over all branches.
+    /// Rows computed in them, over all branches; tokens received, where a server does.
     pub forward_rows: u64,
     /// Places examined by roll-outs.
     pub examined: u64,

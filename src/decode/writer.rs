@@ -20,7 +20,7 @@ use super::settings::WriterSettings;
 use crate::fork::{Fork, ForkId, ForkOrigin, MAX_BRANCHES};
 
 /// Characters of text before a fork that go with it, for people.
-const CONTEXT_CHARS: usize = 240;
+pub(super) const CONTEXT_CHARS: usize = 240;
 /// Room for lines that commits drop, until the next step recycles them: a commit need not allocate for it.
 const RETIRED_MAX: usize = 64;
 
@@ -513,7 +513,7 @@ fn next_token(
 }
 
 /// Whether the budget allows a question here.
-fn may_ask(
+pub(super) fn may_ask(
     settings: &WriterSettings,
     asked: impl DoubleEndedIterator<Item = usize>,
     position: usize,
@@ -529,7 +529,7 @@ fn may_ask(
 }
 
 /// The end of a text, cut between characters.
-fn last_chars(text: &str, chars: usize) -> &str {
+pub(super) fn last_chars(text: &str, chars: usize) -> &str {
     let begin = text
         .char_indices()
         .rev()

@@ -14,7 +14,7 @@ use std::sync::{Arc, OnceLock};
 use razvilka::choice::{Ask, Decision, FlashSequence, Presence, Protocol, Step, cued_items};
 use razvilka::cli::{calibrate, recorded};
 use razvilka::config::{EegSection, GazeSection, GazeUnits, Plan, ScreenSection};
-use razvilka::decode::{self, Cancel, Model, Writer as Decoder};
+use razvilka::decode::{self, Cancel, Decoder, Model};
 use razvilka::engine::adapting::{Adaptation, Adapting, Answered, RefitJob};
 use razvilka::engine::conduct::{capped_prior, model_digest, option_rows, tiles_of, why_of};
 use razvilka::engine::lines;
@@ -453,7 +453,7 @@ struct Day {
     texts: Texts,
     model_sha256: String,
     number: u64,
-    decoder: Decoder,
+    decoder: Box<dyn Decoder>,
     prompt_bytes: usize,
     past: String,
     position: usize,
@@ -498,7 +498,7 @@ impl Day {
                 self.position = 0;
                 self.undoable = 0;
             }
-            decode::Step::Cancelled => {}
+            decode::Step::Waiting | decode::Step::Cancelled => {}
         }
         None
     }
@@ -901,7 +901,7 @@ pub(crate) fn live(path: &Path) {
     let specs = Streams::of(&settings());
     let (eeg, gaze) = (plan.eeg.as_ref().unwrap(), plan.gaze.as_ref().unwrap());
     let texts = Texts {
-        model: model(),
+        model: model().into(),
         settings: plan.writer_settings(),
         prompt: plan.model.prompt.clone(),
     };

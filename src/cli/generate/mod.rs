@@ -4,6 +4,7 @@ mod answer;
 mod chat;
 mod input;
 mod output;
+mod served;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +18,7 @@ use self::input::Input;
 use self::output::{Ended, Form, Out, Run};
 use super::exit::{Exit, Failure};
 use super::model;
+use crate::config::is_a_server;
 use crate::decode::{
     Device, Floats, Generator, GeneratorSettings, Model, Precision, Sampling, Threads, WhenFull,
 };
@@ -25,7 +27,7 @@ use crate::decode::{
 #[derive(Debug, Clone, clap::Args)]
 #[command(group = clap::ArgGroup::new("input").multiple(false))]
 pub struct Args {
-    /// A Hugging Face folder, a GGUF file or hf:organisation/name; the embedded story model when absent
+    /// A Hugging Face folder, a GGUF file, hf:organisation/name or a server (http://host:port); the embedded story model when absent
     #[arg(long, value_name = "DIR|FILE")]
     pub model: Option<PathBuf>,
     /// How the text begins; may be empty where the model can begin by itself
@@ -161,6 +163,9 @@ fn generate(
 ) -> Result<(), Ended> {
     let mut settings = args.settings();
     settings.check()?;
+    if let Some(address) = args.model.as_deref().filter(|path| is_a_server(path)) {
+        return served::write(args, address, stdin, out, talk);
+    }
     let input = Input::of(args, stdin)?;
     let begun = Instant::now();
     let model = Arc::new(opened(args)?);

@@ -2,7 +2,7 @@
 
 use crate::cli::exit::{Exit, Failure};
 use crate::config::Plan;
-use crate::decode::Model;
+use crate::decode::Backend;
 use crate::engine::conduct::{FeedbackSetting, StateSetting};
 use crate::engine::eyes::{self, Chosen};
 use crate::engine::streams::Streams;
@@ -15,21 +15,14 @@ pub(super) fn write_manifest(folder: &Folder, manifest: &Manifest) -> Result<(),
         .map_err(|error| Failure::new(Exit::RecordingIncomplete, error))
 }
 
-pub(super) fn models(model: &Model) -> Vec<ModelRecord> {
-    let card = model.card();
-    let record = |role: &str, name: &str, file: &crate::decode::ModelFile| ModelRecord {
-        role: role.into(),
-        name: format!("{name}/{}", file.name),
-        bytes: file.bytes,
-        sha256: file.sha256.clone(),
+pub(super) fn models(model: &Backend) -> Vec<ModelRecord> {
+    let record = |part: crate::decode::Part| ModelRecord {
+        role: part.role.into(),
+        name: part.name,
+        bytes: part.bytes,
+        sha256: part.sha256,
     };
-    let base = card.files.iter();
-    let mut records: Vec<_> = base.map(|file| record("base", &card.name, file)).collect();
-    if let Some(embedder) = model.embedder().map(|embedder| embedder.card()) {
-        let files = embedder.files.iter();
-        records.extend(files.map(|file| record("embedder", &embedder.name, file)));
-    }
-    records
+    model.parts().into_iter().map(record).collect()
 }
 
 /// How the gaze stream is read; opening it has checked that it can be.
@@ -78,17 +71,17 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::decode::Embedder;
+    use crate::decode::{Embedder, Model};
 
     #[test]
     fn an_embedder_stands_beside_the_model_with_the_hash_of_each_file() {
-        let model = Model::embedded().unwrap();
-        let before = models(&model);
+        let before = models(&Arc::new(Model::embedded().unwrap()).into());
         assert!(before.iter().all(|record| record.role == "base"));
         let folder =
             Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/golden/decode/embedder/bert");
         let embedder = Arc::new(Embedder::load(folder).unwrap());
-        let records = models(&model.with_embedder(Arc::clone(&embedder)));
+        let model = Model::embedded().unwrap();
+        let records = models(&Arc::new(model.with_embedder(Arc::clone(&embedder))).into());
         let (base, beside) = records.split_at(before.len());
         assert_eq!(base, before);
         let files = &embedder.card().files;

@@ -21,9 +21,9 @@ use self::calibrating::{
 use self::manifest::{chosen, models, stream_records, write_manifest};
 use super::calibrate;
 use super::exit::{Exit, Failure};
-use super::model::open;
-use crate::config::Plan;
-use crate::decode::{Embedder, Model, Threads};
+use super::model::{open, open_server};
+use crate::config::{Plan, is_a_server};
+use crate::decode::{Backend, Embedder, Model, Threads};
 use crate::engine::conduct::{FeedbackSetting, Played, Setting, StateSetting, conduct};
 use crate::engine::streams::{
     Streams, feedback_outlet, feedback_spec, marker_outlet, measured_rate_hz, state_outlet,
@@ -56,7 +56,7 @@ pub struct Play<'a> {
     /// The command and its arguments, for the manifest.
     pub command: Vec<String>,
     /// The plan's model, where it was loaded before.
-    pub model: Option<Arc<Model>>,
+    pub model: Option<Backend>,
     /// Identity of the engine's marker stream.
     pub marker_session: String,
     /// How long somebody is awaited who listens to the markers; a simulated person must.
@@ -74,6 +74,24 @@ pub struct Left {
     /// What came of it; `None` when it was stopped before its first fork.
     pub played: Option<Played>,
     manifest: Manifest,
+}
+
+/// The model that the plan names, wherever it is.
+///
+/// # Errors
+/// [`Exit::Model`] with what is wrong with it.
+pub fn open_model(plan: &Plan) -> Result<Backend, Failure> {
+    match plan.model.path.as_deref().filter(|path| is_a_server(path)) {
+        Some(address) if plan.model.embedder.is_some() => {
+            let said = format!(
+                "{}: model.embedder judges the branches of a model that is here; leave it out with a server",
+                address.display()
+            );
+            Err(Failure::said(Exit::Usage, said))
+        }
+        Some(address) => open_server(address, &plan.server),
+        None => Ok(load_model(plan)?.into()),
+    }
 }
 
 /// Loads the model that the plan names, and the sentence-embedding model beside it.
@@ -160,7 +178,7 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
     } else {
         None
     };
-    let model = model.map_or_else(|| load_model(&plan), Ok)?;
+    let model = model.map_or_else(|| open_model(&plan), Ok)?;
     let unlocked = if plan.realtime.lock_memory {
         rt::lock_memory().err()
     } else {

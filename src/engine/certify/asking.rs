@@ -140,8 +140,8 @@ impl<'a> Asking<'a> {
             }
             // Text goes on by itself then, and the next piece calls again.
             Told::Refused { .. } | Told::NextText => self.called = false,
-            Told::NothingOther(_) | Told::Called { .. } => {}
-            Told::Failed(reason) => return Err(EngineError::Decoder(reason)),
+            Told::NothingOther(_) | Told::Called { .. } | Told::Remark(_) | Told::Back => {}
+            Told::Lost(reason) | Told::Failed(reason) => return Err(EngineError::Decoder(reason)),
         }
         Ok(())
     }

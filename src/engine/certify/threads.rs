@@ -125,7 +125,7 @@ impl Threads {
             ..WriterSettings::default()
         };
         let texts = Texts {
-            model,
+            model: model.into(),
             settings: writer,
             prompt: String::new(),
         };

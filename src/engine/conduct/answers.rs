@@ -56,7 +56,7 @@ impl Conductor<'_> {
                 text,
             } => {
                 self.unlearn();
-                self.withdraw();
+                self.withdraw(AbortReason::Withdrawn);
                 self.position = position;
                 self.replace(&text);
                 let detail = serde_json::json!({
@@ -69,6 +69,24 @@ impl Conductor<'_> {
                 self.text.clear();
                 self.position = 0;
                 self.say_text(BETWEEN_TEXTS);
+            }
+            Told::Remark(remark) => {
+                self.note(&remark);
+                let detail = serde_json::json!({ "server": remark });
+                self.event(EventKind::Model, detail.to_string());
+            }
+            Told::Lost(reason) => {
+                self.note(&format!(
+                    "{reason}. The text stays as it is; the server is asked again"
+                ));
+                let detail = serde_json::json!({ "lost": reason });
+                self.event(EventKind::Model, detail.to_string());
+                self.withdraw(AbortReason::ModelFailed);
+            }
+            Told::Back => {
+                self.note("the server answers again: the text goes on");
+                let detail = serde_json::json!({ "back": self.position });
+                self.event(EventKind::Model, detail.to_string());
             }
             Told::Failed(reason) => self.fail(EngineError::Decoder(reason)),
         }
@@ -98,7 +116,7 @@ impl Conductor<'_> {
             self.count(position);
             if replaced {
                 self.unlearn();
-                self.withdraw();
+                self.withdraw(AbortReason::Withdrawn);
                 self.replace(&text);
                 let detail = serde_json::json!({ "undo": { "position": position } });
                 self.event(EventKind::Operator, detail.to_string());
@@ -151,11 +169,11 @@ impl Conductor<'_> {
         self.write_choice(&question, &done);
     }
 
-    /// The person called for a fork elsewhere, or took a choice back: what was asked or about to be asked here is asked no
-    /// more.
-    fn withdraw(&mut self) {
+    /// The person called for a fork elsewhere, or took a choice back, or the model is gone: what was asked or about to be
+    /// asked here is asked no more.
+    fn withdraw(&mut self, reason: AbortReason) {
         if self.question.is_some() {
-            self.gate.orders.send(Order::Abort(AbortReason::Withdrawn));
+            self.gate.orders.send(Order::Abort(reason));
             self.records_until_ended();
         }
         self.postponed = None;
@@ -302,8 +320,11 @@ impl Conductor<'_> {
         {
             Some(step @ Step::AskAgain { why }) => {
                 self.nobody_took(&question, &step);
-                // A place that was left for a fork elsewhere is asked no more.
-                if why != Why::Aborted(AbortReason::Withdrawn) {
+                // A place that was left, for a fork elsewhere or with its model, is asked no more.
+                if !matches!(
+                    why,
+                    Why::Aborted(AbortReason::Withdrawn | AbortReason::ModelFailed)
+                ) {
                     let attempt = question.attempt + 1;
                     self.ask(question.fork, attempt);
                 }

@@ -64,7 +64,7 @@ use super::question::Question;
 use super::streams::Streams;
 use crate::choice::{Protocol, Step};
 use crate::config::Plan;
-use crate::decode::{Cancel, Model};
+use crate::decode::{Backend, Cancel};
 use crate::fork::Fork;
 use crate::gate::{GateSettings, Lease};
 use crate::marker::Event;
@@ -105,7 +105,7 @@ pub struct Setting<'a> {
     /// Dwell feedback; `None` leaves it to the view alone.
     pub feedback: Option<FeedbackSetting>,
     /// The language model.
-    pub model: Arc<Model>,
+    pub model: Backend,
     /// Where everything goes.
     pub folder: &'a Folder,
     /// Identity of the session.

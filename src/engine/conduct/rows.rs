@@ -4,7 +4,7 @@ use razvilka_dsp::gaze_evidence::Tile;
 use razvilka_dsp::units::LslTime;
 
 use crate::choice::{Step, Why};
-use crate::decode::Model;
+use crate::decode::Backend;
 use crate::engine::question::{Question, priors};
 use crate::fork::{ForkId, MAX_OPTIONS};
 use crate::gate::{Gate, GateSettings, Lease, Posterior};
@@ -104,14 +104,9 @@ pub fn why_of(step: &Step) -> Why {
     }
 }
 
-/// One digest for a model: SHA-256 over the names and digests of its files, hexadecimal.
+/// One digest for a model: SHA-256 over the names and digests of its files, hexadecimal; over what a server says of itself for
+/// a model behind one.
 #[must_use]
-pub fn model_digest(model: &Model) -> String {
-    let files: Vec<_> = model
-        .card()
-        .files
-        .iter()
-        .map(|file| format!("{} {}\n", file.name, file.sha256))
-        .collect();
-    sha256_hex(files.concat().as_bytes())
+pub fn model_digest(model: &Backend) -> String {
+    sha256_hex(model.identity().concat().as_bytes())
 }

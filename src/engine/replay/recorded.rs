@@ -16,7 +16,7 @@ use super::story::Story;
 use super::{PROFILE, REPORT};
 use crate::choice::Protocol;
 use crate::config::Plan;
-use crate::decode::Model;
+use crate::decode::{Backend, Model};
 use crate::engine::conduct::model_digest;
 use crate::engine::lines;
 use crate::pipeline::scribe::Texts;
@@ -156,6 +156,7 @@ impl RecordedSession {
         command: Vec<String>,
     ) -> Result<ReplayReport, ReplayError> {
         let begun = Instant::now();
+        let model = Backend::from(model);
         let model_sha256 = model_digest(&model);
         let known = self.known();
         for (row, _) in known.forks.values() {

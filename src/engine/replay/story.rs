@@ -4,7 +4,7 @@
 //! events. Tokens are counted as the conductor counts them, because the protocol's budget lives on that count.
 
 use crate::choice::Step;
-use crate::decode::{self, Cancel, DecodeError, Writer};
+use crate::decode::{self, Cancel, DecodeError, Decoder};
 use crate::fork::{Chooser, Fork};
 use crate::marker::OptionKind;
 use crate::pipeline::scribe::{BETWEEN_TEXTS, Texts};
@@ -39,7 +39,7 @@ impl Taken {
 pub(super) struct Story {
     texts: Texts,
     number: u64,
-    writer: Writer,
+    writer: Box<dyn Decoder>,
     prompt_bytes: usize,
     past: String,
     fork: Option<Fork>,
@@ -216,7 +216,7 @@ impl Story {
                 self.prompt_bytes = self.writer.text().len();
                 self.position = 0;
             }
-            decode::Step::Cancelled => {}
+            decode::Step::Waiting | decode::Step::Cancelled => {}
         }
         Ok(())
     }

@@ -85,6 +85,12 @@ pub enum Told {
         /// The whole text after it.
         text: String,
     },
+    /// Something about the server that has the model: it is slow, an answer was asked for again.
+    Remark(String),
+    /// The server that has the model is gone: an open fork is dropped, the text stays, and the server is asked again.
+    Lost(String),
+    /// The server answers again; the text goes on.
+    Back,
     /// The text is over; a new one begins by itself.
     NextText,
     /// The decoder failed; it has stopped.

@@ -19,7 +19,7 @@ use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
 
 use self::writing::{NAP, Writing};
 use super::decision::{ChoiceCell, OnChoice};
-use crate::decode::{Cancel, DecodeError};
+use crate::decode::{Backend, Cancel, DecodeError};
 use crate::rt::{Lent, Wish};
 
 /// Orders that wait for the decoder, at most; more than a few mean that it is stuck.
@@ -45,6 +45,7 @@ pub struct Scribe {
     /// From the decoder.
     pub told: Receiver<Told>,
     cancel: Cancel,
+    model: Backend,
     lent: Arc<Lent>,
     decoder: Thread,
     thread: Option<JoinHandle<Stopped>>,
@@ -62,6 +63,7 @@ impl Scribe {
         pace_tokens_per_s: f64,
     ) -> Result<Self, ScribeError> {
         let writer = texts.begin(0)?;
+        let model = texts.model.clone();
         let prompt_bytes = writer.text().len();
         let (asks, heard) = bounded(ASKS);
         let (tell, told) = bounded(TOLD);
@@ -87,6 +89,7 @@ impl Scribe {
                     lent: &thread_lent,
                     broken_off: false,
                     interrupted: 0,
+                    lost_since: None,
                     forward_steps: 0,
                 };
                 if let Err(error) = writing.until_closed() {
@@ -106,6 +109,7 @@ impl Scribe {
             asks,
             told,
             cancel,
+            model,
             lent,
             decoder,
             thread: Some(thread),
@@ -146,6 +150,7 @@ impl Scribe {
     pub fn stop(&mut self) -> (Option<Stopped>, Vec<Told>) {
         // With its only sender gone, the thread's queue has an end.
         self.asks = bounded(0).0;
+        self.model.close();
         self.cancel.request();
         self.decoder.unpark();
         let mut last = Vec::new();

@@ -1,8 +1,6 @@
 //! One text after the other by one model, each with a seed of its own.
 
-use std::sync::Arc;
-
-use crate::decode::{DecodeError, Model, Writer, WriterSettings};
+use crate::decode::{Backend, DecodeError, Decoder, WriterSettings};
 
 /// What stands between two texts.
 pub const BETWEEN_TEXTS: &str = "\n\n";
@@ -11,7 +9,7 @@ pub const BETWEEN_TEXTS: &str = "\n\n";
 #[derive(Debug, Clone)]
 pub struct Texts {
     /// The model.
-    pub model: Arc<Model>,
+    pub model: Backend,
     /// How each text is written; text number n has this seed plus n.
     pub settings: WriterSettings,
     /// What every text begins with.
@@ -23,15 +21,12 @@ impl Texts {
     ///
     /// # Errors
     /// [`DecodeError`] when the settings do not fit the model, or the prompt cannot be read.
-    pub fn begin(&self, number: u64) -> Result<Writer, DecodeError> {
+    pub fn begin(&self, number: u64) -> Result<Box<dyn Decoder>, DecodeError> {
         let seed = self.settings.seed.wrapping_add(number);
-        let mut writer = Writer::new(
-            Arc::clone(&self.model),
-            WriterSettings {
-                seed,
-                ..self.settings.clone()
-            },
-        )?;
+        let mut writer = self.model.writer(WriterSettings {
+            seed,
+            ..self.settings.clone()
+        })?;
         writer.start(&self.prompt)?;
         Ok(writer)
     }

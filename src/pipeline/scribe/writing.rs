@@ -7,7 +7,7 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 
 use super::messages::{Ask, Taken, Told};
 use super::texts::Texts;
-use crate::decode::{Cancel, DecodeError, Step, Thought, Undone, Writer};
+use crate::decode::{Cancel, DecodeError, Decoder, Step, Thought, Undone};
 use crate::fork::{Fork, ForkId};
 use crate::marker::OptionKind;
 use crate::pipeline::decision::ChoiceCell;
@@ -15,6 +15,16 @@ use crate::rt::{self, Lent};
 
 /// How long the decoder sleeps when a fork is thought out; the gate wakes it earlier.
 pub(super) const NAP: Duration = Duration::from_millis(20);
+
+/// How long a server that is gone is left alone before it is asked again.
+const LOST_NAP: Duration = Duration::from_secs(1);
+
+/// What came of one turn of the thread.
+enum Turn {
+    Done,
+    /// Nobody asks any more.
+    Closed,
+}
 
 pub(super) struct Open {
     fork: ForkId,
@@ -27,7 +37,7 @@ pub(super) struct Open {
 pub(super) struct Writing<'a> {
     pub(super) texts: Texts,
     pub(super) number: u64,
-    pub(super) writer: Writer,
+    pub(super) writer: Box<dyn Decoder>,
     /// Length of the prompt at the beginning of the writer's text; it is no part of what was written.
     pub(super) prompt_bytes: usize,
     pub(super) choice: Arc<ChoiceCell>,
@@ -41,6 +51,8 @@ pub(super) struct Writing<'a> {
     /// Whether the latest step was broken off.
     pub(super) broken_off: bool,
     pub(super) interrupted: u64,
+    /// Since when the server that has the model is gone.
+    pub(super) lost_since: Option<Instant>,
     /// Of the texts that are over.
     pub(super) forward_steps: u64,
 }
@@ -48,36 +60,78 @@ pub(super) struct Writing<'a> {
 impl Writing<'_> {
     pub(super) fn until_closed(&mut self) -> Result<(), DecodeError> {
         loop {
-            self.cancel.clear();
-            // The choice first: it may have come before the reset.
-            self.take_choice()?;
-            self.lent.give_back();
-            loop {
-                match self.heard.try_recv() {
-                    Ok(ask) => self.take(ask)?,
-                    Err(TryRecvError::Empty) => break,
-                    Err(TryRecvError::Disconnected) => return Ok(()),
-                }
+            let turn = self.turn();
+            for remark in self.writer.remarks() {
+                self.say(Told::Remark(remark));
             }
-            if self.open.is_some() {
-                self.think()?;
-            } else if self.paused {
-                match self.heard.recv_timeout(NAP) {
-                    Ok(ask) => self.take(ask)?,
-                    Err(RecvTimeoutError::Timeout) => {}
-                    Err(RecvTimeoutError::Disconnected) => return Ok(()),
-                }
-            } else {
-                self.write()?;
+            match turn {
+                Ok(Turn::Done) => {}
+                Ok(Turn::Closed) => return Ok(()),
+                Err(error) if error.is_gone() => self.lose(error)?,
+                Err(error) => return Err(error),
             }
         }
+    }
+
+    fn turn(&mut self) -> Result<Turn, DecodeError> {
+        self.cancel.clear();
+        // The choice first: it may have come before the reset.
+        self.take_choice()?;
+        self.lent.give_back();
+        loop {
+            match self.heard.try_recv() {
+                Ok(ask) => self.take(ask)?,
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => return Ok(Turn::Closed),
+            }
+        }
+        if self.open.is_some() {
+            self.think()?;
+            return Ok(Turn::Done);
+        }
+        let wait = match (self.paused, self.lost_since) {
+            (true, _) => NAP,
+            (false, Some(_)) => LOST_NAP,
+            (false, None) => {
+                self.write()?;
+                return Ok(Turn::Done);
+            }
+        };
+        match self.heard.recv_timeout(wait) {
+            Ok(ask) => self.take(ask)?,
+            Err(RecvTimeoutError::Timeout) if self.paused => {}
+            Err(RecvTimeoutError::Timeout) => self.write()?,
+            Err(RecvTimeoutError::Disconnected) => return Ok(Turn::Closed),
+        }
+        Ok(Turn::Done)
+    }
+
+    /// The server that has the model is gone: an open fork is dropped, the text stays. It is asked again for a while.
+    fn lose(&mut self, error: DecodeError) -> Result<(), DecodeError> {
+        self.open = None;
+        self.writer.drop_fork();
+        let since = match self.lost_since {
+            Some(since) => since,
+            None => {
+                self.say(Told::Lost(error.to_string()));
+                *self.lost_since.insert(Instant::now())
+            }
+        };
+        if since.elapsed() >= self.texts.model.lost_wait() {
+            return Err(error);
+        }
+        Ok(())
     }
 
     /// One step further in text that needs no choice, at the pace asked for.
     fn write(&mut self) -> Result<(), DecodeError> {
         let begun = Instant::now();
         let before = self.writer.position();
-        match self.writer.advance(&self.cancel)? {
+        let step = self.writer.advance(&self.cancel)?;
+        if !matches!(step, Step::Waiting | Step::Cancelled) && self.lost_since.take().is_some() {
+            self.say(Told::Back);
+        }
+        match step {
             Step::Text(piece) => {
                 let tokens = self.writer.position().saturating_sub(before).max(1);
                 let position = self.writer.position();
@@ -89,13 +143,14 @@ impl Writing<'_> {
             }
             Step::Fork(fork) => self.offer(fork),
             Step::End(_) => {
+                let next = self.texts.begin(self.number + 1)?;
                 self.forward_steps += self.writer.stats().forward_steps;
                 self.number += 1;
-                self.writer = self.texts.begin(self.number)?;
+                self.writer = next;
                 self.prompt_bytes = self.writer.text().len();
                 self.say(Told::NextText);
             }
-            Step::Cancelled => {}
+            Step::Waiting | Step::Cancelled => {}
         }
         Ok(())
     }
