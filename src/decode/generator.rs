@@ -344,7 +344,7 @@ impl Generator {
             }
             Err(error) => {
                 self.begun = false;
-                self.runner.cut(self.held.len());
+                self.hold(0); // what a failed step leaves behind is not relied on
                 Err(error)
             }
         }

@@ -6,7 +6,6 @@ use super::kernel;
 use super::line::Line;
 use super::model::Model;
 use super::settings::WriterSettings;
-use super::text::continues_word;
 
 /// What the distribution of the next token looks like.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -52,7 +51,6 @@ pub(super) fn heads(
     if line.stream().inside_character(model.tokens())? {
         return Ok(Vec::new());
     }
-    let last = line.last_char();
     let mut out = Vec::with_capacity(count);
     for candidate in top(probabilities, count + not.len() + 1) {
         if candidate.mass < mass_min || out.len() == count {
@@ -65,7 +63,7 @@ pub(super) fn heads(
             continue;
         }
         let piece = line.stream().peek(model.tokens(), candidate.token)?;
-        if !piece.is_empty() && !continues_word(last, piece.chars().next()) {
+        if !piece.is_empty() && !line.goes_on_with(&piece) {
             out.push(candidate);
         }
     }

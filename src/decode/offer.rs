@@ -14,6 +14,7 @@ use super::rank::keep_most_telling;
 use super::rollout::{Manner, Rollout, roll_out};
 use super::settings::WriterSettings;
 use super::text::TextStream;
+use super::wording::reads_the_same;
 use crate::fork::{Branch, Fork, MAX_BRANCHES};
 
 /// A branch and the state from which it goes on.
@@ -162,14 +163,20 @@ pub(super) fn of_similar_length(
         return Ok(());
     };
     let chars_max = (shortest as f64 * settings.length_ratio_max) as usize;
-    let mut kept = Vec::with_capacity(meanings.len());
+    let mut kept: Vec<Meaning> = Vec::with_capacity(meanings.len());
     for meaning in meanings.drain(..) {
         let Some(rollout) = rollouts.get_mut(meaning.wording) else {
             continue;
         };
-        if rollout.length_chars() <= chars_max
-            || rollout.shorten(trunk, model.tokens(), chars_max)?
-        {
+        let fits = rollout.length_chars() <= chars_max
+            || rollout.shorten(trunk, model.tokens(), chars_max)?;
+        // What is left of a longer one may be what another says.
+        let phrase = |meaning: &Meaning| rollouts.get(meaning.wording).map(Rollout::phrase);
+        let said = |other: &Meaning| {
+            let both = phrase(other).zip(phrase(&meaning));
+            both.is_some_and(|(a, b)| reads_the_same(a, b))
+        };
+        if fits && !kept.iter().any(said) {
             kept.push(meaning);
         }
     }

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use tokenizers::TruncationParams;
 use tokenizers::tokenizer::step_decode_stream;
+use tokenizers::{PostProcessor, TruncationParams};
 
 use super::error::{DecodeError, ModelError};
 
@@ -33,8 +33,13 @@ impl Tokens {
             reason,
         };
         // The library indexes with numbers from the file: a panic there is a fault of the file.
-        let tokenizer = std::panic::catch_unwind(|| tokenizers::Tokenizer::from_bytes(bytes))
+        let mut tokenizer = std::panic::catch_unwind(|| tokenizers::Tokenizer::from_bytes(bytes))
             .map_err(|_| refused("its tables contradict each other".into()))?
+            .map_err(|e| refused(e.to_string()))?;
+        // Cutting and filling up are for batches in training: a prompt is read as it is.
+        tokenizer
+            .with_padding(None)
+            .with_truncation(None)
             .map_err(|e| refused(e.to_string()))?;
         match tokenizer.get_vocab(true).values().copied().max() {
             None => Err(refused("it has no tokens".into())),
@@ -62,6 +67,16 @@ impl Tokens {
 
     /// As it is, but for texts that are cut at their end to `tokens_max` tokens, those around them included, and never filled up.
     pub(super) fn cut_at(mut self, path: &Path, tokens_max: usize) -> Result<Self, ModelError> {
+        let around = self.tokenizer.get_post_processor();
+        let around = around.map_or(0, |around| around.added_tokens(false));
+        if around >= tokens_max {
+            return Err(ModelError::Tokenizer {
+                path: path.into(),
+                reason: format!(
+                    "it puts {around} tokens around a text that may have {tokens_max} with them"
+                ),
+            });
+        }
         let bounds = TruncationParams {
             max_length: tokens_max,
             ..TruncationParams::default()
@@ -151,11 +166,14 @@ impl TextStream {
         Self::default()
     }
 
-    /// Takes the next token; returns the text it completes, which may be empty.
+    /// Takes the next token; returns the text it completes, which may be empty. Bytes that turn out to be no character are U+FFFD.
     ///
     /// # Errors
-    /// [`DecodeError::Tokenizer`] when the tokenizer's decoder contradicts itself; the stream is unchanged then.
+    /// [`DecodeError::Tokenizer`] when the tokenizer's decoder fails; the stream is unchanged then.
     pub fn push(&mut self, tokens: &Tokens, token: u32) -> Result<String, DecodeError> {
+        if tokens.is_special(token) {
+            return Ok(String::new());
+        }
         let mut next = self.clone();
         let piece = step_decode_stream(
             &tokens.tokenizer,
@@ -164,10 +182,25 @@ impl TextStream {
             &mut next.ids,
             &mut next.prefix,
             &mut next.prefix_index,
-        )
-        .map_err(failed)?;
-        *self = next;
-        Ok(piece.unwrap_or_default())
+        );
+        if let Ok(piece) = piece {
+            *self = next;
+            return Ok(piece.unwrap_or_default());
+        }
+        // Where bytes are tokens, a run of them with a broken one in it is decoded as broken from its beginning on, which was said already.
+        let mut open = self
+            .ids
+            .get(self.prefix_index..)
+            .unwrap_or_default()
+            .to_vec();
+        open.push(token);
+        let piece = tokens.decode(&open)?;
+        *self = Self {
+            prefix: tokens.decode(&[token])?,
+            ids: vec![token],
+            prefix_index: 1,
+        };
+        Ok(piece)
     }
 
     /// What `token` would look like here, the broken end of a character as U+FFFD. Changes nothing.
@@ -253,6 +286,35 @@ pub(super) fn ends_phrase(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Four bytes and a letter are tokens.
+    fn of_bytes(more: &str) -> Tokens {
+        let text = format!(
+            r#"{{"version": "1.0", {more} "added_tokens": [], "normalizer": null, "pre_tokenizer": null, "post_processor": null,
+            "decoder": {{"type": "Sequence", "decoders": [{{"type": "ByteFallback"}}, {{"type": "Fuse"}}]}},
+            "model": {{"type": "BPE", "unk_token": "<unk>", "byte_fallback": true, "merges": [],
+                "vocab": {{"<unk>": 0, "<0xE2>": 1, "<0x80>": 2, "<0x94>": 3, "a": 4}}}}}}"#
+        );
+        Tokens::parse(Path::new("tokenizer.json"), text.as_bytes(), 5).unwrap()
+    }
+
+    #[test]
+    fn a_character_that_breaks_off_ends_no_text_and_takes_nothing_back() {
+        let tokens = of_bytes("");
+        let mut stream = TextStream::new();
+        let said = [1, 2, 3, 1, 4, 1, 2, 3, 4].map(|token| stream.push(&tokens, token).unwrap());
+        assert_eq!(said.concat(), "—\u{FFFD}a—a");
+        assert_eq!(said[..5], ["", "", "—", "", "\u{FFFD}a"]);
+    }
+
+    #[test]
+    fn a_text_is_neither_cut_nor_filled_up_as_batches_in_training_are() {
+        let tokens = of_bytes(
+            r#""truncation": {"direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 0},
+            "padding": {"strategy": {"Fixed": 9}, "direction": "Right", "pad_to_multiple_of": null, "pad_id": 0, "pad_type_id": 0, "pad_token": "<unk>"},"#,
+        );
+        assert_eq!(tokens.encode("aaaaa").unwrap(), [4; 5]);
+    }
 
     #[test]
     fn words_go_on_over_letters_and_not_over_spaces_or_stops() {

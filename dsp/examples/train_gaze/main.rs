@@ -167,7 +167,12 @@ fn train_folds(recordings: &[Recording], out: LeaveOut, plan: &Plan) -> Vec<Para
             .map(|part| scope.spawn(|| train(part, plan)))
             .collect();
         // A thread that panics ends the program.
-        runs.into_iter().filter_map(|run| run.join().ok()).collect()
+        runs.into_iter()
+            .map(|run| {
+                run.join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            })
+            .collect()
     })
 }
 
@@ -189,7 +194,10 @@ fn score_folds(
     std::thread::scope(|scope| {
         let of = &of;
         let runs: Vec<_> = (0..FOLDS).map(|k| scope.spawn(move || of(k))).collect();
-        let scored = runs.into_iter().filter_map(|run| run.join().ok());
+        let scored = runs.into_iter().map(|run| {
+            run.join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        });
         Ok(scored.collect::<Result<_, _>>()?)
     })
 }

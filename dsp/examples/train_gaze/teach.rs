@@ -22,7 +22,12 @@ pub(crate) fn train(recordings: &[&Recording], plan: &Plan) -> Parameters {
             })
             .collect();
         // A thread that panics ends the program.
-        runs.into_iter().filter_map(|run| run.join().ok()).collect()
+        runs.into_iter()
+            .map(|run| {
+                run.join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            })
+            .collect()
     });
     let mut made = Parameters::zero();
     train_one(recordings, plan, Widths::DETECTOR, &teachers).put(&mut made);

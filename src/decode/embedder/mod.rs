@@ -175,6 +175,17 @@ impl Embedder {
             let reason = format!("it makes no token of {text:?}, and puts none around a text");
             return Err(DecodeError::Tokenizer { reason });
         }
+        // What stands around a text is the file's own numbers.
+        let rows = self.card.config.vocabulary;
+        let known = |token: &u32| (*token as usize) < rows;
+        if tokens.len() > self.card.tokens_max || !tokens.iter().all(known) {
+            let reason = format!(
+                "it makes {} tokens of {text:?}, of which the model, with {rows} rows and room for {}, does not have all",
+                tokens.len(),
+                self.card.tokens_max
+            );
+            return Err(DecodeError::Tokenizer { reason });
+        }
         Ok(tokens)
     }
 

@@ -116,7 +116,6 @@ pub(super) fn completion(model: &str, kind: Kind, top: u32, before: &Before, how
             "top_k": sampling.top_k,
             "min_p": sampling.min_p,
             "repeat_penalty": sampling.repeat_penalty,
-            "repeat_last_n": sampling.repeat_last_tokens,
         }),
         // It looks back on the whole text.
         Kind::Vllm => json!({
@@ -128,6 +127,9 @@ pub(super) fn completion(model: &str, kind: Kind, top: u32, before: &Before, how
     };
     if let (Value::Object(body), Value::Object(more)) = (&mut body, more) {
         body.extend(more);
+        if kind == Kind::LlamaCpp && sampling.repeat_penalty > 1.0 {
+            body.insert("repeat_last_n".into(), json!(sampling.repeat_last_tokens));
+        }
     }
     body.to_string().into_bytes()
 }
