@@ -108,19 +108,24 @@ impl Writing<'_> {
 
     /// The server that has the model is gone: an open fork is dropped, the text stays. It is asked again for a while.
     fn lose(&mut self, error: DecodeError) -> Result<(), DecodeError> {
-        self.open = None;
+        let asked = self.open.take().is_some();
         self.writer.drop_fork();
-        let since = match self.lost_since {
-            Some(since) => since,
-            None => {
-                self.say(Told::Lost(error.to_string()));
-                *self.lost_since.insert(Instant::now())
-            }
-        };
+        // An undo may have opened a fork while the server was away: whoever asks about it has to hear, too.
+        if asked || self.lost_since.is_none() {
+            self.say(Told::Lost(error.to_string()));
+        }
+        let since = *self.lost_since.get_or_insert_with(Instant::now);
         if since.elapsed() >= self.texts.model.lost_wait() {
             return Err(error);
         }
         Ok(())
+    }
+
+    /// The server answers.
+    fn found(&mut self) {
+        if self.lost_since.take().is_some() {
+            self.say(Told::Back);
+        }
     }
 
     /// One step further in text that needs no choice, at the pace asked for.
@@ -128,8 +133,9 @@ impl Writing<'_> {
         let begun = Instant::now();
         let before = self.writer.position();
         let step = self.writer.advance(&self.cancel)?;
-        if !matches!(step, Step::Waiting | Step::Cancelled) && self.lost_since.take().is_some() {
-            self.say(Told::Back);
+        // The end of a text is known without the server.
+        if matches!(step, Step::Text(_) | Step::Fork(_)) {
+            self.found();
         }
         match step {
             Step::Text(piece) => {
@@ -144,6 +150,7 @@ impl Writing<'_> {
             Step::Fork(fork) => self.offer(fork),
             Step::End(_) => {
                 let next = self.texts.begin(self.number + 1)?;
+                self.found();
                 self.forward_steps += self.writer.stats().forward_steps;
                 self.number += 1;
                 self.writer = next;
@@ -166,6 +173,9 @@ impl Writing<'_> {
             let thought = self.writer.think(&self.cancel)?;
             open.thought_out = thought == Thought::Ready;
             self.broken_off = thought == Thought::Cancelled;
+            if matches!(thought, Thought::Further { branches } if branches > 0) {
+                self.found();
+            }
         }
         Ok(())
     }
