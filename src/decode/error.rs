@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::fork::ForkId;
+use crate::fork::{Fork, ForkId};
 
 /// A model that cannot be used. Found before any of its bytes reach the tensor library; the process's exit code is 4.
 #[derive(Debug, thiserror::Error)]
@@ -354,6 +354,41 @@ impl DecodeError {
     #[must_use]
     pub const fn is_gone(&self) -> bool {
         matches!(self, Self::Server { gone: true, .. })
+    }
+
+    /// Why a branch cannot be taken while this fork is open.
+    pub(super) fn of_choice(open: &Fork, fork: ForkId, branch: usize) -> Option<Self> {
+        let branches = open.branches.len();
+        if open.id != fork {
+            Some(Self::NotOpen { fork })
+        } else if branch >= branches {
+            Some(Self::NoSuchBranch {
+                fork,
+                branch,
+                branches,
+            })
+        } else {
+            None
+        }
+    }
+
+    /// Refuses the first setting outside of its range: key, value, least and greatest.
+    pub(super) fn refuse_outside<const N: usize>(
+        settings: [(&'static str, f64, f64, f64); N],
+    ) -> Result<(), Self> {
+        // NaN lies in no range.
+        let outside = settings
+            .into_iter()
+            .find(|(_, found, min, max)| !(*min..=*max).contains(found));
+        match outside {
+            None => Ok(()),
+            Some((key, found, min, max)) => Err(Self::Setting {
+                key,
+                found,
+                min,
+                max,
+            }),
+        }
     }
 }
 

@@ -54,7 +54,6 @@ mod embedder;
 mod error;
 mod forward;
 mod generator;
-#[allow(dead_code)] // the reader stands; models in this format come next
 mod gguf;
 mod glance;
 mod header;

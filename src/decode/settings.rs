@@ -136,7 +136,7 @@ impl WriterSettings {
     pub fn check(&self) -> Result<(), DecodeError> {
         self.sampling().check()?;
         let count = |n: usize| n as f64;
-        for (key, found, min, max) in [
+        DecodeError::refuse_outside([
             ("tokens_max", count(self.tokens_max), 1.0, 1e6),
             (
                 "context_tokens_max",
@@ -191,17 +191,6 @@ impl WriterSettings {
                 1024.0,
             ),
             ("undo_depth", count(self.undo_depth), 1.0, 1024.0),
-        ] {
-            // NaN lies in no range.
-            if !(min..=max).contains(&found) {
-                return Err(DecodeError::Setting {
-                    key,
-                    found,
-                    min,
-                    max,
-                });
-            }
-        }
-        Ok(())
+        ])
     }
 }

@@ -22,19 +22,9 @@ impl Decoder for RemoteWriter {
 
     fn commit(&mut self, fork: ForkId, branch: usize) -> Result<Commit, DecodeError> {
         let mut offer = self.open.take().ok_or(DecodeError::NotOpen { fork })?;
-        let branches = offer.fork.branches.len();
-        if offer.fork.id != fork || branch >= branches {
-            let open = offer.fork.id;
+        if let Some(refusal) = DecodeError::of_choice(&offer.fork, fork, branch) {
             self.open = Some(offer);
-            return Err(if open == fork {
-                DecodeError::NoSuchBranch {
-                    fork,
-                    branch,
-                    branches,
-                }
-            } else {
-                DecodeError::NotOpen { fork }
-            });
+            return Err(refusal);
         }
         let trunk = self.trunk.as_mut().ok_or(DecodeError::NotStarted)?;
         let (tokens, bytes) = (trunk.line.tokens.len(), trunk.line.text.len());

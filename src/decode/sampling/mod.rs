@@ -75,7 +75,7 @@ impl Sampling {
     /// # Errors
     /// [`DecodeError::Setting`] with the key, its value and the range.
     pub fn check(&self) -> Result<(), DecodeError> {
-        for (key, found, min, max) in [
+        DecodeError::refuse_outside([
             ("temperature", self.temperature, 0.0, 2.0),
             ("top_k", self.top_k as f64, 0.0, 1e6),
             ("top_p", self.top_p, 0.05, 1.0),
@@ -87,18 +87,7 @@ impl Sampling {
                 0.0,
                 32_768.0,
             ),
-        ] {
-            // NaN lies in no range.
-            if !(min..=max).contains(&found) {
-                return Err(DecodeError::Setting {
-                    key,
-                    found,
-                    min,
-                    max,
-                });
-            }
-        }
-        Ok(())
+        ])
     }
 }
 
