@@ -317,17 +317,22 @@ impl Sums {
         };
     }
 
-    /// What the stay and the visit so far say of each tile. A short stay speaks for reading once it is `over`; one that is going on may
+    /// What the stay and the visit so far say of each tile. `reads`: how far it may be the text above instead of the tile that gaze is on. A short stay speaks for reading once it is `over`; one that is going on may
     /// yet become long.
-    fn say(&mut self, model: &DwellModel, shares: &[f64; MAX_TILES], over: bool) {
+    fn say(&mut self, model: &DwellModel, shares: &[f64; MAX_TILES], reads: f64, over: bool) {
         let beside_s = self.stay.weighed_s - model.stay_s;
         let stay_nats = model.stay_nats_per_s * if over { beside_s } else { beside_s.max(0.0) };
         let visit_nats = model.visit_nats_per_s * (self.beyond_s - self.stay.beyond_s);
         let away = model.away_nats_per_s * self.stay.s;
-        for (sum, share) in self.tiles.iter_mut().zip(shares) {
+        for (k, (sum, share)) in self.tiles.iter_mut().zip(shares).enumerate() {
             let said = [stay_nats, visit_nats];
+            // Looking at a tile takes nothing away from it but by as much as it may be the text that is looked at.
+            let elsewhere = match self.on {
+                Some(on) if on == k => reads,
+                _ => 1.0 - share,
+            };
             for ((nats, base), said) in sum.nats.iter_mut().zip(sum.base).zip(said) {
-                let change = share * said - (1.0 - share) * away;
+                let change = share * said - elsewhere * away;
                 *nats = (base + change).clamp(0.0, model.clip_nats);
             }
         }
@@ -478,12 +483,15 @@ impl DwellEvidence {
         for (near, tile) in near.iter_mut().zip(&self.tiles) {
             *near = model.near(tile, x, y);
         }
+        let mut reads = [0.0; MAX_TILES];
         if let Some(text) = &model.text {
             // Against the text a tile counts by distance alone: the text is large, and read line by line.
             let text = model.reach(text, x, y);
-            for (near, tile) in near.iter_mut().zip(&self.tiles) {
+            for ((near, reads), tile) in near.iter_mut().zip(&mut reads).zip(&self.tiles) {
                 let tile = model.reach(tile, x, y);
-                *near *= tile / (tile + text).max(f64::MIN_POSITIVE);
+                let of_tile = tile / (tile + text).max(f64::MIN_POSITIVE);
+                *near *= of_tile;
+                *reads = 1.0 - of_tile;
             }
         }
         let best = near.iter().copied().fold(0.0, f64::max);
@@ -491,6 +499,7 @@ impl DwellEvidence {
         let scale = best + model.outlier / model.area_deg2;
         let shares = near.map(|near| near / scale);
         let on = single_nearest(&shares);
+        let reads = on.and_then(|on| reads.get(on).copied()).unwrap_or(0.0);
         let sums = &mut self.shown;
         sums.fixations += 1;
         if sums.on != on {
@@ -518,7 +527,7 @@ impl DwellEvidence {
         }
         let weight_s = dwell_s - reading_s * (1.0 - model.reading_weight);
         sums.stay.grow(fixation, weight_s);
-        sums.say(model, &shares, over);
+        sums.say(model, &shares, reads, over);
     }
 }
 
