@@ -158,7 +158,20 @@ pub fn open_server(address: &Path, settings: &ServerSettings) -> Result<Backend,
         "" => None,
         name => std::env::var(name).ok().filter(|key| !key.is_empty()),
     };
-    let server = Server::open(&address.to_string_lossy(), settings.clone(), key)?;
+    let mut told = false;
+    let tell = |error: &DecodeError| {
+        if !std::mem::replace(&mut told, true) {
+            eprintln!("razvilka: the server is waited for: {error}");
+        }
+    };
+    let address = address.to_string_lossy();
+    let server = Server::open_unless(
+        &address,
+        settings.clone(),
+        key,
+        tell,
+        super::signals::is_stopping,
+    )?;
     eprintln!("razvilka: the text is written by {server}; it goes there, prompt and all");
     Ok(Backend::Server(Arc::new(server)))
 }

@@ -337,8 +337,8 @@ pub enum DecodeError {
         url: String,
         /// What happened, and what to do.
         reason: String,
-        /// Whether it may answer again by itself: it is gone, still loading or overloaded.
-        gone: bool,
+        /// Whether waiting may help.
+        prospect: Prospect,
     },
     /// The tensor library failed.
     #[error("the tensor library failed: {source}")]
@@ -349,11 +349,40 @@ pub enum DecodeError {
     },
 }
 
+/// What to expect of a server that brought nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prospect {
+    /// It would say the same again.
+    Same,
+    /// It is gone or overloaded, and may answer again by itself.
+    Gone,
+    /// It is there, and still loading its model.
+    Loading,
+}
+
 impl DecodeError {
-    /// Whether waiting may help: a server is gone, and may come back.
+    /// Whether waiting may help: a server is gone or still loading, and may come back.
     #[must_use]
     pub const fn is_gone(&self) -> bool {
-        matches!(self, Self::Server { gone: true, .. })
+        matches!(
+            self,
+            Self::Server {
+                prospect: Prospect::Gone | Prospect::Loading,
+                ..
+            }
+        )
+    }
+
+    /// Whether a server is there, but not ready yet.
+    #[must_use]
+    pub const fn is_loading(&self) -> bool {
+        matches!(
+            self,
+            Self::Server {
+                prospect: Prospect::Loading,
+                ..
+            }
+        )
     }
 
     /// Why a branch cannot be taken while this fork is open.

@@ -6,6 +6,7 @@
 mod faults;
 mod forks;
 mod recorded;
+mod restarts;
 mod stand_in;
 
 use std::sync::Arc;

@@ -3,6 +3,7 @@
 //! | part | what it does |
 //! |---|---|
 //! | `http` | the client: connections, limits, what a status means; the only file here that names ureq |
+//! | `peer` | who answered, for messages: no key and no commands to a terminal in them |
 //! | `wire` | requests and answers as JSON |
 //! | [`Server`] | what is there: its model, how many requests are under way, what went wrong |
 //! | `flight` | one request on a thread of its own: sent again, cut, watched for silence |
@@ -31,6 +32,7 @@ mod flight;
 mod http;
 mod line;
 mod look;
+mod peer;
 mod roll;
 mod server;
 mod wire;
