@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)] // what cannot go on here should say so at once
 
+mod bounds;
 mod faults;
 mod forks;
 mod recorded;
