@@ -107,14 +107,17 @@ pub enum ModelError {
     },
     /// The model does not fit into memory.
     #[error(
-        "{}: loading it takes {} MiB of memory, {} MiB are available; choose a smaller model or one with fewer bits per weight (GGUF Q8_0, Q4_0), \
-         or close other programs", path.display(), needed_bytes >> 20, available_bytes >> 20
+        "{}: it takes {} MiB of memory, {} MiB of them for keys and values of its text, and {} MiB are available; choose a smaller model or one with \
+         fewer bits per weight (GGUF Q8_0, Q4_0), lower writer.context_tokens_max, or close other programs",
+        path.display(), needed_bytes >> 20, text_bytes >> 20, available_bytes >> 20
     )]
     Memory {
         /// The folder or file.
         path: PathBuf,
         /// Estimated need, bytes.
         needed_bytes: u64,
+        /// Of those, bytes of keys and values.
+        text_bytes: u64,
         /// What there is, bytes.
         available_bytes: u64,
     },

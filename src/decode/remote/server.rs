@@ -153,6 +153,7 @@ impl Server {
             name: format!("{} at {}", self.shown_name(), self.address()),
             bytes: self.model.bytes,
             sha256: String::new(),
+            precision: None,
         }
     }
 
