@@ -88,7 +88,7 @@ impl Server {
         let http = Http::new(address, &settings, key)?;
         let wire = http.wire();
         let lost_wait = Duration::from_secs_f64(settings.lost_wait_s);
-        let (begun, mut attempt) = (Instant::now(), 0);
+        let (begun, mut attempt, mut gone) = (Instant::now(), 0, 0);
         let (model, begin) = loop {
             let error = match found(&http, &wire, &settings.model) {
                 Ok(found) => break found,
@@ -97,7 +97,8 @@ impl Server {
             let wait = if error.is_loading() {
                 begun.elapsed() < lost_wait
             } else {
-                error.is_gone() && attempt < settings.retries
+                gone += 1;
+                error.is_gone() && gone <= settings.retries
             };
             if !wait {
                 return Err(error);
