@@ -44,6 +44,59 @@ fn a_folder_and_a_file_are_described_with_their_hashes_and_what_loading_takes() 
 }
 
 #[test]
+fn the_memory_of_the_text_is_counted_and_told_apart() {
+    let path = golden("qwen3");
+    let card = |context: &str| -> serde_json::Value {
+        let output = check(&[
+            path.to_str().expect("a path"),
+            "--json",
+            "--context",
+            context,
+        ]);
+        serde_json::from_slice(&output.stdout).expect("JSON")
+    };
+    let number = |card: &serde_json::Value, key: &str| card[key].as_u64().expect("a number");
+    let (one, several, all) = (card("1"), card("9"), card("1000000"));
+    let config = &one["config"];
+    // Keys and values of every layer, as floats.
+    let layers = number(config, "layers");
+    let each = layers * 2 * 4 * number(config, "kv_heads") * number(config, "head_dim");
+    assert_eq!(number(&one, "text_bytes"), each);
+    assert_eq!(number(&several, "text_bytes"), 9 * each);
+    let more = number(&several, "needed_bytes") - number(&one, "needed_bytes");
+    assert_eq!(more, 8 * each);
+    // No text is longer than the model's context.
+    assert_eq!(all["text_tokens"], config["context_tokens"]);
+    let output = check(&[path.to_str().expect("a path"), "--context", "9"]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        said.contains("keys and values of 9 tokens of text") && said.contains("in all"),
+        "{said}"
+    );
+}
+
+#[test]
+fn the_ends_of_generation_config_go_before_those_of_config() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    for entry in std::fs::read_dir(golden("qwen3")).expect("a folder") {
+        let entry = entry.expect("an entry");
+        std::fs::copy(entry.path(), dir.path().join(entry.file_name())).expect("copied");
+    }
+    let named = r#"{"eos_token_id":[7,9],"temperature":0.6}"#;
+    std::fs::write(dir.path().join("generation_config.json"), named).expect("written");
+    let output = check(&[dir.path().to_str().expect("a path"), "--json"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    let card: serde_json::Value = serde_json::from_slice(&output.stdout).expect(&said);
+    assert_eq!(card["config"]["eos"], serde_json::json!([7, 9]));
+    let files = card["files"].as_array().expect("files");
+    assert!(
+        files
+            .iter()
+            .any(|file| file["name"] == "generation_config.json")
+    );
+}
+
+#[test]
 fn logits_of_a_file_are_written() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let out = dir.path().join("logits.safetensors");

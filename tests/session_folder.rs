@@ -23,6 +23,7 @@ fn manifest() -> Manifest {
         name: "embedded".into(),
         bytes: 7_000_000,
         sha256: "ab".repeat(32),
+        precision: Some("q8".into()),
     });
     manifest
 }

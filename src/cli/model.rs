@@ -12,8 +12,8 @@ use crate::config::{is_a_server, is_on_a_hub};
 #[cfg(feature = "server")]
 use crate::decode::remote::Server;
 use crate::decode::{
-    Backend, DecodeError, Embedder, Model, ModelCard, ModelError, Precision, ServerSettings,
-    available_memory_bytes,
+    Backend, DecodeError, Embedder, LoadSettings, Model, ModelCard, ModelError, Precision,
+    ServerSettings, available_memory_bytes,
 };
 
 /// Look at a language model.
@@ -51,6 +51,9 @@ pub struct CheckArgs {
     /// How to hold the weights for --tokens: stored (as the file has them), f32, q8 or q4
     #[arg(long, value_name = "P", default_value = "stored", requires = "tokens")]
     pub precision: Precision,
+    /// Tokens of text whose keys and values are counted, as writer.context_tokens_max; the model's context if that is shorter
+    #[arg(long, value_name = "TOKENS", default_value_t = LoadSettings::default().text_tokens)]
+    pub context: usize,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
@@ -105,11 +108,16 @@ fn unprintable(error: io::Error) -> Failure {
 }
 
 fn run_check(check: &CheckArgs) -> Result<(), Failure> {
+    let settings = LoadSettings {
+        precision: check.precision,
+        text_tokens: check.context,
+        ..LoadSettings::default()
+    };
     let card = match (&check.path, &check.logits) {
         // Looked at from beginning to end, and not held.
-        (Some(path), None) => Model::verify(place_of(path)?)?,
+        (Some(path), None) => Model::verify_with(place_of(path)?, &settings)?,
         (path, logits) => {
-            let model = Arc::new(open(path.as_deref(), check.precision)?);
+            let model = Arc::new(open(path.as_deref(), &settings)?);
             if let Some(logits) = logits {
                 write_logits(&model, &check.tokens, logits)?;
             }
@@ -127,11 +135,11 @@ fn run_check(check: &CheckArgs) -> Result<(), Failure> {
     written.map_err(unprintable)
 }
 
-/// The model of a folder, a file or a hub, its matrices held as `precision` says, or the embedded one.
+/// The model of a folder, a file or a hub, loaded as `settings` say, or the embedded one.
 ///
 /// # Errors
 /// [`Failure`] with exit code 4.
-pub fn open(named: Option<&Path>, precision: Precision) -> Result<Model, Failure> {
+pub fn open(named: Option<&Path>, settings: &LoadSettings) -> Result<Model, Failure> {
     if let Some(address) = named.filter(|path| is_a_server(path)) {
         // A replay computes the text again, a certificate times steps: neither can be had of a server.
         return Err(Failure::said(
@@ -143,7 +151,7 @@ pub fn open(named: Option<&Path>, precision: Precision) -> Result<Model, Failure
         ));
     }
     Ok(match named {
-        Some(named) => Model::load_as(place_of(named)?, precision)?,
+        Some(named) => Model::load_with(place_of(named)?, settings)?,
         None => Model::embedded()?,
     })
 }
@@ -158,7 +166,20 @@ pub fn open_server(address: &Path, settings: &ServerSettings) -> Result<Backend,
         "" => None,
         name => std::env::var(name).ok().filter(|key| !key.is_empty()),
     };
-    let server = Server::open(&address.to_string_lossy(), settings.clone(), key)?;
+    let mut told = false;
+    let tell = |error: &DecodeError| {
+        if !std::mem::replace(&mut told, true) {
+            eprintln!("razvilka: the server is waited for: {error}");
+        }
+    };
+    let address = address.to_string_lossy();
+    let server = Server::open_unless(
+        &address,
+        settings.clone(),
+        key,
+        tell,
+        super::signals::is_stopping,
+    )?;
     eprintln!("razvilka: the text is written by {server}; it goes there, prompt and all");
     Ok(Backend::Server(Arc::new(server)))
 }
@@ -259,11 +280,22 @@ fn describe(card: &ModelCard, out: &mut impl Write) -> io::Result<()> {
         mib(card.kv_bytes_per_token) * 1024.0
     )?;
     let needed = card.needed_bytes as f64 / MIB;
+    writeln!(
+        out,
+        "to load       about {:.0} MiB",
+        (card.needed_bytes - card.text_bytes) as f64 / MIB
+    )?;
+    writeln!(
+        out,
+        "to write      {:.1} MiB more: keys and values of {} tokens of text",
+        card.text_bytes as f64 / MIB,
+        card.text_tokens
+    )?;
     match available_memory_bytes() {
-        None => writeln!(out, "to load       about {needed:.0} MiB")?,
+        None => writeln!(out, "in all        about {needed:.0} MiB")?,
         Some(available) => writeln!(
             out,
-            "to load       about {needed:.0} MiB of {:.0} MiB available: {}",
+            "in all        about {needed:.0} MiB of {:.0} MiB available: {}",
             available as f64 / MIB,
             if card.needed_bytes <= available {
                 "fits"

@@ -21,6 +21,16 @@ pub fn stop_flag() -> Result<Arc<AtomicBool>, ctrlc::Error> {
     Ok(flag)
 }
 
+/// Whether the process has been told to stop; `false` while it has no flag for that.
+#[cfg(feature = "server")]
+#[must_use]
+pub fn is_stopping() -> bool {
+    let installed = FLAG.lock().unwrap_or_else(PoisonError::into_inner);
+    installed
+        .as_ref()
+        .is_some_and(|flag| flag.load(Ordering::Relaxed))
+}
+
 /// A file that grows beyond the system's limit gives an error, like a full disk; it does not end the process.
 pub fn survive_file_size_limit() {
     // SAFETY: SIG_IGN is a valid disposition, and no other thread has been started that could set another.

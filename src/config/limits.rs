@@ -458,7 +458,7 @@ pub(super) const OWN: &[Limit] = &[
         "s",
         (1.0, 600.0),
         60.0,
-        "longest wait for the first byte of an answer: a long text is read before it",
+        "longest wait for the first token of an answer: a long text is read before it",
     ),
     limit(
         "server.pause_s",

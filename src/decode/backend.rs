@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::decoder::Decoder;
 use super::error::DecodeError;
-use super::model::Model;
+use super::model::{Model, Precision};
 #[cfg(feature = "server")]
 use super::remote::{RemoteWriter, Server};
 use super::settings::WriterSettings;
@@ -34,6 +34,8 @@ pub struct Part {
     pub bytes: u64,
     /// SHA-256, hexadecimal; empty for a model behind a server, whose files nobody here has seen.
     pub sha256: String,
+    /// How the matrices of this file are held; `None` for a file that has none, and behind a server.
+    pub precision: Option<Precision>,
 }
 
 impl Backend {
@@ -69,18 +71,23 @@ impl Backend {
     pub fn parts(&self) -> Vec<Part> {
         match self {
             Self::Here(model) => {
-                let part = |role, name: &str, file: &ModelFile| Part {
+                let part = |role, name: &str, precision, file: &ModelFile| Part {
                     role,
                     name: format!("{name}/{}", file.name),
                     bytes: file.bytes,
                     sha256: file.sha256.clone(),
+                    precision: file.has_weights().then_some(precision),
                 };
                 let card = model.card();
                 let base = card.files.iter();
-                let mut parts: Vec<_> = base.map(|file| part("base", &card.name, file)).collect();
+                let mut parts: Vec<_> = base
+                    .map(|file| part("base", &card.name, card.precision, file))
+                    .collect();
                 if let Some(embedder) = model.embedder().map(|embedder| embedder.card()) {
                     let files = embedder.files.iter();
-                    parts.extend(files.map(|file| part("embedder", &embedder.name, file)));
+                    // Whatever its files have: an embedder is held as floats.
+                    let held = Precision::F32;
+                    parts.extend(files.map(|file| part("embedder", &embedder.name, held, file)));
                 }
                 parts
             }

@@ -92,16 +92,20 @@ impl ModelConfig {
     /// # Errors
     /// [`ModelError::Json`], [`ModelError::Architecture`] or [`ModelError::Config`].
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, ModelError> {
-        let root: Value = super::weights::parse_json(path, bytes)?;
-        let Value::Object(map) = root else {
-            return Err(ModelError::Json {
-                path: path.into(),
-                line: 1,
-                column: 1,
-                reason: "not an object".into(),
-            });
-        };
-        Self::from_keys(path, &map)
+        Self::from_keys(path, &object(path, bytes)?)
+    }
+
+    /// Takes over from `generation_config.json` which tokens end a text, if it names any: Hugging Face's `generate` goes by
+    /// that file where it is there, and by `config.json` where it is not.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] for what is no token of this model, [`ModelError::Json`].
+    pub(super) fn take_ends(&mut self, path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
+        let map = object(path, bytes)?;
+        if let Some(ends) = Keys::of(path, &map).tokens("eos_token_id", self.vocabulary)? {
+            self.eos = ends;
+        }
+        Ok(())
     }
 
     /// As [`Self::parse`], from the keys alone.
@@ -146,6 +150,19 @@ const HEAD_DIM_MAX: usize = 512;
 pub(super) const INTERMEDIATE_MAX: usize = 65_536;
 pub(super) const VOCABULARY_MAX: usize = 1 << 20;
 pub(super) const CONTEXT_MAX: usize = 1 << 24;
+
+/// The one object that a file is.
+fn object(path: &Path, bytes: &[u8]) -> Result<Map<String, Value>, ModelError> {
+    match super::weights::parse_json(path, bytes)? {
+        Value::Object(map) => Ok(map),
+        _ => Err(ModelError::Json {
+            path: path.into(),
+            line: 1,
+            column: 1,
+            reason: "not an object".into(),
+        }),
+    }
+}
 
 /// The keys of one `config.json`.
 pub(super) struct Keys<'a> {
@@ -219,6 +236,17 @@ impl Keys<'_> {
             .ok_or_else(|| self.wrong(key, value, format!("a token below {vocabulary}")))
     }
 
+    /// A token or a list of them.
+    fn tokens(&self, key: &'static str, vocabulary: usize) -> Result<Option<Vec<u32>>, ModelError> {
+        let each = match self.get(key) {
+            None => return Ok(None),
+            Some(Value::Array(several)) => several.as_slice(),
+            Some(one) => std::slice::from_ref(one),
+        };
+        let tokens = each.iter().map(|v| self.token(key, v, vocabulary));
+        tokens.collect::<Result<_, _>>().map(Some)
+    }
+
     fn read(&self) -> Result<ModelConfig, ModelError> {
         let family = self.family()?;
         let hidden = self.count("hidden_size", HIDDEN_MAX, None)?;
@@ -268,14 +296,7 @@ impl Keys<'_> {
                 .get("bos_token_id")
                 .map(|v| self.token("bos_token_id", v, vocabulary))
                 .transpose()?,
-            eos: match self.get("eos_token_id") {
-                None => Vec::new(),
-                Some(Value::Array(several)) => several
-                    .iter()
-                    .map(|v| self.token("eos_token_id", v, vocabulary))
-                    .collect::<Result<_, _>>()?,
-                Some(one) => vec![self.token("eos_token_id", one, vocabulary)?],
-            },
+            eos: self.tokens("eos_token_id", vocabulary)?.unwrap_or_default(),
         })
     }
 
@@ -447,6 +468,31 @@ mod tests {
             "num_key_value_heads":3,"intermediate_size":1536,"vocab_size":49152,"max_position_embeddings":8192,
             "rms_norm_eps":1e-5,"rope_theta":100000,"tie_word_embeddings":true,"bos_token_id":1,"eos_token_id":[2,0]{extra}}}"#
         )
+    }
+
+    #[test]
+    fn the_end_of_a_text_is_what_generation_config_says_where_it_says_so() {
+        let path = Path::new("generation_config.json");
+        for (json, ends) in [
+            (r#"{"eos_token_id":7}"#, Some(vec![7])),
+            (r#"{"eos_token_id":[5,0]}"#, Some(vec![5, 0])),
+            // Not named, and then not at all: as `config.json` has it.
+            (r#"{"eos_token_id":null}"#, Some(vec![2, 0])),
+            (r#"{"temperature":0.6}"#, Some(vec![2, 0])),
+            (r#"{"eos_token_id":49152}"#, None),
+            (r#"{"eos_token_id":["</s>"]}"#, None),
+            ("[7]", None),
+        ] {
+            let mut config = parse(&smol("")).expect("a good configuration");
+            let taken = config.take_ends(path, json.as_bytes());
+            match ends {
+                Some(ends) => assert_eq!((taken.is_ok(), config.eos), (true, ends), "{json}"),
+                None => {
+                    let said = taken.expect_err(json).to_string();
+                    assert!(said.contains("generation_config.json"), "{said}");
+                }
+            }
+        }
     }
 
     #[test]

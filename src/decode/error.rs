@@ -107,14 +107,17 @@ pub enum ModelError {
     },
     /// The model does not fit into memory.
     #[error(
-        "{}: loading it takes {} MiB of memory, {} MiB are available; choose a smaller model or one with fewer bits per weight (GGUF Q8_0, Q4_0), \
-         or close other programs", path.display(), needed_bytes >> 20, available_bytes >> 20
+        "{}: it takes {} MiB of memory, {} MiB of them for keys and values of its text, and {} MiB are available; choose a smaller model or one with \
+         fewer bits per weight (GGUF Q8_0, Q4_0), lower writer.context_tokens_max, or close other programs",
+        path.display(), needed_bytes >> 20, text_bytes >> 20, available_bytes >> 20
     )]
     Memory {
         /// The folder or file.
         path: PathBuf,
         /// Estimated need, bytes.
         needed_bytes: u64,
+        /// Of those, bytes of keys and values.
+        text_bytes: u64,
         /// What there is, bytes.
         available_bytes: u64,
     },
@@ -337,8 +340,8 @@ pub enum DecodeError {
         url: String,
         /// What happened, and what to do.
         reason: String,
-        /// Whether it may answer again by itself: it is gone, still loading or overloaded.
-        gone: bool,
+        /// Whether waiting may help.
+        prospect: Prospect,
     },
     /// The tensor library failed.
     #[error("the tensor library failed: {source}")]
@@ -349,11 +352,40 @@ pub enum DecodeError {
     },
 }
 
+/// What to expect of a server that brought nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prospect {
+    /// It would say the same again.
+    Same,
+    /// It is gone or overloaded, and may answer again by itself.
+    Gone,
+    /// It is there, and still loading its model.
+    Loading,
+}
+
 impl DecodeError {
-    /// Whether waiting may help: a server is gone, and may come back.
+    /// Whether waiting may help: a server is gone or still loading, and may come back.
     #[must_use]
     pub const fn is_gone(&self) -> bool {
-        matches!(self, Self::Server { gone: true, .. })
+        matches!(
+            self,
+            Self::Server {
+                prospect: Prospect::Gone | Prospect::Loading,
+                ..
+            }
+        )
+    }
+
+    /// Whether a server is there, but not ready yet.
+    #[must_use]
+    pub const fn is_loading(&self) -> bool {
+        matches!(
+            self,
+            Self::Server {
+                prospect: Prospect::Loading,
+                ..
+            }
+        )
     }
 
     /// Why a branch cannot be taken while this fork is open.

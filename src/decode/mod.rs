@@ -101,7 +101,7 @@ pub use config::{Family, ModelConfig, RopeScaling, Sliding};
 pub use decoder::Decoder;
 pub use dense::{Device, Floats};
 pub use embedder::{Embedder, EmbedderCard, EncoderConfig, Pooling, Positions};
-pub use error::{DecodeError, ModelError};
+pub use error::{DecodeError, ModelError, Prospect};
 pub use generator::{Finish, Generator, GeneratorSettings, PromptRead, WhenFull, Written};
 pub use glance::Glance;
 pub use memory::available_bytes as available_memory_bytes;

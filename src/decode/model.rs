@@ -55,6 +55,8 @@ pub struct Model {
     embedder: Option<Arc<Embedder>>,
     weights_bytes: usize,
     needed_bytes: u64,
+    text_tokens: usize,
+    text_bytes: u64,
 }
 
 /// One layer; query, key and value are one matrix, as are gate and up.
@@ -91,8 +93,12 @@ pub struct ModelCard {
     pub precision: Precision,
     /// Bytes the big matrices take in memory, and in f32 everything else as well.
     pub weights_bytes: usize,
-    /// Memory that loading takes at its peak, estimated from the headers of the files, bytes.
+    /// Memory that loading takes at its peak and then a text, estimated from the headers of the files, bytes.
     pub needed_bytes: u64,
+    /// Tokens of that text.
+    pub text_tokens: usize,
+    /// Bytes of its keys and values, which `needed_bytes` counts.
+    pub text_bytes: u64,
     /// Bytes of keys and values per token of text.
     pub kv_bytes_per_token: usize,
     /// Tokens the tokenizer knows.
@@ -139,8 +145,19 @@ impl Model {
     /// # Errors
     /// As [`Self::load`], except for memory.
     pub fn verify(path: impl AsRef<Path>) -> Result<ModelCard, ModelError> {
+        Self::verify_with(path, &LoadSettings::default())
+    }
+
+    /// As [`Self::verify`], described as it would be loaded with these settings.
+    ///
+    /// # Errors
+    /// As [`Self::verify`].
+    pub fn verify_with(
+        path: impl AsRef<Path>,
+        settings: &LoadSettings,
+    ) -> Result<ModelCard, ModelError> {
         let (origin, name) = sources::of(path.as_ref());
-        sources::verify(&origin, name)
+        sources::verify(&origin, name, settings)
     }
 
     /// The story model compiled into the program: little stories in English, with forks of meaning that are known exactly.
@@ -157,7 +174,7 @@ impl Model {
 
     fn read(origin: &Origin, name: String, settings: &LoadSettings) -> Result<Self, ModelError> {
         let mut sources = Sources::open(origin)?;
-        let plan = Plan::new(&sources, settings.precision)?;
+        let plan = Plan::new(&sources, settings)?;
         plan.fits(origin, settings)?;
         let files = sources.describe()?;
         let Sources {
@@ -202,6 +219,8 @@ impl Model {
             precision: plan.precision,
             weights_bytes: plan.weights_bytes as usize,
             needed_bytes: plan.needed_bytes(),
+            text_tokens: plan.text_tokens,
+            text_bytes: plan.text_bytes,
             chat: sources.chat,
             config: sources.config,
             tokens: sources.tokens,
@@ -252,6 +271,8 @@ impl Model {
             parameters: self.config.parameters(),
             weights_bytes: self.weights_bytes,
             needed_bytes: self.needed_bytes,
+            text_tokens: self.text_tokens,
+            text_bytes: self.text_bytes,
             precision: self.precision,
             kv_bytes_per_token: self.config.kv_bytes_per_token(),
             tokenizer_tokens: self.tokens.len(),

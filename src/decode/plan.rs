@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::error::ModelError;
 use super::layout::Matrix;
 use super::memory;
+use super::settings::WriterSettings;
 use super::sources::Sources;
 use super::stored::Stored;
 use super::tiles::{BLOCK, Filling, Format, Packed};
@@ -25,6 +26,17 @@ pub enum Precision {
     Q4,
 }
 
+impl std::fmt::Display for Precision {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Stored => "stored",
+            Self::F32 => "f32",
+            Self::Q8 => "q8",
+            Self::Q4 => "q4",
+        })
+    }
+}
+
 impl std::str::FromStr for Precision {
     type Err = String;
 
@@ -40,12 +52,24 @@ impl std::str::FromStr for Precision {
 }
 
 /// How a model is loaded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LoadSettings {
     /// How its matrices are held.
     pub precision: Precision,
-    /// Most memory that loading may take, bytes; `None` is what the system has available.
+    /// Tokens of text that the memory is to hold beside it, as keys and values; the model's context if that is shorter.
+    pub text_tokens: usize,
+    /// Most memory that the model and such a text may take, bytes; `None` is what the system has available.
     pub memory_bytes_max: Option<u64>,
+}
+
+impl Default for LoadSettings {
+    fn default() -> Self {
+        Self {
+            precision: Precision::default(),
+            text_tokens: WriterSettings::default().context_tokens_max,
+            memory_bytes_max: None,
+        }
+    }
 }
 
 /// What is held of a model, and how large it is.
@@ -61,11 +85,16 @@ pub(super) struct Plan {
     /// Bytes of the largest matrix while it is packed.
     passing_bytes: u64,
     tokenizer_bytes: u64,
+    /// Tokens of text that are counted.
+    pub(super) text_tokens: usize,
+    /// Bytes of their keys and values.
+    pub(super) text_bytes: u64,
 }
 
 impl Plan {
-    pub(super) fn new(sources: &Sources, wanted: Precision) -> Result<Self, ModelError> {
-        let config = &sources.config;
+    pub(super) fn new(sources: &Sources, settings: &LoadSettings) -> Result<Self, ModelError> {
+        let (config, wanted) = (&sources.config, settings.precision);
+        let text_tokens = settings.text_tokens.min(config.context_tokens);
         sources.weights.check_all(config.tensors())?;
         let mut kinds = Vec::new();
         let (mut arena_bytes, mut floats, mut passing_bytes) = (0_u64, 0_u64, 0_u64);
@@ -102,16 +131,19 @@ impl Plan {
             passing_bytes,
             // A token with its text, its place in two tables and its merge.
             tokenizer_bytes: sources.tokens.len() as u64 * 400,
+            text_tokens,
+            text_bytes: text_tokens as u64 * config.kv_bytes_per_token() as u64,
         })
     }
 
-    /// Memory that loading takes at its peak, bytes.
+    /// Memory that loading takes at its peak and then a text, bytes.
     pub(super) fn needed_bytes(&self) -> u64 {
         const READING: u64 = 8 << 20;
-        self.weights_bytes + self.passing_bytes + self.tokenizer_bytes + READING
+        let loading = self.weights_bytes + self.passing_bytes + self.tokenizer_bytes + READING;
+        loading + self.text_bytes
     }
 
-    /// Refuses a model that is larger than the memory.
+    /// Refuses a model that is larger than the memory, with the text it is to hold.
     pub(super) fn fits(&self, origin: &Origin, settings: &LoadSettings) -> Result<(), ModelError> {
         if matches!(origin, Origin::Embedded(_)) {
             return Ok(());
@@ -122,6 +154,7 @@ impl Plan {
                 Err(ModelError::Memory {
                     path: origin.path(""),
                     needed_bytes: self.needed_bytes(),
+                    text_bytes: self.text_bytes,
                     available_bytes,
                 })
             }

@@ -12,13 +12,13 @@ pub struct ServerSettings {
     pub key_env: String,
     /// Longest wait for a connection, seconds.
     pub connect_s: f64,
-    /// Longest wait for the first byte of an answer, seconds: a long text is read before it.
+    /// Longest wait for the first byte of an answer, and from there for its first token, seconds: a long text is read before it.
     pub first_byte_s: f64,
     /// Longest silence within an answer, seconds.
     pub pause_s: f64,
     /// A silence this long is told to the person, seconds.
     pub slow_s: f64,
-    /// A server that is gone is asked again for this long, seconds; then the session ends.
+    /// A server that is gone, or still loading at the start, is asked again for this long, seconds; then the session ends.
     pub lost_wait_s: f64,
     /// How often a request that brought nothing is sent again.
     pub retries: u32,

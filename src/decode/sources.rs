@@ -8,7 +8,7 @@ use super::config::ModelConfig;
 use super::error::ModelError;
 use super::gguf;
 use super::model::{ModelCard, harmless};
-use super::plan::{Plan, Precision};
+use super::plan::{LoadSettings, Plan};
 use super::text::Tokens;
 use super::weights::{ModelFile, Origin, TOKENIZER_BYTES_MAX, Weights, parse_json};
 
@@ -44,12 +44,16 @@ impl Sources {
 
     fn folder(origin: &Origin) -> Result<Self, ModelError> {
         const CONFIG: &str = "config.json";
+        const GENERATION: &str = "generation_config.json";
         const TOKENIZER: &str = "tokenizer.json";
         let (bytes, config_file) = origin.read_json(CONFIG)?;
-        let config = ModelConfig::parse(&origin.path(CONFIG), &bytes)?;
+        let mut config = ModelConfig::parse(&origin.path(CONFIG), &bytes)?;
         let (bytes, tokenizer_file) = origin.read(TOKENIZER, TOKENIZER_BYTES_MAX)?;
         let tokens = Tokens::parse(&origin.path(TOKENIZER), &bytes, config.vocabulary)?;
         let mut files = vec![config_file, tokenizer_file];
+        if let Some(bytes) = optional(&mut files, origin.read_json(GENERATION))? {
+            config.take_ends(&origin.path(GENERATION), &bytes)?;
+        }
         let chat = Self::chat_of_folder(origin, &mut files)?;
         Ok(Self {
             origin: origin.clone(),
@@ -68,18 +72,10 @@ impl Sources {
     ) -> Result<Option<Arc<Template>>, ModelError> {
         const CONFIG: &str = "tokenizer_config.json";
         const TEMPLATE: &str = "chat_template.jinja";
-        let mut optional = |read: Result<(Vec<u8>, ModelFile), ModelError>| match read {
-            Ok((bytes, file)) => {
-                files.push(file);
-                Ok(Some(bytes))
-            }
-            Err(ModelError::Missing { .. }) => Ok(None),
-            Err(other) => Err(other),
-        };
-        let config = optional(origin.read_json(CONFIG))?
+        let config = optional(files, origin.read_json(CONFIG))?
             .map(|bytes| parse_json(&origin.path(CONFIG), &bytes))
             .transpose()?;
-        let alone = optional(origin.read(TEMPLATE, TEMPLATE_BYTES_MAX as u64))?
+        let alone = optional(files, origin.read(TEMPLATE, TEMPLATE_BYTES_MAX as u64))?
             .map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
         Ok(chat::of_folder(config.as_ref(), alone))
     }
@@ -110,10 +106,29 @@ impl Sources {
     }
 }
 
+/// A file that may be missing.
+fn optional(
+    files: &mut Vec<ModelFile>,
+    read: Result<(Vec<u8>, ModelFile), ModelError>,
+) -> Result<Option<Vec<u8>>, ModelError> {
+    match read {
+        Ok((bytes, file)) => {
+            files.push(file);
+            Ok(Some(bytes))
+        }
+        Err(ModelError::Missing { .. }) => Ok(None),
+        Err(other) => Err(other),
+    }
+}
+
 /// Looks at every byte of a model and holds none of its weights.
-pub(super) fn verify(origin: &Origin, name: String) -> Result<ModelCard, ModelError> {
+pub(super) fn verify(
+    origin: &Origin,
+    name: String,
+    settings: &LoadSettings,
+) -> Result<ModelCard, ModelError> {
     let mut sources = Sources::open(origin)?;
-    let plan = Plan::new(&sources, Precision::Stored)?;
+    let plan = Plan::new(&sources, settings)?;
     let files = sources.describe()?;
     let Sources {
         config, weights, ..
@@ -130,6 +145,8 @@ pub(super) fn verify(origin: &Origin, name: String) -> Result<ModelCard, ModelEr
         precision: plan.precision,
         weights_bytes: plan.weights_bytes as usize,
         needed_bytes: plan.needed_bytes(),
+        text_tokens: plan.text_tokens,
+        text_bytes: plan.text_bytes,
         kv_bytes_per_token: sources.config.kv_bytes_per_token(),
         tokenizer_tokens: sources.tokens.len(),
         config: sources.config,

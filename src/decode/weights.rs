@@ -34,6 +34,15 @@ pub struct ModelFile {
     pub sha256: String,
 }
 
+impl ModelFile {
+    /// Whether matrices stand in it.
+    #[must_use]
+    pub fn has_weights(&self) -> bool {
+        let end = Path::new(&self.name).extension();
+        end.is_some_and(|end| end == "safetensors" || end == "gguf")
+    }
+}
+
 /// Where the files of a model are.
 #[derive(Debug, Clone)]
 pub(super) enum Origin {

@@ -16,8 +16,9 @@ const LIST_BYTES_MAX: u64 = 16 << 20;
 /// Largest file accepted, bytes.
 const FILE_BYTES_MAX: u64 = 64 << 30;
 /// What is fetched of a folder beside its weights.
-const SMALL: [&str; 5] = [
+const SMALL: [&str; 6] = [
     "config.json",
+    "generation_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
     "chat_template.jinja",

@@ -133,6 +133,10 @@ pub struct ModelRecord {
     pub bytes: u64,
     /// SHA-256.
     pub sha256: String,
+    /// How the matrices of a weights file were held: `f32`, `q8`, `q4`, or `stored` for several widths; absent of other
+    /// files, behind a server, and from folders of before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub precision: Option<String>,
 }
 
 /// A stream and what it was used for.

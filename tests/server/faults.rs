@@ -1,17 +1,18 @@
 //! A server that is slow, cut off, wrong, gone, or another one.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use razvilka::decode::{Backend, Cancel, Decoder, Step};
+use razvilka::decode::remote::{RemoteWriter, Server};
+use razvilka::decode::{Backend, Cancel, Decoder, ServerSettings, Step};
 use razvilka::pipeline::decision::ChoiceCell;
 use razvilka::pipeline::scribe::{Ask, Scribe, Texts, Told};
 
-use super::stand_in::{Act, StandIn, complete, finish, models, well};
+use super::stand_in::{Act, StandIn, complete, finish, well};
 use super::{greedy, on, open, phrases, settings, writer};
 
-const WHOLE: &str = "Once upon a time Anna sang. She was in the big house.";
+pub(crate) const WHOLE: &str = "Once upon a time Anna sang. She was in the big house.";
 
 /// A server whose completions are all like this.
 fn always(act: Act) -> StandIn {
@@ -164,8 +165,7 @@ fn a_request_that_brings_nothing_is_sent_again_and_that_is_counted() {
         _ => well(asked),
     });
     let there = open(&server.address).unwrap();
-    let mut writer =
-        razvilka::decode::remote::RemoteWriter::new(Arc::clone(&there), greedy()).unwrap();
+    let mut writer = RemoteWriter::new(Arc::clone(&there), greedy()).unwrap();
     writer.start("Once").unwrap();
     assert_eq!(on(&mut writer).unwrap().0, " upon a time");
     assert_eq!(there.counts().sent_again, 1);
@@ -176,8 +176,7 @@ fn a_request_that_brings_nothing_is_sent_again_and_that_is_counted() {
 fn a_step_that_waits_for_the_server_can_be_cancelled_and_the_request_is_broken_off() {
     let server = always(Act::Silent(Vec::new()));
     let there = open(&server.address).unwrap();
-    let mut writer =
-        razvilka::decode::remote::RemoteWriter::new(Arc::clone(&there), greedy()).unwrap();
+    let mut writer = RemoteWriter::new(Arc::clone(&there), greedy()).unwrap();
     writer.start("Once").unwrap();
     while server.completions().is_empty() {
         assert_eq!(writer.advance(&Cancel::new()).unwrap(), Step::Waiting);
@@ -196,43 +195,49 @@ fn a_step_that_waits_for_the_server_can_be_cancelled_and_the_request_is_broken_o
     }
     // A session that ends lets nothing begin any more.
     there.close();
-    let mut writer = razvilka::decode::remote::RemoteWriter::new(there, greedy()).unwrap();
+    let mut writer = RemoteWriter::new(there, greedy()).unwrap();
     writer.start("Once").unwrap();
     assert_eq!(writer.advance(&Cancel::new()).unwrap(), Step::Cancelled);
 }
 
 #[test]
-fn another_model_in_the_place_of_the_first_is_not_written_on_with() {
-    let changed = Arc::new(AtomicBool::new(false));
-    let now = Arc::clone(&changed);
-    let server = StandIn::new(move |asked, n| match asked.path.as_str() {
-        "/v1/completions" if n == 0 => {
-            now.store(true, Ordering::SeqCst);
-            Act::Cut(complete(&asked.body)[..1].to_vec())
-        }
-        // Of the same name, but of another size.
-        "/v1/models" if changed.load(Ordering::SeqCst) => {
-            let Act::Document(status, list) = models("words") else {
-                unreachable!("a list is a document")
-            };
-            Act::Document(status, list.replace("4000", "8000"))
-        }
+fn a_key_that_the_server_echoes_and_what_a_terminal_would_obey_are_not_shown() {
+    let key = "sesame-street";
+    let echo = format!("no such key {key} \u{1b}[2J\u{7}");
+    let late = format!("{} {key}", "x".repeat(292));
+    let said = |message: &str| serde_json::json!({ "error": { "message": message } }).to_string();
+    for act in [
+        Act::Document(401, said(&echo)),
+        Act::Document(400, said(&late)),
+        Act::Document(400, echo.clone()),
+        Act::Events(vec![said(&echo)]),
+        Act::Events(vec![said(&late)]),
+        Act::Document(200, echo.clone()),
+    ] {
+        let server = always(act);
+        let there = Server::open(&server.address, settings(), Some(key.into())).unwrap();
+        let mut writer = RemoteWriter::new(there.into(), greedy()).unwrap();
+        writer.start("Once").unwrap();
+        let mut shown = on(&mut writer).unwrap_err().to_string();
+        shown.extend(writer.remarks());
+        assert!(!shown.contains("sesame"), "{shown:?}");
+        assert!(!shown.contains(char::is_control), "{shown:?}");
+    }
+    let name = format!("{key}\u{1b}[2J");
+    let server = StandIn::new(move |asked, _| match asked.path.as_str() {
+        "/v1/models" => super::stand_in::models(&name),
         _ => well(asked),
     });
-    let mut writer = writer(&server.address, greedy());
-    writer.start("Once").unwrap();
-    let error = on(&mut writer).unwrap_err();
-    assert!(
-        error.to_string().contains("came back with another model"),
-        "{error}"
-    );
-    assert!(!error.is_gone());
-    assert_eq!(
-        writer.text(),
-        "Once upon",
-        "what the first one wrote is kept"
-    );
-    assert_eq!(server.completions().len(), 1);
+    let there = Server::open(&server.address, settings(), Some(key.into())).unwrap();
+    let other = ServerSettings {
+        model: "other".into(),
+        ..settings()
+    };
+    let refused = Server::open(&server.address, other, Some(key.into())).unwrap_err();
+    for shown in [there.to_string(), refused.to_string()] {
+        assert!(!shown.contains("sesame"), "{shown:?}");
+        assert!(!shown.contains(char::is_control), "{shown:?}");
+    }
 }
 
 fn heard(scribe: &Scribe) -> Told {
@@ -241,12 +246,12 @@ fn heard(scribe: &Scribe) -> Told {
 
 /// The decoder's thread on a server.
 fn scribe(address: &str, lost_wait_s: f64) -> Scribe {
-    let settings = razvilka::decode::ServerSettings {
+    let settings = ServerSettings {
         retries: 0,
         lost_wait_s,
         ..settings()
     };
-    let server = razvilka::decode::remote::Server::open(address, settings, None).unwrap();
+    let server = Server::open(address, settings, None).unwrap();
     let texts = Texts {
         model: Backend::Server(Arc::new(server)),
         settings: greedy(),

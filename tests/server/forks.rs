@@ -1,11 +1,12 @@
 //! Forks, commits, undo, other branches: by a server that behaves.
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use razvilka::decode::{Commit, Decoder, End};
+use razvilka::decode::{Cancel, Commit, Decoder, End};
 use razvilka::fork::{ForkOrigin, MAX_BRANCHES};
 
-use super::stand_in::{Act, Asked, StandIn, complete_in_columns, models, well};
+use super::stand_in::{Act, Asked, StandIn, complete, complete_in_columns, models, well, words_of};
 use super::{greedy, on, open, phrases, settings, think, writer};
 
 #[test]
@@ -99,6 +100,44 @@ fn the_person_may_ask_for_other_branches_and_for_a_fork_some_words_back() {
 }
 
 #[test]
+fn a_call_that_is_refused_costs_no_fork_that_was_being_looked_at() {
+    // The roll-outs behind "time" do not come until the person has called; behind "a" there is one way on.
+    let held = Arc::new(AtomicBool::new(true));
+    let holds = Arc::clone(&held);
+    let rolled = |asked: &Asked| asked.path == "/v1/completions" && asked.body["top_p"] == 1.0;
+    let server = StandIn::new(move |asked, _| {
+        if !rolled(asked) {
+            return well(asked);
+        }
+        match words_of(&asked.body["prompt"]).last() {
+            Some(&(" Anna" | " Boris")) if holds.load(Ordering::SeqCst) => Act::Silent(Vec::new()),
+            Some(&" a") => Act::Events(complete(&asked.body).into_iter().map(alone).collect()),
+            _ => well(asked),
+        }
+    });
+    let mut writer = writer(&server.address, greedy());
+    writer.start("Once").unwrap();
+    while !server.completions().iter().any(|body| body["top_p"] == 1.0) {
+        writer.advance(&Cancel::new()).unwrap();
+    }
+    assert_eq!(writer.text(), "Once upon a time");
+    assert_eq!(writer.call(1).unwrap(), None);
+    held.store(false, Ordering::SeqCst);
+    let (text, fork) = on(&mut writer).unwrap();
+    assert_eq!(text, "");
+    assert_eq!(phrases(&fork.unwrap()), ["Anna sang.", "Boris slept."]);
+}
+
+/// An event whose likeliest token is its only one.
+fn alone(event: String) -> String {
+    let mut event: serde_json::Value = serde_json::from_str(&event).unwrap();
+    if let Some(top) = event.pointer_mut("/choices/0/logprobs/content/0/top_logprobs") {
+        top.as_array_mut().unwrap().truncate(1);
+    }
+    event.to_string()
+}
+
+#[test]
 fn as_many_requests_as_allowed_are_under_way_and_no_more() {
     for parallel in [1, 2] {
         let server = StandIn::new(|asked, _| well(asked));
@@ -152,6 +191,26 @@ fn a_server_of_the_older_form_that_cuts_no_texts_into_tokens_is_sent_text() {
     assert!(sent.iter().all(|body| body["prompt"].is_string()));
     // Keys of llama.cpp alone are not sent to others.
     assert!(sent.iter().all(|body| body.get("cache_prompt").is_none()));
+}
+
+#[test]
+fn a_call_reaches_the_beginning_of_a_text_whose_prompt_has_no_known_tokens() {
+    let server = StandIn::new(|asked: &Asked, _| match asked.path.as_str() {
+        "/tokenize" => Act::Document(404, String::new()),
+        _ => well(asked),
+    });
+    let mut writer = writer(&server.address, greedy());
+    writer.start("Once upon").unwrap();
+    let fork = on(&mut writer).unwrap().1.unwrap();
+    assert_eq!(fork.position, 2, "tokens of the prompt are not counted");
+    writer.commit(fork.id, 0).unwrap();
+    let called = writer.call(20).unwrap().unwrap();
+    assert_eq!(called.position, 0);
+    assert_eq!(called.origin, ForkOrigin::Called);
+    assert!(phrases(&called)[0].starts_with("a time"), "{called:?}");
+    assert_eq!(writer.text(), "Once upon");
+    writer.commit(called.id, 0).unwrap();
+    assert!(writer.text().starts_with("Once upon a time"));
 }
 
 #[test]

@@ -3,9 +3,11 @@
 
 #![allow(clippy::unwrap_used)] // what cannot go on here should say so at once
 
+mod bounds;
 mod faults;
 mod forks;
 mod recorded;
+mod restarts;
 mod stand_in;
 
 use std::sync::Arc;

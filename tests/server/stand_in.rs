@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -27,6 +28,8 @@ pub(crate) enum Act {
     Cut(Vec<String>),
     /// Streams events, and then nothing until the other side closes the connection.
     Silent(Vec<String>),
+    /// Streams comments for a while, a few every second, and events in the end.
+    Trickle(Vec<String>),
     /// Closes the connection at once.
     Close,
 }
@@ -122,6 +125,7 @@ fn read(stream: &TcpStream) -> Option<Asked> {
 }
 
 fn answer(mut stream: &TcpStream, act: Act, hung_up: &AtomicBool) -> std::io::Result<()> {
+    let mut comments = 0;
     let (events, done, silent) = match act {
         Act::Close => return Ok(()),
         Act::Document(status, body) => {
@@ -134,6 +138,10 @@ fn answer(mut stream: &TcpStream, act: Act, hung_up: &AtomicBool) -> std::io::Re
         Act::Events(events) => (events, true, false),
         Act::Cut(events) => (events, false, false),
         Act::Silent(events) => (events, false, true),
+        Act::Trickle(events) => {
+            comments = 60;
+            (events, true, false)
+        }
     };
     write!(
         stream,
@@ -141,6 +149,10 @@ fn answer(mut stream: &TcpStream, act: Act, hung_up: &AtomicBool) -> std::io::Re
     )?;
     let mut chunk =
         |text: &str| write!(stream, "{:x}\r\n{text}\r\n", text.len()).and_then(|()| stream.flush());
+    for _ in 0..comments {
+        chunk(": wait\n\n")?;
+        std::thread::sleep(Duration::from_millis(50));
+    }
     for event in &events {
         chunk(&format!("data: {event}\n\n"))?;
     }
@@ -156,13 +168,41 @@ fn answer(mut stream: &TcpStream, act: Act, hung_up: &AtomicBool) -> std::io::Re
     Ok(())
 }
 
+/// Tokens that one request may hold.
+pub(crate) const CONTEXT: usize = 1024;
+
 /// The list of models as llama.cpp gives it.
 pub(crate) fn models(name: &str) -> Act {
-    let list = json!({ "object": "list", "data": [{
-        "id": name, "object": "model", "owned_by": "llamacpp",
-        "meta": { "n_vocab": WORDS.len(), "n_ctx": 1024, "n_params": 1000, "size": 4000 },
-    }]});
+    listed(
+        name,
+        &json!({ "n_vocab": WORDS.len(), "n_ctx": CONTEXT, "n_params": 1000, "size": 4000 }),
+    )
+}
+
+/// The same with a model of the same name, but of another size.
+pub(crate) fn other_models(name: &str) -> Act {
+    listed(
+        name,
+        &json!({ "n_vocab": WORDS.len(), "n_ctx": CONTEXT, "n_params": 2000, "size": 8000 }),
+    )
+}
+
+/// The same while llama.cpp loads the model: it knows its name alone.
+pub(crate) fn models_loading(name: &str) -> Act {
+    listed(name, &Value::Null)
+}
+
+fn listed(name: &str, meta: &Value) -> Act {
+    let list = json!({ "object": "list", "data": [
+        { "id": name, "object": "model", "owned_by": "llamacpp", "meta": meta },
+    ]});
     Act::Document(200, list.to_string())
+}
+
+/// What llama.cpp says of everything else while it loads the model.
+pub(crate) fn loading() -> Act {
+    let error = json!({ "code": 503, "message": "Loading model", "type": "unavailable_error" });
+    Act::Document(503, json!({ "error": error }).to_string())
 }
 
 /// The words of a small language; the last one ends a text.
@@ -236,12 +276,12 @@ pub(crate) fn tokenise(asked: &Asked) -> Act {
 pub(crate) fn complete(body: &Value) -> Vec<String> {
     let mut text = words_of(&body["prompt"]);
     let mut events = Vec::new();
-    let listed = |(word, p): (&str, f64)| json!({ "id": number(word), "token": word, "bytes": word.as_bytes(), "logprob": p.ln() });
+    let token = |(word, p): (&str, f64)| json!({ "id": number(word), "token": word, "bytes": word.as_bytes(), "logprob": p.ln() });
     for _ in 0..body["max_tokens"].as_u64().unwrap() {
         let next = follows(&text);
         let (word, p) = next[0];
-        let mut content = listed((word, p));
-        content["top_logprobs"] = next.into_iter().map(listed).collect();
+        let mut content = token((word, p));
+        content["top_logprobs"] = next.into_iter().map(token).collect();
         let choice = json!({ "text": word, "index": 0, "logprobs": { "content": [content] }, "finish_reason": null });
         events.push(json!({ "choices": [choice] }).to_string());
         if word.is_empty() {

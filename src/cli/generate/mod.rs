@@ -20,7 +20,8 @@ use super::exit::{Exit, Failure};
 use super::model;
 use crate::config::is_a_server;
 use crate::decode::{
-    Device, Floats, Generator, GeneratorSettings, Model, Precision, Sampling, Threads, WhenFull,
+    Device, Floats, Generator, GeneratorSettings, LoadSettings, Model, Precision, Sampling,
+    Threads, WhenFull,
 };
 
 /// Let a language model write, without asking anybody.
@@ -166,6 +167,8 @@ fn generate(
     if let Some(address) = args.model.as_deref().filter(|path| is_a_server(path)) {
         return served::write(args, address, stdin, out, talk);
     }
+    // A large model takes minutes to load: in vain, if there is no such device.
+    args.device.check()?;
     let input = Input::of(args, stdin)?;
     let begun = Instant::now();
     let model = Arc::new(opened(args)?);
@@ -196,7 +199,13 @@ fn generate(
 }
 
 fn opened(args: &Args) -> Result<Model, Failure> {
-    let model = model::open(args.model.as_deref(), args.precision)?;
+    let usual = LoadSettings::default();
+    let settings = LoadSettings {
+        precision: args.precision,
+        text_tokens: args.context.unwrap_or(usual.text_tokens),
+        ..usual
+    };
+    let model = model::open(args.model.as_deref(), &settings)?;
     let threads = Threads {
         count: usize::from(args.threads),
         begin: None,

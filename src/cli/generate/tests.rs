@@ -441,6 +441,10 @@ fn a_card_that_is_not_there_is_said_with_what_to_do() {
         said.contains("feature `cuda`") || said.contains("no CUDA device"),
         "{said}"
     );
+    // Before any model is loaded for it.
+    let came = generated(&["--device", "cuda:7", "--model", "/nowhere/at/all"]);
+    let (_, said) = came.refusal();
+    assert!(said.starts_with("cuda:7: "), "{said}");
 }
 
 /// A stdout that takes so many bytes.

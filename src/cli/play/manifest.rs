@@ -21,6 +21,7 @@ pub(super) fn models(model: &Backend) -> Vec<ModelRecord> {
         name: part.name,
         bytes: part.bytes,
         sha256: part.sha256,
+        precision: part.precision.map(|precision| precision.to_string()),
     };
     model.parts().into_iter().map(record).collect()
 }
@@ -84,6 +85,12 @@ mod tests {
         let records = models(&Arc::new(model.with_embedder(Arc::clone(&embedder))).into());
         let (base, beside) = records.split_at(before.len());
         assert_eq!(base, before);
+        let weights = |record: &&ModelRecord| record.name.ends_with(".safetensors");
+        assert_eq!(records.iter().filter(weights).count(), 2);
+        for record in &records {
+            let held = weights(&record).then_some("f32");
+            assert_eq!(record.precision.as_deref(), held, "{record:?}");
+        }
         let files = &embedder.card().files;
         assert_eq!(beside.len(), files.len());
         for (record, file) in beside.iter().zip(files) {

@@ -23,7 +23,7 @@ use super::calibrate;
 use super::exit::{Exit, Failure};
 use super::model::{open, open_server};
 use crate::config::{Plan, is_a_server};
-use crate::decode::{Backend, Embedder, Model, Threads};
+use crate::decode::{Backend, Embedder, LoadSettings, Model, Threads};
 use crate::engine::conduct::{FeedbackSetting, Played, Setting, StateSetting, conduct};
 use crate::engine::streams::{
     Streams, feedback_outlet, feedback_spec, marker_outlet, measured_rate_hz, state_outlet,
@@ -99,7 +99,12 @@ pub fn open_model(plan: &Plan) -> Result<Backend, Failure> {
 /// # Errors
 /// [`Exit::Model`] with what is wrong with it.
 pub fn load_model(plan: &Plan) -> Result<Arc<Model>, Failure> {
-    let model = open(plan.model.path.as_deref(), plan.decode.precision)?;
+    let settings = LoadSettings {
+        precision: plan.decode.precision,
+        text_tokens: plan.writer.context_tokens_max as usize,
+        ..LoadSettings::default()
+    };
+    let model = open(plan.model.path.as_deref(), &settings)?;
     let how = plan.decode.clone();
     let threads = Threads {
         count: how.threads as usize,

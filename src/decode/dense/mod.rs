@@ -97,28 +97,51 @@ pub(super) fn runner(
     device: Device,
     floats: Floats,
 ) -> Result<Box<dyn Runner>, DecodeError> {
-    let Device::Cuda(card) = device else {
+    let Some(on) = device.open()? else {
         return Ok(Box::new(Processor::new(model)));
     };
-    let refused = |reason: String| DecodeError::Device { device, reason };
-    if !cfg!(feature = "cuda") {
-        let how = "this program was built without the feature `cuda`: build it with `cargo build --release --features cuda` (docs/decoder.md says \
-                   what that takes), or leave --device out";
-        return Err(refused(how.into()));
-    }
-    let on = On::new_cuda(card).map_err(|error| {
-        let error = error.to_string();
-        let error = error.lines().next().unwrap_or_default(); // a backtrace may stand below
-        refused(format!(
-            "no CUDA device: {error}. `nvidia-smi` lists those there are; --device cpu needs none"
-        ))
-    })?;
     let dense = Dense::new(model, &on, floats.into())?;
     dense
         .map(|dense| Box::new(dense) as Box<dyn Runner>)
         .ok_or_else(|| {
-            refused("it computes with floats, and this model's weights are held in eight or four bits: add --precision f32".into())
+            device.refused("it computes with floats, and this model's weights are held in eight or four bits: add --precision f32".into())
         })
+}
+
+impl Device {
+    /// Finds out whether it is there, before a model is loaded for it.
+    ///
+    /// # Errors
+    /// [`DecodeError::Device`] with what to do.
+    pub fn check(self) -> Result<(), DecodeError> {
+        self.open().map(drop)
+    }
+
+    /// The card; `None` where our own kernels compute.
+    fn open(self) -> Result<Option<On>, DecodeError> {
+        let Self::Cuda(card) = self else {
+            return Ok(None);
+        };
+        if !cfg!(feature = "cuda") {
+            let how = "this program was built without the feature `cuda`: build it with `cargo build --release --features cuda` (docs/decoder.md says \
+                       what that takes), or leave --device out";
+            return Err(self.refused(how.into()));
+        }
+        On::new_cuda(card).map(Some).map_err(|error| {
+            let error = error.to_string();
+            let error = error.lines().next().unwrap_or_default(); // a backtrace may stand below
+            self.refused(format!(
+                "no CUDA device: {error}. `nvidia-smi` lists those there are; --device cpu needs none"
+            ))
+        })
+    }
+
+    fn refused(self, reason: String) -> DecodeError {
+        DecodeError::Device {
+            device: self,
+            reason,
+        }
+    }
 }
 
 /// A model's weights on a device, and one line of text there.

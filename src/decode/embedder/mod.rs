@@ -86,6 +86,7 @@ impl Embedder {
             return Err(ModelError::Memory {
                 path: path.as_ref().into(),
                 needed_bytes,
+                text_bytes: 0, // a sentence is held for a moment
                 available_bytes,
             });
         }

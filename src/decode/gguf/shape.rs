@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Map, Value as Json, json};
 
 use super::{Header, Value};
-use crate::decode::config::ModelConfig;
+use crate::decode::config::{ModelConfig, RopeScaling};
 use crate::decode::error::ModelError;
 
 /// Keys of `config.json` that have another name here; the architecture stands before those with a dot in front.
@@ -108,8 +108,14 @@ pub(in crate::decode) fn configuration(
     };
     same_width("rope.dimension_count", ".rope.dimension_count")?;
     same_width("attention.value_length", ".attention.value_length")?;
+    of.refuse_other_scaling(path)?;
     if has(super::ROPE_DIVISORS) {
-        config.rope_scaling = crate::decode::config::RopeScaling::Stored;
+        if config.rope_scaling != RopeScaling::Default {
+            let found = format!("{} beside {}", of.scaling(), super::ROPE_DIVISORS);
+            let expected = "one kind of scaling: the tensor alone, or the keys alone";
+            return Err(refused("rope.scaling", found, expected));
+        }
+        config.rope_scaling = RopeScaling::Stored;
     }
     Ok(config)
 }
@@ -176,6 +182,49 @@ impl Keys<'_> {
         })
     }
 
+    /// Factors of YaRN and of others that are no part of the definition, whose meaning changed between versions of llama.cpp:
+    /// left at the value that changes nothing, or refused.
+    fn refuse_other_scaling(&self, path: &Path) -> Result<(), ModelError> {
+        for (key, name, neutral) in [
+            (
+                "rope.scaling.attn_factor",
+                ".rope.scaling.attn_factor",
+                &[1.0][..],
+            ),
+            (
+                "rope.scaling.yarn_attn_factor",
+                ".rope.scaling.yarn_attn_factor",
+                &[1.0],
+            ),
+            (
+                "rope.scaling.yarn_ext_factor",
+                ".rope.scaling.yarn_ext_factor",
+                &[1.0, -1.0],
+            ),
+            (
+                "rope.scaling.yarn_log_multiplier",
+                ".rope.scaling.yarn_log_multiplier",
+                &[0.0],
+            ),
+        ] {
+            let Some(found) = self.json(name) else {
+                continue;
+            };
+            if !found.as_f64().is_some_and(|x| neutral.contains(&x)) {
+                return Err(ModelError::Config {
+                    path: path.into(),
+                    key,
+                    found: found.to_string(),
+                    expected: format!(
+                        "absent or {}: scaling beyond its factor is not computed",
+                        neutral[0]
+                    ),
+                });
+            }
+        }
+        Ok(())
+    }
+
     fn scaling(&self) -> Json {
         let kind = match self.get(".rope.scaling.type") {
             Some(Value::Text(kind)) => kind.as_str(),
@@ -210,5 +259,99 @@ impl Keys<'_> {
             }
         }
         Json::Object(map)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::Place;
+    use super::*;
+    use crate::decode::stored::Stored;
+
+    /// The header of a model of four heads, with more keys and tensors.
+    fn configured(keys: &[(&str, Value)], divisors: bool) -> Result<ModelConfig, ModelError> {
+        let mut values = BTreeMap::new();
+        values.insert("general.architecture".into(), Value::Text("llama".into()));
+        for (key, n) in [
+            ("llama.context_length", 512),
+            ("llama.embedding_length", 64),
+            ("llama.block_count", 1),
+            ("llama.feed_forward_length", 128),
+            ("llama.attention.head_count", 4),
+        ] {
+            values.insert(key.into(), Value::Whole(n));
+        }
+        let epsilon = "llama.attention.layer_norm_rms_epsilon";
+        values.insert(epsilon.into(), Value::Real(1e-5));
+        for (key, value) in keys {
+            values.insert((*key).into(), value.clone());
+        }
+        let place = |name: &str, shape: Vec<u64>| Place {
+            name: name.into(),
+            shape,
+            stored: Stored::F32,
+            begin: 0,
+            end: 0,
+        };
+        let mut tensors = vec![place("token_embd.weight", vec![100, 64])];
+        if divisors {
+            tensors.push(place(super::super::ROPE_DIVISORS, vec![8]));
+        }
+        configuration(Path::new("a.gguf"), &Header { values, tensors })
+    }
+
+    fn yarn() -> Vec<(&'static str, Value)> {
+        vec![
+            ("llama.rope.scaling.type", Value::Text("yarn".into())),
+            ("llama.rope.scaling.factor", Value::Real(4.0)),
+            (
+                "llama.rope.scaling.original_context_length",
+                Value::Whole(128),
+            ),
+        ]
+    }
+
+    #[test]
+    fn two_kinds_of_scaling_at_once_are_refused_and_one_is_not() {
+        let linear = [("llama.rope.scaling.factor", Value::Real(2.0))];
+        let none = [("llama.rope.scaling.type", Value::Text("none".into()))];
+        let scaling = |keys: &[_], divisors| configured(keys, divisors).map(|c| c.rope_scaling);
+        assert_eq!(scaling(&none, true).expect("alone"), RopeScaling::Stored);
+        assert_eq!(
+            scaling(&linear, false).expect("alone"),
+            RopeScaling::Linear { factor: 2.0 }
+        );
+        scaling(&yarn(), false).expect("alone");
+        for keys in [linear.to_vec(), yarn()] {
+            let said = scaling(&keys, true).expect_err("two").to_string();
+            assert!(
+                said.contains("rope_freqs.weight") && said.contains("rope.scaling"),
+                "{said}"
+            );
+        }
+    }
+
+    #[test]
+    fn factors_of_yarn_that_are_not_computed_are_refused_unless_they_change_nothing() {
+        for (key, neutral, other) in [
+            ("llama.rope.scaling.attn_factor", 1.0, 0.9),
+            ("llama.rope.scaling.yarn_attn_factor", 1.0, 1.2),
+            ("llama.rope.scaling.yarn_ext_factor", -1.0, 0.0),
+            ("llama.rope.scaling.yarn_log_multiplier", 0.0, 0.1),
+        ] {
+            let with = |x: f64| {
+                let mut keys = yarn();
+                keys.push((key, Value::Real(x)));
+                configured(&keys, false)
+            };
+            assert_eq!(
+                with(neutral).expect(key).rope_scaling,
+                configured(&yarn(), false).expect("YaRN").rope_scaling
+            );
+            let said = with(other).expect_err(key).to_string();
+            assert!(said.contains(&key["llama.".len()..]), "{said}");
+        }
     }
 }

@@ -6,11 +6,14 @@ use super::super::ask::{HEAD_MASS_MIN, HEADS_MAX, WORDS_BACK_MORE};
 use super::super::distribution::{Place, Purpose};
 use super::super::error::DecodeError;
 use super::super::text::continues_word;
+use super::ahead::{Found, Seen, found};
+use super::ground::Ground;
 use super::line::Line;
 use super::look::{Meaning, heads};
-use super::roll::{Ground, Roll, Tail};
+use super::roll::{Roll, Tail};
+use super::trunk::seed;
 use super::wire::Token;
-use super::writer::{Found, RemoteWriter, Seen, found, seed};
+use super::writer::RemoteWriter;
 use crate::fork::{Fork, ForkId, ForkOrigin, MAX_BRANCHES};
 
 /// How long a wait lasts that nothing ends; what comes from the server wakes the thread before.
@@ -28,7 +31,6 @@ enum Called {
 /// Where branches are looked for.
 struct At<'a> {
     line: &'a Line,
-    from: usize,
     choices: u64,
 }
 
@@ -45,7 +47,6 @@ impl RemoteWriter {
         let line = trunk.line.clone();
         let at = At {
             line: &line,
-            from: trunk.from,
             choices: trunk.choices,
         };
         let (seen, top) = (offer.seen.clone(), offer.top.clone());
@@ -96,25 +97,18 @@ impl RemoteWriter {
 
     fn call_at(&mut self, at: usize) -> Result<Called, DecodeError> {
         let trunk = self.trunk.as_ref().ok_or(DecodeError::NotStarted)?;
-        let (choices, from) = (trunk.choices, trunk.from);
+        let choices = trunk.choices;
         let mut line = trunk.line.clone();
-        let ends = line.ends();
-        let bytes = match at.checked_sub(1) {
-            Some(last) => ends[last], // `at` lies within the text
-            // A prompt whose tokens are not known is the text before the first one.
-            None => line.text.len() - written_bytes(&line),
-        };
+        let bytes = line.end_before(at);
         if at < line.tokens.len() {
             // The end of a character stands with its last token.
-            if ends[at] == bytes {
+            if line.end_before(at + 1) == bytes {
                 return Ok(Called::InsideWord);
             }
             line.cut(at, bytes);
         }
-        let from = if from <= at { from } else { 0 };
         let place = At {
             line: &line,
-            from,
             choices,
         };
         let mut look = Tail::behind(Line::default(), 1);
@@ -142,12 +136,8 @@ impl RemoteWriter {
             trunk.choices = past.choices;
         }
         trunk.asked.retain(|asked| *asked < at);
-        trunk.ended = false;
         trunk.examined = Some(at);
-        trunk.next.clear();
-        trunk.flight = None;
-        trunk.look = None;
-        trunk.from = from;
+        trunk.forget_next();
         trunk.line = line;
         self.open = None;
         Ok(Called::Fork(self.offer(found, ForkOrigin::Called)))
@@ -161,16 +151,15 @@ impl RemoteWriter {
     ) -> Result<bool, DecodeError> {
         // Its place is needed for what the person asks.
         if let Some(trunk) = &mut self.trunk {
-            trunk.flight = None;
-            trunk.look = None;
+            trunk.give_way();
         }
         for ahead in self.open.iter_mut().flat_map(|offer| &mut offer.ahead) {
-            ahead.flight = None;
+            ahead.stream.stop();
         }
         let ground = Ground {
             server: &self.server,
             trunk: at.line,
-            from: at.from,
+            context: self.context,
         };
         while !done(&ground, &mut self.told)? {
             if self.server.is_closed() {
@@ -249,12 +238,6 @@ impl RemoteWriter {
     }
 }
 
-/// Bytes of text that stand behind the first token.
-fn written_bytes(line: &Line) -> usize {
-    let first = line.ends().first().copied();
-    first.map_or(0, |end| line.text.len() - end)
-}
-
 /// The token that begins the word `words_back` words before the end, at `prompt` or behind it.
 fn word_start(line: &Line, prompt: usize, words_back: usize) -> usize {
     let ends = line.ends();
@@ -262,9 +245,7 @@ fn word_start(line: &Line, prompt: usize, words_back: usize) -> usize {
     let mut at = line.tokens.len();
     while left > 0 && at > prompt {
         at -= 1;
-        let Some(begin) = at.checked_sub(1).map(|before| ends[before]) else {
-            break; // one end per token
-        };
+        let begin = line.end_before(at);
         let (before, piece) = (&line.text[..begin], &line.text[begin..ends[at]]);
         let inside = continues_word(before.chars().next_back(), piece.chars().next());
         if !inside && piece.contains(char::is_alphanumeric) {

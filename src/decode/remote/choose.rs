@@ -4,7 +4,8 @@ use super::super::distribution::{Place, Purpose};
 use super::super::error::DecodeError;
 use super::super::outcome::{Commit, Stats, Step, Thought, Undone};
 use super::super::{Cancel, Decoder};
-use super::writer::{Past, RemoteWriter};
+use super::trunk::Past;
+use super::writer::RemoteWriter;
 use crate::fork::{Fork, ForkId, ForkOrigin};
 
 impl Decoder for RemoteWriter {
@@ -28,7 +29,7 @@ impl Decoder for RemoteWriter {
         }
         let trunk = self.trunk.as_mut().ok_or(DecodeError::NotStarted)?;
         let (tokens, bytes) = (trunk.line.tokens.len(), trunk.line.text.len());
-        let (from, choices) = (trunk.from, trunk.choices);
+        let choices = trunk.choices;
         let chosen = &mut offer.ahead[branch]; // below the number of branches, as just checked
         trunk.line.adopt(&chosen.line);
         trunk.ended = chosen.ended;
@@ -36,20 +37,19 @@ impl Decoder for RemoteWriter {
         trunk.examined = None;
         // What is on its way behind the chosen branch is the text's from now on.
         trunk.next = std::mem::take(&mut chosen.next);
-        trunk.flight = chosen.flight.take();
+        trunk.stream = std::mem::take(&mut chosen.stream);
         let commit = Commit {
             text: chosen.line.text.clone(),
             ready_tokens: chosen.line.tokens.len() - chosen.phrase,
             branch,
         };
         for ahead in &mut offer.ahead {
-            ahead.flight = None;
+            ahead.stream.stop();
         }
         self.past.push_back(Past {
             offer,
             tokens,
             bytes,
-            from,
             choices,
         });
         if self.past.len() > self.settings.undo_depth {
@@ -83,14 +83,10 @@ impl Decoder for RemoteWriter {
             return Ok(None);
         };
         let text = trunk.line.cut(past.tokens, past.bytes);
-        trunk.from = past.from;
         trunk.choices = past.choices;
         trunk.asked.retain(|at| *at <= past.tokens);
         trunk.examined = Some(past.tokens);
-        trunk.ended = false;
-        trunk.next.clear();
-        trunk.flight = None;
-        trunk.look = None;
+        trunk.forget_next();
         let mut offer = past.offer;
         offer.fork.id = ForkId(self.next_fork);
         // The person asks for this place again: no budget of questions may refuse it.

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-use super::super::error::DecodeError;
-use super::http::{Unread, Wire};
+use super::super::error::{DecodeError, Prospect};
+use super::http::{Body, Unread, Wire};
+use super::peer::Peer;
 use super::server::{Server, pause_unless};
 use super::wire::{self, Before, Finish, How, Said};
 
@@ -40,8 +41,7 @@ pub(super) struct Flight {
     begun: bool,
     /// Whether its silence was told.
     told: bool,
-    pause: Duration,
-    slow: Duration,
+    server: Arc<Server>,
     over: bool,
 }
 
@@ -107,13 +107,9 @@ impl Flight {
             .spawn(move || request.run());
         if let Err(error) = thread {
             server.leave_place();
-            return Err(DecodeError::Server {
-                url: server.address().into(),
-                reason: format!(
-                    "the system starts no thread for a request: {error}; lower server.parallel"
-                ),
-                gone: false,
-            });
+            return Err(server.http.peer("").wrong(format!(
+                "the system starts no thread for a request: {error}; lower server.parallel"
+            )));
         }
         Ok(Some(Self {
             news,
@@ -121,8 +117,7 @@ impl Flight {
             heard: Instant::now(),
             begun: false,
             told: false,
-            pause: Duration::from_secs_f64(server.settings.pause_s),
-            slow: Duration::from_secs_f64(server.settings.slow_s),
+            server: Arc::clone(server),
             over: false,
         }))
     }
@@ -138,8 +133,11 @@ impl Flight {
                 Some(news)
             }
             Err(TryRecvError::Empty) => {
-                if self.begun && self.heard.elapsed() > self.pause {
+                let silence = self.heard.elapsed().as_secs_f64();
+                if self.begun && silence > self.server.settings.pause_s {
                     self.shared.cut();
+                    // It may be silent because it is no longer there.
+                    self.server.doubt(true);
                     self.over = true;
                     return Some(News::Cut);
                 }
@@ -156,7 +154,7 @@ impl Flight {
     /// How long nothing has been heard, when that is long and was not told before.
     pub(super) fn silence(&mut self) -> Option<Duration> {
         let silence = self.heard.elapsed();
-        if self.told || silence < self.slow {
+        if self.told || silence.as_secs_f64() < self.server.settings.slow_s {
             return None;
         }
         self.told = true;
@@ -234,45 +232,50 @@ impl Request {
         if self.is_unwanted() {
             return Attempt::Unwanted;
         }
-        let ended = self.ask(&wire);
+        let (ended, closes) = self.ask(&wire);
         if let Ok(mut shared) = self.shared.wire.lock() {
             *shared = None;
         }
         match ended {
-            Attempt::Over if !self.shared.is_dropped() => self.server.keep(wire),
+            Attempt::Over if !closes && !self.shared.is_dropped() => self.server.keep(wire),
+            Attempt::Over => {}
             _ if self.is_unwanted() => return Attempt::Unwanted,
             _ => {}
         }
         ended
     }
 
-    fn ask(&self, wire: &Wire) -> Attempt {
+    /// Asks once; says whether the server closes the connection behind its answer.
+    fn ask(&self, wire: &Wire) -> (Attempt, bool) {
         const PATH: &str = "/v1/completions";
         let server = &self.server;
         if let Err(error) = server.check_if_doubtful(wire) {
-            return Attempt::Failed(error);
+            return (Attempt::Failed(error), false);
         }
-        let url = format!("{}{PATH}", server.address());
         server.note_request();
-        let mut answer = match server.http.post(wire, PATH, &self.body) {
-            Ok(answer) => answer,
-            Err(error) => return Attempt::Failed(error),
-        };
+        match server.http.post(wire, PATH, &self.body) {
+            Ok(answer) => {
+                let closes = answer.closes;
+                (self.hear(answer.body, &server.http.peer(PATH)), closes)
+            }
+            Err(error) => (Attempt::Failed(error), false),
+        }
+    }
+
+    /// Hands on what an answer brings, token by token.
+    fn hear(&self, mut body: Body, peer: &Peer) -> Attempt {
         let (mut tokens, mut finish) = (0, None);
         let cut = |tokens: usize, why: String| {
             if tokens > 0 {
                 return Attempt::Cut;
             }
-            Attempt::Failed(DecodeError::Server {
-                url: url.clone(),
-                reason: format!(
-                    "the answer broke off before its first token ({why}); look at the server's own messages"
-                ),
-                gone: true,
-            })
+            Attempt::Failed(peer.error(
+                Prospect::Gone,
+                format!("the answer broke off before its first token ({why}); look at the server's own messages"),
+            ))
         };
         loop {
-            let json = match next_document(&mut answer.body) {
+            let json = match next_document(&mut body) {
                 Ok(Document::Json(json)) => json,
                 Ok(Document::Done) => break,
                 Ok(Document::End) if finish.is_none() => {
@@ -282,14 +285,17 @@ impl Request {
                 Err(Unread::Cut(error)) => return cut(tokens, error.to_string()),
                 Err(Unread::TooLong(error)) => return Attempt::Failed(error),
             };
-            let piece = match wire::piece(&url, &json, self.position + tokens) {
+            let piece = match wire::piece(peer, &json, self.position + tokens) {
                 Ok(piece) => piece,
                 // What has come is sound.
                 Err(error) if error.is_gone() && tokens > 0 => return Attempt::Cut,
                 Err(error) => return Attempt::Failed(error),
             };
             tokens += piece.said.len();
-            server.note_tokens(piece.said.len());
+            if tokens > 0 {
+                body.says_something();
+            }
+            self.server.note_tokens(piece.said.len());
             for said in piece.said {
                 if !self.say(News::Said(said)) {
                     return Attempt::Unwanted;
@@ -298,15 +304,13 @@ impl Request {
             finish = finish.or(piece.finish);
         }
         match finish.unwrap_or(Finish::Length) {
-            Finish::Length if tokens == 0 => Attempt::Failed(DecodeError::Server {
-                url,
-                reason: "the server answers without a single token; is its context used up? Lower writer.context_tokens_max".into(),
-                gone: false,
-            }),
+            Finish::Length if tokens == 0 => Attempt::Failed(peer.wrong(
+                "the server answers without a single token; is its context used up? Lower writer.context_tokens_max",
+            )),
             finish => {
                 self.say(News::Over(finish));
                 // Read to its end, the connection can be used again.
-                let _ = answer.body.line();
+                let _ = body.line();
                 Attempt::Over
             }
         }
@@ -331,7 +335,7 @@ enum Document {
 }
 
 /// The next piece of an answer: the data of an event, or all of it from a server that does not stream.
-fn next_document(body: &mut super::http::Body) -> Result<Document, Unread> {
+fn next_document(body: &mut Body) -> Result<Document, Unread> {
     if !body.events {
         let all = body.whole()?;
         return Ok(if all.is_empty() {

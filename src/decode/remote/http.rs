@@ -1,19 +1,40 @@
 //! The HTTP client: one request at a time over each connection, with limits on everything.
 
 use std::io::{self, BufRead, BufReader, Read};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::super::error::DecodeError;
+use super::super::error::{DecodeError, Prospect};
 use super::super::server_settings::ServerSettings;
+use super::peer::{Key, Peer};
+
+/// A connection that rested longer may have been made anew since, by a client that tells nobody.
+const REST: Duration = Duration::from_secs(1);
 
 /// A connection, kept for the next request. Clones are the same connection.
 #[derive(Debug, Clone)]
-pub(super) struct Wire(ureq::Agent);
+pub(super) struct Wire {
+    agent: ureq::Agent,
+    /// When an answer was last read to its end.
+    answered: Option<Instant>,
+}
 
 impl Wire {
     /// Breaks off the request that is under way; the connection is of no more use.
     pub(super) fn cut(self) {
-        self.0.shutdown();
+        self.agent.shutdown();
+    }
+
+    /// An answer was read to its end.
+    pub(super) fn rest(self) -> Self {
+        Self {
+            answered: Some(Instant::now()),
+            ..self
+        }
+    }
+
+    /// Whether the server of the last answer is at its other end: one that ends takes its connections along.
+    pub(super) fn is_known(&self) -> bool {
+        self.answered.is_some_and(|at| at.elapsed() < REST)
     }
 }
 
@@ -22,23 +43,17 @@ impl Wire {
 pub(super) struct Http {
     /// Address without a slash or `/v1` at its end.
     base: String,
-    /// What stands behind `Bearer`; never in a message.
     key: Option<Key>,
     config: ureq::config::Config,
+    first_byte: Duration,
     answer_bytes_max: usize,
-}
-
-struct Key(String);
-
-impl std::fmt::Debug for Key {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("(not told)")
-    }
 }
 
 /// What came back: good news, its body still to be read.
 pub(super) struct Answer {
     pub(super) body: Body,
+    /// Whether the server closes the connection behind it.
+    pub(super) closes: bool,
 }
 
 impl Http {
@@ -54,7 +69,7 @@ impl Http {
         let refused = |reason: &str| DecodeError::Server {
             url: address.into(),
             reason: reason.into(),
-            gone: false,
+            prospect: Prospect::Same,
         };
         let (scheme, rest) = address
             .split_once("://")
@@ -70,7 +85,7 @@ impl Http {
             return Err(DecodeError::Server {
                 url: format!("{scheme}://..."),
                 reason: "the address holds a name or a password; put the key into the environment variable that server.key_env names".into(),
-                gone: false,
+                prospect: Prospect::Same,
             });
         }
         if key.is_some() && scheme == "http" && !is_this_machine(authority) {
@@ -99,8 +114,9 @@ impl Http {
             .build();
         Ok(Self {
             base: base.into(),
-            key: key.map(Key),
+            key: key.filter(|key| !key.is_empty()).map(Key),
             config,
+            first_byte: Duration::from_secs_f64(settings.first_byte_s),
             answer_bytes_max: settings.answer_kib_max as usize * 1024,
         })
     }
@@ -112,52 +128,72 @@ impl Http {
 
     /// A connection that is made with its first request.
     pub(super) fn wire(&self) -> Wire {
-        Wire(self.config.clone().into())
+        Wire {
+            agent: self.config.clone().into(),
+            answered: None,
+        }
+    }
+
+    /// Who answers at a path.
+    pub(super) fn peer(&self, path: &str) -> Peer {
+        Peer {
+            url: format!("{}{path}", self.base),
+            key: self.key.clone(),
+        }
     }
 
     /// Asks for a document.
     pub(super) fn get(&self, wire: &Wire, path: &str) -> Result<Answer, DecodeError> {
-        let url = format!("{}{path}", self.base);
-        let mut request = wire.0.get(&url);
+        let peer = self.peer(path);
+        let mut request = wire.agent.get(&peer.url);
         if let Some(Key(key)) = &self.key {
             request = request.header("Authorization", format!("Bearer {key}"));
         }
-        self.answered(&url, request.call())
+        self.answered(peer, request.call())
     }
 
     /// Sends a JSON document.
     pub(super) fn post(&self, wire: &Wire, path: &str, json: &[u8]) -> Result<Answer, DecodeError> {
-        let url = format!("{}{path}", self.base);
-        let mut request = wire.0.post(&url).header("Content-Type", "application/json");
+        let peer = self.peer(path);
+        let mut request = wire
+            .agent
+            .post(&peer.url)
+            .header("Content-Type", "application/json");
         if let Some(Key(key)) = &self.key {
             request = request.header("Authorization", format!("Bearer {key}"));
         }
-        self.answered(&url, request.send(json))
+        self.answered(peer, request.send(json))
     }
 
     fn answered(
         &self,
-        url: &str,
+        peer: Peer,
         answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
     ) -> Result<Answer, DecodeError> {
-        let answer = answer.map_err(|error| failed(url, &error))?;
+        let answer = answer.map_err(|error| failed(&peer, &error))?;
         let status = answer.status().as_u16();
-        let events = answer
-            .headers()
-            .get("content-type")
-            .and_then(|kind| kind.to_str().ok())
-            .is_some_and(|kind| kind.starts_with("text/event-stream"));
+        let header = |name| {
+            let value = answer.headers().get(name);
+            value.and_then(|value| value.to_str().ok()).unwrap_or("")
+        };
+        let events = header("content-type").starts_with("text/event-stream");
+        let closes = header("connection").eq_ignore_ascii_case("close");
+        let patient = Patient {
+            until: Some(Instant::now() + self.first_byte),
+            body: Box::new(answer.into_body().into_reader()),
+        };
         let mut body = Body {
-            url: url.into(),
-            lines: BufReader::new(Box::new(answer.into_body().into_reader())),
+            peer,
+            lines: BufReader::new(patient),
             left: self.answer_bytes_max,
             bytes_max: self.answer_bytes_max,
             events,
         };
         if status == 200 {
-            return Ok(Answer { body });
+            return Ok(Answer { body, closes });
         }
-        Err(refusal(url, status, &body.start_of_message()))
+        let said = body.start_of_message();
+        Err(refusal(&body.peer, status, &said))
     }
 }
 
@@ -173,7 +209,7 @@ fn is_this_machine(authority: &str) -> bool {
             .is_ok_and(|address| address.is_loopback())
 }
 
-fn failed(url: &str, error: &ureq::Error) -> DecodeError {
+fn failed(peer: &Peer, error: &ureq::Error) -> DecodeError {
     let gone = matches!(
         error,
         ureq::Error::Io(_)
@@ -187,15 +223,13 @@ fn failed(url: &str, error: &ureq::Error) -> DecodeError {
     } else {
         "see to the address, or to the server's certificate"
     };
-    DecodeError::Server {
-        url: url.into(),
-        reason: format!("{error}; {advice}"),
-        gone,
-    }
+    let prospect = if gone { Prospect::Gone } else { Prospect::Same };
+    let error = peer.quote(&error.to_string(), MESSAGE_CHARS_MAX);
+    peer.error(prospect, format!("{error}; {advice}"))
 }
 
 /// What a status other than 200 means.
-fn refusal(url: &str, status: u16, said: &str) -> DecodeError {
+fn refusal(peer: &Peer, status: u16, said: &str) -> DecodeError {
     let said = if said.is_empty() {
         String::new()
     } else {
@@ -211,17 +245,41 @@ fn refusal(url: &str, status: u16, said: &str) -> DecodeError {
         500..=599 => "it is loading or has failed; look at its own messages",
         _ => "see what it wants",
     };
-    DecodeError::Server {
-        url: url.into(),
-        reason: format!("the server answered {status}{said}; {advice}"),
-        gone: matches!(status, 429 | 500 | 502..=599),
+    let prospect = match status {
+        503 => Prospect::Loading,
+        429 | 500 | 502..=599 => Prospect::Gone,
+        _ => Prospect::Same,
+    };
+    peer.error(
+        prospect,
+        format!("the server answered {status}{said}; {advice}"),
+    )
+}
+
+/// Longest part of a server's message that is shown, characters.
+pub(super) const MESSAGE_CHARS_MAX: usize = 300;
+
+/// Bytes that may come as slowly as they like, but not for ever: they must say something in time.
+struct Patient {
+    body: Box<dyn Read + Send>,
+    /// When nothing of use is too late; `None` once something has come.
+    until: Option<Instant>,
+}
+
+impl Read for Patient {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.until.is_some_and(|until| Instant::now() >= until) {
+            let why = "it says nothing for longer than server.first_byte_s, and yet sends bytes";
+            return Err(io::Error::new(io::ErrorKind::TimedOut, why));
+        }
+        self.body.read(into)
     }
 }
 
 /// A body that is read line by line, up to a bound.
 pub(super) struct Body {
-    url: String,
-    lines: BufReader<Box<dyn Read + Send>>,
+    peer: Peer,
+    lines: BufReader<Patient>,
     left: usize,
     bytes_max: usize,
     /// Whether it is a stream of server-sent events; otherwise one document.
@@ -237,6 +295,11 @@ pub(super) enum Unread {
 }
 
 impl Body {
+    /// Something of use has come: from now on whoever waits for more watches for silence.
+    pub(super) fn says_something(&mut self) {
+        self.lines.get_mut().until = None;
+    }
+
     /// The next line without its end; `None` at the end of the body.
     pub(super) fn line(&mut self) -> Result<Option<Vec<u8>>, Unread> {
         let mut line = Vec::new();
@@ -272,19 +335,14 @@ impl Body {
     }
 
     fn too_long(&self) -> DecodeError {
-        DecodeError::Server {
-            url: self.url.clone(),
-            reason: format!(
-                "the answer is longer than {} KiB; is this a language model's server? Otherwise raise server.answer_kib_max",
-                self.bytes_max / 1024
-            ),
-            gone: false,
-        }
+        self.peer.wrong(format!(
+            "the answer is longer than {} KiB; is this a language model's server? Otherwise raise server.answer_kib_max",
+            self.bytes_max / 1024
+        ))
     }
 
     /// What an error's body says, cut short: the `message` of its JSON, or its text.
     fn start_of_message(&mut self) -> String {
-        const CHARS_MAX: usize = 300;
         let mut start = Vec::new();
         // A message that breaks off is better than none.
         let _ = (&mut self.lines).take(16 * 1024).read_to_end(&mut start);
@@ -298,9 +356,7 @@ impl Body {
                 .unwrap_or(error)
                 .as_str()
         });
-        let words = message.unwrap_or(&text).split_whitespace();
-        let line = words.collect::<Vec<_>>().join(" ");
-        line.chars().take(CHARS_MAX).collect()
+        self.peer.quote(message.unwrap_or(&text), MESSAGE_CHARS_MAX)
     }
 }
 

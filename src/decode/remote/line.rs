@@ -1,13 +1,15 @@
-//! A text made of bytes that arrive token by token, and what of it goes back to the server.
+//! A text made of bytes that arrive token by token.
 
 use super::super::text::continues_word;
-use super::wire::{Before, Said, Token};
+use super::wire::{Said, Token};
 
 /// The trunk, or what a branch adds to it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Line {
     /// Numbers of the tokens, where they are known.
     pub(super) tokens: Vec<Option<u32>>,
+    /// Length of `text` before the first token: a prompt whose tokens are not known.
+    begin: usize,
     /// Length of `text` behind each token.
     ends: Vec<usize>,
     pub(super) text: String,
@@ -24,6 +26,7 @@ impl Line {
     pub(super) fn prompt(text: &str, tokens: Option<Vec<u32>>) -> Self {
         let tokens: Vec<_> = tokens.unwrap_or_default().into_iter().map(Some).collect();
         Self {
+            begin: if tokens.is_empty() { text.len() } else { 0 },
             ends: vec![text.len(); tokens.len()],
             tokens,
             text: text.to_owned(),
@@ -98,6 +101,25 @@ impl Line {
         &self.ends
     }
 
+    /// Where the text stands before token `at`, which lies within it or right behind.
+    pub(super) fn end_before(&self, at: usize) -> usize {
+        let last = at.checked_sub(1).and_then(|last| self.ends.get(last));
+        last.copied().unwrap_or(self.begin)
+    }
+
+    /// The first token at `at` or behind it before which no character is open. Where the text stands between the tokens of
+    /// the prompt is not known.
+    pub(super) fn behind_character(&self, mut at: usize) -> usize {
+        let prompt = self.ends.first();
+        while at >= 2
+            && self.ends.get(at - 1).is_some_and(|end| Some(end) != prompt)
+            && self.ends.get(at - 1) == self.ends.get(at - 2)
+        {
+            at += 1;
+        }
+        at
+    }
+
     /// The last character so far.
     pub(super) fn last_char(&self) -> Option<char> {
         self.text.chars().next_back().or(self.before)
@@ -110,18 +132,14 @@ impl Line {
 
     /// The first `own` tokens of this line, then those of another behind its first `other_from`.
     pub(super) fn joined(&self, own: usize, other: &Self, other_from: usize) -> Self {
-        let end = |line: &Self, tokens: usize| {
-            let last = tokens.checked_sub(1).and_then(|last| line.ends.get(last));
-            last.copied().unwrap_or(0)
-        };
         let mut line = Self {
             before: self.before,
             ..Self::default()
         };
         line.tokens.extend(self.tokens.iter().take(own));
-        line.text.push_str(&self.text[..end(self, own)]);
+        line.text.push_str(&self.text[..self.end_before(own)]);
         line.ends.extend(self.ends.iter().take(own));
-        let (begin, offset) = (end(other, other_from), line.text.len());
+        let (begin, offset) = (other.end_before(other_from), line.text.len());
         line.tokens.extend(other.tokens.iter().skip(other_from));
         line.text.push_str(&other.text[begin..]);
         let ends = other.ends.iter().skip(other_from);
@@ -157,29 +175,6 @@ fn complete(open: &mut Vec<u8>) -> String {
                 out.push(char::REPLACEMENT_CHARACTER);
                 open.drain(..sound + broken);
             }
-        }
-    }
-}
-
-/// What goes to the server before the tokens that are asked for: the trunk from token `from` on, then what branches add.
-/// `begin` begins a text whose beginning is left out.
-pub(super) fn before(trunk: &Line, from: usize, begin: &[u32], branches: &[&Line]) -> Before {
-    let parts = || branches.iter().flat_map(|branch| &branch.tokens);
-    let own = trunk.tokens.get(from..).unwrap_or_default();
-    let numbers: Option<Vec<u32>> = own.iter().chain(parts()).copied().collect();
-    match numbers {
-        Some(numbers) if !numbers.is_empty() => Before::Numbers(if from > 0 {
-            [begin, &numbers].concat()
-        } else {
-            numbers
-        }),
-        _ => {
-            let at = from.checked_sub(1).map_or(0, |last| trunk.ends[last]); // `from` lies within the text
-            let mut text = trunk.text[at..].to_owned();
-            branches
-                .iter()
-                .for_each(|branch| text.push_str(&branch.text));
-            Before::Text(text)
         }
     }
 }
@@ -221,31 +216,5 @@ mod tests {
         assert_eq!(line.text, "a");
         line.add(&token(2, b"b"));
         assert_eq!(line.text, "a\u{FFFD}b");
-    }
-
-    #[test]
-    fn text_goes_back_as_numbers_until_one_is_unknown_and_then_as_text() {
-        let mut trunk = Line::prompt("Once", Some(vec![1, 6]));
-        trunk.add(&token(7, b" upon"));
-        let mut branch = trunk.branch();
-        branch.add(&token(8, b" a"));
-        assert_eq!(
-            before(&trunk, 0, &[1], &[&branch]),
-            Before::Numbers(vec![1, 6, 7, 8])
-        );
-        assert_eq!(
-            before(&trunk, 2, &[1], &[&branch]),
-            Before::Numbers(vec![1, 7, 8]),
-            "what begins texts stands before one that is cut"
-        );
-        branch.tokens[0] = None;
-        assert_eq!(
-            before(&trunk, 0, &[1], &[&branch]),
-            Before::Text("Once upon a".into())
-        );
-        assert_eq!(
-            before(&trunk, 2, &[1], &[&branch]),
-            Before::Text(" upon a".into())
-        );
     }
 }

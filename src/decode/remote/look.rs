@@ -11,8 +11,9 @@ use std::collections::BTreeMap;
 use super::super::error::DecodeError;
 use super::super::glance::Glance;
 use super::super::settings::WriterSettings;
+use super::ground::Ground;
 use super::line::Line;
-use super::roll::{Ground, Roll, Tail};
+use super::roll::{Roll, Tail};
 use super::wire::{Said, Token};
 
 /// Looks at the likeliest tokens of a place. Entropies of a whole distribution are not to be had.
@@ -106,7 +107,7 @@ impl Look {
         }
     }
 
-    /// Takes what has come: the meanings once all is there, and whether anything was heard.
+    /// Takes what has come: the meanings once all is there.
     ///
     /// # Errors
     /// [`DecodeError`] when a phrase cannot be had.
@@ -115,13 +116,12 @@ impl Look {
         ground: &Ground<'_>,
         settings: &WriterSettings,
         told: &mut Vec<String>,
-    ) -> Result<(Option<Vec<Meaning>>, bool), DecodeError> {
-        let mut heard = false;
+    ) -> Result<Option<Vec<Meaning>>, DecodeError> {
         for roll in &mut self.rolls {
-            heard |= roll.poll(ground, settings.phrase_tokens_max, told)?;
+            roll.poll(ground, settings.phrase_tokens_max, told)?;
         }
         if !self.rolls.iter().all(|roll| roll.done) {
-            return Ok((None, heard));
+            return Ok(None);
         }
         let tokens = ground.server.settings.consequence_tokens as usize;
         let pairs = self
@@ -129,7 +129,7 @@ impl Look {
             .get_or_insert_with(|| pairs(&self.rolls, settings, tokens));
         let mut done = true;
         for tail in pairs.own.values_mut().chain(pairs.forced.values_mut()) {
-            heard |= tail.poll(ground, told)?;
+            tail.poll(ground, told)?;
             done &= tail.done;
         }
         if done {
@@ -140,9 +140,8 @@ impl Look {
                 while forced.done && own.is_some_and(|own| forced.follow(own, alike)) {}
                 done &= forced.done;
             }
-            heard |= !done;
         }
-        Ok((done.then(|| self.meanings(settings)), heard))
+        Ok(done.then(|| self.meanings(settings)))
     }
 
     fn meanings(&self, settings: &WriterSettings) -> Vec<Meaning> {

@@ -3,11 +3,15 @@
 //! | part | what it does |
 //! |---|---|
 //! | `http` | the client: connections, limits, what a status means; the only file here that names ureq |
+//! | `peer` | who answered, for messages: no key and no commands to a terminal in them |
 //! | `wire` | requests and answers as JSON |
 //! | [`Server`] | what is there: its model, how many requests are under way, what went wrong |
 //! | `flight` | one request on a thread of its own: sent again, cut, watched for silence |
+//! | `stream` | tokens behind a place, over as many requests as it takes |
 //! | `line` | a text made of bytes that arrive token by token |
+//! | `ground` | what of a text goes back to the server, within its context |
 //! | `roll`, `look` | is there a fork here? phrases rolled out as parallel requests, merging of wordings |
+//! | `trunk`, `ahead` | the text so far, and the open fork's branches |
 //! | [`RemoteWriter`] | writes, stops at forks, decodes branches ahead, commits, takes back |
 //!
 //! What is as in this process: the cheap test on the likeliest tokens, phrases to a boundary, branches that go on while the
@@ -25,14 +29,19 @@
 //!
 //! [`Decoder`]: super::Decoder
 
+mod ahead;
 mod ask;
 mod choose;
 mod flight;
+mod ground;
 mod http;
 mod line;
 mod look;
+mod peer;
 mod roll;
 mod server;
+mod stream;
+mod trunk;
 mod wire;
 mod writer;
 

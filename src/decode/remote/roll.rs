@@ -1,39 +1,13 @@
 //! A candidate rolled out to a readable phrase by a request of its own.
 
-use std::sync::Arc;
-
 use super::super::error::DecodeError;
 use super::super::rollout::WORD_TOKENS_MAX;
 use super::super::sampling::Sampling;
 use super::super::text::ends_phrase;
-use super::flight::{Flight, News};
-use super::line::{Line, before};
-use super::server::Server;
+use super::ground::Ground;
+use super::line::Line;
+use super::stream::{Heard, Stream};
 use super::wire::{Finish, How, Said, Token};
-
-/// Fewer tokens may end inside a character, of which a server that holds half of one back says nothing at all.
-const CHARACTER_TOKENS: usize = 4;
-
-/// What stands before all roll-outs of a place.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Ground<'a> {
-    pub(super) server: &'a Arc<Server>,
-    pub(super) trunk: &'a Line,
-    /// First token that the server is told of.
-    pub(super) from: usize,
-}
-
-impl Ground<'_> {
-    /// Sends a request behind the trunk and a branch of it; `None` when there is no place for it yet.
-    pub(super) fn ask(&self, branch: &Line, how: How) -> Result<Option<Flight>, DecodeError> {
-        let tokens = how.tokens.max(CHARACTER_TOKENS);
-        let how = How { tokens, ..how };
-        let begin = self.server.begin.as_deref().unwrap_or_default();
-        let before = before(self.trunk, self.from, begin, &[branch]);
-        let position = self.trunk.tokens.len() + branch.tokens.len();
-        Flight::start(self.server, &before, how, position)
-    }
-}
 
 /// How a roll-out goes on.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -63,7 +37,7 @@ pub(super) struct Roll {
     pub(super) inside_word: bool,
     first: Option<Token>,
     manner: Manner,
-    flight: Option<Flight>,
+    stream: Stream,
 }
 
 impl Roll {
@@ -91,7 +65,7 @@ impl Roll {
             inside_word: false,
             first: None,
             manner: Manner::Drawn(seed),
-            flight: None,
+            stream: Stream::default(),
         }
     }
 
@@ -100,7 +74,7 @@ impl Roll {
         self.first.as_ref().is_some_and(|first| first.is(token))
     }
 
-    /// Takes what has come; `true` when something had. Remarks go to `told`.
+    /// Takes what has come. Remarks go to `told`.
     ///
     /// # Errors
     /// [`DecodeError`] when its phrase cannot be had.
@@ -109,54 +83,32 @@ impl Roll {
         ground: &Ground<'_>,
         phrase_tokens_max: usize,
         told: &mut Vec<String>,
-    ) -> Result<bool, DecodeError> {
-        let mut heard = false;
+    ) -> Result<(), DecodeError> {
         while !self.done {
-            let Some(flight) = &mut self.flight else {
-                let left = (phrase_tokens_max + WORD_TOKENS_MAX + 1)
-                    .saturating_sub(self.line.tokens.len())
-                    .max(1);
-                let (temperature, seed) = match self.manner {
+            let (line, manner) = (&self.line, self.manner);
+            let how = || {
+                let most = phrase_tokens(phrase_tokens_max);
+                let (temperature, seed) = match manner {
                     Manner::Likeliest => (0.0, 0),
                     Manner::Drawn(seed) => (1.0, seed),
                 };
-                self.flight = ground.ask(
-                    &self.line,
-                    How {
-                        tokens: left,
-                        sampling: at(temperature),
-                        seed,
-                    },
-                )?;
-                if self.flight.is_none() {
-                    break;
+                How {
+                    tokens: most.saturating_sub(line.tokens.len()).max(1),
+                    sampling: at(temperature),
+                    seed,
                 }
-                continue;
             };
-            match flight.poll() {
-                None => {
-                    tell_silence(flight, ground.server, told);
-                    break;
-                }
-                Some(News::Said(said)) => self.take(said, phrase_tokens_max),
-                Some(News::Again(why)) => told.push(sent_again(&why)),
-                Some(News::Over(finish)) => {
-                    self.flight = None;
+            match self.stream.next(ground, line, how, told)? {
+                None => return Ok(()),
+                Some(Heard::Said(said)) => self.take(said, phrase_tokens_max),
+                Some(Heard::Over(finish)) => {
                     self.ended = finish == Finish::Text;
                     self.done = true;
                 }
-                Some(News::Cut) => self.flight = None,
-                Some(News::Failed(error)) => {
-                    self.flight = None;
-                    return Err(error);
-                }
             }
-            heard = true;
         }
-        if self.done {
-            self.flight = None;
-        }
-        Ok(heard)
+        self.stream.stop();
+        Ok(())
     }
 
     /// Decides whether the phrase is complete, knowing which token comes next; if not, takes it.
@@ -199,7 +151,7 @@ pub(super) struct Tail {
     line: Line,
     ties: usize,
     pub(super) said: Vec<Said>,
-    flight: Option<Flight>,
+    stream: Stream,
     pub(super) done: bool,
     tokens: usize,
 }
@@ -211,7 +163,7 @@ impl Tail {
             line,
             ties: 0,
             said: Vec::new(),
-            flight: None,
+            stream: Stream::default(),
             done: tokens == 0,
             tokens,
         }
@@ -225,7 +177,7 @@ impl Tail {
             ties: 0,
             tokens: said.len(),
             said,
-            flight: None,
+            stream: Stream::default(),
             done: true,
         }
     }
@@ -251,7 +203,7 @@ impl Tail {
         for said in &self.said {
             self.line.push(said);
         }
-        self.flight = None;
+        self.stream.stop();
         self.done =
             self.said.len() >= self.tokens || self.said.last().is_some_and(|said| said.ends);
         true
@@ -262,63 +214,33 @@ impl Tail {
         &mut self,
         ground: &Ground<'_>,
         told: &mut Vec<String>,
-    ) -> Result<bool, DecodeError> {
-        let mut heard = false;
+    ) -> Result<(), DecodeError> {
         while !self.done {
-            let Some(flight) = &mut self.flight else {
-                self.flight = ground.ask(
-                    &self.line,
-                    How {
-                        tokens: self.tokens - self.said.len(), // not done, so some are left
-                        sampling: at(0.0),
-                        seed: 0,
-                    },
-                )?;
-                if self.flight.is_none() {
-                    break;
-                }
-                continue;
+            let left = self.tokens - self.said.len(); // not done, so some are left
+            let how = || How {
+                tokens: left,
+                sampling: at(0.0),
+                seed: 0,
             };
-            match flight.poll() {
-                None => {
-                    tell_silence(flight, ground.server, told);
-                    break;
-                }
-                Some(News::Said(said)) => {
+            match self.stream.next(ground, &self.line, how, told)? {
+                None => return Ok(()),
+                Some(Heard::Said(said)) => {
                     self.line.push(&said);
                     self.done = said.ends;
                     self.said.push(said);
                     self.done |= self.said.len() >= self.tokens;
                 }
-                Some(News::Again(why)) => told.push(sent_again(&why)),
-                Some(News::Over(_)) => self.done = true,
-                Some(News::Cut) => self.flight = None,
-                Some(News::Failed(error)) => {
-                    self.flight = None;
-                    return Err(error);
-                }
+                Some(Heard::Over(_)) => self.done = true,
             }
-            heard = true;
         }
-        if self.done {
-            self.flight = None;
-        }
-        Ok(heard)
+        self.stream.stop();
+        Ok(())
     }
 }
 
-pub(super) fn sent_again(why: &str) -> String {
-    format!("asked again, because an answer did not come: {why}")
-}
-
-pub(super) fn tell_silence(flight: &mut Flight, server: &Server, told: &mut Vec<String>) {
-    if let Some(silence) = flight.silence() {
-        told.push(format!(
-            "{} is slow: nothing for {:.1} s",
-            server.address(),
-            silence.as_secs_f64()
-        ));
-    }
+/// Most tokens of a phrase, with the one that shows its end.
+pub(super) const fn phrase_tokens(phrase_tokens_max: usize) -> usize {
+    phrase_tokens_max + WORD_TOKENS_MAX + 1
 }
 
 /// The whole distribution at this temperature.

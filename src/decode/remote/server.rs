@@ -1,13 +1,14 @@
 //! The server: what it has, and what is under way to it.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::super::backend::Part;
-use super::super::error::DecodeError;
+use super::super::error::{DecodeError, Prospect};
 use super::super::server_settings::ServerSettings;
-use super::http::{Body, Http, Unread, Wire};
+use super::http::{Answer, Http, MESSAGE_CHARS_MAX, Unread, Wire};
+use super::peer::Peer;
 use super::wire::{self, Before, How, Kind, Listing};
 
 /// Pause before a request is sent again; twice as long each time.
@@ -30,8 +31,14 @@ pub struct Server {
     /// Requests that are under way.
     under_way: AtomicUsize,
     closed: AtomicBool,
-    /// Whether the last answer broke off: another server may stand in its place now.
-    doubtful: AtomicBool,
+    /// The prompt that was last cut into tokens, and those: every text of a session begins with it.
+    prompt: Mutex<Option<(String, Vec<u32>)>>,
+    /// The connection on which a prompt is being cut into tokens.
+    tokenises: Mutex<Option<Wire>>,
+    /// How often an answer broke off or did not come: another server may stand in its place since.
+    doubts: AtomicU64,
+    /// How many of those doubts are settled: the model is still the same.
+    settled: AtomicU64,
     requests: AtomicU64,
     sent_again: AtomicU64,
     broken_off: AtomicU64,
@@ -54,6 +61,9 @@ pub struct Counts {
 impl Server {
     /// Finds out what an address has. `key` goes along with every request.
     ///
+    /// A server that is still loading its model is waited for, `lost_wait_s` at most; one that does not answer is asked
+    /// again `retries` times.
+    ///
     /// # Errors
     /// [`DecodeError::Server`] naming the address and what to do.
     pub fn open(
@@ -61,29 +71,56 @@ impl Server {
         settings: ServerSettings,
         key: Option<String>,
     ) -> Result<Self, DecodeError> {
+        Self::open_unless(address, settings, key, |_| {}, || false)
+    }
+
+    /// As [`Server::open`]. `tell` hears why before each pause, and no pause outlasts `over`.
+    ///
+    /// # Errors
+    /// As [`Server::open`].
+    pub fn open_unless(
+        address: &str,
+        settings: ServerSettings,
+        key: Option<String>,
+        mut tell: impl FnMut(&DecodeError),
+        over: impl Fn() -> bool,
+    ) -> Result<Self, DecodeError> {
         let http = Http::new(address, &settings, key)?;
         let wire = http.wire();
-        let mut attempt = 0;
-        let listed = loop {
-            match listed(&http, &wire) {
-                Err(error) if error.is_gone() && attempt < settings.retries => {
-                    std::thread::sleep(pause(attempt));
-                    attempt += 1;
-                }
-                answer => break answer?,
+        let lost_wait = Duration::from_secs_f64(settings.lost_wait_s);
+        let (begun, mut attempt, mut gone) = (Instant::now(), 0, 0);
+        let (model, begin) = loop {
+            let error = match found(&http, &wire, &settings.model) {
+                Ok(found) => break found,
+                Err(error) => error,
+            };
+            let wait = if error.is_loading() {
+                begun.elapsed() < lost_wait
+            } else {
+                gone += 1;
+                error.is_gone() && gone <= settings.retries
+            };
+            if !wait {
+                return Err(error);
             }
+            tell(&error);
+            if !pause_unless(attempt, &over) {
+                return Err(error);
+            }
+            attempt += 1;
         };
-        let model = the_model(http.base(), &settings.model, listed)?;
-        let begin = tokens_of(&http, &wire, &model.id, "")?;
         Ok(Self {
             http,
             settings,
             model,
             begin,
-            idle: Mutex::new(vec![wire]),
+            idle: Mutex::default(),
             under_way: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
-            doubtful: AtomicBool::new(false),
+            prompt: Mutex::default(),
+            tokenises: Mutex::default(),
+            doubts: AtomicU64::new(0),
+            settled: AtomicU64::new(0),
             requests: AtomicU64::new(0),
             sent_again: AtomicU64::new(u64::from(attempt)),
             broken_off: AtomicU64::new(0),
@@ -114,9 +151,10 @@ impl Server {
     pub(in crate::decode) fn part(&self) -> Part {
         Part {
             role: "base",
-            name: format!("{} at {}", self.model.id, self.address()),
+            name: format!("{} at {}", self.shown_name(), self.address()),
             bytes: self.model.bytes,
             sha256: String::new(),
+            precision: None,
         }
     }
 
@@ -144,23 +182,54 @@ impl Server {
         }
     }
 
-    /// Lets no request begin any more; those under way are cut by who waits for them.
+    /// Its model's name, fit to be shown.
+    fn shown_name(&self) -> String {
+        self.http.peer("").quote(&self.model.id, MESSAGE_CHARS_MAX)
+    }
+
+    /// Lets no request begin any more, and cuts the one for a prompt's tokens; others are cut by who waits for them.
     pub fn close(&self) {
         self.closed.store(true, Ordering::Release);
+        if let Some(wire) = held(&self.tokenises).take() {
+            wire.cut();
+        }
     }
 
     pub(super) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
     }
 
-    /// The tokens of a text with what begins one; `None` when the server does not tell.
-    pub(super) fn tokenise(&self, text: &str) -> Result<Option<Vec<u32>>, DecodeError> {
+    /// The tokens of a prompt with what begins a text; `None` when the server does not tell. Known from the text before,
+    /// where that began the same.
+    pub(super) fn tokenise(&self, prompt: &str) -> Result<Option<Vec<u32>>, DecodeError> {
         if self.begin.is_none() {
             return Ok(None);
         }
+        if let Some((known, tokens)) = held(&self.prompt).as_ref()
+            && known == prompt
+        {
+            return Ok(Some(tokens.clone()));
+        }
         let wire = self.wire();
-        let tokens = tokens_of(&self.http, &wire, &self.model.id, text)?;
-        self.keep(wire);
+        *held(&self.tokenises) = Some(wire.clone());
+        // Whoever closed before the connection could be seen did not cut it.
+        let tokens = if self.is_closed() {
+            Ok(None)
+        } else {
+            tokens_of(&self.http, &wire, &self.model.id, prompt)
+        };
+        *held(&self.tokenises) = None;
+        if self.is_closed() {
+            let peer = self.http.peer("/tokenize");
+            return Err(peer.error(
+                Prospect::Gone,
+                "the session is ending: the prompt is no longer cut into tokens",
+            ));
+        }
+        let tokens = tokens?;
+        if let Some(tokens) = &tokens {
+            *held(&self.prompt) = Some((prompt.to_owned(), tokens.clone()));
+        }
         Ok(tokens)
     }
 
@@ -192,16 +261,15 @@ impl Server {
 
     /// A connection that nobody uses.
     pub(super) fn wire(&self) -> Wire {
-        let idle = self.idle.lock().ok().and_then(|mut idle| idle.pop());
+        let idle = held(&self.idle).pop();
         idle.unwrap_or_else(|| self.http.wire())
     }
 
     /// Keeps a connection whose last answer was read to its end.
     pub(super) fn keep(&self, wire: Wire) {
-        if let Ok(mut idle) = self.idle.lock()
-            && idle.len() < self.settings.parallel as usize
-        {
-            idle.push(wire);
+        let mut idle = held(&self.idle);
+        if idle.len() < self.settings.parallel as usize {
+            idle.push(wire.rest());
         }
     }
 
@@ -221,29 +289,34 @@ impl Server {
     pub(super) fn doubt(&self, broken_off: bool) {
         self.broken_off
             .fetch_add(u64::from(broken_off), Ordering::Relaxed);
-        self.doubtful.store(true, Ordering::Release);
+        self.doubts.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Makes sure, when there is doubt, that the server still has the model of before.
+    /// Makes sure that the server still has the model of before, when there is doubt, or when it may have been exchanged
+    /// while nobody asked.
     pub(super) fn check_if_doubtful(&self, wire: &Wire) -> Result<(), DecodeError> {
-        if !self.doubtful.load(Ordering::Acquire) {
+        let doubts = self.doubts.load(Ordering::Acquire);
+        if wire.is_known() && doubts <= self.settled.load(Ordering::Acquire) {
             return Ok(());
         }
-        let listed = listed(&self.http, wire)?;
-        let now = the_model(self.address(), &self.model.id, listed)?;
+        let now = the_model(&self.http, &self.model.id, listed(&self.http, wire)?)?;
         if now.identity != self.model.identity {
-            return Err(DecodeError::Server {
-                url: self.address().into(),
-                reason: format!(
-                    "the server came back with another model: it was {}, it is {}. Half a text by each is no text: start the first one again, or begin a new session",
-                    self.model.identity, now.identity
-                ),
-                gone: false,
-            });
+            let peer = self.http.peer("");
+            let shown = |identity: &str| peer.quote(identity, MESSAGE_CHARS_MAX);
+            return Err(peer.wrong(format!(
+                "the server came back with another model: it was {}, it is {}. Half a text by each is no text: start the first one again, or begin a new session",
+                shown(&self.model.identity),
+                shown(&now.identity)
+            )));
         }
-        self.doubtful.store(false, Ordering::Release);
+        self.settled.fetch_max(doubts, Ordering::AcqRel);
         Ok(())
     }
+}
+
+/// What a lock guards: nothing here is left half done by a thread that panics.
+fn held<T>(lock: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The pause before attempt number `attempt + 1`.
@@ -264,45 +337,55 @@ pub(super) fn pause_unless(attempt: u32, over: impl Fn() -> bool) -> bool {
 }
 
 /// A body in one piece, whatever goes wrong with it named.
-fn whole(url: &str, body: &mut Body) -> Result<Vec<u8>, DecodeError> {
-    body.whole().map_err(|unread| match unread {
-        Unread::Cut(error) => DecodeError::Server {
-            url: url.into(),
-            reason: format!("the answer broke off: {error}; is the server still running there?"),
-            gone: true,
-        },
+fn whole(peer: &Peer, mut answer: Answer) -> Result<Vec<u8>, DecodeError> {
+    answer.body.whole().map_err(|unread| match unread {
+        Unread::Cut(error) => peer.error(
+            Prospect::Gone,
+            format!("the answer broke off: {error}; is the server still running there?"),
+        ),
         Unread::TooLong(error) => error,
     })
 }
 
+/// The model that is meant, and the tokens that begin a text.
+fn found(
+    http: &Http,
+    wire: &Wire,
+    named: &str,
+) -> Result<(Listing, Option<Vec<u32>>), DecodeError> {
+    let model = the_model(http, named, listed(http, wire)?)?;
+    let begin = tokens_of(http, wire, &model.id, "")?;
+    Ok((model, begin))
+}
+
 fn listed(http: &Http, wire: &Wire) -> Result<Vec<Listing>, DecodeError> {
-    let url = format!("{}/v1/models", http.base());
-    let mut answer = http.get(wire, "/v1/models")?;
-    wire::models(&url, &whole(&url, &mut answer.body)?)
+    const PATH: &str = "/v1/models";
+    let peer = http.peer(PATH);
+    wire::models(&peer, &whole(&peer, http.get(wire, PATH)?)?)
 }
 
 /// The model that is meant: the one named, or the only one.
-fn the_model(base: &str, named: &str, listed: Vec<Listing>) -> Result<Listing, DecodeError> {
-    let refused = |reason: String| DecodeError::Server {
-        url: base.into(),
-        reason,
-        gone: false,
-    };
+fn the_model(http: &Http, named: &str, listed: Vec<Listing>) -> Result<Listing, DecodeError> {
+    let peer = http.peer("");
     let names: Vec<String> = listed.iter().map(|model| model.id.clone()).collect();
-    let names = names.join(", ");
+    let names = peer.quote(&names.join(", "), MESSAGE_CHARS_MAX);
     let count = listed.len();
     let mut fitting = listed
         .into_iter()
         .filter(|model| named.is_empty() || model.id == named);
     match (fitting.next(), named.is_empty()) {
-        (Some(_), true) if count > 1 => Err(refused(format!(
+        (Some(_), true) if count > 1 => Err(peer.wrong(format!(
             "the server has {count} models ({names}); name one as server.model"
         ))),
+        (Some(model), _) if model.loading => Err(peer.error(
+            Prospect::Loading,
+            "the server is still loading its model; wait for it, or raise server.lost_wait_s",
+        )),
         (Some(model), _) => Ok(model),
-        (None, true) => Err(refused("the server has no model; start it with one".into())),
-        (None, false) => Err(refused(format!(
-            "the server has no model '{named}'; it has {names}"
-        ))),
+        (None, true) => Err(peer.wrong("the server has no model; start it with one")),
+        (None, false) => {
+            Err(peer.wrong(format!("the server has no model '{named}'; it has {names}")))
+        }
     }
 }
 
@@ -313,9 +396,9 @@ fn tokens_of(
     model: &str,
     text: &str,
 ) -> Result<Option<Vec<u32>>, DecodeError> {
-    let url = format!("{}/tokenize", http.base());
-    match http.post(wire, "/tokenize", &wire::tokenise(model, text)) {
-        Ok(mut answer) => Ok(wire::tokens(&whole(&url, &mut answer.body)?)),
+    const PATH: &str = "/tokenize";
+    match http.post(wire, PATH, &wire::tokenise(model, text)) {
+        Ok(answer) => Ok(wire::tokens(&whole(&http.peer(PATH), answer)?)),
         Err(error) if error.is_gone() => Err(error),
         // A path of llama.cpp and vLLM, and of no standard.
         Err(_) => Ok(None),
@@ -339,7 +422,7 @@ impl std::fmt::Display for Server {
         write!(
             f,
             "{} at {} ({}",
-            self.model.id,
+            self.shown_name(),
             self.address(),
             self.model.kind.words()
         )?;

@@ -8,8 +8,10 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::super::error::DecodeError;
+use super::super::error::{DecodeError, Prospect};
 use super::super::sampling::Sampling;
+use super::http::MESSAGE_CHARS_MAX;
+use super::peer::Peer;
 
 /// A token: what it says, and how likely it was.
 #[derive(Debug, Clone, PartialEq)]
@@ -172,27 +174,17 @@ struct Listed {
 ///
 /// # Errors
 /// [`DecodeError::Server`] for what is no completion, [`DecodeError::NonFinite`] for a log-probability that is none.
-pub(super) fn piece(url: &str, json: &[u8], position: usize) -> Result<Piece, DecodeError> {
-    let wrong = |reason: String| DecodeError::Server {
-        url: url.into(),
-        reason,
-        gone: false,
-    };
-    let chunk: Chunk = serde_json::from_slice(json).map_err(|error| {
-        let start: String = String::from_utf8_lossy(json).chars().take(80).collect();
-        wrong(format!(
-            "the answer is no completion ({error}), it begins {start:?}; is this an OpenAI-compatible server?"
-        ))
-    })?;
+pub(super) fn piece(peer: &Peer, json: &[u8], position: usize) -> Result<Piece, DecodeError> {
+    let chunk: Chunk =
+        serde_json::from_slice(json).map_err(|error| no_json(peer, "completion", json, &error))?;
     if let Some(error) = chunk.error.filter(|error| !error.is_null()) {
         let message = error.get("message").and_then(Value::as_str);
         let message = message.map_or_else(|| error.to_string(), str::to_owned);
-        let message: String = message.chars().take(300).collect();
-        return Err(DecodeError::Server {
-            url: url.into(),
-            reason: format!("the server broke off and said: {message}; look at its own messages"),
-            gone: true,
-        });
+        let message = peer.quote(&message, MESSAGE_CHARS_MAX);
+        return Err(peer.error(
+            Prospect::Gone,
+            format!("the server broke off and said: {message}; look at its own messages"),
+        ));
     }
     // A last piece with figures of use alone has no choice.
     let Some(choice) = chunk.choices.into_iter().next() else {
@@ -221,8 +213,8 @@ pub(super) fn piece(url: &str, json: &[u8], position: usize) -> Result<Piece, De
         ),
         _ if choice.text.is_empty() => Vec::new(),
         _ => {
-            return Err(wrong(
-                "the server gives no log-probabilities, and forks are found by them; start it so that /v1/completions answers `logprobs`".into(),
+            return Err(peer.wrong(
+                "the server gives no log-probabilities, and forks are found by them; start it so that /v1/completions answers `logprobs`",
             ));
         }
     };
@@ -234,6 +226,16 @@ pub(super) fn piece(url: &str, json: &[u8], position: usize) -> Result<Piece, De
         return Err(DecodeError::NonFinite { position });
     }
     Ok(Piece { said, finish })
+}
+
+/// An answer that is not what it should be.
+fn no_json(peer: &Peer, what: &str, json: &[u8], error: &serde_json::Error) -> DecodeError {
+    let start = &json[..json.len().min(16 * 1024)];
+    let start = peer.quote(&String::from_utf8_lossy(start), 80);
+    let error = peer.quote(&error.to_string(), MESSAGE_CHARS_MAX);
+    peer.wrong(format!(
+        "the answer is no {what} ({error}), it begins {start:?}; is this an OpenAI-compatible server?"
+    ))
 }
 
 fn said_listed(listed: Listed) -> Said {
@@ -353,10 +355,12 @@ pub(super) struct Listing {
     pub(super) bytes: u64,
     /// All that tells it from another model.
     pub(super) identity: String,
+    /// Whether only its name is known yet: llama.cpp lists a model while it loads it.
+    pub(super) loading: bool,
 }
 
 /// Reads the answer of `/v1/models`.
-pub(super) fn models(url: &str, json: &[u8]) -> Result<Vec<Listing>, DecodeError> {
+pub(super) fn models(peer: &Peer, json: &[u8]) -> Result<Vec<Listing>, DecodeError> {
     #[derive(Deserialize)]
     struct Models {
         data: Vec<Entry>,
@@ -368,18 +372,15 @@ pub(super) fn models(url: &str, json: &[u8]) -> Result<Vec<Listing>, DecodeError
         owned_by: String,
         max_model_len: Option<usize>,
         root: Option<String>,
+        /// `Some` of null where that is what the server says.
+        #[serde(default, deserialize_with = "as_said")]
         meta: Option<Value>,
     }
-    let models: Models = serde_json::from_slice(json).map_err(|error| {
-        let start: String = String::from_utf8_lossy(json).chars().take(80).collect();
-        DecodeError::Server {
-            url: url.into(),
-            reason: format!(
-                "the answer is no list of models ({error}), it begins {start:?}; is this an OpenAI-compatible server?"
-            ),
-            gone: false,
-        }
-    })?;
+    fn as_said<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Value>, D::Error> {
+        Value::deserialize(from).map(Some)
+    }
+    let models: Models = serde_json::from_slice(json)
+        .map_err(|error| no_json(peer, "list of models", json, &error))?;
     let listing = |entry: Entry| {
         let number = |key: &str| entry.meta.as_ref()?.get(key)?.as_u64();
         Listing {
@@ -392,6 +393,7 @@ pub(super) fn models(url: &str, json: &[u8]) -> Result<Vec<Listing>, DecodeError
                 .max_model_len
                 .or_else(|| number("n_ctx").and_then(|n| usize::try_from(n).ok())),
             bytes: number("size").unwrap_or(0),
+            loading: entry.owned_by == "llamacpp" && entry.meta == Some(Value::Null),
             identity: json!([entry.id, entry.root, entry.max_model_len, entry.meta]).to_string(),
             id: entry.id,
         }

@@ -5,25 +5,22 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::super::cancel::Cancel;
-use super::super::distribution::{Place, Purpose};
 use super::super::error::DecodeError;
 use super::super::outcome::{End, Stats, Step, Thought};
 use super::super::settings::WriterSettings;
 use super::super::writer::{CONTEXT_CHARS, last_chars, may_ask};
-use super::flight::{Flight, News};
-use super::line::Line;
-use super::look::{Look, Meaning, promising};
-use super::roll::{Ground, Roll, sent_again, tell_silence};
+use super::ahead::{Found, Offer, found};
+use super::ground::{Context, Ground};
+use super::look::{Look, promising};
+use super::roll::phrase_tokens;
 use super::server::{Counts, Server};
-use super::wire::{Finish, How, Said, Token};
-use crate::fork::{Branch, Fork, ForkId, ForkOrigin, MAX_BRANCHES};
+use super::trunk::{Past, Trunk};
+use crate::fork::{Fork, ForkId, ForkOrigin};
 
 /// How long a step waits for the server before it says so.
 const PATIENCE: Duration = Duration::from_millis(250);
 /// How long a wait lasts that nothing ends: what comes from a server, and who cancels, wake the thread before.
 const NAP: Duration = Duration::from_millis(5);
-/// Bytes of text that count as a token where the server does not cut it, when its context is measured.
-const BYTES_PER_TOKEN: usize = 3;
 
 /// Writes a text through a server. Belongs to one thread, which waits for requests that run on threads of their own.
 ///
@@ -33,8 +30,8 @@ const BYTES_PER_TOKEN: usize = 3;
 pub struct RemoteWriter {
     pub(super) server: Arc<Server>,
     pub(super) settings: WriterSettings,
-    /// Tokens that one request may hold.
-    context: usize,
+    /// What one request may hold, tokens.
+    pub(super) context: Context,
     pub(super) trunk: Option<Trunk>,
     pub(super) open: Option<Offer>,
     pub(super) past: VecDeque<Past>,
@@ -45,78 +42,6 @@ pub struct RemoteWriter {
     before: Counts,
 }
 
-#[derive(Debug)]
-pub(super) struct Trunk {
-    pub(super) line: Line,
-    /// Tokens of the prompt, as far as they are known.
-    pub(super) prompt: usize,
-    /// First token that the server is told of.
-    pub(super) from: usize,
-    /// Choices made on the way here.
-    pub(super) choices: u64,
-    /// Where questions were asked, in tokens.
-    pub(super) asked: Vec<usize>,
-    /// Where it was found that there is no fork.
-    pub(super) examined: Option<usize>,
-    pub(super) ended: bool,
-    /// Tokens that have come and are not written yet.
-    pub(super) next: VecDeque<Said>,
-    pub(super) flight: Option<Flight>,
-    pub(super) look: Option<Look>,
-}
-
-/// A branch, and what comes behind it.
-#[derive(Debug)]
-pub(super) struct Ahead {
-    /// The phrase, and the tokens decoded behind it.
-    pub(super) line: Line,
-    /// Tokens of the phrase.
-    pub(super) phrase: usize,
-    /// Whether the text ends here.
-    pub(super) ended: bool,
-    /// Whether nothing more is decoded ahead: the text ends, a fork may come, or the budget is used.
-    pub(super) stopped: bool,
-    /// A token that has come and was not taken: a fork may lie before it.
-    pub(super) next: VecDeque<Said>,
-    pub(super) flight: Option<Flight>,
-}
-
-/// The fork that is open.
-#[derive(Debug)]
-pub(super) struct Offer {
-    pub(super) fork: Fork,
-    pub(super) ahead: Vec<Ahead>,
-    pub(super) seen: Seen,
-    /// The likeliest tokens of the place.
-    pub(super) top: Vec<Token>,
-}
-
-/// What has been rolled out at a place, so that `other` offers something else.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Seen {
-    pub(super) heads: Vec<Token>,
-    pub(super) phrases: Vec<String>,
-}
-
-/// A choice that can be taken back.
-#[derive(Debug)]
-pub(super) struct Past {
-    pub(super) offer: Offer,
-    pub(super) tokens: usize,
-    pub(super) bytes: usize,
-    pub(super) from: usize,
-    pub(super) choices: u64,
-}
-
-/// Meanings found at a place, as they will be offered.
-#[derive(Debug)]
-pub(super) struct Found {
-    pub(super) branches: Vec<Branch>,
-    pub(super) ahead: Vec<Ahead>,
-    pub(super) seen: Seen,
-    pub(super) top: Vec<Token>,
-}
-
 impl RemoteWriter {
     /// A writer without a text.
     ///
@@ -125,15 +50,7 @@ impl RemoteWriter {
     /// cannot hold what these settings ask for.
     pub fn new(server: Arc<Server>, settings: WriterSettings) -> Result<Self, DecodeError> {
         settings.check()?;
-        let there = server.context_tokens().unwrap_or(usize::MAX);
-        let context = settings.context_tokens_max.min(there);
-        let needed_tokens = settings.context_tokens_needed();
-        if context < needed_tokens {
-            return Err(DecodeError::ContextTooShort {
-                found_tokens: context,
-                needed_tokens,
-            });
-        }
+        let context = context(&server, &settings)?;
         let before = server.counts();
         Ok(Self {
             server,
@@ -167,21 +84,9 @@ impl RemoteWriter {
         if nothing {
             return Err(DecodeError::EmptyPrompt);
         }
-        let line = Line::prompt(prompt, tokens);
         self.open = None;
         self.past.clear();
-        self.trunk = Some(Trunk {
-            prompt: line.tokens.len(),
-            line,
-            from: 0,
-            choices: 0,
-            asked: Vec::new(),
-            examined: None,
-            ended: false,
-            next: VecDeque::new(),
-            flight: None,
-            look: None,
-        });
+        self.trunk = Some(Trunk::begin(prompt, tokens));
         Ok(())
     }
 
@@ -239,7 +144,8 @@ impl RemoteWriter {
                 continue;
             }
             let Some(next) = trunk.next.front() else {
-                if !self.receive()? {
+                let (server, settings) = (&self.server, &self.settings);
+                if !trunk.receive(server, self.context, settings, &mut self.told)? {
                     return Ok(None);
                 }
                 continue;
@@ -256,7 +162,7 @@ impl RemoteWriter {
                     self.stats.examined += 1;
                     trunk.look = Some(Look::begin(&trunk.line, &heads, next.top.clone()));
                     // Its places are needed now; what has come is kept.
-                    trunk.flight = None;
+                    trunk.stream.stop();
                     continue;
                 }
             }
@@ -286,13 +192,13 @@ impl RemoteWriter {
         let ground = Ground {
             server: &self.server,
             trunk: &trunk.line,
-            from: trunk.from,
+            context: self.context,
         };
         let looked = look.poll(&ground, &self.settings, &mut self.told);
         self.stats.detector_s += begun.elapsed().as_secs_f64();
-        let meanings = match looked {
-            Ok((Some(meanings), _)) => meanings,
-            Ok((None, _)) => {
+        let mut meanings = match looked {
+            Ok(Some(meanings)) => meanings,
+            Ok(None) => {
                 trunk.look = Some(look);
                 return Ok(Looked::Waiting);
             }
@@ -302,7 +208,6 @@ impl RemoteWriter {
                 return Err(error);
             }
         };
-        let mut meanings = meanings;
         meanings.retain(|meaning| meaning.mass >= self.settings.meaning_mass_min);
         let found = found(look.rolls, &meanings, look.top);
         if found.branches.len() < 2 {
@@ -310,80 +215,6 @@ impl RemoteWriter {
         }
         trunk.next.clear();
         Ok(Looked::Fork(self.offer(found, ForkOrigin::Detected)))
-    }
-
-    /// Takes what has come for the trunk, asking for more where nothing is under way; `false` when there is nothing yet.
-    fn receive(&mut self) -> Result<bool, DecodeError> {
-        self.shift_context();
-        let Some(trunk) = &mut self.trunk else {
-            return Ok(false);
-        };
-        let Some(flight) = &mut trunk.flight else {
-            let position = trunk.line.tokens.len();
-            let left = self.settings.tokens_max - (position - trunk.prompt);
-            let how = how(
-                &self.settings,
-                position,
-                trunk.choices,
-                left.min(self.server.settings.stretch_tokens as usize),
-            );
-            let ground = Ground {
-                server: &self.server,
-                trunk: &trunk.line,
-                from: trunk.from,
-            };
-            trunk.flight = ground.ask(&Line::default(), how)?;
-            return Ok(trunk.flight.is_some());
-        };
-        match flight.poll() {
-            None => {
-                tell_silence(flight, &self.server, &mut self.told);
-                return Ok(false);
-            }
-            Some(News::Said(said)) => trunk.next.push_back(said),
-            Some(News::Again(why)) => self.told.push(sent_again(&why)),
-            Some(News::Over(finish)) => {
-                trunk.flight = None;
-                trunk.ended = finish == Finish::Text;
-            }
-            Some(News::Cut) => {
-                trunk.flight = None;
-                self.told.push(
-                    "an answer broke off: what had come is kept, the rest is asked for".into(),
-                );
-            }
-            Some(News::Failed(error)) => {
-                trunk.flight = None;
-                return Err(error);
-            }
-        }
-        Ok(true)
-    }
-
-    /// When the server's context is nearly used up, the last half of it is what goes on.
-    fn shift_context(&mut self) {
-        let Some(trunk) = self.trunk.as_mut().filter(|trunk| trunk.flight.is_none()) else {
-            return;
-        };
-        let reserve = self.settings.reserve_tokens() + self.settings.ready_tokens_max;
-        let reserve = reserve.max(self.server.settings.stretch_tokens as usize);
-        let held = trunk.line.tokens.len() - trunk.from;
-        let unknown = if trunk.prompt == 0 {
-            trunk.line.text.len() / BYTES_PER_TOKEN
-        } else {
-            0
-        };
-        if held.max(unknown * usize::from(trunk.from == 0)) + reserve < self.context {
-            return;
-        }
-        let kept = self.context / 2;
-        let mut from = trunk.line.tokens.len().saturating_sub(kept);
-        // Not inside a character, whose first half would be no text.
-        let ends = trunk.line.ends();
-        while from > trunk.from && from >= 2 && ends[from - 1] == ends[from - 2] {
-            from -= 1;
-        }
-        trunk.from = trunk.from.max(from);
     }
 
     /// Opens a fork at the end of the trunk.
@@ -429,7 +260,7 @@ impl RemoteWriter {
         let ground = Ground {
             server: &self.server,
             trunk: &trunk.line,
-            from: trunk.from,
+            context: self.context,
         };
         let mut branches = 0;
         for ahead in &mut offer.ahead {
@@ -463,130 +294,23 @@ enum Looked {
     Nothing,
 }
 
-impl Ahead {
-    /// Takes what has come; whether the branch grew.
-    fn receive(
-        &mut self,
-        ground: &Ground<'_>,
-        trunk: &Trunk,
-        settings: &WriterSettings,
-        told: &mut Vec<String>,
-    ) -> Result<bool, DecodeError> {
-        let mut grew = false;
-        while !self.stopped {
-            let position = trunk.line.tokens.len() + self.line.tokens.len();
-            let ready = self.line.tokens.len() - self.phrase;
-            if ready >= settings.ready_tokens_max || position - trunk.prompt >= settings.tokens_max
-            {
-                self.stopped = true;
-                break;
-            }
-            let Some(flight) = &mut self.flight else {
-                let left = settings.ready_tokens_max - ready;
-                let how = how(settings, position, trunk.choices + 1, left);
-                self.flight = ground.ask(&self.line, how)?;
-                if self.flight.is_none() {
-                    break;
-                }
-                continue;
-            };
-            match flight.poll() {
-                None => {
-                    tell_silence(flight, ground.server, told);
-                    break;
-                }
-                Some(News::Said(said)) => {
-                    let asked = trunk.asked.iter().copied();
-                    let fork_ahead = settings.detect
-                        && may_ask(settings, asked, position)
-                        && !promising(&self.line, &said, settings).is_empty();
-                    if said.ends {
-                        self.stopped = true;
-                        self.ended = true;
-                    } else if fork_ahead {
-                        self.stopped = true;
-                        self.next.push_back(said);
-                    } else {
-                        self.line.push(&said);
-                        grew = true;
-                    }
-                }
-                Some(News::Again(why)) => told.push(sent_again(&why)),
-                Some(News::Over(finish)) => {
-                    self.flight = None;
-                    self.ended = finish == Finish::Text;
-                    self.stopped |= self.ended;
-                }
-                Some(News::Cut) => self.flight = None,
-                Some(News::Failed(error)) => {
-                    self.flight = None;
-                    return Err(error);
-                }
-            }
-        }
-        if self.stopped {
-            self.flight = None;
-        }
-        Ok(grew)
-    }
-}
-
-/// How tokens behind a place are drawn.
-fn how(settings: &WriterSettings, position: usize, choices: u64, tokens: usize) -> How {
-    let place = Place {
-        seed: settings.seed,
-        position,
-        choices,
-    };
-    How {
-        tokens,
-        sampling: settings.sampling(),
-        seed: seed(place.draw(Purpose::Token, 0)),
-    }
-}
-
-/// A uniform number as a seed that any server takes.
-pub(super) fn seed(uniform: f64) -> u32 {
-    (uniform * f64::from(i32::MAX)) as u32
-}
-
-/// Makes branches of the first meanings; there may be none.
-pub(super) fn found(rolls: Vec<Roll>, meanings: &[Meaning], top: Vec<Token>) -> Found {
-    let seen = Seen {
-        heads: rolls
-            .iter()
-            .filter_map(|roll| top.iter().find(|token| roll.begins_with(token)).cloned())
-            .collect(),
-        phrases: rolls
-            .iter()
-            .map(|roll| roll.line.phrase().to_owned())
-            .collect(),
-    };
-    let mut slots: Vec<Option<Roll>> = rolls.into_iter().map(Some).collect();
-    let (mut branches, mut ahead) = (Vec::new(), Vec::new());
-    for meaning in meanings.iter().take(MAX_BRANCHES) {
-        let Some(roll) = slots.get_mut(meaning.wording).and_then(Option::take) else {
-            continue;
-        };
-        branches.push(Branch {
-            text: roll.line.phrase().to_owned(),
-            tokens: roll.line.numbers(),
-            prior: meaning.mass,
-            log_prob_nats: roll.log_prob_nats,
-        });
-        ahead.push(Ahead {
-            phrase: roll.line.tokens.len(),
-            line: roll.line,
-            ended: roll.ended,
-            stopped: roll.ended,
-            next: VecDeque::new(),
-            flight: None,
+/// What one request may hold: no more than the server's context, nor than the settings say.
+fn context(server: &Server, settings: &WriterSettings) -> Result<Context, DecodeError> {
+    let there = server.context_tokens().unwrap_or(usize::MAX);
+    let length = settings.context_tokens_max.min(there);
+    let phrase = phrase_tokens(settings.phrase_tokens_max);
+    // A phrase behind the beginning of another, and what follows it.
+    let compared = 2 * phrase + server.settings.consequence_tokens as usize;
+    let begin = server.begin.as_ref().map_or(0, Vec::len);
+    let needed_tokens = settings.context_tokens_needed().max(2 * compared + begin);
+    if length < needed_tokens {
+        return Err(DecodeError::ContextTooShort {
+            found_tokens: length,
+            needed_tokens,
         });
     }
-    Found {
-        branches,
-        ahead,
-        seen,
-        top,
-    }
+    let ahead = phrase + settings.ready_tokens_max;
+    let stretch = server.settings.stretch_tokens as usize;
+    let reserve = compared.max(ahead).max(stretch).min(length / 2);
+    Ok(Context { length, reserve })
 }

@@ -13,7 +13,7 @@ pub struct ChoiceCell {
 }
 
 impl ChoiceCell {
-    pub(super) fn put(&self, fork: ForkId, option: usize, decided_ns: u64) {
+    pub(in crate::pipeline) fn put(&self, fork: ForkId, option: usize, decided_ns: u64) {
         self.decided_ns.store(decided_ns, Ordering::Relaxed);
         self.word
             .store(((fork.0 + 1) << 8) | option as u64, Ordering::Release);

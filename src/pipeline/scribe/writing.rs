@@ -108,6 +108,13 @@ impl Writing<'_> {
 
     /// The server that has the model is gone: an open fork is dropped, the text stays. It is asked again for a while.
     fn lose(&mut self, error: DecodeError) -> Result<(), DecodeError> {
+        // A choice made in the same moment is followed first: all it takes is here, but for other branches.
+        if self
+            .chosen()
+            .is_some_and(|(_, _, kind)| kind != OptionKind::Other)
+        {
+            self.take_choice()?;
+        }
         let asked = self.open.take().is_some();
         self.writer.drop_fork();
         // An undo may have opened a fork while the server was away: whoever asks about it has to hear, too.
@@ -180,18 +187,22 @@ impl Writing<'_> {
         Ok(())
     }
 
+    /// The gate's choice for the open fork, if it has made one: the fork, the item, and what that means. Nothing was chosen
+    /// while the options have not been told.
+    fn chosen(&self) -> Option<(ForkId, usize, OptionKind)> {
+        let open = self.open.as_ref()?;
+        let (option, _) = self.choice.get(open.question?)?;
+        Some((open.fork, option, *open.kinds.get(option)?))
+    }
+
     /// Follows the gate's choice, if it has made one for the open fork.
     fn take_choice(&mut self) -> Result<(), DecodeError> {
         let broken_off = std::mem::take(&mut self.broken_off);
-        let Some(open) = &self.open else {
+        let Some((fork, option, kind)) = self.chosen() else {
             return Ok(());
         };
-        let Some((option, _)) = open.question.and_then(|question| self.choice.get(question)) else {
-            return Ok(());
-        };
-        let fork = open.fork;
-        match open.kinds.get(option) {
-            Some(OptionKind::Branch) => {
+        match kind {
+            OptionKind::Branch => {
                 let commit = self.writer.commit(fork, option)?;
                 let committed_ns = rt::now().as_nanos();
                 self.open = None;
@@ -206,11 +217,11 @@ impl Writing<'_> {
                     committed_ns,
                 });
             }
-            Some(OptionKind::GoOn) => self.go_on(fork)?,
-            Some(OptionKind::Other) => self.other(fork)?,
-            Some(OptionKind::Undo) => self.undo(fork)?,
-            // The options have not been told yet, or the item is a filler: nothing was chosen.
-            Some(OptionKind::Item) | None => {}
+            OptionKind::GoOn => self.go_on(fork)?,
+            OptionKind::Other => self.other(fork)?,
+            OptionKind::Undo => self.undo(fork)?,
+            // A filler: nothing was chosen.
+            OptionKind::Item => {}
         }
         Ok(())
     }
@@ -348,3 +359,6 @@ impl Writing<'_> {
         let _ = self.tell.send(told);
     }
 }
+
+#[cfg(test)]
+mod tests;
