@@ -328,3 +328,60 @@ impl Cut {
         json!({"type": "Sequence", "pretokenizers": [before, bytes]})
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[derive(serde::Deserialize)]
+    struct Golden {
+        tokens: Vec<String>,
+        merges: Vec<String>,
+        encodings: BTreeMap<String, Vec<Encoding>>,
+    }
+
+    #[derive(serde::Deserialize)]
+    struct Encoding {
+        text: String,
+        ids: Vec<u32>,
+    }
+
+    /// Independent truth: llama.cpp (`fixtures/golden/decode/make_pretokenizers.py`).
+    #[test]
+    fn text_is_cut_into_words_as_llama_cpp_cuts_it() {
+        let golden = include_str!("../../../fixtures/golden/decode/gguf/pretokenizers.json");
+        let golden: Golden = serde_json::from_str(golden).unwrap();
+        let rows = golden.tokens.len();
+        assert_eq!(golden.encodings.len(), 5);
+        let mut wrong = Vec::new();
+        for (name, encodings) in golden.encodings {
+            let mut kinds = vec![1; rows];
+            kinds[rows - 2..].fill(CONTROL);
+            let text = |text: &str| Value::Text(text.to_owned());
+            let values = [
+                ("model", text("gpt2")),
+                ("pre", text(&name)),
+                ("tokens", Value::Texts(golden.tokens.clone())),
+                ("merges", Value::Texts(golden.merges.clone())),
+                ("token_type", Value::Wholes(kinds)),
+                ("bos_token_id", Value::Whole(rows as i128 - 2)),
+                ("eos_token_id", Value::Whole(rows as i128 - 1)),
+            ];
+            let values = values.map(|(key, value)| (format!("tokenizer.ggml.{key}"), value));
+            let header = Header {
+                values: values.into(),
+                tensors: Vec::new(),
+            };
+            let tokens = tokenizer(Path::new("golden.gguf"), &header, rows).unwrap();
+            for Encoding { text, ids } in encodings {
+                let found = tokens.encode(&text).unwrap();
+                if found != ids {
+                    wrong.push(format!("{name} {text:?}: {found:?}, not {ids:?}"));
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+}
