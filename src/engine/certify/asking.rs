@@ -139,7 +139,11 @@ impl<'a> Asking<'a> {
                 self.call(words.saturating_sub(WORDS_KEPT));
             }
             // Text goes on by itself then, and the next piece calls again.
-            Told::Refused { .. } | Told::NextText => self.called = false,
+            Told::Refused { .. } => self.called = false,
+            Told::Begins { prompt, .. } => {
+                self.show(&prompt);
+                self.called = false;
+            }
             Told::NothingOther(_) | Told::Called { .. } | Told::Remark(_) | Told::Back => {}
             Told::Lost(reason) | Told::Failed(reason) => return Err(EngineError::Decoder(reason)),
         }

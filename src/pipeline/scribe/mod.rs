@@ -64,7 +64,6 @@ impl Scribe {
     ) -> Result<Self, ScribeError> {
         let writer = texts.begin(0)?;
         let model = texts.model.clone();
-        let prompt_bytes = writer.text().len();
         let (asks, heard) = bounded(ASKS);
         let (tell, told) = bounded(TOLD);
         let thread_cancel = cancel.clone();
@@ -78,7 +77,6 @@ impl Scribe {
                     texts,
                     number: 0,
                     writer,
-                    prompt_bytes,
                     choice,
                     cancel: thread_cancel,
                     heard,
@@ -92,6 +90,7 @@ impl Scribe {
                     lost_since: None,
                     forward_steps: 0,
                 };
+                writing.begins();
                 if let Err(error) = writing.until_closed() {
                     let _ = writing.tell.send(Told::Failed(error.to_string()));
                 }
