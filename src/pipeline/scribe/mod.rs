@@ -72,6 +72,7 @@ impl Scribe {
         let thread = std::thread::Builder::new()
             .name("decoder".into())
             .spawn(move || {
+                texts.model.lead();
                 let _borrower = thread_lent.borrower();
                 let mut writing = Writing {
                     texts,
