@@ -134,6 +134,7 @@ fn main() -> anyhow::Result<()> {
     steps(&model, &options)?;
     quiet(&model, &options)?;
     relinks(&model, &options)?;
+    pieces(&model, &options)?;
     ahead(&model, &options)?;
     choices(&model, &options)
 }
@@ -208,6 +209,68 @@ fn relinks(model: &Arc<Model>, options: &Options) -> anyhow::Result<()> {
     }
     report("relinking: one line becomes three", &fork);
     report("relinking: one of three goes on", &commit);
+    Ok(())
+}
+
+/// A step behind many forks: three texts of the same tokens, one read straight, one of pieces as the forks left them, one of pieces that were
+/// joined. One step of each in turns; by CPU time, as ratios are what counts.
+fn pieces(model: &Arc<Model>, options: &Options) -> anyhow::Result<()> {
+    /// Tokens behind a fork on the branch that is chosen, and then without one.
+    const BETWEEN: [usize; 2] = [4, 4];
+    const STEPS: usize = 40;
+    let token = |i: usize| 2 + (i * 37 % 50) as u32;
+    let longest = model.config().context_tokens.saturating_sub(2 * STEPS);
+    let small = options.choices < 20;
+    let contexts = if small { vec![40] } else { vec![128, 256, 512] };
+    for context in contexts.into_iter().filter(|context| *context <= longest) {
+        let text: Vec<u32> = (0..context).map(token).collect();
+        let mut straight = Steps::new(Arc::clone(model));
+        straight.read(&text)?;
+        let (mut cut, mut joined) = (Steps::new(Arc::clone(model)), Steps::new(Arc::clone(model)));
+        let (mut joining_ms, mut forks) = (0.0, 0);
+        for steps in [&mut cut, &mut joined] {
+            steps.read(&text[..1])?;
+            let mut at = 1;
+            while at < context {
+                steps.fork(3);
+                forks += 1;
+                for token in text[at..].iter().take(BETWEEN[0]) {
+                    steps.step(&[*token, 2, 3])?;
+                }
+                steps.commit(0);
+                at = (at + BETWEEN[0]).min(context);
+                for token in text[at..].iter().take(BETWEEN[1]) {
+                    steps.step(&[*token])?;
+                }
+                at = (at + BETWEEN[1]).min(context);
+            }
+        }
+        let before = processor_ms();
+        joined.join();
+        joining_ms += processor_ms() - before;
+        let mut spent = [times()?, times()?, times()?];
+        for step in 0..STEPS {
+            for (steps, times) in [&mut straight, &mut cut, &mut joined]
+                .into_iter()
+                .zip(&mut spent)
+            {
+                let before = processor_ms();
+                steps.step(&[token(context + step)])?;
+                note(
+                    times,
+                    Duration::from_secs_f64((processor_ms() - before) * 1e-3),
+                );
+            }
+            ensure!(cut.logits(0) == joined.logits(0), "joining changed bits");
+        }
+        let [straight, cut, joined] = spent.map(|times| times.value_at_quantile(0.5) as f64 / 1e3);
+        let line = serde_json::json!({
+            "bench": "decode", "what": "step behind many forks, CPU time", "context": context, "forks": forks / 2, "n": STEPS,
+            "straight_us": straight, "cut_us": cut, "joined_us": joined, "cut_to_straight": cut / straight,
+            "joined_to_straight": joined / straight, "joining_us_per_token": joining_ms * 1e3 / context as f64,
+        });
+        println!("{line}");
+    }
     Ok(())
 }
 

@@ -151,6 +151,9 @@ pub enum Event {
         piece: String,
         /// True when `piece` replaces the whole text.
         replace: bool,
+        /// True when `piece` is the prompt with which a text begins: nobody wrote it. Left out when false.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        prompt: bool,
     },
     /// The session pauses (`true`) or goes on.
     Pause {

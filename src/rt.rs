@@ -165,7 +165,8 @@ impl Lent {
     #[must_use]
     pub fn borrower(&self) -> Borrower<'_> {
         // SAFETY: takes no pointer; pid 0 means the calling thread.
-        let ordinary = unsafe { libc::sched_getscheduler(0) } == libc::SCHED_OTHER;
+        let policy = unsafe { libc::sched_getscheduler(0) };
+        let ordinary = policy & !libc::SCHED_RESET_ON_FORK == libc::SCHED_OTHER;
         // SAFETY: takes nothing.
         let thread = unsafe { libc::gettid() };
         self.borrower
@@ -191,8 +192,8 @@ impl Lent {
     /// Gives back what was lent, if anything was. Only the borrower may call this.
     pub fn give_back(&self) {
         if self.lent.swap(false, Ordering::AcqRel) {
-            // An ordinary thread may always become one again.
-            let _ = schedule(0, libc::SCHED_OTHER, 0);
+            // An ordinary thread may always become one again; but only a privileged one may take the flag back that came with the loan.
+            let _ = schedule(0, libc::SCHED_OTHER | libc::SCHED_RESET_ON_FORK, 0);
         }
     }
 }

@@ -34,7 +34,15 @@ fn a_certificate_rests_on_decisions_made_from_evidence_and_says_all_it_knows() {
     let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("certificate.json");
-    let output = certify(&["--seconds", "6", "--json", "--out", file.to_str().unwrap()]);
+    let output = certify(&[
+        "--idle-seconds",
+        "5",
+        "--seconds",
+        "6",
+        "--json",
+        "--out",
+        file.to_str().unwrap(),
+    ]);
     let code = output.status.code();
     assert!(matches!(code, Some(0 | 5)), "{code:?}: {}", said(&output));
     let found: Certificate = serde_json::from_slice(&output.stdout).unwrap();
@@ -94,6 +102,14 @@ fn a_certificate_rests_on_decisions_made_from_evidence_and_says_all_it_knows() {
         );
     }
     assert!(found.flashes.flashes > 0 && found.decoder_steps > 0);
+    let idle = found.idle.as_ref().unwrap();
+    assert!(idle.seconds >= 5.0);
+    for (slowed, loaded) in idle.slowed.iter().zip(&found.latency.streams) {
+        assert_eq!(slowed.stream, loaded.stream);
+        assert_eq!(Some(slowed.loaded_p99_us), loaded.steps[1].p99_us);
+        assert!(slowed.idle_p99_us > 0.0 && slowed.ratio > 0.0);
+    }
+    assert_eq!(idle.slowed.len(), 2);
     assert_eq!(found.granted.len(), 3);
     for granted in found
         .granted

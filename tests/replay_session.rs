@@ -68,6 +68,13 @@ fn an_untouched_session_comes_out_again_bit_for_bit() {
         std::fs::read(out.path().join("text.txt")).unwrap(),
         std::fs::read(lived().join("text.txt")).unwrap()
     );
+    let (_, manifest) = Folder::open(out.path()).unwrap();
+    let text = std::fs::read_to_string(out.path().join("text.txt")).unwrap();
+    assert_eq!(manifest.texts.len(), 1 + text.matches("\n\nOnce").count());
+    for record in &manifest.texts {
+        let here: String = text.chars().skip(record.begins_char as usize).collect();
+        assert!(record.prompt_chars == 4 && here.starts_with("Once "));
+    }
     let head = |folder: &Path| {
         Ledger::open_read_only(&folder.join("ledger.sqlite"))
             .unwrap()

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use anyhow::Context;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use razvilka::decode::{Cancel, Glance, Likeness, Model, Step, Survey, Writer, WriterSettings};
@@ -69,6 +70,7 @@ pub(crate) fn detect(
     let mut ours = Score::default();
     let (mut positions, mut forks) = (0, 0);
     let mut examined_ms = Vec::new();
+    let mut shown = 0;
     let mut missed: BTreeMap<String, usize> = BTreeMap::new();
     let mut in_vain: BTreeMap<String, usize> = BTreeMap::new();
     for _ in 0..options.stories {
@@ -106,11 +108,15 @@ pub(crate) fn detect(
                 )
             };
             if is_fork && branches.is_empty() {
+                if shown < options.show {
+                    shown += 1;
+                    show(&name(), &glance, &survey.likenesses()?);
+                }
                 *missed.entry(name()).or_default() += 1;
             } else if !is_fork && !branches.is_empty() {
                 *in_vain.entry(name()).or_default() += 1;
             }
-            if gate && matches!(truth.kind, Kind::Fork | Kind::Wording) {
+            if gate && !options.detection_only && matches!(truth.kind, Kind::Fork | Kind::Wording) {
                 let known = survey
                     .likenesses()?
                     .into_iter()
@@ -146,7 +152,41 @@ pub(crate) fn detect(
     });
     println!("{cost}");
     eprintln!("missed: {missed:#?}\nasked in vain: {in_vain:#?}");
+    if options.detection_only {
+        return Ok(());
+    }
     questions(options, model)
+}
+
+/// Writes what is known of the pairs.
+pub(crate) fn write_pairs(file: &std::path::Path, pairs: &[KnownPair]) -> anyhow::Result<()> {
+    let mut lines = String::new();
+    for KnownPair {
+        place,
+        kind,
+        same,
+        likeness,
+    } in pairs
+    {
+        let line = serde_json::json!({
+            "place": place, "kind": kind.name(), "same": same, "phrases": likeness.phrases,
+            "pooled_cosine": likeness.pooled_cosine, "consequence_bits": likeness.consequence_bits,
+        });
+        lines.push_str(&format!("{line}\n"));
+    }
+    std::fs::write(file, lines).with_context(|| file.display().to_string())
+}
+
+/// A missed fork, for people.
+fn show(name: &str, glance: &Glance, likenesses: &[Likeness]) {
+    eprintln!("missed {name}: likeliest tokens {:.3?}", glance.top3);
+    for pair in likenesses {
+        let (a, b) = &pair.phrases;
+        eprintln!(
+            "    {a:?} and {b:?}: consequences {:.4} bits, pooled cosine {:.5}",
+            pair.consequence_bits, pair.pooled_cosine
+        );
+    }
 }
 
 /// What the grammar knows of a pair; nothing where the model says what the grammar never would.

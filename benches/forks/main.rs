@@ -8,7 +8,10 @@
 //! hit is a question where the grammar has a fork. *Judges* (`judges.rs`): every pair of candidates at the grammar's forks and wordings, and every
 //! pair of options of fixtures/forks, put before everything that could say "the same": the pooled hidden states, the consequences that roll-outs
 //! find, a sentence-embedding model where one is given, rules of spelling, and baselines that look at letters. One JSON line per rule and judge on
-//! stdout; what was missed and what was asked in vain, by the grammar's names, on stderr.
+//! stdout; what was missed and what was asked in vain, by the grammar's names, on stderr;
+//! with `--detection-only` nothing but that is done; with `--show N` also the first N missed forks, with what the judges said of their candidates, and
+//! with `--pairs FILE` every pair at the grammar's forks and wordings goes into a file: what thresholds are chosen on, on other seeds than those
+//! reported.
 //!
 //! The embedded model knows the 730 words of its stories and no others, so on the hand-made cases its states and consequences are those of a
 //! reader who does not know the words: they are printed only with `--model`. Thresholds that are learned are learned on half of the cases, drawn
@@ -35,6 +38,12 @@ pub(crate) struct Options {
     stories: usize,
     seed: u64,
     language: Language,
+    /// How many of the missed forks are shown.
+    show: usize,
+    /// Whether forks are found and counted, and nothing else.
+    detection_only: bool,
+    /// Where every pair of candidates goes, one JSON object a line.
+    pairs: Option<PathBuf>,
     model: Option<PathBuf>,
     embedder: Option<PathBuf>,
     cases: PathBuf,
@@ -46,6 +55,9 @@ fn options() -> anyhow::Result<Options> {
         stories: STORIES_SMOKE,
         seed: 7,
         language: Language::En,
+        show: 0,
+        detection_only: false,
+        pairs: None,
         model: None,
         embedder: None,
         cases: PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/forks"),
@@ -62,6 +74,9 @@ fn options() -> anyhow::Result<Options> {
             "--bench" => options.stories = options.stories.max(100),
             "--stories" => options.stories = value()?.parse()?,
             "--seed" => options.seed = value()?.parse()?,
+            "--detection-only" => options.detection_only = true,
+            "--show" => options.show = value()?.parse()?,
+            "--pairs" => options.pairs = Some(value()?.into()),
             "--language" => options.language = value()?.parse()?,
             "--model" => options.model = Some(value()?.into()),
             "--embedder" => options.embedder = Some(value()?.into()),
@@ -98,6 +113,12 @@ fn main() -> anyhow::Result<()> {
     let model = Arc::new(model);
     let mut pairs = Vec::new();
     grammar::detect(&options, &model, &mut pairs)?;
+    if options.detection_only {
+        return Ok(());
+    }
+    if let Some(file) = &options.pairs {
+        grammar::write_pairs(file, &pairs)?;
+    }
     judges::on_the_grammar(&options, &pairs);
     judges::on_the_cases(&options, &model, embedder.as_deref())
 }

@@ -24,6 +24,10 @@ pub struct Args {
     /// How long to measure, 5 to 3600 seconds
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(5..=3600))]
     pub seconds: u32,
+    /// Then measure the same streams, tiles and flashes with the decoder at rest, 5 to 3600 seconds, and hold a sample's way to its score against
+    /// that: its p99 with the decoder at work must be at most three times as long
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(5..=3600))]
+    pub idle_seconds: Option<u32>,
     /// EEG channels, 1 to 512
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=512))]
     pub eeg_channels: u16,
@@ -93,13 +97,15 @@ pub fn run(args: &Args, stop: &Arc<AtomicBool>) -> Result<(), Failure> {
     let model = load_model(&plan)?;
     let settings = Settings {
         seconds: f64::from(args.seconds),
+        idle_seconds: args.idle_seconds.map(f64::from),
         load,
         budget: plan.budget,
         realtime: plan.realtime,
+        decode: plan.decode,
     };
     eprintln!(
         "razvilka: certifying for {} s; leave the machine alone meanwhile",
-        args.seconds
+        args.seconds + args.idle_seconds.unwrap_or(0)
     );
     let mut sink = text_sink();
     let certificate = certify(network, &settings, model, driver, &mut sink, stop)?;

@@ -124,9 +124,6 @@ pub fn run(args: &Args, command: Vec<String>, stop: &Arc<AtomicBool>) -> Result<
         "then writes, and asks at decisive forks. What the person wishes stays in its own process, and in {}.\n",
         truth.path.display()
     );
-    if !plan.model.prompt.is_empty() {
-        println!("Every story begins: {}\n", plan.model.prompt);
-    }
     let laboratory =
         Laboratory::start(&settings, &args.participant, &lsl_session, &id, &truth.path)?;
     let mut view = Terminal::stdout();

@@ -13,9 +13,9 @@ pub struct DecodeSection {
     pub precision: Precision,
     /// Threads that decode. Quantised matrices only are shared out; the text is the same for any number.
     pub threads: u32,
-    /// Niceness of the threads beyond the first.
+    /// Niceness of all of them, the decoder's own thread included: it waits for the others, so none may be nicer than it is.
     pub nice: u32,
-    /// Processors that the threads beyond the first keep to, one after the other; any when empty.
+    /// Processors that they keep to, one after the other, the decoder's own thread first; any when empty.
     pub cpus: Vec<u32>,
 }
 
@@ -59,10 +59,10 @@ impl DecodeSection {
         }
     }
 
-    /// The processor of further thread `number`, which counts from 1.
+    /// The processor of thread `number`; 0 is the decoder's own.
     #[must_use]
     pub fn cpu(&self, number: usize) -> Option<usize> {
-        let place = number.saturating_sub(1).checked_rem(self.cpus.len())?;
+        let place = number.checked_rem(self.cpus.len())?;
         self.cpus.get(place).map(|cpu| *cpu as usize)
     }
 }
@@ -72,14 +72,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn further_threads_take_the_processors_named_one_after_the_other() {
+    fn threads_take_the_processors_named_one_after_the_other() {
         let section = DecodeSection {
             cpus: vec![3, 5],
             ..DecodeSection::default()
         };
-        let found: Vec<_> = (1..4).map(|number| section.cpu(number)).collect();
+        let found: Vec<_> = (0..3).map(|number| section.cpu(number)).collect();
         assert_eq!(found, [Some(3), Some(5), Some(3)]);
-        assert_eq!(DecodeSection::default().cpu(1), None);
+        assert_eq!(DecodeSection::default().cpu(0), None);
     }
 
     #[test]

@@ -423,7 +423,7 @@ pub(super) const OWN: &[Limit] = &[
         "",
         (0.0, 19.0),
         5.0,
-        "niceness of the decoding threads beyond the first",
+        "niceness of the decoding threads, the decoder's own included",
     ),
     limit(
         "writer.embedder_same_min",

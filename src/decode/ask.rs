@@ -166,6 +166,7 @@ impl Writer {
         let model = Arc::clone(self.engine.model());
         let trunk = self.trunk.as_mut().ok_or(DecodeError::NotStarted)?;
         let tokens = trunk.line.tokens[..at].to_vec(); // `at` lies within the text
+        let closed = at == trunk.line.tokens.len() && trunk.line.is_closed();
         // The first place of a renewed context may be the beginning token's.
         let (sequence, next, skipped) = match (at.checked_sub(trunk.skipped + 2), tokens.last()) {
             (Some(_), Some(&last)) => {
@@ -188,6 +189,9 @@ impl Writer {
         let mut line = Line::new(sequence, next);
         for &token in &tokens {
             line.push(model.tokens(), token)?;
+        }
+        if closed {
+            line.close();
         }
         Ok((line, skipped))
     }

@@ -42,6 +42,36 @@ impl Heads {
         (self.kv * self.keys(), self.kv * self.values())
     }
 
+    /// Copies `tokens` tokens of one run of pages, from token `from` on, to token `to` of another.
+    pub(super) fn copy(
+        self,
+        tokens: usize,
+        source: (&[f32], &[f32]),
+        from: usize,
+        target: (&mut [f32], &mut [f32]),
+        to: usize,
+    ) {
+        let ((key_page, value_page), width) = (self.page(), self.value());
+        let mut done = 0;
+        while done < tokens {
+            let ((page, lane), (to_page, to_lane)) = (place(from + done), place(to + done));
+            let count = (PAGE - lane.max(to_lane)).min(tokens - done);
+            let keys = source.0[page * key_page..][..key_page].chunks_exact(PAGE);
+            let targets = target.0[to_page * key_page..][..key_page].chunks_exact_mut(PAGE);
+            for (target, keys) in targets.zip(keys) {
+                target[to_lane..to_lane + count].copy_from_slice(&keys[lane..lane + count]);
+            }
+            let values = source.1[page * value_page..][..value_page].chunks_exact(self.values());
+            let targets =
+                target.1[to_page * value_page..][..value_page].chunks_exact_mut(self.values());
+            for (target, values) in targets.zip(values) {
+                target[to_lane * width..][..count * width]
+                    .copy_from_slice(&values[lane * width..][..count * width]);
+            }
+            done += count;
+        }
+    }
+
     /// Query heads.
     pub(super) const fn queries(self) -> usize {
         self.group * self.kv
@@ -50,7 +80,7 @@ impl Heads {
     /// Writes the key and value of one token into its pages.
     pub(super) fn write(self, token: usize, kv: (&[f32], &[f32]), pages: (&mut [f32], &mut [f32])) {
         let (key_page, value_page) = self.page();
-        let (page, lane) = (token / PAGE, token % PAGE);
+        let (page, lane) = place(token);
         let keys = &mut pages.0[page * key_page..][..key_page];
         for (place, x) in keys.chunks_exact_mut(PAGE).zip(kv.0) {
             place[lane] = *x;
@@ -61,6 +91,11 @@ impl Heads {
             values[lane * self.value()..][..self.dim].copy_from_slice(value);
         }
     }
+}
+
+/// Page and place in it of a token.
+const fn place(token: usize) -> (usize, usize) {
+    (token / PAGE, token % PAGE)
 }
 
 /// A stretch of tokens that several rows look at.

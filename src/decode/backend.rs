@@ -106,6 +106,15 @@ impl Backend {
         }
     }
 
+    /// What a thread that writes with it does first. One that only asks a server computes nothing, and stays as it is.
+    pub fn lead(&self) {
+        match self {
+            Self::Here(model) => model.lead(),
+            #[cfg(feature = "server")]
+            Self::Server(_) => {}
+        }
+    }
+
     /// How long it is asked again when it is gone.
     #[must_use]
     pub fn lost_wait(&self) -> Duration {

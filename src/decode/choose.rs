@@ -25,6 +25,7 @@ impl Writer {
         let chosen = &mut offer.ahead[branch]; // below the number of branches, as just checked
         let (stream, next) = (trunk.line.stream().clone(), Arc::clone(&trunk.line.next));
         let (tokens, skipped, choices) = (trunk.line.tokens.len(), trunk.skipped, trunk.choices);
+        let closed = trunk.line.is_closed();
         let sequence = trunk.line.adopt(&mut chosen.line);
         trunk.ended = chosen.ended;
         trunk.choices += 1;
@@ -41,6 +42,7 @@ impl Writer {
                 next,
                 stream,
                 tokens,
+                closed,
                 skipped,
                 choices,
             },
@@ -128,6 +130,9 @@ impl Writer {
 /// Takes the trunk back to a mark; returns the text taken back.
 fn go_back(trunk: &mut Trunk, mark: Mark, retired: &mut Vec<Sequence>) -> String {
     let text = trunk.line.cut(mark.tokens);
+    if mark.closed {
+        trunk.line.close();
+    }
     retired.push(std::mem::replace(&mut trunk.line.sequence, mark.sequence));
     trunk.line.next = mark.next;
     trunk.line.set_stream(mark.stream);
@@ -137,4 +142,59 @@ fn go_back(trunk: &mut Trunk, mark: Mark, retired: &mut Vec<Sequence>) -> String
     trunk.examined = Some(mark.tokens);
     trunk.ended = false;
     text
+}
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot be set up should stop"
+)]
+mod tests {
+    use crate::decode::{Cancel, Model, Step, WriterSettings};
+
+    use super::*;
+
+    #[test]
+    fn a_word_that_was_chosen_as_whole_is_whole_again_when_what_followed_is_taken_back() {
+        let model = Arc::new(Model::embedded().unwrap());
+        let mut met = 0;
+        for seed in 0..20 {
+            let settings = WriterSettings {
+                seed,
+                tokens_max: 120,
+                ..WriterSettings::default()
+            };
+            let mut writer = Writer::new(Arc::clone(&model), settings).unwrap();
+            writer.start("Once upon a time").unwrap();
+            let fork = loop {
+                match writer.advance(&Cancel::new()).unwrap() {
+                    Step::Fork(fork) => break Some(fork),
+                    Step::Text(_) => {}
+                    _ => break None,
+                }
+            };
+            let Some(fork) = fork else {
+                continue;
+            };
+            // Nothing was decoded behind the branch: the text ends with its last word.
+            writer.commit(fork.id, 0).unwrap();
+            let closed = |writer: &Writer| writer.trunk.as_ref().unwrap().line.is_closed();
+            let text = writer.text().to_owned();
+            if !closed(&writer) {
+                continue;
+            }
+            let Some(second) = writer.call(0).unwrap() else {
+                continue;
+            };
+            assert!(closed(&writer), "a call here changes nothing of the text");
+            writer.commit(second.id, 0).unwrap();
+            writer.undo().unwrap().unwrap();
+            assert_eq!(writer.text(), text);
+            assert!(closed(&writer), "behind {text:?}");
+            writer.drop_fork();
+            assert!(closed(&writer));
+            met += 1;
+        }
+        assert!(met > 5, "{met} texts came so far");
+    }
 }

@@ -1,4 +1,5 @@
-//! Tests of the KV tree through the whole model: branches never see each other, and no way of computing a text matters.
+//! Tests of the KV tree through the whole model: branches never see each other, and no way of computing a text matters, nor what was chosen
+//! and taken back on the way to it.
 
 use std::sync::Arc;
 
@@ -7,7 +8,10 @@ use super::error::Interrupt;
 use super::forward::{Engine, Feed, Prediction, Wanted};
 use super::kv::Sequence;
 use super::model::Model;
+use super::outcome::Step;
 use super::samples::{Shape, random_model};
+use super::settings::WriterSettings;
+use super::writer::Writer;
 
 /// Plain, grouped and multi-query attention, odd widths, heads wider and narrower than the stream.
 const SHAPES: [Shape; 5] = [
@@ -179,4 +183,82 @@ fn a_cancelled_step_leaves_every_line_as_it_was() {
     let after = feed(&mut engine, &mut [(&mut line, 77)]).remove(0);
     let untouched = feed(&mut engine, &mut [(&mut twin, 77)]).remove(0);
     assert_eq!(after.logits, untouched.logits);
+}
+
+#[test]
+fn a_text_of_many_choices_made_and_taken_back_has_the_bits_of_one_written_straight() {
+    let model = random_model(SHAPES[1], 512, 9);
+    let (mut choices, mut undos) = (0, 0);
+    for seed in 0..6 {
+        let settings = WriterSettings {
+            seed,
+            second_mass_min: 0.02,
+            top3_mass_min: 0.0,
+            candidate_mass_min: 0.005,
+            meaning_mass_min: 0.01,
+            phrase_tokens_max: 4,
+            horizon_tokens: 4,
+            distance_tokens_min: 1,
+            questions_per_100_tokens_max: 100,
+            ..WriterSettings::default()
+        };
+        let mut writer = Writer::new(Arc::clone(&model), settings).expect("sound settings");
+        writer.start("Лиса нашла ключ").expect("started");
+        let compare = |writer: &Writer| {
+            let trunk = writer.trunk.as_ref().expect("started");
+            let mut engine = Engine::new(Arc::clone(&model));
+            let mut straight = Sequence::new(model.kv_shape());
+            // The prompt is read at once, as the writer read it.
+            let (prompt, written) = trunk.line.tokens.split_at(trunk.prompt);
+            engine
+                .read(&mut straight, prompt, 0, &Cancel::new())
+                .expect("the prompt");
+            let last = written
+                .iter()
+                .map(|token| feed(&mut engine, &mut [(&mut straight, *token)]).remove(0))
+                .last();
+            let straight = last.expect("tokens");
+            assert!(
+                straight.logits == trunk.line.next.logits,
+                "seed {seed}, behind {} tokens",
+                trunk.line.tokens.len()
+            );
+        };
+        for turn in 0..120 {
+            let back = match writer.advance(&Cancel::new()).expect("a step") {
+                Step::Text(_) => 0,
+                Step::Fork(fork) => {
+                    for _ in 0..turn % 5 {
+                        writer.think(&Cancel::new()).expect("a step");
+                    }
+                    writer.commit(fork.id, turn % 2).expect("a commit");
+                    choices += 1;
+                    if choices % 4 == 0 { 1 + choices % 6 } else { 0 }
+                }
+                // The text is over: another way from the last choice.
+                _ => 1,
+            };
+            for _ in 0..back {
+                if writer.undo().expect("an undo").is_some() {
+                    undos += 1;
+                    compare(&writer);
+                }
+            }
+            if let Some(open) = writer.fork().map(|fork| fork.id) {
+                writer.commit(open, turn % 2).expect("a commit");
+            }
+        }
+        compare(&writer);
+        let trunk = writer.trunk.as_ref().expect("started");
+        let pieces = trunk.line.sequence.parts().count();
+        assert!(
+            pieces <= 8 + writer.position() / 16,
+            "{pieces} pieces of {} tokens",
+            writer.position()
+        );
+    }
+    assert!(
+        choices > 60 && undos > 40,
+        "{choices} choices, {undos} undos"
+    );
 }

@@ -2,7 +2,8 @@
 //!
 //! A line of text is a list of spans, each looking at the first tokens of a shared segment, then a tail that only this
 //! line writes to. A fork seals the tail into a shared segment and gives each branch a tail of its own; a commit is the
-//! chosen branch's list taking the trunk's place. Nothing is ever copied, and taking text back is a shorter list.
+//! chosen branch's list taking the trunk's place. Neither copies anything, and taking text back is a shorter list. What forks
+//! have cut into short segments is copied together later, while text is written (`join`).
 
 use std::sync::Arc;
 
@@ -52,13 +53,35 @@ impl Segment {
     fn pages(&self) -> usize {
         self.capacity / PAGE
     }
+
+    /// Tokens in it.
+    pub(super) const fn len(&self) -> usize {
+        self.len
+    }
 }
 
 /// The first tokens of a shared segment.
 #[derive(Debug, Clone)]
-struct Span {
+pub(super) struct Span {
     segment: Arc<Segment>,
     len: usize,
+}
+
+impl Span {
+    /// The first `len` tokens of a segment.
+    pub(super) const fn of(segment: Arc<Segment>, len: usize) -> Self {
+        Self { segment, len }
+    }
+
+    /// How many tokens it looks at.
+    pub(super) const fn tokens(&self) -> usize {
+        self.len
+    }
+
+    /// Whether both look at the same segment.
+    pub(super) fn is_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.segment, &other.segment)
+    }
 }
 
 /// Empty pages waiting for a line to write to.
@@ -95,15 +118,29 @@ impl Pool {
 
     /// Takes back what a dropped line alone still held.
     pub(super) fn recycle(&mut self, sequence: Sequence) {
-        let shared = sequence
-            .spans
+        self.recycle_pieces(sequence.spans);
+        sequence.tail.into_iter().for_each(|tail| self.keep(tail));
+    }
+
+    /// Takes back those of the pieces that nobody looks at any more.
+    pub(super) fn recycle_pieces(&mut self, pieces: Vec<Span>) {
+        for segment in pieces
             .into_iter()
-            .filter_map(|span| Arc::into_inner(span.segment));
-        for segment in shared.chain(sequence.tail) {
-            if segment.capacity == PAGE_TOKENS && self.free.len() < POOL_PAGES_MAX {
-                self.free.push(segment);
-            }
+            .filter_map(|span| Arc::into_inner(span.segment))
+        {
+            self.keep(segment);
         }
+    }
+
+    fn keep(&mut self, segment: Segment) {
+        if segment.capacity == PAGE_TOKENS && self.free.len() < POOL_PAGES_MAX {
+            self.free.push(segment);
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn pages_free(&self) -> usize {
+        self.free.len()
     }
 }
 
@@ -170,6 +207,48 @@ impl Sequence {
             sealed: len,
             tail: None,
         }
+    }
+
+    /// What is sealed, in the order of the text.
+    pub(super) fn spans(&self) -> &[Span] {
+        &self.spans
+    }
+
+    /// An empty segment with room for so many tokens of a line of this shape.
+    pub(super) fn segment(&self, tokens: usize) -> Segment {
+        Segment::new(self.shape, tokens)
+    }
+
+    /// Copies `tokens` tokens of a span, from token `at` on, behind what a segment holds; there must be room.
+    pub(super) fn copy(&self, span: &Span, at: usize, tokens: usize, into: &mut Segment) {
+        let from = &*span.segment;
+        let (source, target) = (from.pages(), into.pages());
+        for layer in 0..self.shape.layers {
+            let ((k, v), (to_k, to_v)) = (self.shape.layer(source), self.shape.layer(target));
+            self.shape.heads.copy(
+                tokens,
+                (&from.keys[layer * k..][..k], &from.values[layer * v..][..v]),
+                at,
+                (
+                    &mut into.keys[layer * to_k..][..to_k],
+                    &mut into.values[layer * to_v..][..to_v],
+                ),
+                into.len,
+            );
+        }
+        into.len += tokens;
+    }
+
+    /// Lets the line look at one span instead of several with the same tokens.
+    pub(super) fn replace(&mut self, spans: std::ops::Range<usize>, by: Span) {
+        debug_assert_eq!(
+            by.len,
+            self.spans[spans.clone()]
+                .iter()
+                .map(Span::tokens)
+                .sum::<usize>()
+        );
+        self.spans.splice(spans, [by]);
     }
 
     /// Makes the tail part of what can be shared.
@@ -274,10 +353,10 @@ impl Sequence {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    const SHAPE: KvShape = KvShape {
+    pub(in crate::decode) const SHAPE: KvShape = KvShape {
         layers: 2,
         heads: Heads {
             dim: 3,
@@ -286,7 +365,7 @@ mod tests {
         },
     };
 
-    fn push(line: &mut Sequence, pool: &mut Pool, x: f32) {
+    pub(in crate::decode) fn push(line: &mut Sequence, pool: &mut Pool, x: f32) {
         line.reserve(1, pool);
         for layer in 0..2 {
             line.write(layer, 0, &[x; 3], &[-x; 3]);
@@ -294,7 +373,7 @@ mod tests {
         line.accept(1);
     }
 
-    fn read(line: &Sequence) -> Vec<f32> {
+    pub(in crate::decode) fn read(line: &Sequence) -> Vec<f32> {
         let mut out = Vec::new();
         let (key_page, value_page) = SHAPE.heads.page();
         for (number, part) in line.parts().enumerate() {

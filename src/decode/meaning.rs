@@ -4,7 +4,8 @@
 //! difference is a mere wording: short, and without consequence. That last test is a small experiment. After the first
 //! few tokens of both phrases, is there a place from which the model says the same of what comes next? Then let one of
 //! them go on, force the very same words upon the other, to the end of the phrase and some way beyond, and compare what
-//! the model expects at every token. Where it keeps expecting the same, nothing depended on the difference.
+//! the model expects at every token. Where it keeps expecting the same, nothing depended on the difference. A difference that is all the phrases
+//! say of their sentence is no wording, though: "laughed at it." and "wanted it too." are two statements, even in a text that takes up neither.
 //!
 //! A model of sentences, where there is one, judges too: phrases that it finds very like each other mean the same, unless one denies or counts
 //! what the other does not; and a difference that changes the phrase very much for it is no mere wording, whatever follows.
@@ -17,7 +18,7 @@ use super::error::Interrupt;
 use super::forward::{Engine, Feed, Wanted};
 use super::rollout::{Probe, Rollout, probe};
 use super::settings::WriterSettings;
-use super::text::sentence_so_far;
+use super::text::{ends_sentence, sentence_so_far};
 use super::wording::{contradict, reads_the_same};
 
 /// Continuations drawn to look for consequences.
@@ -145,11 +146,25 @@ impl Pair<'_> {
         }
         let limit = self.settings.converged_bits_max;
         for (i, j) in self.alignments() {
+            if self.is_statement(i, j) {
+                continue;
+            }
             if !self.says_otherwise(i, j)? && self.consequence_bits(i, j, limit, probes)? <= limit {
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    /// Whether all that the phrases say of their sentence is the first `i` tokens of `a` and the first `j` of `b`: no word of both is left, and the
+    /// sentence ends.
+    fn is_statement(&self, i: usize, j: usize) -> bool {
+        [(self.a, i), (self.b, j)].into_iter().all(|(of, tokens)| {
+            let Rollout { line, ended, .. } = &self.rollouts[of];
+            // Alignments lie behind the first token, and within both phrases.
+            let rest = &line.text[line.ends()[tokens - 1]..];
+            !rest.contains(char::is_alphanumeric) && (*ended || ends_sentence(&line.text))
+        })
     }
 
     /// Whether the model of sentences finds the phrase of `a` something else when `i` of its tokens are `j` of `b`: then they are no mere

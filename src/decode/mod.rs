@@ -11,7 +11,7 @@
 //! | `chat` | a conversation as text, by the model's own template |
 //! | `forward`, `kernel`, `linear` | one step for several lines of text at once |
 //! | `runner`, `dense` | one line of text on our kernels, or on a card by candle |
-//! | `kv` | keys and values as a tree: branches share what was before them, a commit relinks |
+//! | `kv`, `join` | keys and values as a tree: branches share what was before them, a commit relinks, short pieces are joined |
 //! | `glance`, `rollout`, `meaning`, `rank` | is there a fork here? cheap test, roll-outs, merging of wordings, which to show |
 //! | [`Embedder`] | how alike two texts are, by a model of sentences: one more judge of meanings |
 //! | `sampling`, `stop` | which token follows, which text ends an answer |
@@ -59,6 +59,7 @@ mod glance;
 mod header;
 #[cfg(test)]
 mod isolation;
+mod join;
 mod kernel;
 mod kv;
 mod layout;

@@ -51,6 +51,7 @@ pub struct Model {
     precision: Precision,
     /// Who helps with the products of its quantised matrices.
     pub(super) team: Option<Arc<Team>>,
+    threads: Threads,
     /// A second opinion on what means the same.
     embedder: Option<Arc<Embedder>>,
     weights_bytes: usize,
@@ -215,6 +216,7 @@ impl Model {
             name,
             files,
             team: None,
+            threads: Threads::default(),
             embedder: None,
             precision: plan.precision,
             weights_bytes: plan.weights_bytes as usize,
@@ -235,7 +237,15 @@ impl Model {
         self.team = (threads.count > 1)
             .then(|| Team::new(&threads).map(Arc::new))
             .transpose()?;
+        self.threads = threads;
         Ok(self)
+    }
+
+    /// Makes the calling thread the one that leads the others: it stands back as they do.
+    pub fn lead(&self) {
+        if let Some(begin) = &self.threads.begin {
+            begin(0);
+        }
     }
 
     /// Looks for forks with a sentence-embedding model as one more judge of what means the same; without forks it is never asked.

@@ -80,6 +80,8 @@ pub(super) struct Mark {
     pub(super) next: Arc<Prediction>,
     pub(super) stream: TextStream,
     pub(super) tokens: usize,
+    /// Whether the last word there is whole, whatever comes.
+    pub(super) closed: bool,
     /// Tokens of the text that the sequence does not hold.
     pub(super) skipped: usize,
     pub(super) choices: u64,

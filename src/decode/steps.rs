@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::cancel::Cancel;
 use super::error::DecodeError;
 use super::forward::{Engine, Feed, Prediction, Wanted};
+use super::join::Joiner;
 use super::kv::Sequence;
 use super::model::Model;
 use super::writer::finish;
@@ -96,6 +97,20 @@ impl Steps {
         if line < self.said.len() {
             self.said.swap(0, line);
             self.said.truncate(1);
+        }
+    }
+
+    /// Joins the pieces that forks have cut the first line into; those who share them follow. What a [`Writer`](super::Writer) does a little of
+    /// with every step is done here at once. Logits stay the same in every bit.
+    pub fn join(&mut self) {
+        let mut joiner = Joiner::default();
+        let mut left = self.lines[0].len(); // there is one always
+        while left > 0 {
+            left -= 1;
+            if let Some(joint) = joiner.step(&self.lines[0]) {
+                self.lines.iter_mut().for_each(|line| joint.relink(line));
+                self.engine.pool.recycle_pieces(joint.into_pieces());
+            }
         }
     }
 

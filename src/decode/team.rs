@@ -19,11 +19,11 @@ const PART_BYTES: usize = 96 << 10;
 pub struct Threads {
     /// All of them, the one that calls included; at least 1.
     pub count: usize,
-    /// What each further one does first, with its number from 1: its priority, the processor it keeps to.
+    /// What each does first, with its number: its niceness, the processor it keeps to. 0 leads, where it is a thread of its own.
     pub begin: Option<Begin>,
 }
 
-/// What a further thread does first, given its number.
+/// What a thread that decodes does first, given its number.
 pub type Begin = Arc<dyn Fn(usize) + Send + Sync>;
 
 impl std::fmt::Debug for Threads {

@@ -242,7 +242,7 @@ pub(super) fn continues_number(
 /// The end of a text from where its last sentence begins: what a phrase goes on with. At most 240 characters.
 pub(super) fn sentence_so_far(text: &str) -> &str {
     const CHARS_MAX: usize = 240;
-    let end = |c: char| matches!(c, '.' | '!' | '?' | '…' | '\n' | '。' | '！' | '？' | '؟');
+    let end = is_sentence_end;
     // A stop at the very end belongs to the sentence before.
     let begin = text.rfind(end).map_or(0, |at| {
         at + text[at..].chars().next().map_or(0, char::len_utf8)
@@ -250,6 +250,15 @@ pub(super) fn sentence_so_far(text: &str) -> &str {
     let sentence = &text[begin..];
     let cut = sentence.char_indices().rev().nth(CHARS_MAX - 1);
     &sentence[cut.map_or(0, |(at, _)| at)..]
+}
+
+fn is_sentence_end(c: char) -> bool {
+    matches!(c, '.' | '!' | '?' | '…' | '\n' | '。' | '！' | '？' | '؟')
+}
+
+/// Whether a sentence ends with this text.
+pub(super) fn ends_sentence(text: &str) -> bool {
+    text.ends_with('\n') || text.trim_end().ends_with(is_sentence_end)
 }
 
 /// Whether a phrase says a word or a few words three times in a row.

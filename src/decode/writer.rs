@@ -9,6 +9,7 @@ use super::distribution::{Place, Purpose};
 use super::error::{DecodeError, Interrupt};
 use super::forward::{Engine, Feed, Wanted};
 use super::glance::promising;
+use super::join::Joiner;
 use super::kv::{PAGE_TOKENS, Sequence};
 use super::line::Line;
 use super::model::Model;
@@ -40,6 +41,7 @@ pub struct Writer {
     pub(super) trunk: Option<Trunk>,
     pub(super) open: Option<Offer>,
     pub(super) past: VecDeque<Past>,
+    joiner: Joiner,
     /// What commits and undos left behind, freed by the next step.
     pub(super) retired: Vec<Sequence>,
     pub(super) next_fork: u64,
@@ -98,6 +100,7 @@ impl Writer {
             trunk: None,
             open,
             past,
+            joiner: Joiner::default(),
             retired,
             next_fork: 0,
             stats,
@@ -114,6 +117,7 @@ impl Writer {
         let tokens = model.prompt(prompt)?;
         self.open = None;
         self.past.clear();
+        self.joiner.clear();
         self.trunk = None;
         let (sequence, next, skipped) = finish(self.prime(&tokens))?;
         let mut line = Line::new(sequence, next);
@@ -177,6 +181,7 @@ impl Writer {
         }
         let begun = Instant::now();
         self.recycle();
+        self.join();
         let step = self.advance_until_something(cancel);
         self.stats.advance_s += begun.elapsed().as_secs_f64();
         match step {
@@ -452,6 +457,23 @@ impl Writer {
         for sequence in self.retired.drain(..) {
             self.engine.pool.recycle(sequence);
         }
+    }
+
+    /// Joins a little of what forks have cut the text into. What a choice may go back to follows, so that the pieces are freed.
+    fn join(&mut self) {
+        let Some(trunk) = &mut self.trunk else {
+            return;
+        };
+        let Some(joint) = self.joiner.step(&trunk.line.sequence) else {
+            return;
+        };
+        joint.relink(&mut trunk.line.sequence);
+        for past in &mut self.past {
+            joint.relink(&mut past.mark.sequence);
+            let ahead = past.offer.ahead.iter_mut();
+            ahead.for_each(|ahead| joint.relink(&mut ahead.line.sequence));
+        }
+        self.engine.pool.recycle_pieces(joint.into_pieces());
     }
 
     /// Reads the last part of the text into a fresh context when the present one is nearly used up.

@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use super::figures::{self, chooser, chooser_class, probability, readable};
 use super::material::{ForkStory, Material};
 use crate::marker::OptionKind;
-use crate::session::EventKind;
+use crate::session::{EventKind, TextRecord};
 
 /// Characters of the text before a choice that must be as its fork remembers them, if there are so many.
 const CONTEXT_CHARS: usize = 12;
@@ -22,6 +22,7 @@ struct Placed<'a> {
 pub(super) fn section(material: &Material) -> Markup {
     let text = material.text.as_deref().unwrap_or_default();
     let placed = place(text, material);
+    let given = prompts(text, &material.manifest.texts);
     html! {
         section id="text" {
             h2 { "The text" }
@@ -29,32 +30,68 @@ pub(super) fn section(material: &Material) -> Markup {
                 span class="by-person" { "chosen by the person" } " "
                 span class="by-model" { "by the model" } " "
                 @if material.summary.counts.by_imitator > 0 { span class="by-imitator" { "by the imitator" } " " }
+                @if given.iter().any(|prompt| !prompt.is_empty()) { span class="given" { "the prompt" } " " }
                 "the rest is the model's own. Numbers are forks."
             }
             @match &material.text {
                 None => p { "The session left no text.txt." },
                 Some(text) if text.trim().is_empty() => p { "No text was written." },
-                Some(text) => div class="story" lang="" dir="auto" { (marked(text, &placed)) },
+                Some(text) => div class="story" lang="" dir="auto" { (marked(text, &placed, &given)) },
             }
             (notes(material, &placed))
         }
     }
 }
 
+/// Where the prompts lie, bytes.
+fn prompts(text: &str, records: &[TextRecord]) -> Vec<Range<usize>> {
+    let byte = |chars: u64| {
+        let at = usize::try_from(chars).ok();
+        let at = at.and_then(|chars| text.char_indices().nth(chars));
+        at.map_or(text.len(), |(byte, _)| byte)
+    };
+    records
+        .iter()
+        .map(|record| byte(record.begins_char)..byte(record.begins_char + record.prompt_chars))
+        .collect()
+}
+
+/// Text that nobody chose, with its prompts.
+fn unchosen(text: &str, span: Range<usize>, given: &[Range<usize>]) -> Markup {
+    let mut end = span.start;
+    let within = given.iter().filter(|prompt| {
+        !prompt.is_empty() && prompt.start >= span.start && prompt.end <= span.end
+    });
+    let pieces: Vec<(&str, &str)> = within
+        .map(|prompt| {
+            let before = text.get(end..prompt.start).unwrap_or_default();
+            end = prompt.end;
+            (before, text.get(prompt.clone()).unwrap_or_default())
+        })
+        .collect();
+    html! {
+        @for (before, prompt) in pieces {
+            (readable(before))
+            span class="given" { (readable(prompt)) }
+        }
+        (readable(text.get(end..span.end).unwrap_or_default()))
+    }
+}
+
 /// The text with its choices in colour.
-fn marked(text: &str, placed: &[Placed<'_>]) -> Markup {
+fn marked(text: &str, placed: &[Placed<'_>], given: &[Range<usize>]) -> Markup {
     let mut end = 0;
-    let pieces: Vec<(&str, &Placed<'_>)> = placed
+    let pieces: Vec<(Range<usize>, &Placed<'_>)> = placed
         .iter()
         .map(|choice| {
-            let before = text.get(end..choice.span.start).unwrap_or_default();
+            let before = end..choice.span.start;
             end = choice.span.end;
             (before, choice)
         })
         .collect();
     html! {
         @for (before, choice) in pieces {
-            (readable(before))
+            (unchosen(text, before, given))
             @let written = text.get(choice.span.clone()).unwrap_or_default();
             @let (space, phrase, rest) = parts(written, choice.story);
             (space)
@@ -63,7 +100,7 @@ fn marked(text: &str, placed: &[Placed<'_>]) -> Markup {
             sup { a href=(format!("#note-{number}")) { (number) } }
             (readable(rest))
         }
-        (readable(text.get(end..).unwrap_or_default()))
+        (unchosen(text, end..text.len(), given))
     }
 }
 
@@ -129,6 +166,7 @@ fn place<'a>(text: &str, material: &'a Material) -> Vec<Placed<'a>> {
         Choice(&'a ForkStory, &'a str),
         Undo,
     }
+    let given = prompts(text, &material.manifest.texts);
     let mut past: Vec<(u64, Past<'a>)> = Vec::new();
     for story in &material.forks {
         let Some(choice) = &story.choice else {
@@ -157,7 +195,10 @@ fn place<'a>(text: &str, material: &'a Material) -> Vec<Placed<'a>> {
             Past::Choice(..) if undone > 0 => undone -= 1,
             Past::Choice(story, written) => {
                 let before = text.get(..end).unwrap_or_default();
-                if let Some(span) = find(before, written, &story.row.context) {
+                let span = find(before, written, &story.row.context);
+                // Nobody chose a prompt.
+                let in_prompt = |span: &Range<usize>| given.iter().any(|p| p.contains(&span.start));
+                if let Some(span) = span.filter(|span| !in_prompt(span)) {
                     end = span.start;
                     placed.push(Placed { span, story });
                 }
@@ -186,7 +227,7 @@ fn find(text: &str, written: &str, context: &str) -> Option<Range<usize>> {
                 .zip(context.chars().rev())
                 .take_while(|(a, b)| a == b)
                 .count();
-            // At the start of a text the fork may remember a prompt, which is not in the text.
+            // At the start of a text the fork may remember a prompt, which folders of before left out of the text.
             let begins = before.is_empty() || before.ends_with("\n\n");
             (same >= enough || begins).then_some((same, start))
         })
@@ -232,6 +273,22 @@ mod tests {
     #[test]
     fn the_first_words_of_a_text_are_found_though_the_context_is_a_prompt() {
         assert_eq!(find("Лиса спала.", "Лиса", "Tell me a story:"), Some(0..8));
+    }
+
+    #[test]
+    fn each_prompt_is_marked_where_its_text_begins() {
+        let text = "Лиса спала.\n\nЛиса & co";
+        let records = [
+            TextRecord::behind("", "Лиса"),
+            TextRecord::behind("Лиса спала.\n\n", "Лиса &"),
+        ];
+        let given = prompts(text, &records);
+        assert_eq!(
+            unchosen(text, 0..text.len(), &given).into_string(),
+            "<span class=\"given\">Лиса</span> спала.\n\n<span class=\"given\">Лиса &amp;</span> co"
+        );
+        // A text cut off before its prompt's end is shown as far as it goes.
+        assert_eq!(prompts("Ли", &records), [0..4, 4..4]);
     }
 
     #[test]

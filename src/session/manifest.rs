@@ -14,7 +14,9 @@ use crate::source::StreamSpec;
 /// The name that tells a manifest of ours from other JSON.
 const FORMAT: &str = "razvilka-session";
 /// Raised when a reader of the former form would misread the new one.
-const FORMAT_VERSION: u32 = 1;
+const FORMAT_VERSION: u32 = 2;
+/// From this version on `text.txt` holds the prompts, and their tokens do not count as written.
+const PROMPTS_SINCE: u32 = 2;
 
 /// What a session was made of, and how it ended. Written at the start and again at the end; a session that was killed has
 /// `ended_utc` empty and `complete` false.
@@ -58,9 +60,33 @@ pub struct Manifest {
     /// SHA-256 of `text.txt` at the end; absent from a session that did not end by itself, and from folders of before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text_sha256: Option<String>,
+    /// The texts in `text.txt`, in order; empty when the session did not end by itself, and in folders of version 1.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub texts: Vec<TextRecord>,
     /// The session this one replays; absent from one that was lived.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replay_of: Option<ReplayOf>,
+}
+
+/// Where one text begins in `text.txt`, and how much of it nobody wrote. Characters are Unicode scalar values: what Python counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TextRecord {
+    /// Characters before it.
+    pub begins_char: u64,
+    /// Characters of its prompt, with which it begins.
+    pub prompt_chars: u64,
+}
+
+impl TextRecord {
+    /// Of a text that begins with `prompt` behind all of `before`.
+    #[must_use]
+    pub fn behind(before: &str, prompt: &str) -> Self {
+        Self {
+            begins_char: before.chars().count() as u64,
+            prompt_chars: prompt.chars().count() as u64,
+        }
+    }
 }
 
 /// What a replay was made from.
@@ -176,8 +202,15 @@ impl Manifest {
             streams: Vec::new(),
             ledger: None,
             text_sha256: None,
+            texts: Vec::new(),
             replay_of: None,
         }
+    }
+
+    /// Whether `text.txt` holds the prompts; those of before left them out, and counted their tokens as written.
+    #[must_use]
+    pub const fn text_holds_prompts(&self) -> bool {
+        self.format_version >= PROMPTS_SINCE
     }
 
     /// Marks the end, now. The session counts as complete unless something is missing.

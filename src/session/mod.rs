@@ -32,7 +32,9 @@ pub use ledger::{
     LedgerWriter, OptionRow, SCHEMA_VERSION, SessionRow, StateRow,
 };
 pub use machine::Machine;
-pub use manifest::{ConfigRecord, Manifest, ModelRecord, ReplayOf, StreamRecord, Versions};
+pub use manifest::{
+    ConfigRecord, Manifest, ModelRecord, ReplayOf, StreamRecord, TextRecord, Versions,
+};
 pub use replay::{ReplayError, Replayed, reopen_gate, replay_forks};
 pub use signal::{BadChannelSummary, SignalSummary, samples_in_words};
 pub use summary::{

@@ -30,6 +30,10 @@ pub struct ForkLine {
 pub trait View {
     /// Text was added.
     fn text(&mut self, piece: &str) -> io::Result<()>;
+    /// A text begins with this, which nobody wrote.
+    fn prompt(&mut self, prompt: &str) -> io::Result<()> {
+        self.text(prompt)
+    }
     /// The whole text was replaced, after an undo or a call some words back.
     fn replaced(&mut self, text: &str) -> io::Result<()>;
     /// A fork opened.
@@ -102,6 +106,12 @@ impl<W: Write> Terminal<W> {
 
     /// Writes running text, breaking lines between words: all of it at once, as the person waits for it.
     fn run(&mut self, piece: &str) -> io::Result<()> {
+        let laid = self.laid(piece);
+        self.out.write_all(laid.as_bytes())?;
+        self.out.flush()
+    }
+
+    fn laid(&mut self, piece: &str) -> String {
         let mut laid = String::with_capacity(piece.len() + piece.len() / self.width + 1);
         for (number, line) in piece.split('\n').enumerate() {
             if number > 0 {
@@ -110,8 +120,7 @@ impl<W: Write> Terminal<W> {
             }
             self.lay_line(line, &mut laid);
         }
-        self.out.write_all(laid.as_bytes())?;
-        self.out.flush()
+        laid
     }
 
     fn lay_line(&mut self, piece: &str, laid: &mut String) {
@@ -147,6 +156,13 @@ pub fn safe(text: &str) -> String {
 impl<W: Write> View for Terminal<W> {
     fn text(&mut self, piece: &str) -> io::Result<()> {
         self.run(piece)
+    }
+
+    fn prompt(&mut self, prompt: &str) -> io::Result<()> {
+        let laid = self.laid(prompt);
+        let painted = self.painted("2", &laid);
+        self.out.write_all(painted.as_bytes())?;
+        self.out.flush()
     }
 
     fn replaced(&mut self, text: &str) -> io::Result<()> {
@@ -256,6 +272,22 @@ mod tests {
             shown,
             "Mira\n  fork 3  0 “found a key”   1 [other]\n    -> person: “found a key” (p = 0.97)   1.50 s, 9 flashes, 4 gaze updates\n"
         );
+    }
+
+    #[test]
+    fn a_prompt_is_text_that_stands_apart_by_its_colour_alone() {
+        let mut plain = Terminal::plain(Vec::new());
+        let mut coloured = Terminal {
+            colour: true,
+            ..Terminal::plain(Vec::new())
+        };
+        for view in [&mut plain, &mut coloured] {
+            view.prompt("Once upon").unwrap();
+            view.text(" a time").unwrap();
+        }
+        let shown = |view: Terminal<Vec<u8>>| String::from_utf8(view.into_inner()).unwrap();
+        assert_eq!(shown(plain), "Once upon a time");
+        assert_eq!(shown(coloured), "\u{1b}[2mOnce upon\u{1b}[0m a time");
     }
 
     #[test]

@@ -25,6 +25,10 @@ impl View for ForkWatch<'_> {
         self.view.text(piece)
     }
 
+    fn prompt(&mut self, prompt: &str) -> io::Result<()> {
+        self.view.prompt(prompt)
+    }
+
     fn replaced(&mut self, text: &str) -> io::Result<()> {
         self.view.replaced(text)
     }

@@ -101,9 +101,20 @@ summary = load("summary.json")
 check(summary["state"]["forks"] == len(states), "the summary counts the ledger's states")
 check(summary["counts"]["forks"] == len(forks), "the summary counts the ledger's forks")
 check(summary["accuracy"] is not None, "four arms were scored")
-with open(os.path.join(folder, "text.txt"), encoding="utf-8") as file:
-    words = file.read().split()
-check(len(words) > 20, f"the text has {len(words)} words")
+with open(os.path.join(folder, "text.txt"), encoding="utf-8", newline="") as file:
+    text = file.read()
+check(len(text.split()) > 20, f"the text has {len(text.split())} words")
+said, prompts = "", []
+for m in markers:
+    if m["event"] == "text":
+        said = m["piece"] if m["replace"] else said + m["piece"]
+        prompts += [m["piece"]] if m.get("prompt") else []
+check(said == text, "the markers' pieces make the text, letter for letter")
+texts = manifest["texts"]
+begins = [t["begins_char"] for t in texts]
+check(begins[:1] == [0] and all(text[:at].endswith("\n\n") for at in begins[1:]), f"{len(texts)} texts, a blank line between them")
+given = [text[t["begins_char"]:][:t["prompt_chars"]] for t in texts]
+check([g for g in given if g] == prompts, f"every prompt stands where the manifest says ({sorted(set(given))})")
 with open(os.path.join(folder, "report.html"), encoding="utf-8") as file:
     html = file.read()
 check("<svg" in html and "src=\"http" not in html and "href=\"http" not in html, "the report has pictures and asks nobody for anything")

@@ -454,7 +454,6 @@ struct Day {
     model_sha256: String,
     number: u64,
     decoder: Box<dyn Decoder>,
-    prompt_bytes: usize,
     past: String,
     position: usize,
     tokens_written: u64,
@@ -481,7 +480,7 @@ impl Day {
     }
 
     fn written(&self) -> String {
-        format!("{}{}", self.past, &self.decoder.text()[self.prompt_bytes..])
+        format!("{}{}", self.past, &self.decoder.text())
     }
 
     /// One piece of text, or the fork that is there.
@@ -495,7 +494,7 @@ impl Day {
                 self.past = format!("{}{BETWEEN_TEXTS}", self.written());
                 self.number += 1;
                 self.decoder = self.texts.begin(self.number).unwrap();
-                self.position = 0;
+                self.position = self.decoder.position();
                 self.undoable = 0;
             }
             decode::Step::Waiting | decode::Step::Cancelled => {}
@@ -945,11 +944,10 @@ pub(crate) fn live(path: &Path) {
         protocol: Protocol::new(plan.protocol),
         model_sha256: model_digest(&texts.model),
         number: 0,
-        prompt_bytes: decoder.text().len(),
+        position: decoder.position(),
         decoder,
         texts,
         past: String::new(),
-        position: 0,
         tokens_written: 0,
         undoable: 0,
         left_out: false,

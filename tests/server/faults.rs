@@ -259,6 +259,11 @@ fn scribe(address: &str, lost_wait_s: f64) -> Scribe {
     };
     let choice = Arc::new(ChoiceCell::default());
     let scribe = Scribe::start(texts, choice, Cancel::new(), 1_000.0).unwrap();
+    let begins = heard(&scribe);
+    assert!(
+        matches!(&begins, Told::Begins { number: 0, prompt, position: 1 } if prompt == "Once"),
+        "{begins:?}"
+    );
     scribe.ask(Ask::Resume);
     scribe
 }

@@ -353,6 +353,7 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
     manifest.text_sha256 = sha256_file(&folder.file(SessionFile::Text))
         .ok()
         .map(|(digest, _)| digest);
+    manifest.texts.clone_from(&played.texts);
     manifest.end(played.ledger.clone());
     write_manifest(&folder, &manifest)?;
     Ok(Left {

@@ -6,20 +6,18 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::RecvTimeoutError;
 use razvilka_dsp::units::MonoTime;
-use ringbuf::traits::{Consumer, Producer};
+use ringbuf::traits::Consumer;
 
 use super::Forks;
 use super::threads::Threads;
-use crate::choice::{FlashSequence, FlashSettings};
 use crate::config::{BudgetSection, ScreenSection};
 use crate::engine::EngineError;
-use crate::engine::conduct::tiles_of;
 use crate::engine::question::priors;
 use crate::fork::{Fork, ForkId, MAX_OPTIONS, options_of};
 use crate::gate::{GateSettings, Lease, Verdict};
 use crate::marker::{Event, OptionKind, Outcome};
 use crate::pipeline::decision::{Opening, Order, Record};
-use crate::pipeline::presenter::{self, FlashRun};
+use crate::pipeline::presenter;
 use crate::pipeline::scribe::{self, Told};
 use crate::pipeline::trace::{LatencyBook, Place, StepReport, Trace};
 use crate::rt;
@@ -27,15 +25,14 @@ use crate::view::layout;
 use crate::view::terminal::{Terminal, View};
 
 /// Tiles are ordered this far ahead of their stamp.
-const LEAD: Duration = Duration::from_millis(5);
+pub(super) const LEAD: Duration = Duration::from_millis(5);
 /// How often the gate's records are taken, at least.
-const TURN: Duration = Duration::from_millis(2);
+pub(super) const TURN: Duration = Duration::from_millis(2);
 /// How long the record of a choice is awaited.
 const RECORD_WAIT: Duration = Duration::from_millis(200);
 /// Words of a commit's text that stay: the rest, thought ahead on the branch, is taken back by the call for the next fork. Else
 /// a few commits would use a story up, and the last of them find a decoder with nothing left to think.
 const WORDS_KEPT: usize = 6;
-const SEED: u64 = 7;
 
 /// The one who asks: what the conductor of a session does, without a desk and without a protocol.
 pub(super) struct Asking<'a> {
@@ -43,7 +40,6 @@ pub(super) struct Asking<'a> {
     view: Terminal<&'a mut dyn Write>,
     gate_settings: GateSettings,
     screen: ScreenSection,
-    flash: FlashSettings,
     book: LatencyBook,
     forks: Forks,
     next_question: u64,
@@ -74,7 +70,6 @@ impl<'a> Asking<'a> {
             view: Terminal::plain(sink),
             gate_settings,
             screen,
-            flash: FlashSettings::default(),
             book: LatencyBook::new(budget),
             forks: Forks::default(),
             next_question: 0,
@@ -139,7 +134,11 @@ impl<'a> Asking<'a> {
                 self.call(words.saturating_sub(WORDS_KEPT));
             }
             // Text goes on by itself then, and the next piece calls again.
-            Told::Refused { .. } | Told::NextText => self.called = false,
+            Told::Refused { .. } => self.called = false,
+            Told::Begins { prompt, .. } => {
+                self.show(&prompt);
+                self.called = false;
+            }
             Told::NothingOther(_) | Told::Called { .. } | Told::Remark(_) | Told::Back => {}
             Told::Lost(reason) | Told::Failed(reason) => return Err(EngineError::Decoder(reason)),
         }
@@ -199,33 +198,17 @@ impl<'a> Asking<'a> {
         let appears = rt::lsl_of(MonoTime::from_nanos(
             rt::now().as_nanos() + LEAD.as_nanos() as u64,
         ));
-        // Room for many forks: only a thread that has ended leaves it full, and its silence aborts the fork.
-        let _ = self
-            .threads
-            .gaze_orders
-            .try_push(tiles_of(id, &tiles, lease, appears, 0.0));
         let timeout_s = self.gate_settings.config().timeout_s;
         let context = fork.context.clone();
         let event = Event::ForkOpen {
             fork: id.0,
             context,
-            options: tiles,
+            options: tiles.clone(),
             timeout_s,
         };
         let presenter = &self.threads.presenter;
         presenter.ask(presenter::Ask::SayAt(event, appears));
-        let sequence = FlashSequence::new(options, &self.flash, SEED, id.0)
-            .map_err(|_| EngineError::Internal("a fork without options"))?;
-        presenter.ask(presenter::Ask::Flash(Box::new(FlashRun {
-            fork: Some(id),
-            cued: None,
-            sequence,
-            begin: appears,
-            eeg_offset_s: Some(0.0),
-            lease,
-            flashes_max: None,
-            done: None,
-        })));
+        self.threads.put_up(id, &tiles, lease, appears, None)?;
         self.question = Some(Question {
             id,
             fork,

@@ -5,7 +5,9 @@ use std::fmt::Write;
 use serde::{Deserialize, Serialize};
 
 use super::driver::Driven;
+use super::idle::Idle;
 use super::load::Load;
+use crate::config::DecodeSection;
 use crate::engine::latency::LatencyReport;
 use crate::pipeline::presenter::Shown;
 use crate::pipeline::trace::{P99_N_MIN, in_table, table};
@@ -42,6 +44,12 @@ pub struct Certificate {
     pub seconds: f64,
     /// What was sent.
     pub load: Load,
+    /// How the model was computed.
+    #[serde(default)]
+    pub decode: DecodeSection,
+    /// The same with the decoder at rest; `None` when that was not asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle: Option<Idle>,
     /// The latencies with their budgets.
     pub latency: LatencyReport,
     /// What became of the forks.
@@ -98,6 +106,21 @@ impl Certificate {
             "{:.0} s; EEG {} channels at {} Hz, gaze at {} Hz, one sample per LSL chunk on 127.0.0.1",
             self.seconds, load.eeg_channels, load.eeg_rate_hz, load.gaze_rate_hz
         )?;
+        let DecodeSection {
+            threads,
+            nice,
+            cpus,
+            precision,
+        } = &self.decode;
+        let cpus = if cpus.is_empty() {
+            "any".to_owned()
+        } else {
+            format!("{cpus:?}")
+        };
+        writeln!(
+            out,
+            "decoder: threads {threads}, nice {nice}, processors {cpus}, precision {precision:?}"
+        )?;
         for stream in &self.latency.streams {
             writeln!(
                 out,
@@ -105,6 +128,21 @@ impl Certificate {
                 stream.stream,
                 table(&stream.steps).trim_end()
             )?;
+        }
+        if let Some(idle) = &self.idle {
+            let [before, after] = &idle.load_average;
+            writeln!(
+                out,
+                "\npulled>scored, p99, beside {:.0} s with the decoder at rest (load average before {before}, after {after})",
+                idle.seconds
+            )?;
+            for slowed in &idle.slowed {
+                writeln!(
+                    out,
+                    "  {:<5} at rest {:>7.1} us, at work {:>7.1} us: {:.2} times as long",
+                    slowed.stream, slowed.idle_p99_us, slowed.loaded_p99_us, slowed.ratio
+                )?;
+            }
         }
         writeln!(
             out,

@@ -200,7 +200,7 @@ pub(super) struct Driver {
 
 impl Driver {
     /// Starts the process and waits until its streams are up.
-    pub(super) fn start(mut command: Command) -> Result<Self, CertifyError> {
+    pub(super) fn start(command: &mut Command) -> Result<Self, CertifyError> {
         let failed = |reason: String| CertifyError::Driver { reason };
         let mut child = command
             .stdin(Stdio::piped())

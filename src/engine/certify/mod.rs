@@ -19,12 +19,14 @@
 mod asking;
 mod certificate;
 mod driver;
+mod idle;
 mod load;
 pub mod paths;
 mod threads;
 
 pub use certificate::{Certificate, Forks};
 pub use driver::{Driven, drive};
+pub use idle::{Idle, Slowed};
 pub use load::Load;
 
 use std::io::Write;
@@ -34,10 +36,11 @@ use std::sync::atomic::AtomicBool;
 
 use self::asking::Asking;
 use self::driver::Driver;
+use self::idle::at_rest;
 use self::threads::{Scratch, Threads};
 use super::EngineError;
 use super::latency::LatencyReport;
-use crate::config::{BudgetSection, RealtimeSection, ScreenSection};
+use crate::config::{BudgetSection, DecodeSection, RealtimeSection, ScreenSection};
 use crate::decode::Model;
 use crate::gate::{GateConfig, GateSettings};
 use crate::rt;
@@ -49,12 +52,16 @@ use crate::source::lsl::Network;
 pub struct Settings {
     /// How long forks are opened, seconds.
     pub seconds: f64,
+    /// How long the same streams are measured afterwards, with the decoder at rest, seconds; `None` leaves that out.
+    pub idle_seconds: Option<f64>,
     /// What the driver sends.
     pub load: Load,
     /// The budgets.
     pub budget: BudgetSection,
     /// What the real-time threads ask for.
     pub realtime: RealtimeSection,
+    /// How the model is computed: its threads were made so.
+    pub decode: DecodeSection,
 }
 
 /// Why nothing could be certified.
@@ -84,7 +91,8 @@ pub enum CertifyError {
     },
 }
 
-/// Certifies: starts `driver` (a process that calls [`drive`]), runs for the time asked, and gives what was measured.
+/// Certifies: starts `driver` (a process that calls [`drive`]), runs for the time asked, and gives what was measured. With
+/// [`Settings::idle_seconds`] the same is measured once more with the decoder at rest, so that one run says what decoding does to signals.
 ///
 /// Text goes to `sink`. `stop` ends the run early; what was measured until then counts.
 ///
@@ -98,23 +106,33 @@ pub fn certify(
     sink: &mut dyn Write,
     stop: &AtomicBool,
 ) -> Result<Certificate, CertifyError> {
-    let load_before = load_average();
     let memory_locked = if settings.realtime.lock_memory {
         rt::lock_memory()
     } else {
         Err("not asked for".into())
     };
-    let mut driver = Driver::start(driver)?;
-    let scratch = Scratch::new().map_err(EngineError::from)?;
     let (gate, screen) = (gate_settings()?, ScreenSection::default());
-    let mut threads = Threads::start(network, settings, gate, &screen, model, &scratch)?;
+    let load_before = load_average();
+    let mut command = driver;
+    let mut driver = Driver::start(&mut command)?;
+    let scratch = Scratch::new().map_err(EngineError::from)?;
+    let mut threads = Threads::start(
+        network,
+        settings,
+        gate,
+        &screen,
+        Arc::clone(&model),
+        &scratch,
+    )?;
     driver.begin()?;
     threads.settle(stop)?;
+    threads.write();
     let mut asking = Asking::new(threads, gate, screen, &settings.budget, sink);
     let seconds = asking.for_some_time(settings.seconds, stop)?;
     let (threads, forks, decided) = asking.end();
     let ended = threads.finish(settings)?;
     let driver = driver.finish()?;
+    drop(scratch);
 
     let forks = Forks {
         interrupted: ended.interrupted,
@@ -138,6 +156,18 @@ pub fn certify(
         streams: ended.streams,
         gate_items_dropped: ended.gate_items_dropped,
     };
+    let mut missed = latency.misses();
+    let load_after = load_average();
+    let forks_per_s = forks.opened as f64 / seconds.max(f64::MIN_POSITIVE);
+    let idle = settings
+        .idle_seconds
+        .map(|seconds| {
+            let how = (seconds, forks_per_s);
+            at_rest(network, settings, &model, &mut command, how, stop)
+        })
+        .transpose()?
+        .map(|idle| idle.beside(&latency.streams));
+    missed.extend(idle.iter().flat_map(Idle::misses));
     let mut uncertified: Vec<String> = ended
         .granted
         .iter()
@@ -158,10 +188,12 @@ pub fn certify(
     Ok(Certificate {
         razvilka_version: env!("CARGO_PKG_VERSION").into(),
         machine: Machine::here(),
-        load_average: [load_before, load_average()],
+        load_average: [load_before, load_after],
         seconds,
         load: settings.load,
-        missed: latency.misses(),
+        decode: settings.decode.clone(),
+        idle,
+        missed,
         latency,
         forks,
         decoder_steps: ended.decoder_steps,

@@ -5,22 +5,27 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use ringbuf::traits::Split;
+use razvilka_dsp::units::LslTime;
+use ringbuf::traits::{Producer, Split};
 use ringbuf::{HeapProd, HeapRb};
 
 use super::load::Load;
 use super::{Settings, paths};
+use crate::choice::{FlashSequence, FlashSettings};
 use crate::config::ScreenSection;
 use crate::decode::{Cancel, Model, WriterSettings};
 use crate::engine::EngineError;
+use crate::engine::conduct::tiles_of;
 use crate::engine::latency::StreamLatency;
 use crate::engine::streams::marker_outlet;
-use crate::gate::{AbortReason, GateSettings};
+use crate::fork::{ForkId, MAX_OPTIONS};
+use crate::gate::{AbortReason, GateSettings, Lease};
+use crate::marker::OptionTile;
 use crate::pipeline::decision::{ChoiceCell, GateThread, Order, Watched};
 use crate::pipeline::eeg::{EegPorts, EegStage, EegWatch, NewScorer};
 use crate::pipeline::gaze::{GazeStage, GazeWatch, Tiles};
 use crate::pipeline::inlet::{Heartbeat, Inlet};
-use crate::pipeline::presenter::{FlashNotice, MarkerStream, Presenter, Shown};
+use crate::pipeline::presenter::{self, FlashNotice, FlashRun, MarkerStream, Presenter, Shown};
 use crate::pipeline::scribe::{Ask, Scribe, Texts};
 use crate::recording::{Capacity, OffsetTap, Recorder};
 use crate::rt::{self, Granted, Wish};
@@ -46,6 +51,8 @@ const PHRASE_TOKENS: usize = 4;
 /// Tokens that each branch is thought on at most, and the pace of text, both beyond what a run reaches.
 const READY_TOKENS: usize = 1_024;
 const PACE_TOKENS_PER_S: f64 = 1_000.0;
+/// Of the flashes' order.
+const SEED: u64 = 7;
 
 /// A folder for the recording that a run makes beside; removed with all it holds.
 pub(super) struct Scratch(PathBuf);
@@ -99,7 +106,7 @@ pub(super) struct Ended {
 }
 
 impl Threads {
-    /// Starts everything; the decoder waits until [`Threads::settle`] lets it write.
+    /// Starts everything; the decoder waits until it is told to write.
     ///
     /// # Errors
     /// [`EngineError`] when a stream is not found, a thread cannot be made, or a path cannot be prepared.
@@ -208,7 +215,7 @@ impl Threads {
         })
     }
 
-    /// Lets the streams begin and the filters settle, then lets the decoder write.
+    /// Lets the streams begin and the filters settle.
     ///
     /// # Errors
     /// [`EngineError::Lost`] when a stream is lost already.
@@ -233,7 +240,43 @@ impl Threads {
                 silence_max,
             });
         }
+        Ok(())
+    }
+
+    /// Lets the decoder write.
+    pub(super) fn write(&self) {
         self.scribe.ask(Ask::Resume);
+    }
+
+    /// Puts the tiles of a fork up, and begins to flash as they appear.
+    ///
+    /// # Errors
+    /// [`EngineError::Internal`] for a fork without options.
+    pub(super) fn put_up(
+        &mut self,
+        fork: ForkId,
+        tiles: &[OptionTile],
+        lease: Lease,
+        appears: LslTime,
+        flashes_max: Option<u32>,
+    ) -> Result<(), EngineError> {
+        // Room for many forks: only a thread that has ended leaves it full, and its silence aborts the fork.
+        let _ = self
+            .gaze_orders
+            .try_push(tiles_of(fork, tiles, lease, appears, 0.0));
+        let options = tiles.len().min(MAX_OPTIONS);
+        let sequence = FlashSequence::new(options, &FlashSettings::default(), SEED, fork.0)
+            .map_err(|_| EngineError::Internal("a fork without options"))?;
+        self.presenter.ask(presenter::Ask::Flash(Box::new(FlashRun {
+            fork: Some(fork),
+            cued: None,
+            sequence,
+            begin: appears,
+            eeg_offset_s: Some(0.0),
+            lease,
+            flashes_max,
+            done: None,
+        })));
         Ok(())
     }
 

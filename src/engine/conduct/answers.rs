@@ -64,11 +64,19 @@ impl Conductor<'_> {
                 });
                 self.event(EventKind::Operator, detail.to_string());
             }
-            Told::NextText => {
-                self.past_text = format!("{}{}{BETWEEN_TEXTS}", self.past_text, self.text);
-                self.text.clear();
-                self.position = 0;
-                self.say_text(BETWEEN_TEXTS);
+            Told::Begins {
+                number,
+                prompt,
+                position,
+            } => {
+                if number > 0 {
+                    self.past_text = format!("{}{}{BETWEEN_TEXTS}", self.past_text, self.text);
+                    self.text.clear();
+                    self.say_text(BETWEEN_TEXTS);
+                }
+                // Nobody wrote the prompt: its tokens do not count.
+                self.position = position;
+                self.begin_text(prompt);
             }
             Told::Remark(remark) => {
                 self.note(&remark);

@@ -95,6 +95,7 @@ impl Conductor<'_> {
             recording,
             granted,
             ledger,
+            texts: self.texts,
             shown,
             answered: self.answered,
             ending: words.to_owned(),

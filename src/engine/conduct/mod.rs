@@ -74,7 +74,7 @@ use crate::pipeline::scribe::{self, Scribe, Texts};
 use crate::pipeline::trace::LatencyBook;
 use crate::recording::{Capacity, OffsetTap, Recorder, RecordingSummary};
 use crate::rt::{self, Granted, Wish};
-use crate::session::{ChainHead, Folder, LedgerWriter, SessionFile, SessionRow};
+use crate::session::{ChainHead, Folder, LedgerWriter, SessionFile, SessionRow, TextRecord};
 use crate::source::StreamSpec;
 use crate::source::lsl::Network;
 use crate::view::terminal::View;
@@ -129,6 +129,8 @@ pub struct Played {
     pub granted: Vec<Granted>,
     /// The last row of the ledger; `None` when it could not be told any more.
     pub ledger: Option<ChainHead>,
+    /// Where each text begins, and how much of it is prompt.
+    pub texts: Vec<TextRecord>,
     /// What the presenter did.
     pub shown: Shown,
     /// Forks that were answered.
@@ -181,9 +183,10 @@ struct Conductor<'a> {
     question: Option<Question>,
     awaiting: Option<(Question, Step)>,
     postponed: Option<Postponed>,
-    /// Texts that are over, and the present one.
+    /// Texts that are over, and the present one, prompts included.
     past_text: String,
     text: String,
+    texts: Vec<TextRecord>,
     position: usize,
     tokens_written: u64,
     /// Whether a choice could be taken back when the latest fork was offered.
@@ -322,6 +325,7 @@ impl<'a> Conductor<'a> {
             postponed: None,
             past_text: String::new(),
             text: String::new(),
+            texts: Vec::new(),
             position: 0,
             tokens_written: 0,
             can_undo: false,

@@ -9,7 +9,7 @@ use crate::marker::Event;
 use crate::pipeline::presenter;
 use crate::pipeline::scribe;
 use crate::rt;
-use crate::session::{EventKind, EventRow};
+use crate::session::{EventKind, EventRow, TextRecord};
 
 impl Conductor<'_> {
     /// Adds text; gives the moment when it was handed to the view.
@@ -22,12 +22,29 @@ impl Conductor<'_> {
         let shown = self.view.text(piece);
         let at = rt::now();
         self.seen(shown);
+        self.add_text(piece, false);
+        at
+    }
+
+    /// Begins a text with what it was given.
+    pub(super) fn begin_text(&mut self, prompt: String) {
+        self.texts
+            .push(TextRecord::behind(&self.past_text, &prompt));
+        if !prompt.is_empty() {
+            let shown = self.view.prompt(&prompt);
+            self.seen(shown);
+            self.add_text(&prompt, true);
+        }
+        self.text = prompt;
+    }
+
+    fn add_text(&mut self, piece: &str, prompt: bool) {
         self.presenter.ask(presenter::Ask::Say(Event::Text {
             piece: piece.to_owned(),
             replace: false,
+            prompt,
         }));
         self.write_down(Entry::Text(piece.to_owned()));
-        at
     }
 
     /// Replaces the present text; gives the moment when it was handed to the view.
@@ -40,6 +57,7 @@ impl Conductor<'_> {
         self.presenter.ask(presenter::Ask::Say(Event::Text {
             piece: whole.clone(),
             replace: true,
+            prompt: false,
         }));
         self.write_down(Entry::Replace(whole));
         at

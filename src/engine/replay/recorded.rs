@@ -22,7 +22,7 @@ use crate::engine::lines;
 use crate::pipeline::scribe::Texts;
 use crate::session::{
     ChainHead, Entry, Folder, Ledger, LedgerWriter, Manifest, ReplayOf, SessionFile, SessionRow,
-    TextFile, Versions, sha256_file, sha256_hex,
+    TextFile, TextRecord, Versions, sha256_file, sha256_hex,
 };
 
 /// A session folder, read and checked.
@@ -200,7 +200,7 @@ impl RecordedSession {
             model_sha256,
             ledger: LedgerWriter::create(&out.file(SessionFile::Ledger), &self.session)?,
             protocol: Protocol::new(self.plan.protocol),
-            story: Some(Story::begin(texts)?),
+            story: Some(Story::begin(texts, self.manifest.text_holds_prompts())?),
             next_question: 0,
             attempt: 0,
             asked: None,
@@ -230,6 +230,12 @@ impl RecordedSession {
                 replaying.evidence.not_recorded
             ));
         }
+        // What a session that was killed has of its text may end before a prompt that is made again.
+        let chars = text.chars().count() as u64;
+        let within = |record: &&TextRecord| record.begins_char + record.prompt_chars <= chars;
+        let story = replaying.story.as_ref();
+        let records = story.map_or(&[][..], Story::records);
+        let texts: Vec<_> = records.iter().filter(within).copied().collect();
         let Replaying {
             ledger,
             forks,
@@ -266,7 +272,7 @@ impl RecordedSession {
             seconds,
             speed: recorded_s / seconds.max(1e-9),
         };
-        self.write_folder(out, &report, head, command)?;
+        self.write_folder(out, &report, head, texts, command)?;
         Ok(report)
     }
 
@@ -311,6 +317,7 @@ impl RecordedSession {
         out: &Folder,
         report: &ReplayReport,
         head: ChainHead,
+        texts: Vec<TextRecord>,
         command: Vec<String>,
     ) -> Result<(), ReplayError> {
         let mut files = BTreeMap::new();
@@ -347,6 +354,9 @@ impl RecordedSession {
                 source,
             })?;
         let mut manifest = Manifest::begin(command, self.manifest.config.clone());
+        // The text has the form of the one it is compared with.
+        manifest.format_version = self.manifest.format_version;
+        manifest.texts = texts;
         manifest.session.clone_from(&self.manifest.session);
         manifest.models.clone_from(&self.manifest.models);
         manifest

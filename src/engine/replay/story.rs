@@ -8,7 +8,7 @@ use crate::decode::{self, Cancel, DecodeError, Decoder};
 use crate::fork::{Chooser, Fork};
 use crate::marker::OptionKind;
 use crate::pipeline::scribe::{BETWEEN_TEXTS, Texts};
-use crate::session::{ChoiceRow, ForkRow};
+use crate::session::{ChoiceRow, ForkRow, TextRecord};
 
 /// The text did not go the recorded way; in words.
 #[derive(Debug)]
@@ -40,7 +40,12 @@ pub(super) struct Story {
     texts: Texts,
     number: u64,
     writer: Box<dyn Decoder>,
-    prompt_bytes: usize,
+    /// Whether prompts are part of the text, and their tokens not counted as written.
+    prompts: bool,
+    /// Where each text begins, if prompts are part of it.
+    records: Vec<TextRecord>,
+    /// Bytes of the present text that are left out: a prompt that is no part of it.
+    left_out: usize,
     past: String,
     fork: Option<Fork>,
     /// As the conductor counts.
@@ -51,28 +56,46 @@ pub(super) struct Story {
 }
 
 impl Story {
-    pub(super) fn begin(texts: Texts) -> Result<Self, DecodeError> {
-        let writer = texts.begin(0)?;
-        Ok(Self {
+    /// At the beginning of the first text. `prompts`: whether prompts are part of the text, and their tokens not counted
+    /// as written; in folders of before it was the other way round.
+    pub(super) fn begin(texts: Texts, prompts: bool) -> Result<Self, DecodeError> {
+        let mut story = Self {
+            writer: texts.begin(0)?,
             texts,
             number: 0,
-            prompt_bytes: writer.text().len(),
-            writer,
+            prompts,
+            records: Vec::new(),
+            left_out: 0,
             past: String::new(),
             fork: None,
             position: 0,
             tokens_written: 0,
             recount: false,
-        })
+        };
+        story.begins();
+        Ok(story)
+    }
+
+    /// The writer is at the beginning of a text.
+    fn begins(&mut self) {
+        let prompt = self.writer.text();
+        if self.prompts {
+            self.records.push(TextRecord::behind(&self.past, prompt));
+            self.position = self.writer.position();
+        } else {
+            self.left_out = prompt.len();
+            self.position = 0;
+        }
+    }
+
+    /// Where each text begins; nothing of a folder of before.
+    pub(super) fn records(&self) -> &[TextRecord] {
+        &self.records
     }
 
     /// Everything written so far.
     pub(super) fn text(&self) -> String {
-        let written = self
-            .writer
-            .text()
-            .get(self.prompt_bytes..)
-            .unwrap_or_default();
+        let written = self.writer.text().get(self.left_out..).unwrap_or_default();
         format!("{}{written}", self.past)
     }
 
@@ -213,8 +236,7 @@ impl Story {
                 self.past = format!("{}{BETWEEN_TEXTS}", self.text());
                 self.number += 1;
                 self.writer = self.texts.begin(self.number)?;
-                self.prompt_bytes = self.writer.text().len();
-                self.position = 0;
+                self.begins();
             }
             decode::Step::Waiting | decode::Step::Cancelled => {}
         }
@@ -282,5 +304,50 @@ impl Story {
     fn count(&mut self, position: usize) {
         self.tokens_written += position.saturating_sub(self.position) as u64;
         self.position = position;
+    }
+}
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot be set up should stop"
+)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::decode::{Model, WriterSettings};
+
+    #[test]
+    fn prompts_are_part_of_the_text_and_not_counted_as_written_but_in_folders_of_before() {
+        let settings = WriterSettings {
+            detect: false,
+            tokens_max: 12,
+            ..WriterSettings::default()
+        };
+        let texts = Texts {
+            model: Arc::new(Model::embedded().unwrap()).into(),
+            settings,
+            prompt: "Once upon a time".into(),
+        };
+        let prompt_tokens = texts.begin(0).unwrap().position();
+        let [(now, counted), (before, counted_before)] = [true, false].map(|prompts| {
+            let mut story = Story::begin(texts.clone(), prompts).unwrap();
+            let text = story.finish(1, prompt_tokens + 12).unwrap();
+            let places: Vec<String> = story
+                .records()
+                .iter()
+                .map(|record| {
+                    let behind = text.chars().skip(record.begins_char as usize);
+                    behind.take(record.prompt_chars as usize).collect()
+                })
+                .collect();
+            let shown = if prompts { 2 } else { 0 };
+            assert_eq!(places, vec!["Once upon a time"; shown]);
+            (text, story.tokens_written)
+        });
+        assert_eq!(now.replace("Once upon a time", ""), before);
+        assert_eq!(counted, 24);
+        assert_eq!(counted_before, counted + 2 * prompt_tokens as u64);
     }
 }

@@ -56,7 +56,7 @@ pub enum Told {
         fork: ForkId,
         /// How.
         how: Taken,
-        /// Text added; the whole of the present text when `replaced`.
+        /// Text added; the whole of the present text, prompt included, when `replaced`.
         text: String,
         /// Whether `text` replaces the present text.
         replaced: bool,
@@ -82,7 +82,7 @@ pub enum Told {
         text_number: u64,
         /// Tokens of text before the call.
         position: usize,
-        /// The whole text after it.
+        /// The whole of the present text after it, prompt included.
         text: String,
     },
     /// Something about the server that has the model: it is slow, an answer was asked for again.
@@ -91,8 +91,15 @@ pub enum Told {
     Lost(String),
     /// The server answers again; the text goes on.
     Back,
-    /// The text is over; a new one begins by itself.
-    NextText,
+    /// A text begins: the first one before all else, each other as soon as the one before is over.
+    Begins {
+        /// Number of the text, from 0.
+        number: u64,
+        /// What it begins with, as the model reads it: shown, but not written.
+        prompt: String,
+        /// Tokens of that.
+        position: usize,
+    },
     /// The decoder failed; it has stopped.
     Failed(String),
 }

@@ -64,7 +64,6 @@ impl Scribe {
     ) -> Result<Self, ScribeError> {
         let writer = texts.begin(0)?;
         let model = texts.model.clone();
-        let prompt_bytes = writer.text().len();
         let (asks, heard) = bounded(ASKS);
         let (tell, told) = bounded(TOLD);
         let thread_cancel = cancel.clone();
@@ -73,12 +72,12 @@ impl Scribe {
         let thread = std::thread::Builder::new()
             .name("decoder".into())
             .spawn(move || {
+                texts.model.lead();
                 let _borrower = thread_lent.borrower();
                 let mut writing = Writing {
                     texts,
                     number: 0,
                     writer,
-                    prompt_bytes,
                     choice,
                     cancel: thread_cancel,
                     heard,
@@ -92,6 +91,7 @@ impl Scribe {
                     lost_since: None,
                     forward_steps: 0,
                 };
+                writing.begins();
                 if let Err(error) = writing.until_closed() {
                     let _ = writing.tell.send(Told::Failed(error.to_string()));
                 }

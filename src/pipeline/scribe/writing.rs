@@ -38,8 +38,6 @@ pub(super) struct Writing<'a> {
     pub(super) texts: Texts,
     pub(super) number: u64,
     pub(super) writer: Box<dyn Decoder>,
-    /// Length of the prompt at the beginning of the writer's text; it is no part of what was written.
-    pub(super) prompt_bytes: usize,
     pub(super) choice: Arc<ChoiceCell>,
     pub(super) cancel: Cancel,
     pub(super) heard: Receiver<Ask>,
@@ -161,8 +159,7 @@ impl Writing<'_> {
                 self.forward_steps += self.writer.stats().forward_steps;
                 self.number += 1;
                 self.writer = next;
-                self.prompt_bytes = self.writer.text().len();
-                self.say(Told::NextText);
+                self.begins();
             }
             Step::Waiting | Step::Cancelled => {}
         }
@@ -315,7 +312,7 @@ impl Writing<'_> {
         self.say(Told::Taken {
             fork,
             how: Taken::Undone,
-            text: self.written(),
+            text: self.writer.text().to_owned(),
             replaced: true,
             position: self.writer.position(),
             ready_tokens: 0,
@@ -336,7 +333,7 @@ impl Writing<'_> {
                     words_back,
                     text_number: self.number,
                     position: self.writer.position(),
-                    text: self.written(),
+                    text: self.writer.text().to_owned(),
                 });
                 self.offer(fork);
             }
@@ -345,13 +342,13 @@ impl Writing<'_> {
         Ok(())
     }
 
-    /// The present text without its prompt.
-    fn written(&self) -> String {
-        self.writer
-            .text()
-            .get(self.prompt_bytes..)
-            .unwrap_or_default()
-            .to_owned()
+    /// Tells that a text begins. The writer holds its prompt and nothing else.
+    pub(super) fn begins(&self) {
+        self.say(Told::Begins {
+            number: self.number,
+            prompt: self.writer.text().to_owned(),
+            position: self.writer.position(),
+        });
     }
 
     fn say(&self, told: Told) {
