@@ -105,7 +105,6 @@ fn a_choice_that_arrives_as_the_server_goes_is_followed_before_the_fork_is_dropp
             text: "Once".into(),
             fork: Some(fork.clone()),
         }),
-        prompt_bytes: 4,
         choice,
         cancel: Cancel::new(),
         heard,
