@@ -348,7 +348,7 @@ mod tests {
         ids: Vec<u32>,
     }
 
-    /// Independent truth: llama.cpp (`fixtures/golden/decode/make_pretokenizers.py`).
+    /// Independent truth: llama.cpp (`fixtures/golden/decode/make_pretokenizers.py`), but for accents apart from their letters.
     #[test]
     fn text_is_cut_into_words_as_llama_cpp_cuts_it() {
         let golden = include_str!("../../../fixtures/golden/decode/gguf/pretokenizers.json");
