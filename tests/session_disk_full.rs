@@ -99,8 +99,8 @@ fn a_disk_that_fills_up_in_mid_session_ends_it_in_order_and_the_folder_says_so()
         outlet
             .push(&Key::Select { item: 0 }.to_json(), rt::lsl_now().get())
             .unwrap();
-        // Text on the disk means that the session is under way.
-        if !full && fs::metadata(out.join("text.txt")).is_ok_and(|text| text.len() > 60) {
+        // Text on the disk, beyond its prompt and the first choice, means that the session is under way.
+        if !full && fs::metadata(out.join("text.txt")).is_ok_and(|text| text.len() > 100) {
             disk.fill();
             full = true;
         }
