@@ -24,8 +24,8 @@ const GROUP_WAIT: Duration = Duration::from_millis(500);
 ///
 /// A call that returns `Ok` for a fork, a choice or an event has its rows on the disk, and all evidence before them. Evidence
 /// alone may wait up to half a second for its transaction ([`LedgerWriter::flush`] ends the wait). A failed call has written
-/// nothing; the ledger stays valid up to the row before it, the error says how many waiting rows were lost with it, and the
-/// next call may be tried.
+/// nothing; the ledger stays valid up to the row before it, rows that waited are kept for the next transaction, and the next call
+/// may be tried.
 #[derive(Debug)]
 pub struct LedgerWriter {
     connection: Connection,
@@ -35,6 +35,8 @@ pub struct LedgerWriter {
     settled: Link,
     waiting: u32,
     waiting_since: Option<Instant>,
+    /// Rows that are not yet on the disk.
+    held: Vec<(&'static Table, Vec<Value>)>,
 }
 
 impl LedgerWriter {
@@ -67,6 +69,7 @@ impl LedgerWriter {
             settled: Link::START,
             waiting: 0,
             waiting_since: None,
+            held: Vec::new(),
         };
         writer.write(vec![(SessionRow::TABLE, session.values()?)])?;
         writer.flush()?;
@@ -82,8 +85,10 @@ impl LedgerWriter {
         for option in options {
             rows.push((OptionRow::TABLE, option.values()?));
         }
+        let count = rows.len();
         self.write(rows)?;
-        self.flush()
+        let flushed = self.flush();
+        self.or_forget(count, flushed)
     }
 
     /// Writes one input of the gate. May wait for company; see [`LedgerWriter`].
@@ -92,7 +97,8 @@ impl LedgerWriter {
     /// [`LedgerError`].
     pub fn evidence(&mut self, evidence: &EvidenceRow) -> Result<(), LedgerError> {
         self.write(vec![(EvidenceRow::TABLE, evidence.values()?)])?;
-        self.flush_when_due()
+        let flushed = self.flush_when_due();
+        self.or_forget(1, flushed)
     }
 
     /// Writes the state of the person at a fork. May wait for company, like evidence.
@@ -101,7 +107,16 @@ impl LedgerWriter {
     /// [`LedgerError`]; a fork has one.
     pub fn state(&mut self, state: &StateRow) -> Result<(), LedgerError> {
         self.write(vec![(StateRow::TABLE, state.values()?)])?;
-        self.flush_when_due()
+        let flushed = self.flush_when_due();
+        self.or_forget(1, flushed)
+    }
+
+    /// Rows of a call that fails are the caller's again; those that waited before it are kept for the next transaction.
+    fn or_forget(&mut self, rows: usize, done: Result<(), LedgerError>) -> Result<(), LedgerError> {
+        if done.is_err() {
+            self.held.truncate(self.held.len().saturating_sub(rows));
+        }
+        done
     }
 
     fn flush_when_due(&mut self) -> Result<(), LedgerError> {
@@ -118,7 +133,8 @@ impl LedgerWriter {
     /// [`LedgerError`]; a fork ends once.
     pub fn choice(&mut self, choice: &ChoiceRow) -> Result<(), LedgerError> {
         self.write(vec![(ChoiceRow::TABLE, choice.values()?)])?;
-        self.flush()
+        let flushed = self.flush();
+        self.or_forget(1, flushed)
     }
 
     /// Writes an event.
@@ -127,7 +143,8 @@ impl LedgerWriter {
     /// [`LedgerError`].
     pub fn event(&mut self, event: &EventRow) -> Result<(), LedgerError> {
         self.write(vec![(EventRow::TABLE, event.values()?)])?;
-        self.flush()
+        let flushed = self.flush();
+        self.or_forget(1, flushed)
     }
 
     /// Puts waiting rows on the disk. Call it when nothing was written for a while.
@@ -136,13 +153,17 @@ impl LedgerWriter {
     /// [`LedgerError`].
     pub fn flush(&mut self) -> Result<(), LedgerError> {
         if self.waiting == 0 {
-            return Ok(());
+            if self.held.is_empty() {
+                return Ok(());
+            }
+            self.write(Vec::new())?;
         }
         match self.connection.execute_batch("COMMIT") {
             Ok(()) => {
                 self.settled = self.link;
                 self.waiting = 0;
                 self.waiting_since = None;
+                self.held.clear();
                 Ok(())
             }
             Err(error) => Err(self.abandon(error)),
@@ -197,35 +218,47 @@ impl LedgerWriter {
     fn insert(&mut self, rows: Vec<(&'static Table, Vec<Value>)>) -> Result<(), rusqlite::Error> {
         if self.waiting == 0 {
             self.connection.execute_batch("BEGIN IMMEDIATE")?;
+            // What waited in a transaction that was given up comes first.
+            let held = std::mem::take(&mut self.held);
+            let again = held
+                .iter()
+                .try_for_each(|(table, values)| self.append(table, values));
+            self.held = held;
+            again?;
         }
         self.connection.execute_batch("SAVEPOINT one_call")?;
-        for (table, values) in rows {
-            let next = self.link.next(table, &values);
-            let hashes = [self.link.hash, next.hash].map(|hash| Value::Blob(hash.to_vec()));
-            let row = std::iter::once(Value::Integer(next.rows))
-                .chain(values)
-                .chain(hashes);
-            self.connection
-                .prepare_cached(&table.insert_sql())?
-                .execute(params_from_iter(row))?;
-            self.link = next;
-            self.waiting += 1;
+        for (table, values) in &rows {
+            self.append(table, values)?;
         }
         self.connection.execute_batch("RELEASE one_call")?;
+        self.held.extend(rows);
         self.waiting_since.get_or_insert_with(Instant::now);
         Ok(())
     }
 
-    /// Gives the running transaction up; the chain goes on from the last finished one.
+    fn append(&mut self, table: &'static Table, values: &[Value]) -> Result<(), rusqlite::Error> {
+        let next = self.link.next(table, values);
+        let hashes = [self.link.hash, next.hash].map(|hash| Value::Blob(hash.to_vec()));
+        let row = std::iter::once(Value::Integer(next.rows))
+            .chain(values.iter().cloned())
+            .chain(hashes);
+        self.connection
+            .prepare_cached(&table.insert_sql())?
+            .execute(params_from_iter(row))?;
+        self.link = next;
+        self.waiting += 1;
+        Ok(())
+    }
+
+    /// Gives the running transaction up; the chain goes on from the last finished one, and its rows are written again with the next.
     fn abandon(&mut self, error: rusqlite::Error) -> LedgerError {
         if !self.connection.is_autocommit() {
             // If even this fails the next BEGIN fails too, and says so.
             let _ = self.connection.execute_batch("ROLLBACK");
         }
-        let rows_lost = self.waiting;
         self.link = self.settled;
         self.waiting = 0;
         self.waiting_since = None;
-        LedgerError::writing(error, rows_lost)
+        LedgerError::writing(error, 0)
     }
 }
