@@ -317,8 +317,8 @@ impl Sums {
         };
     }
 
-    /// What the stay and the visit so far say of each tile. `reads`: how far it may be the text above instead of the tile that gaze is on. A short stay speaks for reading once it is `over`; one that is going on may
-    /// yet become long.
+    /// What the stay and the visit so far say of each tile. `reads`: how far it may be the text above instead of the tile that gaze is on. A
+    /// short stay speaks for reading once it is `over`; one that is going on may yet become long.
     fn say(&mut self, model: &DwellModel, shares: &[f64; MAX_TILES], reads: f64, over: bool) {
         let beside_s = self.stay.weighed_s - model.stay_s;
         let stay_nats = model.stay_nats_per_s * if over { beside_s } else { beside_s.max(0.0) };

@@ -85,10 +85,7 @@ impl LedgerWriter {
         for option in options {
             rows.push((OptionRow::TABLE, option.values()?));
         }
-        let count = rows.len();
-        self.write(rows)?;
-        let flushed = self.flush();
-        self.or_forget(count, flushed)
+        self.put(rows, true)
     }
 
     /// Writes one input of the gate. May wait for company; see [`LedgerWriter`].
@@ -96,9 +93,7 @@ impl LedgerWriter {
     /// # Errors
     /// [`LedgerError`].
     pub fn evidence(&mut self, evidence: &EvidenceRow) -> Result<(), LedgerError> {
-        self.write(vec![(EvidenceRow::TABLE, evidence.values()?)])?;
-        let flushed = self.flush_when_due();
-        self.or_forget(1, flushed)
+        self.put(vec![(EvidenceRow::TABLE, evidence.values()?)], false)
     }
 
     /// Writes the state of the person at a fork. May wait for company, like evidence.
@@ -106,25 +101,31 @@ impl LedgerWriter {
     /// # Errors
     /// [`LedgerError`]; a fork has one.
     pub fn state(&mut self, state: &StateRow) -> Result<(), LedgerError> {
-        self.write(vec![(StateRow::TABLE, state.values()?)])?;
-        let flushed = self.flush_when_due();
-        self.or_forget(1, flushed)
+        self.put(vec![(StateRow::TABLE, state.values()?)], false)
     }
 
-    /// Rows of a call that fails are the caller's again; those that waited before it are kept for the next transaction.
-    fn or_forget(&mut self, rows: usize, done: Result<(), LedgerError>) -> Result<(), LedgerError> {
-        if done.is_err() {
-            self.held.truncate(self.held.len().saturating_sub(rows));
+    /// Writes the rows of one call, and puts them on the disk at once or when it is due. Those of a call that fails are the caller's again; what
+    /// waited before it is kept for the next transaction.
+    fn put(
+        &mut self,
+        rows: Vec<(&'static Table, Vec<Value>)>,
+        at_once: bool,
+    ) -> Result<(), LedgerError> {
+        let count = rows.len();
+        self.write(rows)?;
+        if !(at_once || self.is_due()) {
+            return Ok(());
         }
-        done
+        let flushed = self.flush();
+        if flushed.is_err() {
+            self.held.truncate(self.held.len().saturating_sub(count));
+        }
+        flushed
     }
 
-    fn flush_when_due(&mut self) -> Result<(), LedgerError> {
-        let due = self.waiting >= GROUP_ROWS
-            || self
-                .waiting_since
-                .is_some_and(|since| since.elapsed() >= GROUP_WAIT);
-        if due { self.flush() } else { Ok(()) }
+    fn is_due(&self) -> bool {
+        let since = self.waiting_since;
+        self.waiting >= GROUP_ROWS || since.is_some_and(|since| since.elapsed() >= GROUP_WAIT)
     }
 
     /// Writes how a fork ended.
@@ -132,9 +133,7 @@ impl LedgerWriter {
     /// # Errors
     /// [`LedgerError`]; a fork ends once.
     pub fn choice(&mut self, choice: &ChoiceRow) -> Result<(), LedgerError> {
-        self.write(vec![(ChoiceRow::TABLE, choice.values()?)])?;
-        let flushed = self.flush();
-        self.or_forget(1, flushed)
+        self.put(vec![(ChoiceRow::TABLE, choice.values()?)], true)
     }
 
     /// Writes an event.
@@ -142,9 +141,7 @@ impl LedgerWriter {
     /// # Errors
     /// [`LedgerError`].
     pub fn event(&mut self, event: &EventRow) -> Result<(), LedgerError> {
-        self.write(vec![(EventRow::TABLE, event.values()?)])?;
-        let flushed = self.flush();
-        self.or_forget(1, flushed)
+        self.put(vec![(EventRow::TABLE, event.values()?)], true)
     }
 
     /// Puts waiting rows on the disk. Call it when nothing was written for a while.
