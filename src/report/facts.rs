@@ -73,7 +73,9 @@ pub(super) fn section(material: &Material) -> Markup {
                 }
                 @for model in &manifest.models {
                     dt { (readable(&model.role)) }
-                    dd { (readable(&model.name)) ", " (model.bytes) " bytes, SHA-256 " code { (readable(&model.sha256)) } }
+                    dd { (readable(&model.name)) ", " (model.bytes) " bytes, SHA-256 " code { (readable(&model.sha256)) }
+                        @if let Some(precision) = &model.precision { ", held as " (readable(precision)) }
+                    }
                 }
                 dt { "machine" }
                 dd {

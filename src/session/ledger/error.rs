@@ -56,21 +56,17 @@ pub enum LedgerError {
     },
     /// No room on the disk.
     #[error(
-        "the ledger cannot be written: there is no room ({reason}). Free some space; rows of evidence lost: {rows_lost}"
+        "the ledger cannot be written: there is no room ({reason}). Free some space: rows that wait are written with the next one"
     )]
     Full {
         /// The system's words.
         reason: String,
-        /// Rows of evidence that were waiting for their transaction and are gone.
-        rows_lost: u32,
     },
     /// Any other failure to write.
-    #[error("the ledger cannot be written: {source}; rows of evidence lost: {rows_lost}")]
+    #[error("the ledger cannot be written: {source}")]
     Write {
         /// SQLite's words.
         source: rusqlite::Error,
-        /// Rows of evidence that were waiting for their transaction and are gone.
-        rows_lost: u32,
     },
     /// Any other failure to read.
     #[error("{} cannot be read: {source}", path.display())]
@@ -121,8 +117,8 @@ impl LedgerError {
         }
     }
 
-    /// Names a failure to write that cost `rows_lost` rows of evidence.
-    pub(super) fn writing(source: rusqlite::Error, rows_lost: u32) -> Self {
+    /// Names a failure to write. It costs no row of an earlier call: those that wait are written with the next one.
+    pub(super) fn writing(source: rusqlite::Error) -> Self {
         let full = match &source {
             rusqlite::Error::SqliteFailure(error, _) => {
                 // A full disk, a quota or a limit on file sizes surface as FULL or as a failed write.
@@ -134,10 +130,9 @@ impl LedgerError {
         if full {
             Self::Full {
                 reason: source.to_string(),
-                rows_lost,
             }
         } else {
-            Self::Write { source, rows_lost }
+            Self::Write { source }
         }
     }
 }

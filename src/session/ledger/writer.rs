@@ -55,14 +55,13 @@ impl LedgerWriter {
                 source,
             },
         })?;
-        let failed = |source| LedgerError::writing(source, 0);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+        let connection = Connection::open_with_flags(path, flags).map_err(LedgerError::writing)?;
         connection
             .pragma_update(None, "journal_mode", "WAL")
             .and_then(|()| connection.pragma_update(None, "synchronous", "FULL"))
             .and_then(|()| connection.execute_batch(&schema::create_sql()))
-            .map_err(failed)?;
+            .map_err(LedgerError::writing)?;
         let mut writer = Self {
             connection,
             link: Link::START,
@@ -182,10 +181,10 @@ impl LedgerWriter {
         let head = self.head();
         self.connection
             .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
-            .map_err(|error| LedgerError::writing(error, 0))?;
+            .map_err(LedgerError::writing)?;
         self.connection
             .close()
-            .map_err(|(_, error)| LedgerError::writing(error, 0))?;
+            .map_err(|(_, error)| LedgerError::writing(error))?;
         Ok(head)
     }
 
@@ -205,7 +204,7 @@ impl LedgerWriter {
         if undone {
             self.link = link;
             self.waiting = waiting;
-            Err(LedgerError::writing(error, 0))
+            Err(LedgerError::writing(error))
         } else {
             self.waiting = waiting;
             Err(self.abandon(error))
@@ -256,6 +255,6 @@ impl LedgerWriter {
         self.link = self.settled;
         self.waiting = 0;
         self.waiting_since = None;
-        LedgerError::writing(error, 0)
+        LedgerError::writing(error)
     }
 }
