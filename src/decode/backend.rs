@@ -26,7 +26,7 @@ pub enum Backend {
 /// A file of a model, or what stands for one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
-    /// What it is for: `base` writes, `embedder` compares sentences.
+    /// What it is for: `base` writes, `adapter` was added to it, `embedder` compares sentences.
     pub role: &'static str,
     /// Its name, with the model's.
     pub name: String,
@@ -51,7 +51,7 @@ impl Backend {
         })
     }
 
-    /// What identifies the model, a line each: name and digest of its files, or what the server says of itself.
+    /// What identifies the model, a line each: name and digest of its files, or what the server says of itself. An adapter is no part of it.
     #[must_use]
     pub fn identity(&self) -> Vec<String> {
         match self {
@@ -83,6 +83,12 @@ impl Backend {
                 let mut parts: Vec<_> = base
                     .map(|file| part("base", &card.name, card.precision, file))
                     .collect();
+                if let Some(adapter) = model.adapter() {
+                    let files = adapter.files().iter();
+                    // It was added in 32 bits, whatever the sum is held in.
+                    let held = Precision::F32;
+                    parts.extend(files.map(|file| part("adapter", adapter.name(), held, file)));
+                }
                 if let Some(embedder) = model.embedder().map(|embedder| embedder.card()) {
                     let files = embedder.files.iter();
                     // Whatever its files have: an embedder is held as floats.

@@ -152,7 +152,7 @@ pub(super) const VOCABULARY_MAX: usize = 1 << 20;
 pub(super) const CONTEXT_MAX: usize = 1 << 24;
 
 /// The one object that a file is.
-fn object(path: &Path, bytes: &[u8]) -> Result<Map<String, Value>, ModelError> {
+pub(super) fn object(path: &Path, bytes: &[u8]) -> Result<Map<String, Value>, ModelError> {
     match super::weights::parse_json(path, bytes)? {
         Value::Object(map) => Ok(map),
         _ => Err(ModelError::Json {

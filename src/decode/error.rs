@@ -244,6 +244,23 @@ pub enum DecodeError {
         /// Tokens before the place.
         position: usize,
     },
+    /// Nothing can be learned from this.
+    #[error("nothing can be learned: {reason}")]
+    Lesson {
+        /// What is wrong.
+        reason: String,
+    },
+    /// A learner needs floats.
+    #[error(
+        "an adapter is learned beside floats, and this model's weights are held in eight or four bits: load it with precision f32"
+    )]
+    NoFloats,
+    /// Numbers of an adapter are no longer finite.
+    #[error("learning ran away: a factor is not finite. Lower the rate")]
+    Diverged,
+    /// Learning was asked to stop; nothing was written.
+    #[error("stopped; nothing was written")]
+    Cancelled,
     /// A setting is out of its range.
     #[error("setting `{key}` is {found}; allowed is {min} to {max}")]
     Setting {

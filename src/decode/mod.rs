@@ -13,6 +13,7 @@
 //! | `runner`, `dense` | one line of text on our kernels, or on a card by candle |
 //! | `kv`, `join` | keys and values as a tree: branches share what was before them, a commit relinks, short pieces are joined |
 //! | `glance`, `rollout`, `meaning`, `rank` | is there a fork here? cheap test, roll-outs, merging of wordings, which to show |
+//! | [`Adapter`], [`Learner`] | what a person's choices have taught, added to a model's matrices, and how it is learned |
 //! | [`Embedder`] | how alike two texts are, by a model of sentences: one more judge of meanings |
 //! | `sampling`, `stop` | which token follows, which text ends an answer |
 //! | [`Generator`] | answers prompts, nobody is asked |
@@ -39,6 +40,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod adapter;
 mod ask;
 mod attention;
 mod backend;
@@ -94,6 +96,10 @@ mod weights;
 mod wording;
 mod writer;
 
+pub use adapter::{
+    Adapter, AdapterShape, Comparison, LearnSettings, Learned, Learner, Lesson, Progress, Target,
+    Trial, plain_texts,
+};
 pub use backend::{Backend, Part};
 pub use cancel::Cancel;
 pub use chat::Message;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::adapter::Adapter;
 use super::attention::Heads;
 use super::chat::Template;
 use super::config::ModelConfig;
@@ -54,6 +55,8 @@ pub struct Model {
     threads: Threads,
     /// A second opinion on what means the same.
     embedder: Option<Arc<Embedder>>,
+    /// What was added to its matrices.
+    adapter: Option<Arc<Adapter>>,
     weights_bytes: usize,
     needed_bytes: u64,
     text_tokens: usize,
@@ -138,7 +141,24 @@ impl Model {
     /// As [`Self::load_as`]; [`ModelError::Memory`] for a model larger than the memory there is.
     pub fn load_with(path: impl AsRef<Path>, settings: &LoadSettings) -> Result<Self, ModelError> {
         let (origin, name) = sources::of(path.as_ref());
-        Self::read(&origin, name, settings)
+        Self::read(&origin, name, settings, None)
+    }
+
+    /// As [`Self::load_with`], with an adapter in its matrices; without a path the embedded model. A matrix that is held in few bits is rounded
+    /// after the adapter was added.
+    ///
+    /// # Errors
+    /// As [`Self::load_with`] and [`Adapter::load`].
+    pub fn load_adapted(
+        path: Option<&Path>,
+        settings: &LoadSettings,
+        adapter: impl AsRef<Path>,
+    ) -> Result<Self, ModelError> {
+        let (origin, name) = match path {
+            Some(path) => sources::of(path),
+            None => (Origin::Embedded(&EMBEDDED), "embedded".into()),
+        };
+        Self::read(&origin, name, settings, Some(adapter.as_ref()))
     }
 
     /// Verifies a model and describes it without holding its weights: memory stays near the size of its tokenizer.
@@ -170,11 +190,20 @@ impl Model {
             &Origin::Embedded(&EMBEDDED),
             "embedded".into(),
             &LoadSettings::default(),
+            None,
         )
     }
 
-    fn read(origin: &Origin, name: String, settings: &LoadSettings) -> Result<Self, ModelError> {
+    fn read(
+        origin: &Origin,
+        name: String,
+        settings: &LoadSettings,
+        adapter: Option<&Path>,
+    ) -> Result<Self, ModelError> {
         let mut sources = Sources::open(origin)?;
+        let adapter = adapter
+            .map(|dir| Adapter::load(dir, &sources.config))
+            .transpose()?;
         let plan = Plan::new(&sources, settings)?;
         plan.fits(origin, settings)?;
         let files = sources.describe()?;
@@ -185,6 +214,7 @@ impl Model {
             weights,
             origin,
             packing: plan.packing(origin)?,
+            adapter: adapter.as_ref(),
         };
 
         let mut embedding = reader.matrix(&config.embedding_layout())?;
@@ -218,6 +248,7 @@ impl Model {
             team: None,
             threads: Threads::default(),
             embedder: None,
+            adapter: adapter.map(Arc::new),
             precision: plan.precision,
             weights_bytes: plan.weights_bytes as usize,
             needed_bytes: plan.needed_bytes(),
@@ -259,6 +290,12 @@ impl Model {
     #[must_use]
     pub fn embedder(&self) -> Option<&Arc<Embedder>> {
         self.embedder.as_ref()
+    }
+
+    /// What was added to its matrices, if anything was.
+    #[must_use]
+    pub fn adapter(&self) -> Option<&Arc<Adapter>> {
+        self.adapter.as_ref()
     }
 
     /// Its shape.
@@ -348,6 +385,7 @@ struct Reader<'a> {
     weights: &'a mut Weights,
     origin: &'a Origin,
     packing: Packing,
+    adapter: Option<&'a Adapter>,
 }
 
 impl Reader<'_> {
@@ -372,11 +410,16 @@ impl Reader<'_> {
         let parts = layout
             .parts
             .iter()
-            .map(|(part, outputs)| (format!("{part}.weight"), [*outputs, inputs]));
+            .map(|(part, outputs)| (part, [*outputs, inputs]));
         let Some(format) = format else {
             let mut weight = Vec::with_capacity(outputs * inputs);
             for (part, shape) in parts {
-                self.weights.floats(&part, &shape, &mut weight)?;
+                let from = weight.len();
+                self.weights
+                    .floats(&format!("{part}.weight"), &shape, &mut weight)?;
+                if let Some(adapter) = self.adapter {
+                    adapter.add_to(part, inputs, &mut weight[from..]);
+                }
             }
             return Linear::new(weight, bias, outputs, inputs).map_err(|source| {
                 ModelError::Tensor {
@@ -387,7 +430,15 @@ impl Reader<'_> {
         };
         let mut rows = Vec::with_capacity(outputs * inputs / BLOCK * format.stored_bytes());
         for (part, shape) in parts {
-            let found = self.weights.take(&part, &shape)?;
+            let tensor = format!("{part}.weight");
+            if let Some(adapter) = self.adapter.filter(|adapter| adapter.changes(part)) {
+                let mut floats = Vec::new();
+                self.weights.floats(&tensor, &shape, &mut floats)?;
+                adapter.add_to(part, inputs, &mut floats);
+                Packed::rounded(format, &floats, &mut rows);
+                continue;
+            }
+            let found = self.weights.take(&tensor, &shape)?;
             self.weights.rows(&found, |bytes| {
                 plan::packed(found.stored, bytes, format, &mut rows);
             })?;

@@ -241,13 +241,18 @@ const CHUNK_BYTES: u64 = 1 << 20;
 impl Weights {
     /// Opens and verifies every weights file of a folder.
     pub(super) fn open(origin: &Origin) -> Result<Self, ModelError> {
+        Self::open_files(origin, &origin.weights_names()?)
+    }
+
+    /// Opens and verifies these weights files of a folder.
+    pub(super) fn open_files(origin: &Origin, names: &[String]) -> Result<Self, ModelError> {
         let mut weights = Self {
             origin: origin.clone(),
             files: Vec::new(),
             entries: BTreeMap::new(),
         };
-        for name in origin.weights_names()? {
-            weights.add_file(&name)?;
+        for name in names {
+            weights.add_file(name)?;
         }
         Ok(weights)
     }

@@ -6,6 +6,7 @@ use super::super::config::ModelConfig;
 use super::super::error::DecodeError;
 use super::super::linear::Linear;
 use super::super::model::{self, Model};
+use super::graph::{Frozen, LowRank};
 use super::{matrix, softmax};
 
 /// What all layers need to know about the rows of a step.
@@ -81,6 +82,8 @@ impl Rows {
 struct Product {
     weight: Tensor,
     bias: Option<Tensor>,
+    /// What learns beside it; `None` where nothing does, in the whole model.
+    changes: Option<Vec<LowRank>>,
 }
 
 impl Product {
@@ -98,12 +101,19 @@ impl Product {
         Ok(Some(Self {
             weight,
             bias: bias.transpose()?,
+            changes: None,
         }))
     }
 
     /// `[rows, inputs]` to `[rows, outputs]`.
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let y = x.matmul(&self.weight.t()?)?;
+        let mut y = match &self.changes {
+            None => x.matmul(&self.weight.t()?)?,
+            Some(_) => x.contiguous()?.apply_op1(Frozen(self.weight.clone()))?,
+        };
+        for change in self.changes.iter().flatten() {
+            y = (&y + change.of(x, self.weight.dim(0)?)?)?;
+        }
         match &self.bias {
             Some(bias) => y.broadcast_add(bias),
             None => Ok(y),
@@ -168,6 +178,27 @@ impl Layer {
             down,
             held: None,
         }))
+    }
+
+    /// Gives its matrices their changes, in the order of a layer.
+    pub(super) fn adapt(&mut self, changes: [Vec<LowRank>; 4]) {
+        let products = [
+            &mut self.qkv,
+            &mut self.output,
+            &mut self.gate_up,
+            &mut self.down,
+        ];
+        for (product, changes) in products.into_iter().zip(changes) {
+            product.changes = Some(changes);
+        }
+    }
+
+    pub(super) fn held(&self) -> Option<[Tensor; 2]> {
+        self.held.clone()
+    }
+
+    pub(super) fn hold(&mut self, held: Option<[Tensor; 2]>) {
+        self.held = held;
     }
 
     /// Forgets all but the first tokens.

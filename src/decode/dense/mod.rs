@@ -2,6 +2,7 @@
 //!
 //! Nothing here names CUDA but the door that opens a card: the tests compute on the processor, held to the same golden values as our kernels.
 
+mod graph;
 mod layer;
 #[cfg(test)]
 mod tests;
@@ -11,7 +12,8 @@ use std::sync::Arc;
 use candle_core::{D, DType, Device as On, Tensor};
 use serde::{Deserialize, Serialize};
 
-use self::layer::{Layer, Rows, norm};
+pub(super) use self::graph::LowRank;
+use self::layer::{Layer, norm};
 use super::error::DecodeError;
 use super::linear::Linear;
 use super::model::Model;
@@ -171,7 +173,11 @@ impl std::fmt::Debug for Dense {
 
 impl Dense {
     /// Copies a model to a device; `None` where its weights are not floats.
-    fn new(model: Arc<Model>, on: &On, floats: DType) -> Result<Option<Self>, DecodeError> {
+    pub(super) fn new(
+        model: Arc<Model>,
+        on: &On,
+        floats: DType,
+    ) -> Result<Option<Self>, DecodeError> {
         let (Some(embedding), Some(head)) = (
             matrix(&model.embedding, on, floats)?,
             match model.config.tied {
@@ -207,14 +213,7 @@ impl Dense {
 
     /// Adds up to [`CHUNK_ROWS`] tokens; the state behind the last of them, `[1, hidden]`.
     fn step(&mut self, tokens: &[u32]) -> Result<Tensor, DecodeError> {
-        let rows = Rows::new(&self.model, self.tokens, tokens.len(), &self.on)?;
-        let ids = Tensor::new(tokens, &self.on)?;
-        let mut x = self.embedding.index_select(&ids, 0)?;
-        for layer in &mut self.layers {
-            x = layer.forward(&x, &rows)?;
-        }
-        self.tokens += tokens.len();
-        Ok(x.narrow(0, tokens.len() - 1, 1)?)
+        Ok(self.rows(tokens)?.narrow(0, tokens.len() - 1, 1)?)
     }
 }
 
