@@ -1,6 +1,8 @@
 //! `razvilka choices consent`: whether anything may be remembered of a person.
 
-use super::Whose;
+use std::io::Write;
+
+use super::{Whose, unwritten};
 use crate::cli::exit::{Exit, Failure};
 use crate::session::person::{
     CONSENT_WORDING, CONSENT_WORDING_VERSION, Person, PersonRecord, RETENTION_DAYS, place_of_person,
@@ -30,7 +32,7 @@ enum Learning {
     Off,
 }
 
-pub(super) fn run(args: &Args) -> Result<(), Failure> {
+pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<(), Failure> {
     if let Some(days) = args.retention_days {
         RETENTION_DAYS
             .check(f64::from(days))
@@ -59,17 +61,18 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             person
         }
     };
-    if args.json {
+    let said = if args.json {
+        let record = person.record();
         let json = serde_json::json!({
             "folder": person.path(),
-            "learning": person.record().agreed().is_some(),
-            "consent": person.record().consent,
+            "learning": record.agreed().is_some(),
+            "consent": record.consent,
         });
-        println!("{json}");
+        json.to_string()
     } else {
-        println!("{}", words(&person));
-    }
-    Ok(())
+        words(&person)
+    };
+    writeln!(out, "{said}").map_err(unwritten)
 }
 
 fn words(person: &Person) -> String {

@@ -239,7 +239,7 @@ fn remembered(session: &str, question: &Question, done: &Done, model_sha256: &st
         chooser: done.chooser,
         why: done.why,
         chosen: done.item,
-        selected: selected.filter(|selected| Some(*selected) != done.item),
+        selected,
         decision_s: question
             .end
             .map(|end| end.decided_at.since(question.opened_at)),

@@ -201,6 +201,32 @@ impl Person {
         self.path.join(MEMORY)
     }
 
+    /// Names of the files in the folder.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub fn contents(&self) -> Result<Vec<String>, PersonError> {
+        let read = || -> io::Result<Vec<String>> {
+            let entries = std::fs::read_dir(&self.path)?;
+            let mut names = entries
+                .map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()))
+                .collect::<io::Result<Vec<_>>>()?;
+            names.sort();
+            Ok(names)
+        };
+        read().map_err(|source| PersonError::io(&self.path, source))
+    }
+
+    /// Files in the folder that are neither record nor memory: what was learnt from the choices, or is not ours.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub fn others(&self) -> Result<Vec<String>, PersonError> {
+        let mut names = self.contents()?;
+        names.retain(|name| name != RECORD && name != LOCK && !name.starts_with(MEMORY));
+        Ok(names)
+    }
+
     /// Deletes the folder with everything in it, and looks whether it is gone.
     ///
     /// # Errors

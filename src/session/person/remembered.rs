@@ -41,7 +41,7 @@ pub struct Remembered {
     pub why: Why,
     /// The option that was taken in the end, by whomever.
     pub chosen: Option<i32>,
-    /// What the person selected, where that is not what was taken: after `go on` the model takes a branch.
+    /// The option that the person selected; `None` when they selected none. After `go on` it is that, and `chosen` the model's branch.
     pub selected: Option<i32>,
     /// From the opening of the gate to its decision, seconds; `None` when the person was not asked.
     pub decision_s: Option<f64>,
