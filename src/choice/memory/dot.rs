@@ -2,6 +2,9 @@
 
 /// Numbers that share a scale.
 pub(super) const BLOCK: usize = 32;
+/// How far ahead of the arithmetic bytes are asked for.
+#[cfg(target_arch = "x86_64")]
+const AHEAD: usize = 4096;
 /// Sums that are kept side by side.
 const LANES: usize = 16;
 
@@ -71,12 +74,27 @@ fn avx2(query: &[f32], bits: &[i8], scales: &[f32], out: &mut [f32]) {
     products(query, bits, scales, out);
 }
 
+/// Asks for what comes [`AHEAD`] bytes behind a row: a large memory is in no cache.
+#[inline(always)]
+fn ask_for(row: &[i8]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in (0..row.len()).step_by(64) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        let ahead = row.as_ptr().wrapping_add(AHEAD + line);
+        // SAFETY: every x86-64 processor has SSE, and this is a hint that cannot fault: what lies past the end is not read.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(ahead.cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = row;
+}
+
 /// Written so that the compiler makes of it whatever the processor has.
 #[inline(always)]
 fn products(query: &[f32], bits: &[i8], scales: &[f32], out: &mut [f32]) {
     let query = query.as_chunks::<BLOCK>().0;
     let rows = bits.chunks_exact(query.len() * BLOCK);
     for ((row, scales), out) in rows.zip(scales.chunks_exact(query.len())).zip(out) {
+        ask_for(row);
         let mut sums = [0.0_f32; LANES];
         for ((bits, query), scale) in row.as_chunks::<BLOCK>().0.iter().zip(query).zip(scales) {
             for lane in 0..LANES {

@@ -18,6 +18,8 @@ mod read;
 mod remembered;
 mod schema;
 mod store;
+#[cfg(test)]
+mod tests;
 
 pub use consent::{
     CONSENT_WORDING, CONSENT_WORDING_VERSION, Consent, PersonRecord, RETENTION_DAYS,

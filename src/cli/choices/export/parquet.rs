@@ -180,7 +180,12 @@ fn cells(choice: &Remembered, option: &RememberedOption, states: bool) -> Result
     let text = |text: &str| Cell::Bytes(Some(ByteArray::from(text)));
     let floats = |state: Option<&Vec<f32>>| {
         let state = state.filter(|_| states);
-        let bytes = |state: &Vec<f32>| state.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<_>>();
+        let bytes = |state: &Vec<f32>| {
+            state
+                .iter()
+                .flat_map(|x| x.to_le_bytes())
+                .collect::<Vec<_>>()
+        };
         Cell::Bytes(state.map(|state| ByteArray::from(bytes(state))))
     };
     Ok([
@@ -222,4 +227,96 @@ fn word<T: Serialize>(value: Option<&T>) -> Result<Cell> {
     Ok(Cell::Bytes(
         word.map(|word| ByteArray::from(word.trim_matches('"'))),
     ))
+}
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot be set up should stop"
+)]
+mod tests {
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+    use parquet::record::Row;
+
+    use super::*;
+    use crate::choice::Why;
+    use crate::fork::{Chooser, ForkId, ForkOrigin};
+    use crate::marker::OptionKind;
+
+    fn read(path: &std::path::Path) -> Vec<Row> {
+        let file = std::fs::File::open(path).unwrap();
+        let reader = SerializedFileReader::new(file).unwrap();
+        let rows = reader.get_row_iter(None).unwrap();
+        rows.collect::<Result<_, _>>().unwrap()
+    }
+
+    fn choice(fork: u64) -> Remembered {
+        let option = |item: i32| RememberedOption {
+            item,
+            kind: OptionKind::Branch,
+            text: format!("вариант {item} of {fork}"),
+            tokens: vec![1, 2],
+            prior: 0.5,
+            log_prob_nats: None,
+            posterior: Some(0.25),
+            preference: None,
+            embedding: Some(vec![1.5, -2.0]),
+        };
+        Remembered {
+            session: "s".into(),
+            fork: ForkId(fork),
+            at_utc: "2026-11-28T10:00:00.000Z".into(),
+            context: "Once".into(),
+            origin: ForkOrigin::Called,
+            attempt: 2,
+            shown: true,
+            outcome: None,
+            chooser: Some(Chooser::Human),
+            why: Why::Selected,
+            chosen: Some(1),
+            selected: Some(1),
+            decision_s: Some(0.5),
+            model_sha256: "ab".into(),
+            taken_back: None,
+            state: None,
+            options: (0..3).map(option).collect(),
+        }
+    }
+
+    #[test]
+    fn a_table_has_one_row_for_each_option_over_several_groups() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("choices.parquet");
+        let forks = (GROUP_ROWS / 3 + 5) as u64;
+        let mut table = Table::create(std::fs::File::create(&path).unwrap(), true).unwrap();
+        for fork in 0..forks {
+            table.add(&choice(fork)).unwrap();
+        }
+        table.finish().unwrap();
+        let rows = read(&path);
+        assert_eq!(rows.len() as u64, 3 * forks);
+        let (first, last) = (rows[0].to_string(), rows[rows.len() - 2].to_string());
+        for part in [
+            "session: \"s\"",
+            "fork: 0",
+            "origin: \"called\"",
+            "text: \"вариант 0 of 0\"",
+            "chosen: false",
+            "outcome: null",
+            "state: null",
+        ] {
+            assert!(first.contains(part), "{part}: {first}");
+        }
+        for part in [
+            &format!("fork: {}", forks - 1)[..],
+            "item: 1",
+            "chosen: true",
+            "selected: true",
+            "tokens: \"[1,2]\"",
+            "posterior: 0.25",
+        ] {
+            assert!(last.contains(part), "{part}: {last}");
+        }
+        assert_eq!(rows[1].len(), 25);
+    }
 }
