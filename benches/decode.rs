@@ -5,11 +5,15 @@
 //! cargo bench --bench decode -- --tokens 300 --choices 300
 //! cargo bench --bench decode -- --model DIR --tokens 60 --choices 40
 //! cargo bench --bench decode -- --raw --model DIR --precision q8 --context 512 --branches 3
+//! cargo bench --bench decode -- --memory 100000 --width 576
 //! ```
 //!
 //! One JSON line per figure. Single and three-branch steps alternate in one run, so that a busy machine disturbs both
 //! alike; quote the ratio. With `--raw`, tokens go in and logits come out and nothing else happens: what `benches/peers/decode.py` sets beside
-//! other programs. Commit and undo are closed loops: no queue forms, so the percentiles are those of the call.
+//! other programs; with `--memory` no model is loaded, and a memory of so many choices is asked. Commit and undo are closed loops: no queue forms, so the percentiles are those of the call.
+
+#[path = "decode/memory.rs"]
+mod memory;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,6 +33,9 @@ struct Options {
     tokens: usize,
     choices: usize,
     raw: Option<Raw>,
+    /// Choices remembered; 0 leaves that out.
+    memory: usize,
+    width: usize,
 }
 
 /// Bare steps: at which context, of how many branches, how many.
@@ -59,6 +66,8 @@ fn options() -> anyhow::Result<Options> {
         tokens: 20,
         choices: 3,
         raw: None,
+        memory: 0,
+        width: 576,
     };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
@@ -87,6 +96,8 @@ fn options() -> anyhow::Result<Options> {
             "--context" => options.raw.get_or_insert_default().context = value()?.parse()?,
             "--branches" => options.raw.get_or_insert_default().branches = value()?.parse()?,
             "--steps" => options.raw.get_or_insert_default().steps = value()?.parse()?,
+            "--memory" => options.memory = value()?.parse()?,
+            "--width" => options.width = value()?.parse()?,
             "--threads" => options.threads = value()?.parse()?,
             "--prompt" => options.prompt = value()?,
             "--tokens" => options.tokens = value()?.parse()?,
@@ -119,6 +130,9 @@ fn report(what: &str, times: &Times) {
 
 fn main() -> anyhow::Result<()> {
     let options = options()?;
+    if options.memory > 0 {
+        return memory::queries(options.memory, options.width, options.choices);
+    }
     let model = match &options.model {
         Some(dir) => Model::load_as(dir, options.precision)?,
         None => Model::embedded()?,

@@ -42,6 +42,17 @@ pub struct Fork {
     pub origin: ForkOrigin,
 }
 
+/// What the model holds at a fork and over each of its branches: what a memory of choices is asked with, and made of.
+///
+/// All vectors are as wide as the model and come from one model: those of another mean something else.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ForkStates {
+    /// The hidden state at the fork, behind the last norm: what the next token's logits were read from.
+    pub fork: Vec<f32>,
+    /// Mean of such states over the phrase of each branch, in the order of the branches.
+    pub branches: Vec<Vec<f32>>,
+}
+
 /// Why there is a fork here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

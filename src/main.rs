@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use razvilka::cli::exit::{Exit, Failure};
 use razvilka::cli::{
-    calibrate, certify, demo, generate, model, prior, replay, report, run, score, signals,
+    calibrate, certify, choices, demo, generate, model, prior, replay, report, run, score, signals,
     simulate, streams,
 };
 
@@ -32,6 +32,7 @@ enum Command {
     Generate(generate::Args),
     Model(model::Args),
     Report(report::Args),
+    Choices(choices::Args),
     Certify(certify::Args),
 }
 
@@ -66,6 +67,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Generate(args) => generate::run(&args),
         Command::Model(args) => model::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Choices(args) => choices::run(&args),
         Command::Certify(args) => certify::run(&args, &stop()?),
     }
 }

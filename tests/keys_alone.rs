@@ -6,6 +6,8 @@
 
 mod lsl_common;
 
+use std::ffi::OsStr;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,8 +18,9 @@ use razvilka::decode::Model;
 use razvilka::engine::replay::RecordedSession;
 use razvilka::fork::{Chooser, ForkOrigin};
 use razvilka::gate::AbortReason;
-use razvilka::marker::Key;
+use razvilka::marker::{Key, OptionKind};
 use razvilka::rt;
+use razvilka::session::person::{ChoiceStore, Person, Remembered, TakenBack, Which};
 use razvilka::session::{Entry, Folder, Ledger, SessionFile};
 use razvilka::source::lsl::LslMarkerOutlet;
 use razvilka::source::{MarkerSink, StreamSpec};
@@ -30,6 +33,10 @@ struct Session {
 
 impl Session {
     fn start(spec: &StreamSpec, forks: u32) -> Self {
+        Self::of_person(spec, forks, None)
+    }
+
+    fn of_person(spec: &StreamSpec, forks: u32, person: Option<&Path>) -> Self {
         let parent = tempfile::tempdir().unwrap();
         let file = parent.path().join("experiment.toml");
         let words = format!(
@@ -45,6 +52,8 @@ impl Session {
             .arg(&file)
             .arg("--out")
             .arg(parent.path().join("session"))
+            .args(person.map(|_| "--person"))
+            .args(person)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()
@@ -109,10 +118,13 @@ fn humans_choices(entries: &[Entry]) -> usize {
 fn a_session_of_keys_alone_needs_no_calibration_and_replays_bit_for_bit() {
     let spec = markers("switch");
     let mut outlet = LslMarkerOutlet::new(network(), &spec).unwrap();
-    let mut session = Session::start(&spec, 2);
+    let parent = tempfile::tempdir().unwrap();
+    let nobody = parent.path().join("nobody");
+    let mut session = Session::of_person(&spec, 2, Some(&nobody));
     let code = session.press(&mut outlet, &[Key::Select { item: 0 }]);
     assert_eq!(code, Some(0));
     assert_eq!(humans_choices(&session.entries()), 2);
+    assert!(!nobody.exists(), "nothing is kept of who has not agreed");
     session.assert_replays_bit_for_bit();
 }
 
@@ -167,4 +179,182 @@ fn a_switch_that_is_lost_is_found_again() {
         assert_eq!(entries.iter().filter(told).count(), 1, "{words}");
     }
     session.assert_replays_bit_for_bit();
+}
+
+fn choices(arguments: &[impl AsRef<OsStr>]) -> (Option<i32>, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_razvilka"))
+        .arg("choices")
+        .args(arguments)
+        .output()
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+/// What a command that succeeds prints.
+fn told(arguments: &[impl AsRef<OsStr> + std::fmt::Debug]) -> String {
+    let (code, told, said) = choices(arguments);
+    assert_eq!(code, Some(0), "{arguments:?}: {said}");
+    told
+}
+
+#[test]
+fn choices_of_a_person_who_agreed_are_remembered_foreseen_told_and_forgotten() {
+    let parent = tempfile::tempdir().unwrap();
+    let anna = parent.path().join("anna");
+    let person = ["--person", anna.to_str().unwrap()];
+    let with = |verb: &[&str]| -> Vec<String> {
+        let words = verb.iter().chain(&person);
+        words.map(|word| (*word).to_owned()).collect()
+    };
+    let (code, _, said) = choices(&with(&["list"]));
+    assert_eq!(code, Some(2));
+    assert!(said.contains("choices consent on"), "{said}");
+    let agreed = told(&with(&["consent", "on", "--retention-days", "30"]));
+    assert!(
+        agreed.contains("learning is on") && agreed.contains("30 days"),
+        "{agreed}"
+    );
+
+    let spec = markers("rememberer");
+    let mut outlet = LslMarkerOutlet::new(network(), &spec).unwrap();
+    let select = |item| Key::Select { item };
+    let mut first = Session::of_person(&spec, 2, Some(&anna));
+    assert_eq!(first.press(&mut outlet, &[select(1)]), Some(0));
+    let mut second = Session::of_person(&spec, 4, Some(&anna));
+    let keys = [select(1), select(1), Key::Undo, select(0)];
+    assert_eq!(second.press(&mut outlet, &keys), Some(0));
+    for session in [&first, &second] {
+        session.entries();
+        session.assert_replays_bit_for_bit();
+    }
+
+    let owner = || Person::open(&anna).unwrap();
+    let memory = || {
+        ChoiceStore::open_read_only(&owner())
+            .unwrap()
+            .unwrap()
+            .read(&Which::All)
+            .unwrap()
+    };
+    let all = memory();
+    let model = Model::embedded().unwrap();
+    let width = model.config().hidden;
+    let of = |session: &Session| {
+        let (_, manifest) = Folder::open(&session.parent.path().join("session")).unwrap();
+        let mut own = all.clone();
+        own.retain(|choice| choice.session == manifest.session);
+        (manifest.session, own)
+    };
+    let ((a, of_first), (b, of_second)) = (of(&first), of(&second));
+    assert_eq!(of_first.len() + of_second.len(), all.len());
+    for (session, remembered) in [(&first, &of_first), (&second, &of_second)] {
+        let entries = session.entries();
+        let rows: Vec<_> = entries
+            .iter()
+            .filter_map(|entry| match entry {
+                Entry::Choice(row) => Some((row.fork, row.chooser, row.item)),
+                _ => None,
+            })
+            .collect();
+        let kept: Vec<_> = remembered
+            .iter()
+            .map(|c| (c.fork, c.chooser, c.chosen))
+            .collect();
+        assert_eq!(kept, rows, "the memory has every fork that the ledger has");
+    }
+    for choice in &all {
+        assert_eq!(choice.state.as_ref().map(Vec::len), Some(width));
+        for option in &choice.options {
+            let is_branch = option.kind == OptionKind::Branch;
+            let embedding = option.embedding.as_ref().map(Vec::len);
+            assert_eq!(embedding, is_branch.then_some(width), "{option:?}");
+            assert_eq!(option.log_prob_nats.is_some(), is_branch);
+        }
+    }
+    // The second session began as the first did: what was chosen there is what the memory prefers here.
+    let foreseen = |choice: &Remembered| choice.options[1].preference;
+    assert_eq!(foreseen(&of_first[0]), None, "nothing was known yet");
+    assert_eq!(of_first[0].state, of_second[0].state);
+    assert!(
+        foreseen(&of_second[0]).unwrap() > 0.1,
+        "{:?}",
+        of_second[0].options
+    );
+    let undone = of_second
+        .iter()
+        .filter(|c| c.taken_back == Some(TakenBack::Undo));
+    assert!(undone.count() > 0, "{of_second:?}");
+
+    let listed = told(&with(&["list"]));
+    assert_eq!(listed.lines().count(), all.len());
+    assert!(
+        listed.contains("[taken back]") && listed.contains(&format!("{a}/0  ")),
+        "{listed}"
+    );
+    let phrase = &of_first[0].options[1].text;
+    let found = told(&with(&["search", &phrase.to_uppercase()]));
+    assert!(found.contains(&format!("{a}/0  ")), "{found}");
+    let jsonl = told(&with(&["export", "-", "--states"]));
+    for (line, choice) in jsonl.lines().zip(&all) {
+        let value: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(value["fork"], choice.fork.0);
+        assert_eq!(value["state"].as_array().unwrap().len(), width);
+    }
+    let table = parent.path().join("choices.parquet");
+    told(&with(&[
+        "export",
+        table.to_str().unwrap(),
+        "--format",
+        "parquet",
+    ]));
+    assert!(std::fs::read(&table).unwrap().ends_with(b"PAR1"));
+
+    let folder = second.parent.path().join("session");
+    let authors = told(&["authorship", folder.to_str().unwrap(), "--json"]);
+    let authors: serde_json::Value = serde_json::from_str(&authors).unwrap();
+    let text: String = authors["pieces"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|piece| piece["text"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        text,
+        std::fs::read_to_string(folder.join("text.txt")).unwrap()
+    );
+    assert_eq!(authors["sealed"], true);
+    std::fs::write(folder.join("text.txt"), text.replace('a', "o")).unwrap();
+    let (code, _, said) = choices(&["authorship", folder.to_str().unwrap()]);
+    assert_eq!(code, Some(3));
+    assert!(
+        said.contains("is not the text that the session wrote"),
+        "{said}"
+    );
+
+    let forgotten = told(&with(&["forget", "--session", &a]));
+    assert!(
+        forgotten.contains("none is left") && forgotten.contains("ledgers are one chain"),
+        "{forgotten}"
+    );
+    assert_eq!(memory(), of_second);
+    let (code, _, said) = choices(&with(&["forget", "--session", &a]));
+    assert_eq!(code, Some(2), "{said}");
+    let off = told(&with(&["consent", "off"]));
+    assert!(
+        off.contains("learning is switched off") && off.contains("30 days"),
+        "{off}"
+    );
+    let (code, _, said) = choices(&with(&["delete-person"]));
+    assert_eq!(code, Some(2));
+    assert!(
+        said.contains("memory.sqlite") && said.contains("--yes"),
+        "{said}"
+    );
+    assert!(told(&with(&["delete-person", "--yes"])).contains(&b));
+    assert!(!anna.exists());
 }

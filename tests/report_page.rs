@@ -10,7 +10,7 @@ mod report_common;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use razvilka::report::{self, ReportError};
+use razvilka::report::{self, Authorship, AuthorshipError, Origin, ReportError};
 use razvilka::session::{Ledger, SessionFile, Summary, Truth};
 use report_common::{Answer, Scene};
 use roxmltree::{Document, Node};
@@ -302,6 +302,75 @@ fn a_ledger_that_was_tampered_with_is_said_to_be_so_at_the_top() {
         "{verdict}"
     );
     assert!(!verdict.contains("chain holds"), "{verdict}");
+}
+
+#[test]
+fn authorship_gives_every_letter_an_origin_and_refuses_a_row_or_a_text_that_was_changed() {
+    let parent = tempfile::tempdir().unwrap();
+    let (folder, _) = session(&parent.path().join("session"));
+    let told = Authorship::read(&folder).unwrap();
+    let text = std::fs::read_to_string(folder.join("text.txt")).unwrap();
+    let pieces: String = told
+        .pieces
+        .iter()
+        .map(|piece| piece.text.as_str())
+        .collect();
+    assert_eq!(pieces, text);
+    let mut begin = 0;
+    for piece in &told.pieces {
+        assert_eq!(piece.begins_char, begin);
+        begin += piece.text.chars().count() as u64;
+    }
+    let of = |origin: Origin| -> Vec<(&str, u64)> {
+        let chosen = told.pieces.iter().filter(|piece| piece.origin == origin);
+        let forks =
+            chosen.filter_map(|piece| Some((piece.text.trim(), piece.choice.as_ref()?.fork)));
+        forks.collect()
+    };
+    assert_eq!(
+        of(Origin::Person),
+        [
+            ("and waited for the hen", 0),
+            ("о зиме", 1),
+            ("the wolf came", 2),
+            (HOSTILE, 6),
+            ("fell asleep", 9),
+        ]
+    );
+    assert!(
+        of(Origin::Model).iter().any(|(_, fork)| *fork == 3),
+        "{told:?}"
+    );
+    // The story that was told at fork 7 was taken back.
+    assert_eq!(told.not_in_text, [7]);
+    let waited = told
+        .pieces
+        .iter()
+        .find_map(|piece| piece.choice.as_ref())
+        .unwrap();
+    let others: Vec<_> = waited
+        .alternatives
+        .iter()
+        .map(|other| other.text.as_str())
+        .collect();
+    assert_eq!(others, ["and swam across", "and went home"]);
+    assert!(waited.evidence.is_some() && waited.decision_s.is_some());
+
+    let ledger = |sql| {
+        let ledger = rusqlite::Connection::open(folder.join("ledger.sqlite")).unwrap();
+        assert_eq!(ledger.execute(sql, []).unwrap(), 1, "{sql}");
+    };
+    ledger("UPDATE option SET text = 'and drowned' WHERE fork = 1 AND item = 2");
+    let refused = Authorship::read(&folder).unwrap_err().to_string();
+    assert!(
+        refused.contains("option") && refused.contains("row"),
+        "{refused}"
+    );
+    ledger("UPDATE option SET text = 'о курице' WHERE fork = 1 AND item = 2");
+    Authorship::read(&folder).unwrap();
+    ledger("DELETE FROM event");
+    let refused = Authorship::read(&folder).unwrap_err();
+    assert!(matches!(refused, AuthorshipError::Cut { .. }), "{refused}");
 }
 
 #[test]

@@ -10,7 +10,11 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use razvilka::choice::Why;
+use razvilka::engine::keeper::{Keeper, Note};
 use razvilka::fork::ForkId;
+use razvilka::fork::ForkOrigin;
+use razvilka::session::person::{ChoiceStore, Person, PersonError, Remembered, Which};
 use razvilka::session::{
     Folder, FolderError, Ledger, LedgerError, LedgerWriter, SessionFile, TextFile,
 };
@@ -179,4 +183,127 @@ fn a_piece_of_text_that_does_not_fit_leaves_no_half_character() {
     let bytes = std::fs::read(folder.path().join("text.txt")).unwrap();
     assert_eq!(bytes.len(), 512 << 10);
     assert!(bytes.ends_with(b"aab"));
+}
+
+fn remembered(fork: u64) -> Remembered {
+    Remembered {
+        session: "s".to_owned(),
+        fork: ForkId(fork),
+        at_utc: String::new(),
+        context: format!("before fork {fork}"),
+        origin: ForkOrigin::Detected,
+        attempt: 0,
+        shown: true,
+        outcome: None,
+        chooser: None,
+        why: Why::Selected,
+        chosen: None,
+        selected: None,
+        decision_s: None,
+        model_sha256: String::new(),
+        taken_back: None,
+        state: Some(vec![fork as f32; 576]),
+        options: Vec::new(),
+    }
+}
+
+#[test]
+fn a_choice_that_was_acknowledged_as_remembered_survives_sigkill() {
+    const TEST: &str = "a_choice_that_was_acknowledged_as_remembered_survives_sigkill";
+    if let Some(path) = child_folder() {
+        let mut store = ChoiceStore::open(Person::open_or_create(&path).unwrap()).unwrap();
+        for fork in 0.. {
+            store.remember(&remembered(fork)).unwrap();
+            println!("acknowledged {fork}");
+        }
+    }
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("anna");
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(only(TEST))
+        .env(CHILD, &path)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let acknowledged = lines
+        .map_while(Result::ok)
+        .filter_map(|line| line.split("acknowledged ").nth(1)?.parse::<usize>().ok())
+        .find(|fork| *fork >= 20);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // Nobody holds the lock any more, and the memory is added to as before.
+    let mut store = ChoiceStore::open(Person::open(&path).unwrap()).unwrap();
+    let kept = store.read(&Which::All).unwrap();
+    assert!(kept.len() > acknowledged.unwrap());
+    for (fork, choice) in kept.iter().enumerate() {
+        assert_eq!(*choice, remembered(fork as u64));
+    }
+    store.remember(&remembered(u64::from(u32::MAX))).unwrap();
+}
+
+#[test]
+fn a_full_disk_costs_no_choice_that_was_acknowledged_as_remembered() {
+    const TEST: &str = "a_full_disk_costs_no_choice_that_was_acknowledged_as_remembered";
+    if let Some(path) = child_folder() {
+        let mut store = ChoiceStore::open(Person::open_or_create(&path).unwrap()).unwrap();
+        for fork in 0.. {
+            match store.remember(&remembered(fork)) {
+                Ok(()) => println!("acknowledged {fork}"),
+                Err(refused) => {
+                    println!("refused: {refused}");
+                    assert!(matches!(refused, PersonError::Full { .. }), "{refused:?}");
+                    return;
+                }
+            }
+        }
+    }
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("anna");
+    let said = starved(TEST, &path);
+    assert!(said.contains("there is no room"), "{said}");
+    let acknowledged = said.matches("acknowledged ").count();
+    let store = ChoiceStore::open(Person::open(&path).unwrap()).unwrap();
+    let kept = store.read(&Which::All).unwrap();
+    assert!(
+        acknowledged > 20 && kept.len() == acknowledged,
+        "{} of {acknowledged}",
+        kept.len()
+    );
+}
+
+#[test]
+fn a_memory_on_a_full_disk_is_told_of_and_what_is_not_in_it_is_counted() {
+    const TEST: &str = "a_memory_on_a_full_disk_is_told_of_and_what_is_not_in_it_is_counted";
+    const CHOICES: usize = 500;
+    if let Some(path) = child_folder() {
+        let store = ChoiceStore::open(Person::open_or_create(&path).unwrap()).unwrap();
+        let mut keeper = Keeper::start(store).unwrap();
+        for fork in 0..CHOICES as u64 {
+            keeper.hand_in(Note::Choice(Box::new(remembered(fork))));
+        }
+        for words in keeper.close() {
+            println!("said: {words}");
+        }
+        return;
+    }
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("anna");
+    let said = starved(TEST, &path);
+    assert!(
+        said.contains("there is no room") && said.contains("The session goes on"),
+        "{said}"
+    );
+    let lost = said.split("choices not remembered: ").nth(1).unwrap();
+    let lost: usize = lost.split('.').next().unwrap().parse().unwrap();
+    let store = ChoiceStore::open(Person::open(&path).unwrap()).unwrap();
+    let kept = store.read(&Which::All).unwrap();
+    assert!(
+        kept.len() > 20 && kept.len() + lost == CHOICES,
+        "{} and {lost}",
+        kept.len()
+    );
+    // In order, and none twice.
+    let forks: Vec<u64> = kept.iter().map(|choice| choice.fork.0).collect();
+    assert_eq!(forks, (0..kept.len() as u64).collect::<Vec<_>>());
 }

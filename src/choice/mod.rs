@@ -3,11 +3,13 @@
 //! [`Protocol`] decides for each fork whether the person is asked, and what follows from the gate's verdict; it names who chose
 //! and why, so that nothing is handed over silently. [`FlashSequence`] says which item flashes next and for how long to wait,
 //! [`cued_items`] which one a calibration cues.
-//! Neither has a clock: the protocol counts tokens, the sequence hands out durations. What may not enter this room: samples,
-//! logits, files.
+//! [`memory`] says what the person chose at places like this one.
+//! None of them has a clock: the protocol counts tokens, the sequence hands out durations. What may not enter this room:
+//! samples, logits, files.
 
 mod cues;
 mod flash;
+pub mod memory;
 mod protocol;
 
 pub use cues::cued_items;

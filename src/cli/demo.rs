@@ -15,8 +15,8 @@ use super::play::{Play, check_folder, open_model, play, progress_bar};
 use super::run;
 use crate::choice::{FlashConfig, FlashSettings};
 use crate::config::{
-    EegSection, GazeSection, GazeUnits, KeysSection, NetworkMode, NetworkSection, Plan,
-    ScreenSection,
+    EegSection, GazeSection, GazeUnits, KeysSection, NetworkMode, NetworkSection, PersonSection,
+    Plan, ScreenSection,
 };
 use crate::engine::streams::marker_source_id;
 use crate::gate::{ContradictionPolicy, GateConfig, GateSettings, SourceConfig};
@@ -61,6 +61,9 @@ pub struct Args {
     /// A Hugging Face folder, a GGUF file, hf:organisation/name or a server (http://host:port) instead of the embedded model
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
+    /// Remember the choices of this person, who agreed to that: a name, or the path of a folder
+    #[arg(long, value_name = "DIR|NAME")]
+    pub person: Option<PathBuf>,
     /// A folder of sentence-transformers as one more judge of which branches mean the same
     #[arg(long, value_name = "DIR")]
     pub embedder: Option<PathBuf>,
@@ -190,6 +193,7 @@ fn plan(args: &Args, settings: &SimSettings, streams: &Streams, lsl_session: &st
         plan.model.prompt = args.lang.opening().to_owned();
     }
     plan.model.embedder = args.embedder.clone();
+    plan.person = args.person.clone().map(|id| PersonSection { id });
     // What fits into three minutes; the ranges are those of any experiment.
     plan.flash = flash_settings();
     plan.gate = gate_settings();
@@ -469,6 +473,7 @@ mod tests {
             keys: true,
             lang: Language::Ru,
             model: None,
+            person: Some("anna".into()),
             embedder: None,
         };
         let settings = SimSettings::default();

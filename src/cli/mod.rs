@@ -3,6 +3,7 @@
 mod blinks;
 pub mod calibrate;
 pub mod certify;
+pub mod choices;
 pub mod demo;
 pub mod exit;
 mod flashes;

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use super::exit::{Exit, Failure};
 use super::play::{Left, Play, conclude, exit_of, play};
 use super::told::print_summary;
-use crate::config::{NetworkMode, Plan, explain, is_a_server, is_on_a_hub};
+use crate::config::{NetworkMode, PersonSection, Plan, explain, is_a_server, is_on_a_hub};
 use crate::session::new_session_id;
 use crate::source::lsl::Network;
 use crate::view::terminal::Terminal;
@@ -24,6 +24,9 @@ pub struct Args {
     /// A folder of sentence-transformers as one more judge of which branches mean the same, instead of the experiment file's
     #[arg(long, value_name = "DIR")]
     pub embedder: Option<PathBuf>,
+    /// Remember the choices of this person, who agreed to that: a name, or the path of a folder; instead of the experiment file's
+    #[arg(long, value_name = "DIR|NAME")]
+    pub person: Option<PathBuf>,
     /// Only check the experiment file, and print it with every default stated
     #[arg(long)]
     pub check: bool,
@@ -47,6 +50,10 @@ pub fn run(args: &Args, command: Vec<String>, stop: &Arc<AtomicBool>) -> Result<
     let mut plan = Plan::read_with_profile(file)?;
     if let Some(named) = &args.embedder {
         plan.model.embedder = Some(named.clone());
+        plan.check()?;
+    }
+    if let Some(id) = args.person.clone() {
+        plan.person = Some(PersonSection { id });
         plan.check()?;
     }
     if let Some(path) = plan.model.embedder.as_ref().filter(|path| !path.exists()) {

@@ -5,6 +5,7 @@
 
 mod decoding;
 mod limits;
+mod person;
 mod pupil;
 mod sections;
 mod signal;
@@ -32,6 +33,7 @@ use crate::decode::{ServerSettings, WriterSettings};
 use crate::gate::{GateSettings, SettingsError};
 use crate::source::pins::Pins;
 use crate::source::{SourceError, named_twice};
+pub use person::PersonSection;
 pub use pupil::PupilSection;
 use sections::Checked;
 use signal::Stated;
@@ -122,6 +124,8 @@ pub struct Plan {
     /// Network.
     #[serde(default)]
     pub network: NetworkSection,
+    /// The person, whose choices are remembered where they agreed to that.
+    pub person: Option<PersonSection>,
     /// EEG stream; without it gaze or keys choose.
     pub eeg: Option<EegSection>,
     /// Gaze stream; without it EEG or keys choose.
@@ -230,6 +234,12 @@ impl Plan {
             if inner.is_relative() && !is_on_a_hub(inner) && !is_a_server(inner) {
                 *inner = base.join(&*inner);
             }
+        }
+        if let Some(PersonSection { id }) = &mut plan.person
+            && id.is_relative()
+            && id.components().count() > 1
+        {
+            *id = base.join(&*id);
         }
         Ok((plan, stated))
     }
@@ -360,6 +370,10 @@ impl Plan {
                 "pupil.on = true, but there is no [gaze]: the eye tracker sees the pupil. Describe its stream, or set pupil.on = false".into(),
             );
         }
+        let person = self.person.as_ref();
+        person
+            .map_or(Ok(()), PersonSection::check)
+            .map_err(ConfigError::Contradiction)?;
         self.check_contraction()
             .map_err(ConfigError::Contradiction)?;
         if let Some(keys) = &self.keys

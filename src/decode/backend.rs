@@ -112,6 +112,16 @@ impl Backend {
         }
     }
 
+    /// Whether its decoder tells hidden states at forks. A server tells none.
+    #[must_use]
+    pub const fn tells_states(&self) -> bool {
+        match self {
+            Self::Here(_) => true,
+            #[cfg(feature = "server")]
+            Self::Server(_) => false,
+        }
+    }
+
     /// What a thread that writes with it does first. One that only asks a server computes nothing, and stays as it is.
     pub fn lead(&self) {
         match self {

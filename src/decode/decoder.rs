@@ -8,7 +8,7 @@ use super::cancel::Cancel;
 use super::error::DecodeError;
 use super::outcome::{Commit, Stats, Step, Thought, Undone};
 use super::writer::Writer;
-use crate::fork::{Fork, ForkId};
+use crate::fork::{Fork, ForkId, ForkStates};
 
 /// Writes one text, stops at forks, goes on from the chosen branch. Belongs to one thread.
 pub trait Decoder: Send {
@@ -78,6 +78,11 @@ pub trait Decoder: Send {
     /// Whether there is a choice that [`Decoder::undo`] can take back.
     fn can_undo(&self) -> bool;
 
+    /// The hidden states at the open fork and over its branches. `None` without a fork, and behind a server, which tells none.
+    fn states(&self) -> Option<ForkStates> {
+        None
+    }
+
     /// Tokens decoded behind the phrase of each branch of the open fork.
     fn ready_tokens(&self) -> Vec<usize>;
 
@@ -141,6 +146,10 @@ impl Decoder for Writer {
 
     fn can_undo(&self) -> bool {
         Self::can_undo(self)
+    }
+
+    fn states(&self) -> Option<ForkStates> {
+        Self::states(self)
     }
 
     fn ready_tokens(&self) -> Vec<usize> {

@@ -24,6 +24,8 @@ pub(super) struct Ahead {
     pub(super) line: Line,
     /// Tokens of the phrase.
     pub(super) phrase: usize,
+    /// Mean of the hidden states over the phrase.
+    pub(super) pooled: Vec<f32>,
     /// Whether the text ends here.
     pub(super) ended: bool,
     /// Whether nothing more is decoded ahead: the text ends, a fork may come, or the budget is used.
@@ -203,9 +205,11 @@ pub(super) fn found(engine: &mut Engine, rollouts: Vec<Rollout>, meanings: &[Mea
             log_prob_nats: rollout.log_prob_nats(),
         });
         let (phrase, ended) = (rollout.line.tokens.len(), rollout.ended);
+        let pooled = rollout.pooled();
         ahead.push(Ahead {
             line: rollout.line,
             phrase,
+            pooled,
             ended,
             stopped: ended,
         });

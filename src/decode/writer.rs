@@ -18,7 +18,7 @@ use super::outcome::{End, Stats, Step, Thought};
 use super::rollout::WORD_TOKENS_MAX;
 use super::sampling::Sampler;
 use super::settings::WriterSettings;
-use crate::fork::{Fork, ForkId, ForkOrigin, MAX_BRANCHES};
+use crate::fork::{Fork, ForkId, ForkOrigin, ForkStates, MAX_BRANCHES};
 
 /// Characters of text before a fork that go with it, for people.
 pub(super) const CONTEXT_CHARS: usize = 240;
@@ -404,6 +404,17 @@ impl Writer {
     #[must_use]
     pub fn fork(&self) -> Option<&Fork> {
         self.open.as_ref().map(|offer| &offer.fork)
+    }
+
+    /// The hidden states at the open fork and over its branches: they were computed when it was found. `None` without a fork.
+    #[must_use]
+    pub fn states(&self) -> Option<ForkStates> {
+        let (offer, trunk) = (self.open.as_ref()?, self.trunk.as_ref()?);
+        let branches = offer.ahead.iter().map(|ahead| ahead.pooled.clone());
+        Some(ForkStates {
+            fork: trunk.line.next.hidden.clone(),
+            branches: branches.collect(),
+        })
     }
 
     /// Whether there is a choice that [`Writer::undo`] can take back.

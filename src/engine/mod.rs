@@ -7,6 +7,7 @@ pub mod conduct;
 pub mod desk;
 pub mod drift;
 pub mod eyes;
+pub mod keeper;
 pub mod latency;
 pub mod lines;
 pub mod question;

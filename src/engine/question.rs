@@ -1,12 +1,13 @@
 //! One question to the person: from the fork that was found to the row that says how it ended.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use razvilka_dsp::state::AttendedFork;
 use razvilka_dsp::units::{LslTime, MonoTime};
 
 use crate::choice::Why;
-use crate::fork::{Chooser, Fork, ForkId, MAX_OPTIONS};
+use crate::fork::{Chooser, Fork, ForkId, ForkStates, MAX_OPTIONS};
 use crate::gate::{Arms, GateInput, Source, Verdict};
 use crate::marker::{OptionKind, OptionTile, Outcome};
 use crate::pipeline::decision::{Made, Record};
@@ -31,6 +32,10 @@ pub struct Question {
     pub tiles: Vec<OptionTile>,
     /// Prior of each option.
     pub priors: Vec<f64>,
+    /// What the model holds here; `None` where nothing is remembered of this session, and behind a server.
+    pub states: Option<Arc<ForkStates>>,
+    /// What the person's memory of choices prefers, for each branch; `None` without one.
+    pub preference: Option<Vec<f32>>,
     /// When the gate opened, or the fork was passed by.
     pub opened_at: LslTime,
     /// How the gate ended.
@@ -93,6 +98,8 @@ impl Question {
             kinds,
             tiles,
             priors,
+            states: None,
+            preference: None,
             opened_at,
             end: None,
             steps: 0,

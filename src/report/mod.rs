@@ -8,6 +8,7 @@
 //! Control plane only; nothing here may be called from a real-time thread.
 
 mod arms;
+mod authorship;
 mod facts;
 mod figures;
 mod forks;
@@ -26,6 +27,8 @@ use std::path::{Path, PathBuf};
 use crate::session::{FolderError, LedgerError, SessionFile, Summary, Truth, replace_atomically};
 
 use material::Material;
+
+pub use authorship::{Alternative, Authorship, AuthorshipError, Choice, Origin, Piece};
 
 /// Why a report could not be made.
 #[derive(Debug, thiserror::Error)]

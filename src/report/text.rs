@@ -13,10 +13,10 @@ use crate::session::{EventKind, TextRecord};
 const CONTEXT_CHARS: usize = 12;
 
 /// A choice that stands in the text.
-struct Placed<'a> {
+pub(super) struct Placed<'a> {
     /// Bytes of the text that were written because of it.
-    span: Range<usize>,
-    story: &'a ForkStory,
+    pub(super) span: Range<usize>,
+    pub(super) story: &'a ForkStory,
 }
 
 pub(super) fn section(material: &Material) -> Markup {
@@ -44,7 +44,7 @@ pub(super) fn section(material: &Material) -> Markup {
 }
 
 /// Where the prompts lie, bytes.
-fn prompts(text: &str, records: &[TextRecord]) -> Vec<Range<usize>> {
+pub(super) fn prompts(text: &str, records: &[TextRecord]) -> Vec<Range<usize>> {
     let byte = |chars: u64| {
         let at = usize::try_from(chars).ok();
         let at = at.and_then(|chars| text.char_indices().nth(chars));
@@ -105,7 +105,7 @@ fn marked(text: &str, placed: &[Placed<'_>], given: &[Range<usize>]) -> Markup {
 }
 
 /// What was written at a choice: the space before it, the phrase that was chosen, and what the model had ready behind it.
-fn parts<'a>(written: &'a str, story: &ForkStory) -> (&'a str, &'a str, &'a str) {
+pub(super) fn parts<'a>(written: &'a str, story: &ForkStory) -> (&'a str, &'a str, &'a str) {
     let phrase = written.trim_start();
     let space = written.strip_suffix(phrase).unwrap_or_default();
     let offered = story.taken().map_or("", |option| option.tile.text.trim());
@@ -161,7 +161,7 @@ fn posterior_of(story: &ForkStory, item: i32) -> String {
 /// The ledger keeps what was written and the end of the text before it, not where that lies in the final text, from which
 /// undone choices are gone. So choices are looked for from the last to the first, each before its successor, where the text
 /// before it agrees best with what its fork remembers; what was taken back is passed over.
-fn place<'a>(text: &str, material: &'a Material) -> Vec<Placed<'a>> {
+pub(super) fn place<'a>(text: &str, material: &'a Material) -> Vec<Placed<'a>> {
     enum Past<'a> {
         Choice(&'a ForkStory, &'a str),
         Undo,

@@ -8,6 +8,8 @@
 //! | `text.txt` | the text | as pieces are committed |
 //! | `summary.json`, `latency.json`, `report.html` | what came of it | at the end |
 //!
+//! What is kept of a person beyond one session lies elsewhere: [`person`].
+//!
 //! Files are 0600, the folder 0700: neural and gaze data are health data. A folder belongs to one engine at a time. What was
 //! acknowledged survives SIGKILL. This room lives on the control plane: it may block, allocate and fail; the real-time plane
 //! never calls it.
@@ -17,6 +19,7 @@ mod folder;
 mod ledger;
 mod machine;
 mod manifest;
+pub mod person;
 mod replay;
 mod signal;
 mod summary;

@@ -3,6 +3,7 @@
 mod calibrating;
 mod ending;
 mod manifest;
+mod person;
 mod progress;
 
 pub use ending::{conclude, exit_code, exit_of};
@@ -19,6 +20,7 @@ use self::calibrating::{
     CALIBRATION, CALIBRATION_FILE, baseline_of, calibrate_live, keep_profile, note_calibration,
 };
 use self::manifest::{chosen, models, stream_records, write_manifest};
+use self::person::open_person;
 use super::calibrate;
 use super::exit::{Exit, Failure};
 use super::model::{open, open_server};
@@ -184,6 +186,7 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
         None
     };
     let model = model.map_or_else(|| open_model(&plan), Ok)?;
+    let person = open_person(&plan, &model, view)?;
     let unlocked = if plan.realtime.lock_memory {
         rt::lock_memory().err()
     } else {
@@ -307,6 +310,7 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
         marker_spec,
         state,
         feedback,
+        person,
         model,
         folder: &folder,
         session: manifest.session.clone(),

@@ -29,8 +29,15 @@ impl Conductor<'_> {
                 self.count(position);
                 self.write(&piece);
             }
-            Told::Fork { fork, can_undo } => {
+            Told::Fork {
+                fork,
+                can_undo,
+                states,
+            } => {
                 self.settle_awaiting_offer();
+                if let Some(remembering) = &mut self.remembering {
+                    remembering.offered(fork.id, states);
+                }
                 self.can_undo = can_undo;
                 self.ask(fork, 0);
             }
@@ -57,6 +64,9 @@ impl Conductor<'_> {
             } => {
                 self.unlearn();
                 self.withdraw(AbortReason::Withdrawn);
+                if let Some(remembering) = &mut self.remembering {
+                    remembering.called(position);
+                }
                 self.position = position;
                 self.replace(&text);
                 let detail = serde_json::json!({
@@ -73,6 +83,9 @@ impl Conductor<'_> {
                     self.past_text = format!("{}{}{BETWEEN_TEXTS}", self.past_text, self.text);
                     self.text.clear();
                     self.say_text(BETWEEN_TEXTS);
+                }
+                if let Some(remembering) = &mut self.remembering {
+                    remembering.begins();
                 }
                 // Nobody wrote the prompt: its tokens do not count.
                 self.position = position;
@@ -116,10 +129,20 @@ impl Conductor<'_> {
         committed_ns: u64,
     ) {
         self.records_until_ended();
-        let Some((question, step)) = self
+        let awaited = self
             .awaiting
-            .take_if(|(question, _)| question.fork.id == fork)
-        else {
+            .take_if(|(question, _)| question.fork.id == fork);
+        if let Some(remembering) = &mut self.remembering {
+            let question = awaited.as_ref().map(|(question, _)| question);
+            match how {
+                Taken::Undone => remembering.undone(),
+                Taken::Branch(_) | Taken::ModelBranch(_) => {
+                    let before = question.map_or(position, |question| question.fork.position);
+                    remembering.taken(question, before);
+                }
+            }
+        }
+        let Some((question, step)) = awaited else {
             // An undo asked for by key while no fork was open, or none that the decoder knew of.
             self.count(position);
             if replaced {
@@ -235,6 +258,9 @@ impl Conductor<'_> {
         let flashes = u64::from(question.evidence_counts().0);
         let row = question.choice_row(done, rt::mono_of, &self.model_sha256, flashes);
         self.write_down(Entry::Choice(Box::new(row)));
+        if let Some(remembering) = &mut self.remembering {
+            remembering.ended(question, done, &self.model_sha256);
+        }
     }
 
     fn show_answer(

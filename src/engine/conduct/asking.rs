@@ -102,7 +102,10 @@ impl Conductor<'_> {
         let tiles = layout::tiles(&fork, &kinds, &self.plan.screen);
         let now = rt::now();
         let opened_at = rt::lsl_of(now);
-        let question = Question::new(id, fork, attempt, kinds, tiles, opened_at);
+        let mut question = Question::new(id, fork, attempt, kinds, tiles, opened_at);
+        if let Some(remembering) = &self.remembering {
+            remembering.prepare(&mut question);
+        }
         let asked = matches!(decision, Decision::Ask(_));
         let (eeg_clock, gaze_clock) = (self.inputs.eeg_clock(), self.inputs.gaze_clock());
         let row = ForkRow {

@@ -86,6 +86,9 @@ impl Conductor<'_> {
         let recording = self.recorder.finish(FINISH);
         let (ledger, faults) = self.desk.close();
         self.warned.extend(faults);
+        if let Some(remembering) = self.remembering {
+            self.warned.extend(remembering.close());
+        }
         Ok(Played {
             latency: LatencyReport {
                 forks: self.book.report(),

@@ -13,6 +13,7 @@
 //! | `answers` | from the gate's record to the row that says how a fork ended |
 //! | `learning` | what the scorer learns from confirmed choices, and when that is taken over |
 //! | `masking` | bad channels, and the scorers that do without them |
+//! | `remembering` | the person's memory of choices |
 //! | `following` | a tracker that drifts, followed by confirmed choices |
 //! | `saying` | text, notes, events, faults |
 //! | `watching` | streams, clocks, gate and recording, while the session runs |
@@ -31,12 +32,14 @@ mod inputs;
 mod keys;
 mod learning;
 mod masking;
+mod remembering;
 mod rows;
 mod saying;
 mod state;
 mod watching;
 
 pub use feedback::FeedbackSetting;
+pub use remembering::PersonSetting;
 pub use rows::{capped_prior, model_digest, option_rows, tiles_of, why_of};
 pub use state::StateSetting;
 
@@ -54,6 +57,7 @@ use self::inputs::{Inputs, SETTLE};
 use self::keys::KeysEnds;
 use self::learning::Learning;
 use self::masking::Masking;
+use self::remembering::Remembering;
 use self::state::StateEnds;
 use super::EngineError;
 use super::desk::Desk;
@@ -104,6 +108,8 @@ pub struct Setting<'a> {
     pub state: Option<StateSetting>,
     /// Dwell feedback; `None` leaves it to the view alone.
     pub feedback: Option<FeedbackSetting>,
+    /// The person's memory of choices; `None` remembers nothing.
+    pub person: Option<PersonSetting>,
     /// The language model.
     pub model: Backend,
     /// Where everything goes.
@@ -171,6 +177,7 @@ struct Conductor<'a> {
     feedback: Option<Feedback>,
     learning: Option<Learning>,
     masking: Option<Masking>,
+    remembering: Option<Remembering>,
     /// How far the tracker has drifted; `None` without gaze, or when it is not followed.
     drift: Option<GazeDrift>,
     marker_offsets: OffsetTap,
@@ -277,6 +284,11 @@ impl<'a> Conductor<'a> {
             .map(|feedback| Feedback::start(feedback, &recorder))
             .transpose()?;
 
+        let remembering = setting
+            .person
+            .map(|person| Remembering::start(person, setting.session.clone()))
+            .transpose()?;
+
         let learning = Learning::begin(plan, profile, setting.epochs, &inputs)?;
         let error = profile.gaze.as_ref().map(|gaze| &gaze.error);
         let drift = inputs
@@ -313,6 +325,7 @@ impl<'a> Conductor<'a> {
             feedback,
             learning,
             masking: None,
+            remembering,
             drift,
             marker_offsets,
             model_sha256,
@@ -379,6 +392,7 @@ impl<'a> Conductor<'a> {
             self.drain_records();
             self.feed_back();
             self.look_at_desk();
+            self.look_at_memory();
             if self.failure.is_none() {
                 self.ask_postponed();
             }

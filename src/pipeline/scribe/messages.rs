@@ -1,7 +1,9 @@
 //! What the control plane asks of the decoder, and what the decoder tells it.
 
+use std::sync::Arc;
+
 use crate::decode::Stats;
-use crate::fork::{Fork, ForkId};
+use crate::fork::{Fork, ForkId, ForkStates};
 use crate::marker::OptionKind;
 
 /// What the control plane asks of the decoder.
@@ -49,6 +51,8 @@ pub enum Told {
         fork: Fork,
         /// Whether a choice could be taken back here.
         can_undo: bool,
+        /// What the model holds here; `None` behind a server.
+        states: Option<Arc<ForkStates>>,
     },
     /// A fork was taken.
     Taken {

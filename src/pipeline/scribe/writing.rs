@@ -265,8 +265,12 @@ impl Writing<'_> {
             kinds: Vec::new(),
             thought_out: false,
         });
-        let can_undo = self.writer.can_undo();
-        self.say(Told::Fork { fork, can_undo });
+        let told = Told::Fork {
+            fork,
+            can_undo: self.writer.can_undo(),
+            states: self.writer.states().map(Arc::new),
+        };
+        self.say(told);
     }
 
     fn go_on(&mut self, fork: ForkId) -> Result<(), DecodeError> {

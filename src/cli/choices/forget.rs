@@ -1,0 +1,82 @@
+//! `razvilka choices forget`.
+
+use std::io::Write;
+
+use super::{Whose, unwritten};
+use crate::cli::exit::{Exit, Failure};
+use crate::session::person::{ChoiceStore, Forgotten, ForkName, Which};
+
+/// Delete choices from a person's memory, and check that they are gone
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    what: What,
+    #[command(flatten)]
+    whose: Whose,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+#[group(required = true, multiple = false)]
+struct What {
+    /// One choice, as `list` names it
+    #[arg(long, value_name = "SESSION/FORK")]
+    fork: Option<ForkName>,
+    /// All choices of a session
+    #[arg(long, value_name = "SESSION")]
+    session: Option<String>,
+    /// All choices
+    #[arg(long)]
+    all: bool,
+}
+
+pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<(), Failure> {
+    let What { fork, session, .. } = &args.what;
+    let (which, what) = match (fork, session) {
+        (Some(name), _) => (Which::Fork(name.clone()), name.to_string()),
+        (None, Some(session)) => (Which::Session(session.clone()), session.clone()),
+        (None, None) => (Which::All, "all".to_owned()),
+    };
+    let person = args.whose.open()?;
+    if !person.memory().is_file() {
+        return Err(args.whose.nothing());
+    }
+    let mut store = ChoiceStore::open(person)?;
+    let forgotten = store.forget(&which)?;
+    if forgotten.choices == 0 && which != Which::All {
+        return Err(Failure::said(
+            Exit::Usage,
+            format!("{what} is not remembered; `razvilka choices list` shows what is"),
+        ));
+    }
+    let others = match store.person() {
+        Some(person) => person.others()?,
+        None => Vec::new(),
+    };
+    writeln!(out, "{}", words(&forgotten, &others)).map_err(unwritten)
+}
+
+/// What is gone, and what is not.
+fn words(forgotten: &Forgotten, others: &[String]) -> String {
+    let Forgotten {
+        choices,
+        sessions,
+        traces,
+    } = forgotten;
+    if *choices == 0 {
+        return "nothing was remembered, nothing is forgotten".to_owned();
+    }
+    let learnt = if others.is_empty() {
+        "nothing else was kept in the person's folder".to_owned()
+    } else {
+        format!(
+            "what was learnt from them is still in the person's folder: {}",
+            others.join(", ")
+        )
+    };
+    format!(
+        "{choices} forgotten. The memory was written anew and searched for {traces} pieces of their text and states: none is left in it.\n\
+         What this does not reach: the folders of these sessions, whose ledgers are one chain and keep text, options and choice until you delete \
+         the folders ({}); what was exported or copied; copies that file system or disk keep of what was overwritten; {learnt}.",
+        sessions.join(", ")
+    )
+}
