@@ -13,6 +13,7 @@
 //! | `hub` | models fetched when a person names one; only with the feature `hub`, the only room that names an HTTP client |
 //! | [`choice`] | protocol: when to ask, which flashes to show |
 //! | [`session`] | the session folder: manifest, ledger, recording, text |
+//! | [`learn`] | remembered choices become lessons, lessons adapters, adapters versions |
 //! | [`sim`] | the simulated laboratory: amplifier, eye tracker, person |
 //! | [`view`] | what a person sees |
 //! | [`report`] | the session's report |
@@ -27,6 +28,7 @@ pub mod fork;
 pub mod gate;
 #[cfg(feature = "hub")]
 pub mod hub;
+pub mod learn;
 pub mod marker;
 pub mod person;
 pub mod pipeline;

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use razvilka::cli::exit::{Exit, Failure};
 use razvilka::cli::{
-    calibrate, certify, choices, demo, generate, model, prior, replay, report, run, score, signals,
-    simulate, streams,
+    calibrate, certify, choices, demo, generate, learn, model, prior, replay, report, run, score,
+    signals, simulate, streams,
 };
 
 /// At a decisive fork, hand the choice of the next meaning to a person: gaze and P300 over LSL gate a language model
@@ -33,6 +33,7 @@ enum Command {
     Model(model::Args),
     Report(report::Args),
     Choices(choices::Args),
+    Learn(learn::Args),
     Certify(certify::Args),
 }
 
@@ -67,6 +68,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Generate(args) => generate::run(&args),
         Command::Model(args) => model::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Learn(args) => learn::run(&args, &stop()?),
         Command::Choices(args) => choices::run(&args),
         Command::Certify(args) => certify::run(&args, &stop()?),
     }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::exit::{Exit, Failure};
 use super::participant::Participant;
-use super::play::{Play, check_folder, open_model, play, progress_bar};
+use super::play::{Play, check_folder, open_model_of_person, play, progress_bar};
 use super::run;
 use crate::choice::{FlashConfig, FlashSettings};
 use crate::config::{
@@ -107,7 +107,7 @@ pub fn run(args: &Args, command: Vec<String>, stop: &Arc<AtomicBool>) -> Result<
         Some(recorded) => Streams::with_recording(&settings, &recorded),
         None => Streams::of(&settings),
     };
-    let plan = plan(args, &settings, &streams, &lsl_session);
+    let mut plan = plan(args, &settings, &streams, &lsl_session);
     plan.check()?;
     let out = args
         .out
@@ -118,7 +118,7 @@ pub fn run(args: &Args, command: Vec<String>, stop: &Arc<AtomicBool>) -> Result<
     if args.keys {
         TerminalKeys::check()?;
     }
-    let model = open_model(&plan)?;
+    let model = open_model_of_person(&mut plan, &mut |said| println!("{said}"))?;
     let truth = TruthFile::at(truth_beside(&out));
     println!(
         "A simulated amplifier, eye tracker and person publish LSL streams on 127.0.0.1; the engine calibrates on them,"

@@ -8,6 +8,7 @@ pub mod demo;
 pub mod exit;
 mod flashes;
 pub mod generate;
+pub mod learn;
 pub mod model;
 pub mod participant;
 pub mod paste;

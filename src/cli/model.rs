@@ -156,6 +156,22 @@ pub fn open(named: Option<&Path>, settings: &LoadSettings) -> Result<Model, Fail
     })
 }
 
+/// As [`open`], with an adapter where one is named.
+///
+/// # Errors
+/// [`Failure`] with exit code 4.
+pub fn open_adapted(
+    named: Option<&Path>,
+    settings: &LoadSettings,
+    adapter: Option<&Path>,
+) -> Result<Model, Failure> {
+    let Some(adapter) = adapter else {
+        return open(named, settings);
+    };
+    let place = named.map(place_of).transpose()?;
+    Ok(Model::load_adapted(place.as_deref(), settings, adapter)?)
+}
+
 /// The model of a server. Its key, if it has one, is in the environment.
 ///
 /// # Errors

@@ -229,6 +229,7 @@ impl Plan {
             &mut plan.calibration.profile,
             &mut plan.model.path,
             &mut plan.model.embedder,
+            &mut plan.model.adapter,
         ];
         for inner in paths.into_iter().flatten() {
             if inner.is_relative() && !is_on_a_hub(inner) && !is_a_server(inner) {
@@ -344,6 +345,16 @@ impl Plan {
             .check_cpus()
             .map_err(ConfigError::Contradiction)?;
         let contradiction = |message: String| Err(ConfigError::Contradiction(message));
+        if let (Some(adapter), Some(server)) = (
+            &self.model.adapter,
+            self.model.path.as_deref().filter(|path| is_a_server(path)),
+        ) {
+            return contradiction(format!(
+                "model.adapter = \"{}\" is added to a model that is here, and {} is a server: leave one of them out",
+                adapter.display(),
+                server.display()
+            ));
+        }
         if let Some(named) = self
             .model
             .embedder

@@ -639,6 +639,8 @@ pub struct ModelSection {
     pub path: Option<PathBuf>,
     /// A folder of sentence-transformers: one more judge of which branches mean the same.
     pub embedder: Option<PathBuf>,
+    /// A folder of peft: a low-rank adapter that is added to the model's matrices. Without it a person's own is used, where there is one.
+    pub adapter: Option<PathBuf>,
     /// Text to go on from.
     pub prompt: String,
     /// How fast text that needs no choice appears.
@@ -650,6 +652,7 @@ impl Default for ModelSection {
         Self {
             path: None,
             embedder: None,
+            adapter: None,
             prompt: String::new(),
             pace_tokens_per_s: default_of("model.pace_tokens_per_s"),
         }

@@ -102,6 +102,20 @@ impl Backend {
         }
     }
 
+    /// The adapter in its matrices: its folder's name and the beginning of its digest.
+    #[must_use]
+    pub fn adapter(&self) -> Option<String> {
+        match self {
+            Self::Here(model) => {
+                let adapter = model.adapter()?;
+                let weights = adapter.files().iter().find(|file| file.has_weights())?;
+                Some(format!("{} {:.16}", adapter.name(), weights.sha256))
+            }
+            #[cfg(feature = "server")]
+            Self::Server(_) => None,
+        }
+    }
+
     /// Whether the same seed, prompt and choices give the same text again. A server promises no such thing.
     #[must_use]
     pub const fn repeats(&self) -> bool {

@@ -14,6 +14,15 @@ pub enum ModelError {
         /// The file looked for.
         path: PathBuf,
     },
+    /// A file of an adapter is not there.
+    #[error(
+        "{}: not found; an adapter is a folder of adapter_config.json and adapter_model.safetensors. One that had learned from a choice that was \
+         forgotten is gone with it", path.display()
+    )]
+    AdapterMissing {
+        /// The file looked for.
+        path: PathBuf,
+    },
     /// In the file's place is a folder, a pipe or a device.
     #[error("{}: not a regular file; copy the model's own file there", path.display())]
     NotAFile {

@@ -123,4 +123,5 @@ pub use team::{Begin, Threads};
 pub use text::{TextStream, Tokens};
 pub use weights::ModelFile;
 pub use wording::{contradict, reads_the_same};
+pub(crate) use writer::CONTEXT_CHARS;
 pub use writer::Writer;

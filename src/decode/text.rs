@@ -102,7 +102,10 @@ impl Tokens {
     }
 
     /// The tokens of a text that has everything around it already.
-    pub(super) fn encode_bare(&self, text: &str) -> Result<Vec<u32>, DecodeError> {
+    ///
+    /// # Errors
+    /// [`DecodeError::Tokenizer`].
+    pub fn encode_bare(&self, text: &str) -> Result<Vec<u32>, DecodeError> {
         let encoding = self.tokenizer.encode(text, false).map_err(failed)?;
         Ok(encoding.get_ids().to_vec())
     }

@@ -21,7 +21,7 @@ use super::settings::WriterSettings;
 use crate::fork::{Fork, ForkId, ForkOrigin, ForkStates, MAX_BRANCHES};
 
 /// Characters of text before a fork that go with it, for people.
-pub(super) const CONTEXT_CHARS: usize = 240;
+pub(crate) const CONTEXT_CHARS: usize = 240;
 /// Room for lines that commits drop, until the next step recycles them: a commit need not allocate for it.
 const RETIRED_MAX: usize = 64;
 

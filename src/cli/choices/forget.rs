@@ -4,6 +4,7 @@ use std::io::Write;
 
 use super::{Whose, unwritten};
 use crate::cli::exit::{Exit, Failure};
+use crate::learn::{Retired, Shelf, forget};
 use crate::session::person::{ChoiceStore, Forgotten, ForkName, Which};
 
 /// Delete choices from a person's memory, and check that they are gone
@@ -40,23 +41,20 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<(), Failure> {
     if !person.memory().is_file() {
         return Err(args.whose.nothing());
     }
+    let shelf = Shelf::of(person.path());
     let mut store = ChoiceStore::open(person)?;
-    let forgotten = store.forget(&which)?;
+    let (forgotten, retired) = forget(&mut store, &shelf, &which)?;
     if forgotten.choices == 0 && which != Which::All {
         return Err(Failure::said(
             Exit::Usage,
             format!("{what} is not remembered; `razvilka choices list` shows what is"),
         ));
     }
-    let others = match store.person() {
-        Some(person) => person.others()?,
-        None => Vec::new(),
-    };
-    writeln!(out, "{}", words(&forgotten, &others)).map_err(unwritten)
+    writeln!(out, "{}{}", words(&forgotten), learnt(&retired)).map_err(unwritten)
 }
 
 /// What is gone, and what is not.
-fn words(forgotten: &Forgotten, others: &[String]) -> String {
+fn words(forgotten: &Forgotten) -> String {
     let Forgotten {
         choices,
         sessions,
@@ -65,18 +63,34 @@ fn words(forgotten: &Forgotten, others: &[String]) -> String {
     if *choices == 0 {
         return "nothing was remembered, nothing is forgotten".to_owned();
     }
-    let learnt = if others.is_empty() {
-        "nothing else was kept in the person's folder".to_owned()
-    } else {
-        format!(
-            "what was learnt from them is still in the person's folder: {}",
-            others.join(", ")
-        )
-    };
     format!(
         "{choices} forgotten. The memory was written anew and searched for {traces} pieces of their text and states: none is left in it.\n\
          What this does not reach: the folders of these sessions, whose ledgers are one chain and keep text, options and choice until you delete \
-         the folders ({}); what was exported or copied; copies that file system or disk keep of what was overwritten; {learnt}.",
+         the folders ({}); what was exported or copied, adapters too; copies that file system or disk keep of what was overwritten.",
         sessions.join(", ")
+    )
+}
+
+/// What became of what was learned from them.
+fn learnt(retired: &Retired) -> String {
+    let Retired {
+        versions,
+        was_in_use,
+        in_use,
+    } = retired;
+    if versions.is_empty() {
+        return "\nNo adapter had seen any of them.".into();
+    }
+    let list: Vec<String> = versions.iter().map(u32::to_string).collect();
+    let now = match (was_in_use, in_use) {
+        (false, _) => "; the one in use is none of these".to_owned(),
+        (true, Some(version)) => format!("; version {version}, which had not, is in use now"),
+        (true, None) => {
+            "; none is in use now. `razvilka learn` makes one from what is left".to_owned()
+        }
+    };
+    format!(
+        "\nAdapters that had seen any of them are deleted: {}{now}.",
+        list.join(", ")
     )
 }

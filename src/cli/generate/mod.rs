@@ -79,6 +79,9 @@ pub struct Args {
     /// When they have: stop, or renew (read the last half again as a fresh context, and go on)
     #[arg(long, value_name = "HOW", default_value = "stop")]
     pub when_full: WhenFull,
+    /// A low-rank adapter to add to the model's matrices: a folder of peft
+    #[arg(long, value_name = "DIR")]
+    pub adapter: Option<PathBuf>,
     /// How to hold the weights: stored (as the file has them), f32, q8 or q4; the embedded model stays f32
     #[arg(long, value_name = "P", default_value = "stored")]
     pub precision: Precision,
@@ -205,7 +208,7 @@ fn opened(args: &Args) -> Result<Model, Failure> {
         text_tokens: args.context.unwrap_or(usual.text_tokens),
         ..usual
     };
-    let model = model::open(args.model.as_deref(), &settings)?;
+    let model = model::open_adapted(args.model.as_deref(), &settings, args.adapter.as_deref())?;
     let threads = Threads {
         count: usize::from(args.threads),
         begin: None,

@@ -2,11 +2,13 @@
 
 mod calibrating;
 mod ending;
+mod learnt;
 mod manifest;
 mod person;
 mod progress;
 
 pub use ending::{conclude, exit_code, exit_of};
+pub use learnt::open_model_of_person;
 pub use progress::progress_bar;
 
 use std::path::{Path, PathBuf};
@@ -23,7 +25,7 @@ use self::manifest::{chosen, models, stream_records, write_manifest};
 use self::person::open_person;
 use super::calibrate;
 use super::exit::{Exit, Failure};
-use super::model::{open, open_server};
+use super::model::{open_adapted, open_server};
 use crate::config::{Plan, is_a_server};
 use crate::decode::{Backend, Embedder, LoadSettings, Model, Threads};
 use crate::engine::conduct::{FeedbackSetting, Played, Setting, StateSetting, conduct};
@@ -106,7 +108,8 @@ pub fn load_model(plan: &Plan) -> Result<Arc<Model>, Failure> {
         text_tokens: plan.writer.context_tokens_max as usize,
         ..LoadSettings::default()
     };
-    let model = open(plan.model.path.as_deref(), &settings)?;
+    let named = plan.model.path.as_deref();
+    let model = open_adapted(named, &settings, plan.model.adapter.as_deref())?;
     let how = plan.decode.clone();
     let threads = Threads {
         count: how.threads as usize,
@@ -185,7 +188,12 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
     } else {
         None
     };
-    let model = model.map_or_else(|| open_model(&plan), Ok)?;
+    let model = match model {
+        Some(model) => model,
+        None => open_model_of_person(&mut plan, &mut |said| {
+            let _ = view.note(said);
+        })?,
+    };
     let person = open_person(&plan, &model, view)?;
     let unlocked = if plan.realtime.lock_memory {
         rt::lock_memory().err()

@@ -6,6 +6,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::config::Plan;
 use crate::decode::Backend;
 use crate::engine::conduct::{PersonSetting, model_digest};
+use crate::learn::{Shelf, forget};
 use crate::session::person::{ChoiceStore, Person, PersonError, Which, place_of_person};
 use crate::session::utc_of;
 use crate::view::terminal::View;
@@ -44,20 +45,9 @@ pub(super) fn open_person(
         ));
         return Ok(None);
     }
-    let retention_days = person
-        .record()
-        .agreed()
-        .map_or(0, |consent| consent.retention_days);
-    let mut store = ChoiceStore::open(person)?;
-    if let Some(oldest) = SystemTime::now().checked_sub(DAY * retention_days) {
-        let forgotten = store.forget(&Which::Before(utc_of(oldest)))?;
-        if forgotten.choices > 0 {
-            let _ = view.note(&format!(
-                "choices older than {retention_days} days were forgotten: {}",
-                forgotten.choices
-            ));
-        }
-    }
+    let store = expire(person, &mut |said| {
+        let _ = view.note(said);
+    })?;
     let setting = PersonSetting::read(store, &model_digest(model))?;
     let _ = view.note(&format!(
         "choices are remembered of {named}; {} made before with this model",
@@ -69,6 +59,31 @@ pub(super) fn open_person(
         );
     }
     Ok(Some(setting))
+}
+
+/// The memory of a person, after what they did not want kept for so long was forgotten, with what was learned from it.
+///
+/// # Errors
+/// [`Failure`] when there is a memory that cannot be used.
+pub(super) fn expire(person: Person, tell: &mut dyn FnMut(&str)) -> Result<ChoiceStore, Failure> {
+    let retention_days = person
+        .record()
+        .agreed()
+        .map_or(0, |consent| consent.retention_days);
+    let shelf = Shelf::of(person.path());
+    let mut store = ChoiceStore::open(person)?;
+    if let Some(oldest) = SystemTime::now().checked_sub(DAY * retention_days) {
+        let old = Which::Before(utc_of(oldest));
+        let (forgotten, retired) = forget(&mut store, &shelf, &old)?;
+        if forgotten.choices > 0 {
+            tell(&format!(
+                "choices older than {retention_days} days were forgotten: {}, and adapters that had seen one of them: {}",
+                forgotten.choices,
+                retired.versions.len()
+            ));
+        }
+    }
+    Ok(store)
 }
 
 impl From<PersonError> for Failure {

@@ -27,11 +27,15 @@ impl Adapter {
     pub fn load(dir: impl AsRef<Path>, config: &ModelConfig) -> Result<Self, ModelError> {
         let dir = dir.as_ref();
         let origin = Origin::Folder(dir.into());
-        let (bytes, described) = origin.read_json(CONFIG)?;
+        let missing = |error| match error {
+            ModelError::Missing { path } => ModelError::AdapterMissing { path },
+            other => other,
+        };
+        let (bytes, described) = origin.read_json(CONFIG).map_err(missing)?;
         let path = origin.path(CONFIG);
         let map = object(&path, &bytes)?;
         let shape = Keys::of(&path, &map).adapter_shape(config)?;
-        let mut weights = Weights::open_files(&origin, &[WEIGHTS.into()])?;
+        let mut weights = Weights::open_files(&origin, &[WEIGHTS.into()]).map_err(missing)?;
         let name = |matrix: &str, part: usize| format!("{BEFORE}{matrix}.{}", BEHIND[part]);
         let rank = shape.rank;
         let wanted: Vec<(String, [usize; 2])> = shape.matrices(config).collect();

@@ -256,7 +256,8 @@ impl Conductor<'_> {
 
     fn write_choice(&mut self, question: &Question, done: &Done) {
         let flashes = u64::from(question.evidence_counts().0);
-        let row = question.choice_row(done, rt::mono_of, &self.model_sha256, flashes);
+        let mut row = question.choice_row(done, rt::mono_of, &self.model_sha256, flashes);
+        row.adapter.clone_from(&self.adapter);
         self.write_down(Entry::Choice(Box::new(row)));
         if let Some(remembering) = &mut self.remembering {
             remembering.ended(question, done, &self.model_sha256);

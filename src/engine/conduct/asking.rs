@@ -126,7 +126,7 @@ impl Conductor<'_> {
             eeg_clock,
             gaze_clock,
             model_sha256: self.model_sha256.clone(),
-            adapter: None,
+            adapter: self.adapter.clone(),
         };
         let options = option_rows(&question);
         self.write_down(Entry::Fork(Box::new(row), options));

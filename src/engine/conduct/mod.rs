@@ -182,6 +182,8 @@ struct Conductor<'a> {
     drift: Option<GazeDrift>,
     marker_offsets: OffsetTap,
     model_sha256: String,
+    /// The adapter in the model's matrices.
+    adapter: Option<String>,
     protocol: Protocol,
     book: LatencyBook,
     /// Raised whenever a stream begins anew: evidence from before is of another epoch.
@@ -249,6 +251,7 @@ impl<'a> Conductor<'a> {
         let choice = Arc::new(ChoiceCell::default());
         let gate_settings = lines::gate_settings(plan, profile)?;
         let model_sha256 = model_digest(&setting.model);
+        let adapter = setting.model.adapter();
         let texts = Texts {
             model: setting.model,
             settings: plan.writer_settings(),
@@ -329,6 +332,7 @@ impl<'a> Conductor<'a> {
             drift,
             marker_offsets,
             model_sha256,
+            adapter,
             protocol: Protocol::new(plan.protocol),
             book: LatencyBook::new(&plan.budget),
             lease: Lease { epoch: 1 },

@@ -76,6 +76,17 @@ pub enum ReplayError {
         /// As loaded.
         got: String,
     },
+    /// Another adapter is in the model, or none.
+    #[error(
+        "the session was written with adapter {expected}, here it is {got}. Put the adapter where the session's configuration says (model.adapter); one \
+         that had learned from a choice that was forgotten is gone, and with it the way to the same text"
+    )]
+    Adapter {
+        /// As recorded.
+        expected: String,
+        /// As loaded.
+        got: String,
+    },
     /// The recording cannot be read.
     #[error(transparent)]
     Recording(#[from] XdfError),

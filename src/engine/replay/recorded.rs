@@ -158,6 +158,7 @@ impl RecordedSession {
         let begun = Instant::now();
         let model = Backend::from(model);
         let model_sha256 = model_digest(&model);
+        let adapter = model.adapter();
         let known = self.known();
         for (row, _) in known.forks.values() {
             if row.model_sha256 != model_sha256 {
@@ -165,6 +166,14 @@ impl RecordedSession {
                 return Err(ReplayError::Model {
                     expected,
                     got: model_sha256,
+                });
+            }
+            if row.adapter != adapter {
+                let in_words =
+                    |adapter: Option<&String>| adapter.map_or("none".into(), String::clone);
+                return Err(ReplayError::Adapter {
+                    expected: in_words(row.adapter.as_ref()),
+                    got: in_words(adapter.as_ref()),
                 });
             }
         }
@@ -198,6 +207,7 @@ impl RecordedSession {
             remade,
             gate_settings,
             model_sha256,
+            adapter,
             ledger: LedgerWriter::create(&out.file(SessionFile::Ledger), &self.session)?,
             protocol: Protocol::new(self.plan.protocol),
             story: Some(Story::begin(texts, self.manifest.text_holds_prompts())?),

@@ -217,16 +217,6 @@ impl Person {
         read().map_err(|source| PersonError::io(&self.path, source))
     }
 
-    /// Files in the folder that are neither record nor memory: what was learnt from the choices, or is not ours.
-    ///
-    /// # Errors
-    /// I/O errors.
-    pub fn others(&self) -> Result<Vec<String>, PersonError> {
-        let mut names = self.contents()?;
-        names.retain(|name| name != RECORD && name != LOCK && !name.starts_with(MEMORY));
-        Ok(names)
-    }
-
     /// Deletes the folder with everything in it, and looks whether it is gone.
     ///
     /// # Errors

@@ -84,6 +84,7 @@ impl Replaying<'_> {
         let remade = question.choice_row(&done, |_| row.decided_mono, &self.model_sha256, flashes);
         Some(ChoiceRow {
             latency_ns: row.latency_ns.clone(),
+            adapter: self.adapter.clone(),
             ..remade
         })
     }

@@ -87,6 +87,7 @@ impl Replaying<'_> {
                 .then(|| capped_prior(self.gate_settings, &question))
                 .flatten(),
             model_sha256: self.model_sha256.clone(),
+            adapter: self.adapter.clone(),
             ..row.clone()
         };
         Some((question, fork_row))

@@ -31,6 +31,7 @@ pub(super) struct Replaying<'a> {
     pub(super) remade: Remade,
     pub(super) gate_settings: GateSettings,
     pub(super) model_sha256: String,
+    pub(super) adapter: Option<String>,
     pub(super) ledger: LedgerWriter,
     pub(super) protocol: Protocol,
     /// `None` from where the text went another way.
