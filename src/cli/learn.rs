@@ -1,5 +1,8 @@
 //! `razvilka learn`: an adapter from a person's remembered choices, in versions, with a way back.
 
+#[cfg(test)]
+mod tests;
+
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;

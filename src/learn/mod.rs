@@ -13,6 +13,8 @@ mod card;
 mod forget;
 mod lessons;
 mod shelf;
+#[cfg(test)]
+mod tests;
 
 pub use card::{Card, TaughtBy};
 pub use forget::{ForgetError, forget};
