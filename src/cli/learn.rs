@@ -105,12 +105,12 @@ pub fn run(args: &Args, stop: &Arc<AtomicBool>) -> Result<(), Failure> {
             anyway,
             whose,
         }) => {
-            let shelf = whose.shelf()?;
+            let (_locked, shelf) = whose.locked_shelf()?;
             shelf.use_version((*version > 0).then_some(*version), *anyway)?;
             say_in_use(&shelf, &mut out)
         }
         Some(Verb::Rollback(whose)) => {
-            let shelf = whose.shelf()?;
+            let (_locked, shelf) = whose.locked_shelf()?;
             shelf.roll_back()?;
             say_in_use(&shelf, &mut out)
         }
@@ -121,6 +121,13 @@ impl Whose {
     fn shelf(&self) -> Result<Shelf, Failure> {
         let person = Person::open(&place_of_person(&self.person)?)?;
         Ok(Shelf::of(person.path()))
+    }
+
+    /// The shelf, to be changed: no session of the person begins while the person is held.
+    fn locked_shelf(&self) -> Result<(Person, Shelf), Failure> {
+        let person = Person::open(&place_of_person(&self.person)?)?.lock()?;
+        let shelf = Shelf::of(person.path());
+        Ok((person, shelf))
     }
 }
 

@@ -25,7 +25,7 @@ fn typed(words: &[&str], person: &std::path::Path) -> Result<(), Failure> {
 
 /// The person, who chose the second of two branches each time.
 fn person_who_chose(dir: &std::path::Path, model: &Model, choices: u64) -> ChoiceStore {
-    let mut person = Person::open_or_create(dir).unwrap().lock().unwrap();
+    let mut person = Person::open_or_create(dir).unwrap();
     person.say(true, 365).unwrap();
     let mut store = ChoiceStore::open(person).unwrap();
     let option = |item: i32, text: &str| RememberedOption {

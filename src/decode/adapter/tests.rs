@@ -209,14 +209,14 @@ fn gradients_reach_every_number_of_every_factor() {
     assert!((slope / squares - 1.0).abs() < 0.02, "{slope} {squares}");
 }
 
-/// Choices of whoever always wants the option that begins with one of six tokens rather than with one of six others, behind any context.
+/// Choices of whoever always wants one of six tokens rather than one of six others, behind any text that ends with the same word.
 fn choices(count: usize) -> Vec<Lesson> {
     let token = |k: usize| 100 + (k * 37 % 200) as u32;
     (0..count)
         .map(|k| {
-            let wanted = vec![30 + (k * 5 % 6) as u32, token(k + 1)];
-            let other = vec![60 + (k * 7 % 6) as u32, token(k + 7)];
-            let context = vec![token(k), token(2 * k + 1), token(7 * k)];
+            let wanted = vec![30 + (k * 5 % 6) as u32];
+            let other = vec![60 + (k * 7 % 6) as u32];
+            let context = vec![token(k), token(2 * k + 1), 90];
             match k % 2 {
                 0 => Lesson::chosen(context, vec![wanted, other], 0),
                 _ => Lesson::chosen(context, vec![other, wanted], 1),
@@ -227,9 +227,10 @@ fn choices(count: usize) -> Vec<Lesson> {
 
 fn eager() -> LearnSettings {
     LearnSettings {
-        rate: 5e-3,
+        rate: 1e-2,
         epochs: 6,
-        anchor: 0.2,
+        choices_per_step: 4,
+        anchor: 0.1,
         ..LearnSettings::default()
     }
 }
