@@ -93,7 +93,21 @@ fn choices_become_an_adapter_that_is_used_and_goes_with_a_forgotten_choice() {
         "rank = 1\nlayers = 1\nepochs = 2\nrate = 0.01\ncontext_tokens_max = 16\nanchor = 0.0\n";
     std::fs::write(&settings, small).unwrap();
     let settings = settings.display().to_string();
-    let learn = ["--settings", &settings, "--plain-worse-max", "1"];
+    let plain = parent.path().join("plain.txt");
+    std::fs::write(
+        &plain,
+        "Once upon a time there was a fox.\n\nShe lived in a forest.\n",
+    )
+    .unwrap();
+    let plain = plain.display().to_string();
+    let learn = [
+        "--settings",
+        &settings,
+        "--plain-worse-max",
+        "1",
+        "--text",
+        &plain,
+    ];
     typed(&learn, &dir).unwrap();
     let shelf = Shelf::of(&dir);
     let card = shelf.card(1).unwrap();
