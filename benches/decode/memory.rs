@@ -23,7 +23,7 @@ pub(crate) fn queries(choices: usize, width: usize, count: usize) -> anyhow::Res
             std::iter::repeat_with(one).take(width).collect()
         };
         let places: Vec<_> = (0..PLACES).map(|_| vector()).collect();
-        let mut state = |n: usize, own: Vec<f32>| -> Vec<f32> {
+        let state = |n: usize, own: Vec<f32>| -> Vec<f32> {
             if spread.is_infinite() {
                 return own;
             }
