@@ -177,6 +177,30 @@ fn of_a_forgotten_choice_no_byte_is_left_and_the_others_stay() {
 }
 
 #[test]
+fn nothing_is_half_forgotten_while_somebody_reads() {
+    let parent = tempfile::tempdir().unwrap();
+    let all = [choice("a", 1), choice("a", 2)];
+    let mut store = remembered(parent.path(), &all);
+    store
+        .connection
+        .busy_timeout(std::time::Duration::ZERO)
+        .unwrap();
+    let reader = Connection::open(person(parent.path()).memory()).unwrap();
+    reader.execute_batch("BEGIN; SELECT * FROM choice").unwrap();
+    let refused = store.forget(&Which::All).unwrap_err();
+    assert!(
+        matches!(refused, PersonError::BeingRead { .. }),
+        "{refused}"
+    );
+    assert_eq!(store.read(&Which::All).unwrap(), all);
+    drop(reader);
+    assert_eq!(store.forget(&Which::All).unwrap().choices, 2);
+    // And goes on being added to.
+    store.remember(&all[0]).unwrap();
+    assert_eq!(store.read(&Which::All).unwrap(), all[..1]);
+}
+
+#[test]
 fn what_is_still_there_is_found() {
     // A copy that somebody made beside the tables: the check must not call that forgotten.
     let parent = tempfile::tempdir().unwrap();
