@@ -123,7 +123,11 @@ fn choices_come_back_as_they_were_and_are_marked_when_they_are_taken_back() {
 fn a_memory_is_for_its_person_alone() {
     use std::os::unix::fs::PermissionsExt;
     let parent = tempfile::tempdir().unwrap();
-    let _store = remembered(parent.path(), &[choice("a", 1)]);
+    let store = remembered(parent.path(), &[choice("a", 1)]);
+    let memory = store.path.clone();
+    drop(store);
+    std::fs::set_permissions(&memory, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let _store = ChoiceStore::open(person(parent.path())).unwrap();
     for entry in std::fs::read_dir(parent.path().join("anna")).unwrap() {
         let entry = entry.unwrap();
         let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
