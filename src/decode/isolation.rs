@@ -262,3 +262,76 @@ fn a_text_of_many_choices_made_and_taken_back_has_the_bits_of_one_written_straig
         "{choices} choices, {undos} undos"
     );
 }
+
+#[test]
+fn the_states_at_a_fork_are_those_of_its_text_read_straight() {
+    let model = Arc::new(Model::embedded().expect("the embedded model"));
+    let settings = WriterSettings {
+        tokens_max: 200,
+        ..WriterSettings::default()
+    };
+    let mut writer = Writer::new(Arc::clone(&model), settings).expect("a writer");
+    writer.start("Once upon a time").expect("a text");
+    assert!(writer.states().is_none(), "no fork is open");
+    let straight = |writer: &Writer| {
+        let mut engine = Engine::new(Arc::clone(&model));
+        let mut line = Sequence::new(model.kv_shape());
+        let at = engine
+            .read(&mut line, writer.tokens(), 0, &Cancel::new())
+            .expect("the text");
+        let branches = writer.fork().expect("a fork").branches.iter();
+        let means: Vec<Vec<f64>> = branches
+            .map(|branch| {
+                let mut line = line.fork();
+                let tokens = branch.tokens.iter();
+                let states: Vec<_> = tokens
+                    .map(|token| feed(&mut engine, &mut [(&mut line, *token)]).remove(0))
+                    .collect();
+                (0..at.hidden.len())
+                    .map(|i| {
+                        let sum: f64 = states.iter().map(|state| f64::from(state.hidden[i])).sum();
+                        sum / states.len() as f64
+                    })
+                    .collect()
+            })
+            .collect();
+        (at.hidden.clone(), means)
+    };
+    let check = |writer: &Writer| {
+        let states = writer.states().expect("a fork is open");
+        let (at, means) = straight(writer);
+        assert_eq!(states.fork, at);
+        assert_eq!(states.branches.len(), means.len());
+        for (found, mean) in states.branches.iter().flatten().zip(means.iter().flatten()) {
+            assert!((f64::from(*found) - mean).abs() < 1e-5, "{found} {mean}");
+        }
+    };
+    for turn in 0..4 {
+        let fork = loop {
+            match writer.advance(&Cancel::new()).expect("a step") {
+                Step::Fork(fork) => break fork,
+                Step::Text(_) => {}
+                other => panic!("no fork came: {other:?}"),
+            }
+        };
+        check(&writer);
+        let mut id = fork.id;
+        if turn == 1 {
+            // What is decoded ahead of a branch is no part of its phrase.
+            for _ in 0..3 {
+                writer.think(&Cancel::new()).expect("a step ahead");
+            }
+            check(&writer);
+        }
+        if turn == 2 {
+            id = writer.other(id).expect("a step").expect("others").id;
+            check(&writer);
+        }
+        writer.commit(id, 1).expect("the second branch");
+        if turn == 3 {
+            let again = writer.undo().expect("a text").expect("a choice");
+            check(&writer);
+            writer.commit(again.fork.id, 0).expect("the first branch");
+        }
+    }
+}

@@ -48,8 +48,8 @@ impl Screen {
         Self::Portable
     }
 
-    /// The product of `query`, whole blocks long, with each row of `bits`, whose blocks have these `scales`.
-    pub(super) fn products(self, query: &[f32], bits: &[i8], scales: &[f32], out: &mut [f32]) {
+    /// The product of `query`, whole blocks long, with each row of `bits`, signed numbers of eight bits whose blocks have these `scales`.
+    pub(super) fn products(self, query: &[f32], bits: &[u8], scales: &[f32], out: &mut [f32]) {
         match self {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: `Screen::best` chooses this only after the processor was asked for these features.
@@ -64,19 +64,19 @@ impl Screen {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw")]
-fn avx512(query: &[f32], bits: &[i8], scales: &[f32], out: &mut [f32]) {
+fn avx512(query: &[f32], bits: &[u8], scales: &[f32], out: &mut [f32]) {
     products(query, bits, scales, out);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn avx2(query: &[f32], bits: &[i8], scales: &[f32], out: &mut [f32]) {
+fn avx2(query: &[f32], bits: &[u8], scales: &[f32], out: &mut [f32]) {
     products(query, bits, scales, out);
 }
 
 /// Asks for what comes [`AHEAD`] bytes behind a row: a large memory is in no cache.
 #[inline(always)]
-fn ask_for(row: &[i8]) {
+fn ask_for(row: &[u8]) {
     #[cfg(target_arch = "x86_64")]
     for line in (0..row.len()).step_by(64) {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
@@ -90,7 +90,7 @@ fn ask_for(row: &[i8]) {
 
 /// Written so that the compiler makes of it whatever the processor has.
 #[inline(always)]
-fn products(query: &[f32], bits: &[i8], scales: &[f32], out: &mut [f32]) {
+fn products(query: &[f32], bits: &[u8], scales: &[f32], out: &mut [f32]) {
     let query = query.as_chunks::<BLOCK>().0;
     let rows = bits.chunks_exact(query.len() * BLOCK);
     for ((row, scales), out) in rows.zip(scales.chunks_exact(query.len())).zip(out) {
@@ -98,8 +98,8 @@ fn products(query: &[f32], bits: &[i8], scales: &[f32], out: &mut [f32]) {
         let mut sums = [0.0_f32; LANES];
         for ((bits, query), scale) in row.as_chunks::<BLOCK>().0.iter().zip(query).zip(scales) {
             for lane in 0..LANES {
-                let low = f32::from(bits[lane]) * query[lane];
-                let high = f32::from(bits[lane + LANES]) * query[lane + LANES];
+                let low = f32::from(bits[lane].cast_signed()) * query[lane];
+                let high = f32::from(bits[lane + LANES].cast_signed()) * query[lane + LANES];
                 sums[lane] += scale * (low + high);
             }
         }

@@ -23,6 +23,7 @@
 //! Not real-time: a query allocates.
 
 mod dot;
+mod room;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -68,7 +69,7 @@ pub struct Place(usize);
 /// A memory of choices that were made with one model. Memories of different models are never mixed: their states mean different things.
 ///
 /// Takes 9 bytes for each number of a state: about 5 KB for a choice at a width of 576.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Memory {
     keys: Rows,
     /// One value for each key, a row of `width` after the other.
@@ -81,7 +82,7 @@ pub struct Memory {
 impl Memory {
     /// A memory without choices, of states of `width` numbers.
     #[must_use]
-    pub const fn new(width: usize) -> Self {
+    pub fn new(width: usize) -> Self {
         Self {
             keys: Rows::new(width),
             values: Vec::new(),

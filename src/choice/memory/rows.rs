@@ -1,6 +1,7 @@
 //! The keys: rows of unit length, and which of them are nearest to another.
 
 use super::dot::{BLOCK, Screen, dot};
+use super::room::Room;
 
 /// Bytes of eight-bit keys from which on a second thread is worth its start.
 const SECOND_THREAD_BYTES: usize = 8 << 20;
@@ -8,12 +9,12 @@ const SECOND_THREAD_BYTES: usize = 8 << 20;
 const ROUNDING: f32 = 1e-5;
 
 /// Rows of unit length: whole, and in eight bits with a scale for each [`BLOCK`].
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Rows {
     width: usize,
     whole: Vec<f32>,
     /// Rows are filled up with zeros to whole blocks.
-    bits: Vec<i8>,
+    bits: Room,
     scales: Vec<f32>,
     /// Length of what eight bits leave out of a row, at most: no product with a unit vector is wrong by more.
     left_out_max: f32,
@@ -21,11 +22,11 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    pub(super) const fn new(width: usize) -> Self {
+    pub(super) fn new(width: usize) -> Self {
         Self {
             width,
             whole: Vec::new(),
-            bits: Vec::new(),
+            bits: Room::default(),
             scales: Vec::new(),
             left_out_max: 0.0,
             count: 0,
@@ -39,6 +40,7 @@ impl Rows {
     /// Adds a row of `width` numbers.
     pub(super) fn push(&mut self, row: &[f32]) {
         let mut left_out = 0.0_f64;
+        let mut in_bits = Vec::with_capacity(self.blocks() * BLOCK);
         for block in row.chunks(BLOCK) {
             let most = block.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
             let scale = most / 127.0;
@@ -52,9 +54,10 @@ impl Rows {
                 };
                 left_out += f64::from(x - f32::from(*bits) * scale).powi(2);
             }
-            self.bits.extend(bits);
+            in_bits.extend(bits.map(i8::cast_unsigned));
             self.scales.push(scale);
         }
+        self.bits.push(&in_bits);
         self.left_out_max = self.left_out_max.max(left_out.sqrt() as f32);
         self.whole.extend_from_slice(row);
         self.count += 1;
@@ -86,7 +89,7 @@ impl Rows {
     fn seeming(&self, query: &[f32], most: usize, slack: f32) -> Vec<(f32, usize)> {
         let half = self.count / 2;
         let whole = 0..self.count;
-        if self.bits.len() < SECOND_THREAD_BYTES {
+        if self.bits.len(self.blocks() * BLOCK) < SECOND_THREAD_BYTES {
             return self.seeming_of(query, whole, most, slack);
         }
         std::thread::scope(|scope| {
@@ -123,10 +126,11 @@ impl Rows {
         let (mut least, mut full) = (f32::NEG_INFINITY, 4 * most);
         let mut first = rows.start;
         while first < rows.end {
-            let n = STRETCH.min(rows.end - first);
+            let bits = self.bits.stretch(first, rows.end, STRETCH, stride);
+            let n = bits.len() / stride;
             screen.products(
                 query,
-                &self.bits[first * stride..(first + n) * stride],
+                bits,
                 &self.scales[first * blocks..(first + n) * blocks],
                 &mut products[..n],
             );

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::list::plain;
 use super::unwritten;
+use crate::choice::Why;
 use crate::cli::exit::{Exit, Failure};
 use crate::report::{Alternative, Authorship, AuthorshipError, Choice, Origin, Piece};
 
@@ -102,13 +103,18 @@ fn words_of(choice: &Choice) -> String {
     if !not.is_empty() {
         words.push(format!("not {}", not.join(" or ")));
     }
+    match choice.why {
+        Why::ToldToGoOn => words.push("the person told the model to choose".to_owned()),
+        Why::TimedOut(_) => words.push("time ran out".to_owned()),
+        Why::Aborted(reason) => words.push(format!("nobody was asked any more: {reason}")),
+        Why::NotAsked(reason) => words.push(format!("not asked: {}", reason.words())),
+        Why::Selected => {}
+    }
     if let Some(seconds) = choice.decision_s {
         words.push(format!(
             "decided in {seconds:.2} s from {} items of gaze, {} of P300",
             choice.items_gaze, choice.items_p300
         ));
-    } else {
-        words.push("not asked".to_owned());
     }
     if let Some(best) = choice.evidence.map(|arms| arms.fused.best()) {
         words.push(format!("posterior {:.3}", best.posterior));

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::ops::ControlFlow;
 
 use super::{Whose, unwritten};
+use crate::choice::Why;
 use crate::cli::exit::{Exit, Failure};
 use crate::fork::Chooser;
 use crate::marker::OptionKind;
@@ -89,7 +90,9 @@ fn show(
             None => written = writeln!(out, "{line}"),
             Some(last) => {
                 lines.push_back(line);
-                lines.truncate_front_to(last);
+                while lines.len() > last {
+                    lines.pop_front();
+                }
             }
         }
         if written.is_ok() {
@@ -105,19 +108,6 @@ fn show(
     match (&how.session, found) {
         (Some(session), 0) => Err(no_such_session(session)),
         _ => Ok(()),
-    }
-}
-
-/// The latest of a queue.
-trait Latest {
-    fn truncate_front_to(&mut self, length: usize);
-}
-
-impl<T> Latest for VecDeque<T> {
-    fn truncate_front_to(&mut self, length: usize) {
-        while self.len() > length {
-            self.pop_front();
-        }
     }
 }
 
@@ -147,6 +137,10 @@ fn words_of(choice: &Remembered) -> String {
         Some(Chooser::Model) => "model",
         None => "nobody",
     };
+    let told = match choice.why {
+        Why::ToldToGoOn => " (told to go on)",
+        _ => "",
+    };
     let chosen = choice.taken().map_or("nothing".to_owned(), option_words);
     let others: Vec<String> = choice
         .options
@@ -165,7 +159,7 @@ fn words_of(choice: &Remembered) -> String {
         Some(TakenBack::Call) => " [gone with a call further back]",
     };
     format!(
-        "{}  {}  {chooser}{seconds}: …{tail} → {chosen}, not {}{back}",
+        "{}  {}  {chooser}{told}{seconds}: …{tail} → {chosen}, not {}{back}",
         choice.name(),
         choice.at_utc,
         if others.is_empty() {

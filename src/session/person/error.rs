@@ -93,6 +93,12 @@ pub enum PersonError {
         /// The system's words.
         source: std::io::Error,
     },
+    /// Another program has the database open.
+    #[error("{} is being read by another program, and nothing has been forgotten. Close that and try again", path.display())]
+    BeingRead {
+        /// The file.
+        path: PathBuf,
+    },
     /// What was forgotten is still there.
     #[error(
         "{} still holds a part of what was to be forgotten ({what}). Nothing else has been changed; delete the person's folder if it must go at once", path.display()

@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use rusqlite::params_from_iter;
+use rusqlite::{ErrorCode, params_from_iter};
 
 use super::error::PersonError;
 use super::remembered::{Remembered, Which};
@@ -33,7 +33,8 @@ impl ChoiceStore {
     /// Deletes the choices meant, rewrites the file without them, and searches it for what is left of them.
     ///
     /// # Errors
-    /// [`PersonError::StillThere`] when something of them is; what SQLite says otherwise.
+    /// [`PersonError::BeingRead`] while another program reads the memory: then nothing has changed. [`PersonError::StillThere`] when something of them
+    /// is left; what SQLite says otherwise.
     pub fn forget(&mut self, which: &Which) -> Result<Forgotten, PersonError> {
         let mut traces = Traces::default();
         let mut forgotten = Forgotten {
@@ -52,8 +53,16 @@ impl ChoiceStore {
         if forgotten.choices == 0 {
             return Ok(forgotten);
         }
-        self.delete(which)
-            .map_err(|source| PersonError::sql(&self.path, source))?;
+        // The log holds the rows as they were written: it is folded in and goes. That takes the file for this process alone, so that
+        // nothing is half forgotten while somebody reads it.
+        if !self.set_journal("DELETE")? {
+            return Err(PersonError::BeingRead {
+                path: self.path.clone(),
+            });
+        }
+        let deleted = self.delete(which);
+        self.set_journal("WAL")?;
+        deleted.map_err(|source| PersonError::sql(&self.path, source))?;
         let traces = traces.indexed();
         forgotten.traces = traces.values().map(Vec::len).sum();
         let mut found = HashSet::new();
@@ -86,11 +95,18 @@ impl ChoiceStore {
         let (clause, values) = which.clause();
         let sql = format!("DELETE FROM choice WHERE {clause}");
         self.connection.execute(&sql, params_from_iter(values))?;
-        // The log holds the rows as they were written: it is folded in and cut before the file is rewritten, and again after.
-        let fold = "PRAGMA wal_checkpoint(TRUNCATE)";
-        self.connection.query_row(fold, [], |_| Ok(()))?;
-        self.connection.execute_batch("VACUUM")?;
-        self.connection.query_row(fold, [], |_| Ok(()))
+        self.connection.execute_batch("VACUUM")
+    }
+
+    /// Sets the way of writing; says whether it is set now.
+    fn set_journal(&self, mode: &str) -> Result<bool, PersonError> {
+        self.connection
+            .pragma_update_and_check(None, "journal_mode", mode, |row| row.get::<_, String>(0))
+            .map(|now| now.eq_ignore_ascii_case(mode))
+            .or_else(|error| match error.sqlite_error_code() {
+                Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Ok(false),
+                _ => Err(PersonError::sql(&self.path, error)),
+            })
     }
 
     /// The database and what SQLite keeps beside it.

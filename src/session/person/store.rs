@@ -4,6 +4,7 @@
 //! overwritten (`secure_delete`).
 
 use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -38,7 +39,12 @@ impl ChoiceStore {
         let path = person.memory();
         match create_private(&path) {
             Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                // A copy that was put back may be open to others; what SQLite keeps beside it takes its rights from it.
+                let private = std::fs::Permissions::from_mode(0o600);
+                std::fs::set_permissions(&path, private)
+                    .map_err(|source| PersonError::io(&path, source))?;
+            }
             Err(source) => return Err(PersonError::io(&path, source)),
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;

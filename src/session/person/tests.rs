@@ -123,7 +123,11 @@ fn choices_come_back_as_they_were_and_are_marked_when_they_are_taken_back() {
 fn a_memory_is_for_its_person_alone() {
     use std::os::unix::fs::PermissionsExt;
     let parent = tempfile::tempdir().unwrap();
-    let _store = remembered(parent.path(), &[choice("a", 1)]);
+    let store = remembered(parent.path(), &[choice("a", 1)]);
+    let memory = store.path.clone();
+    drop(store);
+    std::fs::set_permissions(&memory, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let _store = ChoiceStore::open(person(parent.path())).unwrap();
     for entry in std::fs::read_dir(parent.path().join("anna")).unwrap() {
         let entry = entry.unwrap();
         let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
@@ -174,6 +178,30 @@ fn of_a_forgotten_choice_no_byte_is_left_and_the_others_stay() {
     assert_eq!(store.forget(&Which::All).unwrap().choices, 20);
     let after = bytes(parent.path());
     assert!(!holds(&after, "Лиса".as_bytes()) && !holds(&after, "мельнице".as_bytes()));
+}
+
+#[test]
+fn nothing_is_half_forgotten_while_somebody_reads() {
+    let parent = tempfile::tempdir().unwrap();
+    let all = [choice("a", 1), choice("a", 2)];
+    let mut store = remembered(parent.path(), &all);
+    store
+        .connection
+        .busy_timeout(std::time::Duration::ZERO)
+        .unwrap();
+    let reader = Connection::open(person(parent.path()).memory()).unwrap();
+    reader.execute_batch("BEGIN; SELECT * FROM choice").unwrap();
+    let refused = store.forget(&Which::All).unwrap_err();
+    assert!(
+        matches!(refused, PersonError::BeingRead { .. }),
+        "{refused}"
+    );
+    assert_eq!(store.read(&Which::All).unwrap(), all);
+    drop(reader);
+    assert_eq!(store.forget(&Which::All).unwrap().choices, 2);
+    // And goes on being added to.
+    store.remember(&all[0]).unwrap();
+    assert_eq!(store.read(&Which::All).unwrap(), all[..1]);
 }
 
 #[test]
