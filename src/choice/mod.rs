@@ -6,8 +6,10 @@
 //! Neither has a clock: the protocol counts tokens, the sequence hands out durations. What may not enter this room: samples,
 //! logits, files.
 
+pub mod bound;
 mod cues;
 mod flash;
+pub mod imitator;
 mod protocol;
 
 pub use cues::cued_items;
