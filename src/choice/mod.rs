@@ -9,6 +9,7 @@
 pub mod bound;
 mod cues;
 mod flash;
+pub mod handover;
 pub mod imitator;
 mod protocol;
 
