@@ -72,6 +72,9 @@ fn config(questions_per_min_max: f64) -> HandoverConfig {
     }
 }
 
+/// Makes an arm from a budget per minute and a person's seed.
+type Make = fn(f64, u64) -> anyhow::Result<Arm>;
+
 /// A handover that goes on from nothing.
 fn fresh(counted: Counted, per_min: f64, seed: u64, leans: bool) -> anyhow::Result<Arm> {
     handover(counted, config(per_min), seed, &Carried::default(), leans)
@@ -94,6 +97,14 @@ fn share(of: u32, among: u32) -> f64 {
         0.0
     } else {
         100.0 * f64::from(of) / f64::from(among)
+    }
+}
+
+fn percent(of: u32, among: u32) -> String {
+    if among == 0 {
+        "none".into()
+    } else {
+        format!("{:.1} %", share(of, among))
     }
 }
 
@@ -136,15 +147,15 @@ fn print_claim(arm: &str, kind: &str, sessions: &[Session], broken: fn(&Session)
     let sum = |what: fn(&Session) -> u32| sessions.iter().map(what).sum::<u32>();
     let (imitated, other_way) = (sum(|s| s.imitated), sum(|s| s.other_way));
     println!(
-        "| {arm} | {kind} | {hits} of {} | {:.1} % ({:.1} to {:.1}) | {:.0} % | {:.1} % | {:.1} % | {:.1} % |",
+        "| {arm} | {kind} | {hits} of {} | {:.1} % ({:.1} to {:.1}) | {:.0} % | {:.1} % | {} | {} |",
         sessions.len(),
         100.0 * hits as f64 / sessions.len() as f64,
         100.0 * low,
         100.0 * high,
         100.0 * (1.0 - asked / forks),
         share(other_way, sum(|s| s.asked) + imitated),
-        share(other_way, imitated),
-        share(sum(|s| s.audits.1), sum(|s| s.audits.0)),
+        percent(other_way, imitated),
+        percent(sum(|s| s.audits.1), sum(|s| s.audits.0)),
     );
 }
 
@@ -229,7 +240,7 @@ fn learning(options: &Options) {
 fn regret(options: &Options) -> anyhow::Result<()> {
     println!("\n## Regret, bits per fork (questions per 100 forks)\n");
     let sure = config(1.0).confidence_min;
-    let arms: [(&str, fn(f64, u64) -> anyhow::Result<Arm>); 8] = [
+    let arms: [(&str, Make); 8] = [
         ("handover, else model", |per_min, seed| {
             fresh(Counted::Decided, per_min, seed, false)
         }),

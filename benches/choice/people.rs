@@ -7,7 +7,6 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
-use razvilka::choice::handover::Report;
 use razvilka::choice::imitator::{Answer, Guess};
 
 pub(crate) const DIMENSIONS: usize = 8;
@@ -84,7 +83,6 @@ pub(crate) struct Fork {
 /// What the others know of the imitator and the protocol before the coin falls; only who misleads looks at it.
 pub(crate) struct Seen<'a> {
     pub(crate) guess: Option<&'a Guess>,
-    pub(crate) report: Option<&'a Report>,
     pub(crate) imitated: u32,
     /// Forks since the last audit.
     pub(crate) since_audit: u32,
@@ -211,9 +209,7 @@ impl Person {
         let misleads = match self.kind {
             Kind::MisleadsOnceTrusted => seen.imitated >= 40,
             Kind::MisleadsAfterAudits => seen.imitated > 0 && seen.since_audit < 4,
-            Kind::MisleadsWhileItCan => {
-                seen.imitated > 0 && seen.report.is_none_or(|r| r.hidden_max <= r.allowed)
-            }
+            Kind::MisleadsWhileItCan => seen.imitated > 0,
             _ => false,
         };
         if misleads {

@@ -4,9 +4,7 @@ use razvilka::choice::bound::Counted;
 use razvilka::choice::handover::{
     Carried, Course, Ended, Handover, HandoverConfig, HandoverSettings, Place, Reason,
 };
-use razvilka::choice::imitator::{
-    Answer, Guess, Imitator, ImitatorSettings, Offer, Scorecard, Standing,
-};
+use razvilka::choice::imitator::{Answer, Guess, Imitator, ImitatorSettings, Scorecard, Standing};
 
 use super::memory::Memory;
 use super::people::{Fork, Kind, Person, Seen};
@@ -103,7 +101,6 @@ pub(crate) struct Session {
 /// What the imitator expects at a fork, and what became of it.
 struct At<'a> {
     fork: &'a Fork,
-    offer: Offer,
     guess: Option<Guess>,
     wanted: Answer,
 }
@@ -116,7 +113,6 @@ enum Taken {
 
 /// A person with what is remembered and learnt of it, from session to session.
 pub(crate) struct Life {
-    kind: Kind,
     seed: u64,
     person: Person,
     memory: Memory,
@@ -126,7 +122,6 @@ pub(crate) struct Life {
 impl Life {
     pub(crate) fn new(kind: Kind, seed: u64, forks: u32) -> Self {
         Self {
-            kind,
             seed,
             person: Person::new(kind, seed, forks),
             memory: Memory::default(),
@@ -143,13 +138,12 @@ pub(crate) fn play(kind: Kind, seed: u64, forks: u32, arm: &mut Arm, claim: (f64
 /// One session; `claim` is the share that may go another way, and from how many forks on it counts.
 pub(crate) fn session(life: &mut Life, forks: u32, arm: &mut Arm, claim: (f64, u32)) -> Session {
     let Life {
-        kind,
         seed,
         person,
         memory,
         imitator,
     } = life;
-    let (kind, seed) = (*kind, *seed);
+    let seed = *seed;
     let mut card = Scorecard::new();
     let mut found = Session {
         forks,
@@ -160,20 +154,14 @@ pub(crate) fn session(life: &mut Life, forks: u32, arm: &mut Arm, claim: (f64, u
         let fork = person.next_fork();
         let offer = memory.offer(&fork);
         let guess = imitator.guess(&offer);
-        let report = match &arm {
-            Arm::Handover { handover, .. } if !kind.is_honest() => Some(handover.report()),
-            _ => None,
-        };
         let seen = Seen {
             guess: guess.as_ref(),
-            report: report.as_ref(),
             imitated: found.imitated,
             since_audit,
         };
         let wanted = person.would_choose(&fork, &seen);
         let at = At {
             fork: &fork,
-            offer,
             guess,
             wanted,
         };

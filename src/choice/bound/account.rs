@@ -115,14 +115,20 @@ impl Account {
     /// Forks that the imitator took.
     #[must_use]
     pub fn imitated(&self) -> u32 {
-        self.state.imitated.iter().sum()
+        self.state
+            .imitated
+            .iter()
+            .fold(0, |sum, n| sum.saturating_add(*n))
     }
 
     /// Forks that are counted so far.
     #[must_use]
     pub fn counted(&self) -> u32 {
         match self.settings.counted {
-            Counted::Decided => self.imitated() + self.state.audited + self.state.asked,
+            Counted::Decided => {
+                let by_person = self.state.audited.saturating_add(self.state.asked);
+                self.imitated().saturating_add(by_person)
+            }
             Counted::Imitated => self.imitated(),
         }
     }
@@ -191,12 +197,12 @@ impl Account {
     /// fork added.
     #[must_use]
     pub fn next_rate(&self) -> Option<usize> {
-        let after = self.imitated() + 1;
-        let allowed = self.allowed_of(self.counted() + 1);
+        let after = self.imitated().saturating_add(1);
+        let allowed = self.allowed_of(self.counted().saturating_add(1));
         let planned = self.planned(allowed);
         (planned..RATES).find(|rate| {
             let mut imitated = self.state.imitated;
-            imitated[*rate] += 1; // `rate` is an index of the table
+            imitated[*rate] = imitated[*rate].saturating_add(1); // `rate` is an index of the table
             // One more than is allowed would have been noticed, or is not there to go wrong.
             after <= allowed || self.ln_capital(&imitated, allowed + 1) >= self.enough()
         })

@@ -37,6 +37,22 @@ impl AgreementBound {
         }
     }
 
+    /// As after so many answers, of which `agreed` were agreements and the rest disagreements.
+    #[must_use]
+    pub fn after(delta: f64, answers: u32, agreed: u32) -> Self {
+        let mut bound = Self::new(delta);
+        let agreed = agreed.min(answers);
+        let disagreed = answers - agreed;
+        bound.values = u64::from(answers);
+        bound.sum = f64::from(agreed);
+        if disagreed > 0 {
+            for (ln_capital, bet) in bound.ln_capital.iter_mut().zip(BETS) {
+                *ln_capital += f64::from(disagreed) * (1.0 - bet).ln();
+            }
+        }
+        bound
+    }
+
     /// Puts in one value: 1 for an agreement, 0 for a disagreement, or anything between. What is no number counts as 0.
     pub fn push(&mut self, agreement: f64) {
         let agreement = if agreement.is_nan() { 0.0 } else { agreement };
@@ -176,6 +192,21 @@ mod tests {
             // 600 runs at 10 %: 60 to be expected at most, 3 standard deviations are 22.
             assert!(missed <= 82, "{name}: {missed}");
         }
+    }
+
+    #[test]
+    fn counted_at_once_or_one_by_one_is_the_same() {
+        for (answers, agreed) in [(0, 0), (40, 40), (40, 37), (3, 0)] {
+            let mut bound = AgreementBound::new(0.05);
+            (0..answers).for_each(|answer| bound.push(f64::from(u8::from(answer < agreed))));
+            let at_once = AgreementBound::after(0.05, answers, agreed);
+            assert_eq!(at_once.values(), bound.values());
+            assert_eq!(at_once.mean(), bound.mean());
+            assert!((at_once.lower() - bound.lower()).abs() < 1e-12);
+        }
+        // What a damaged file says does no harm.
+        let absurd = AgreementBound::after(0.05, u32::MAX, u32::MAX);
+        assert!(absurd.lower() <= 1.0 && AgreementBound::after(0.05, 1, 9).values() == 1);
     }
 
     #[test]

@@ -39,6 +39,8 @@ const BUDGET_WINDOW_S: f64 = 60.0;
 const PRICE_STEP_BITS: f64 = 0.02;
 /// The price is never higher: a fork at which everything is open is worth asking in the end.
 const PRICE_MAX_BITS: f64 = 1.0;
+/// What a question is worth that shows whether the imitator agrees, bits.
+const SHOWS_BITS: f64 = 0.1;
 /// An audit rate below this is "seldom".
 const SELDOM: f64 = 0.2;
 /// What is assumed between two branches whose divergence was not measured: that they part entirely.
@@ -267,16 +269,16 @@ impl Handover {
     #[must_use]
     pub fn resumed(settings: HandoverSettings, seed: u64, carried: &Carried) -> Self {
         let config = settings.config();
-        let mut agreement = AgreementBound::new(config.risk);
-        for answer in 0..carried.shown.answers {
-            agreement.push(f64::from(u8::from(answer < carried.shown.agreed)));
-        }
+        let Shown { answers, agreed } = carried.shown;
         Self {
             settings,
             seed,
             account: Account::resumed(config.account(), carried.tally),
-            agreement,
-            shown: carried.shown,
+            agreement: AgreementBound::after(config.risk, answers, agreed),
+            shown: Shown {
+                answers,
+                agreed: agreed.min(answers),
+            },
             alarm: Alarm::new(config.disagreement_max, config.alarm_patience),
             wished: false,
             fatigue: 0.0,
@@ -362,13 +364,13 @@ impl Handover {
         {
             self.asked_at_s.pop_front();
         }
-        let worth_it = match reason {
-            Reason::NotSure | Reason::NotSafe | Reason::NoGuess | Reason::Wished => {
-                place.value_bits() >= self.price_bits
-            }
-            // It is asked for what it shows, not for what could be lost.
-            Reason::NotShown | Reason::Audit => true,
+        // Where it is sure little is lost, but asking shows something.
+        let shows_bits = if reason == Reason::NotShown {
+            SHOWS_BITS
+        } else {
+            0.0
         };
+        let worth_it = place.value_bits().max(shows_bits) >= self.price_bits;
         // At least one a minute, however tired: who is never asked is overruled.
         let budget = self.budget_per_min().max(1.0);
         let why = if !worth_it {
@@ -447,7 +449,7 @@ impl Handover {
     fn result(&mut self, agreed: bool) {
         self.agreement.push(f64::from(u8::from(agreed)));
         self.shown.answers = self.shown.answers.saturating_add(1);
-        self.shown.agreed += u32::from(agreed);
+        self.shown.agreed = self.shown.agreed.saturating_add(u32::from(agreed));
         if self.alarm.hear(!agreed) {
             self.set_back();
         }

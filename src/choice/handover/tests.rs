@@ -183,6 +183,29 @@ fn what_was_shown_is_carried_to_the_next_session_and_the_account_if_that_is_wish
 }
 
 #[test]
+fn what_a_damaged_file_carries_over_hands_nothing_over() {
+    let carried = Carried {
+        shown: Shown {
+            answers: u32::MAX,
+            agreed: u32::MAX,
+        },
+        tally: Tally {
+            imitated: [u32::MAX; 14],
+            audited: u32::MAX,
+            caught: u32::MAX,
+            asked: u32::MAX,
+        },
+    };
+    let mut handover = Handover::resumed(HandoverSettings::new(on()).unwrap(), 1, &carried);
+    assert_eq!(
+        handover.decide(&place(0, 0.97)),
+        Course::Ask(Reason::NotSafe)
+    );
+    handover.end(Ended::Answered(Answer::Branch(0)));
+    assert!(handover.report().hidden_max > 0);
+}
+
+#[test]
 fn where_nobody_is_asked_it_says_what_the_person_would_most_probably_take() {
     let mut handover = handover(
         HandoverConfig {

@@ -330,22 +330,20 @@ mod tests {
 
     #[test]
     fn choices_against_the_model_are_taken_up_and_old_ones_forgotten() {
-        let mut imitator = Imitator::new(ImitatorSettings { keep: 0.98 });
-        for _ in 0..30 {
-            imitator.learn(&fork(), Answer::Branch(1)).unwrap();
-        }
-        let sure = imitator.guess(&fork()).unwrap();
-        assert!(sure.best().0 == 1 && sure.best().1 > 0.85, "{sure:?}");
-        let mut never = Imitator {
-            settings: ImitatorSettings { keep: 1.0 },
-            ..imitator.clone()
+        let learnt = |keep, changed| {
+            let mut imitator = Imitator::new(ImitatorSettings { keep });
+            for _ in 0..40 {
+                imitator.learn(&fork(), Answer::Branch(1)).unwrap();
+            }
+            for _ in 0..changed {
+                imitator.learn(&fork(), Answer::Branch(2)).unwrap();
+            }
+            imitator.guess(&fork()).unwrap()
         };
-        for _ in 0..12 {
-            imitator.learn(&fork(), Answer::Branch(2)).unwrap();
-            never.learn(&fork(), Answer::Branch(2)).unwrap();
-        }
-        let p = |of: &Imitator| of.guess(&fork()).unwrap().probabilities()[2];
-        assert!(p(&imitator) > p(&never));
+        let sure = learnt(0.98, 0);
+        assert!(sure.best().0 == 1 && sure.best().1 > 0.85, "{sure:?}");
+        let (forgets, never) = (learnt(0.9, 6), learnt(1.0, 6));
+        assert!(forgets.probabilities()[2] > never.probabilities()[2]);
     }
 
     #[test]
