@@ -5,18 +5,25 @@ use razvilka::choice::imitator::{Candidate, Offer};
 
 use super::people::{DIMENSIONS, Fork, Meaning, dot};
 
-/// Choices that are looked at, the latest.
-const KEPT: usize = 128;
 /// How sharply like places are told from unlike ones.
 const SHARPNESS: f64 = 4.0;
 
-#[derive(Default)]
 pub(crate) struct Memory {
+    /// Choices that are kept, the latest.
+    kept: usize,
     places: Vec<(Meaning, Meaning)>,
     next: usize,
 }
 
 impl Memory {
+    pub(crate) fn new(kept: usize) -> Self {
+        Self {
+            kept,
+            places: Vec::new(),
+            next: 0,
+        }
+    }
+
     pub(crate) fn note(&mut self, fork: &Fork, chosen: usize) {
         let others = (fork.meanings.len() - 1) as f64;
         let mut value = [0.0; DIMENSIONS];
@@ -27,10 +34,10 @@ impl Memory {
                 .zip(meaning)
                 .for_each(|(v, m)| *v += weight * m);
         }
-        if self.places.len() < KEPT {
+        if self.places.len() < self.kept {
             self.places.push((fork.context, value));
         } else {
-            self.places[self.next % KEPT] = (fork.context, value);
+            self.places[self.next % self.kept] = (fork.context, value);
         }
         self.next += 1;
     }

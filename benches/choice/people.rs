@@ -81,6 +81,7 @@ pub(crate) struct Fork {
 }
 
 /// What the others know of the imitator and the protocol before the coin falls; only who misleads looks at it.
+#[derive(Default)]
 pub(crate) struct Seen<'a> {
     pub(crate) guess: Option<&'a Guess>,
     pub(crate) imitated: u32,

@@ -120,19 +120,14 @@ pub(crate) struct Life {
 }
 
 impl Life {
-    pub(crate) fn new(kind: Kind, seed: u64, forks: u32) -> Self {
+    pub(crate) fn new(kind: Kind, seed: u64, forks: u32, remembered: usize) -> Self {
         Self {
             seed,
             person: Person::new(kind, seed, forks),
-            memory: Memory::default(),
+            memory: Memory::new(remembered),
             imitator: Imitator::new(ImitatorSettings::default()),
         }
     }
-}
-
-/// A first session.
-pub(crate) fn play(kind: Kind, seed: u64, forks: u32, arm: &mut Arm, claim: (f64, u32)) -> Session {
-    session(&mut Life::new(kind, seed, forks), forks, arm, claim)
 }
 
 /// One session; `claim` is the share that may go another way, and from how many forks on it counts.
