@@ -6,12 +6,12 @@
 //! cargo bench --bench choice -- --people 200 --tables regret,cost
 //! ```
 //!
-//! *claim*: sessions in which, at any moment, more forks had gone another way than the account allows, with Wilson's 95 % interval,
-//! and what is saved; beside it a fixed threshold on the imitator's probability, which claims nothing. *worst*: the account alone
-//! against somebody who is always wrong. *imitator*: log-loss, accuracy and calibration error before each answer, beside three
-//! baselines, every fork asked. *sessions*: what is left of the questions as choices are remembered. *regret*: divergence between
-//! what was taken and what the person would have chosen, bits per fork, at equal budgets of questions, one fork every six seconds.
-//! *cost*: what the parts take, timed.
+//! *claim*: sessions in which, at any moment, more forks had gone another way than the account allows, with Wilson's 95 %
+//! interval, and what is saved; beside it a fixed threshold on the imitator's probability, which claims nothing. *worst*: the
+//! account alone against somebody who is always wrong. *imitator*: log-loss, accuracy and calibration error before each
+//! answer, beside three baselines, every fork asked. *sessions*: what is left of the questions as choices are remembered.
+//! *regret*: divergence between what was taken and what the person would have chosen, bits per fork, at equal budgets of
+//! questions, one fork every six seconds. *cost*: what the parts take, timed.
 //!
 //! Every person meets the same forks in every arm and, where it does not answer to the arm, wants the same. The memory is a
 //! stand-in (`memory.rs`), meanings are points in eight dimensions, nobody tires: figures of a simulation, not of people.

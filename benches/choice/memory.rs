@@ -1,5 +1,5 @@
-//! A stand-in for the memory of choices: attention of the place over earlier places, values chosen minus not chosen. The engine's own is
-//! more; what the imitator is given has the same form, a preference centred on 0.
+//! A stand-in for the memory of choices: attention of the place over earlier places, values chosen minus not chosen. The
+//! engine's own is more; what the imitator is given has the same form, a preference centred on 0.
 
 use razvilka::choice::imitator::{Candidate, Offer};
 

@@ -1,8 +1,8 @@
 //! Simulated persons with a taste, and forks to choose at.
 //!
-//! A branch has a meaning, a point in eight dimensions; a person likes meanings that lie in the direction of its taste, and a little
-//! what the model finds likely. Topics have tastes of their own. What the person would choose at a fork is drawn before anybody
-//! decides whether to ask it, so it is the same for every arm that meets this fork at this state.
+//! A branch has a meaning, a point in eight dimensions; a person likes meanings that lie in the direction of its taste, and a
+//! little what the model finds likely. Topics have tastes of their own. What the person would choose at a fork is drawn
+//! before anybody decides whether to ask it, so it is the same for every arm that meets this fork at this state.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

@@ -1,8 +1,8 @@
 //! The imitator and the handover at work together: what a session and its replay both go through.
 //!
-//! [`Deputy`] sees every fork before it is decided and every ending after it, and keeps the two in step: what is guessed is what is
-//! later learnt from and scored, what is taken back is unlearnt and counts against whoever chose it. The caller brings the fork, the
-//! memory's attention and the time; decisions follow from these alone.
+//! [`Deputy`] sees every fork before it is decided and every ending after it, and keeps the two in step: what is guessed is
+//! what is later learnt from and scored, what is taken back is unlearnt and counts against whoever chose it. The caller
+//! brings the fork, the memory's attention and the time; decisions follow from these alone.
 
 use crate::fork::{Chooser, Fork};
 
@@ -95,8 +95,8 @@ impl Deputy {
         course
     }
 
-    /// A question that was not the handover's decision: called for, or with other branches. It is learnt from and scored, and has no
-    /// part in what is claimed. The same place asked again is still the same question; nothing is to be told then.
+    /// A question that was not the handover's decision: called for, or with other branches. It is learnt from and scored, and
+    /// has no part in what is claimed. The same place asked again is still the same question; nothing is to be told then.
     pub fn asked(&mut self, sighting: &Sighting<'_>) {
         self.handover.end(Ended::NoAnswer);
         let offer = offer_of(sighting);
@@ -162,8 +162,9 @@ impl Deputy {
         self.imitator.learn(&offer, answer)
     }
 
-    /// The last choice was taken back, at a fork or by key: it is unlearnt, or never was learnt, and is evidence against itself. Where the
-    /// imitator had chosen, that counts against the imitator. Nothing happens when there is none to take back.
+    /// The last choice was taken back, at a fork or by key: it is unlearnt, or never was learnt, and is evidence against
+    /// itself. Where the imitator had chosen, that counts against the imitator. Nothing happens when there is none to take
+    /// back.
     ///
     /// # Errors
     /// As [`ended`](Self::ended).

@@ -2,10 +2,10 @@
 //!
 //! [`Protocol`] decides for each fork whether the person is asked, and what follows from the gate's verdict; it names who chose
 //! and why, so that nothing is handed over silently. [`handover`] decides between a question, the imitator and the model, by what
-//! [`imitator`] expects and [`bound`] allows; [`deputy`] keeps them in step with a session. [`FlashSequence`] says which item flashes next and for how long to wait,
-//! [`cued_items`] which one a calibration cues.
-//! None has a clock: the protocol counts tokens, the handover is given recorded times, the sequence hands out durations. What may not
-//! enter this room: samples, logits, files.
+//! [`imitator`] expects and [`bound`] allows; [`deputy`] keeps them in step with a session. [`FlashSequence`] says which item
+//! flashes next and for how long to wait, [`cued_items`] which one a calibration cues.
+//! None has a clock: the protocol counts tokens, the handover is given recorded times, the sequence hands out durations. What may
+//! not enter this room: samples, logits, files.
 
 pub mod bound;
 mod cues;

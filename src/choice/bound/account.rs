@@ -50,16 +50,17 @@ pub struct AccountSettings {
 /// Nothing is assumed of the person, the imitator or the text: taste may drift, topics change, adapters be exchanged, the person
 /// may know every rule and every audit so far and set out to mislead. Such a person meets the coin like anybody else.
 ///
-/// **Why.** A fork that would go another way is *caught* with its audit's probability `q`, else it passes unseen. A bet of the share
-/// `c` on "unseen" multiplies capital by `1 + c q / (1 - q)` when it passes and by `1 - c` when it is caught: fair, whoever decides
-/// which forks those are. Mixed over eight shares, capital is a martingale, which ever reaches `1 / risk` with probability at most
+/// **Why.** A fork that would go another way is *caught* with its audit's probability `q`, else it passes unseen. A bet of
+/// the share `c` on "unseen" multiplies capital by `1 + c q / (1 - q)` when it passes and by `1 - c` when it is caught: fair,
+/// whoever decides which forks those are. Mixed over eight shares, capital is a martingale, which ever reaches `1 / risk`
+/// with probability at most
 /// `risk`. So with the caught ones known, no more can have passed than keep it below
-/// ([`hidden_max`](Self::hidden_max)); capital grows least for forks of the lowest rate, so the worst case is that these went wrong first. A
-/// fork is left to the imitator only if, should it go wrong too, that number still keeps to the claim. What is caught later
-/// can raise the number, and stops imitation, but not what has passed.
+/// ([`hidden_max`](Self::hidden_max)); capital grows least for forks of the lowest rate, so the worst case is that these went
+/// wrong first. A fork is left to the imitator only if, should it go wrong too, that number still keeps to the claim. What is
+/// caught later can raise the number, and stops imitation, but not what has passed.
 ///
-/// The mixture is that of Waudby-Smith & Ramdas 2024, section 4.4, on the thinned sequence. Checking costs a few hundred floating
-/// point operations; no allocation.
+/// Bets and their mixture are those of Waudby-Smith & Ramdas 2024, here on the coins instead of on the losses. Checking costs
+/// a few hundred floating point operations; no allocation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Account {
     settings: AccountSettings,
@@ -272,9 +273,12 @@ mod tests {
         }
     }
 
+    /// Whether the person disagrees, from the account, the fork's number and whether the last one was audited.
+    type Strategy = fn(&Account, u32, bool) -> bool;
+
     /// Independent truth: a person who sets out to mislead, told everything but the next coin. It is the share of runs that
     /// counts, so each strategy runs often.
-    fn share_misled(strategy: fn(&Account, u32, bool) -> bool, counted: Counted, risk: f64) -> f64 {
+    fn share_misled(strategy: Strategy, counted: Counted, risk: f64) -> f64 {
         let (mut misled, runs) = (0, 400);
         for seed in 0..runs {
             let mut random = ChaCha8Rng::seed_from_u64(seed);
@@ -307,7 +311,7 @@ mod tests {
     #[test]
     fn nobody_misleads_it_more_often_than_the_risk() {
         let risk = 0.1;
-        let strategies: [(&str, fn(&Account, u32, bool) -> bool); 6] = [
+        let strategies: [(&str, Strategy); 6] = [
             ("always", |_, _, _| true),
             ("until caught twice", |account, _, _| {
                 account.tally().caught < 2

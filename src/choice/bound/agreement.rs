@@ -11,7 +11,7 @@ const HALVINGS: usize = 50;
 /// above the mean, so far, of the values' expectations given everything before each. These expectations may differ from value to
 /// value and depend on the past in any way; the bound is on their average, not on the next one.
 ///
-/// The capital of Waudby-Smith & Ramdas 2024 (eq. 24, one side) on the losses `1 - x`: for a fixed share `c`, the product of
+/// The one-sided capital process of Waudby-Smith & Ramdas 2024 on the losses `1 - x`: for a fixed share `c`, the product of
 /// `(1 - c (1 - x)) / (1 - c m)` over all values, mixed over eight shares. Their bets depend on the hypothesised mean `m`, which is
 /// the same for all values; here `c` does not, and as `ln(1 - c m)` is concave in `m` the product at the average mean is at most
 /// that at the true means, a martingale.

@@ -5,7 +5,7 @@ const STAKES: [f64; 4] = [0.15, 0.3, 0.45, 0.6];
 
 /// Says when disagreements have become more frequent than is allowed.
 ///
-/// The Shiryaev-Roberts e-detector of Shin, Ramdas & Rinaldo 2023 ("E-detectors", New England J. Stat. Data Sci. 2:229, definition 2.6) on
+/// The Shiryaev-Roberts e-detector of Shin, Ramdas & Rinaldo 2023 ("E-detectors", arXiv 2203.03532) on
 /// `1 + l (loss - allowed)`, mixed over four bets `l`. While the expected loss given the past is at most `allowed`, it takes at
 /// least `patience` results on average until it sounds falsely, whatever else the person does.
 #[derive(Debug, Clone, PartialEq)]

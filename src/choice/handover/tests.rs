@@ -4,7 +4,8 @@
 )]
 
 use super::*;
-use crate::choice::bound::Counted;
+use crate::choice::bound::{Counted, Tally};
+use crate::choice::imitator::Guess;
 
 fn on() -> HandoverConfig {
     HandoverConfig {
@@ -331,8 +332,8 @@ fn the_value_of_asking_is_what_would_be_lost_on_average() {
     );
 }
 
-/// The guarantee, small: sessions in which more forks went another way than the claim allows. `cargo bench --bench choice` plays it
-/// with imitators that learn.
+/// The guarantee, small: sessions in which more forks went another way than the claim allows. `cargo bench --bench choice`
+/// plays it with imitators that learn.
 #[test]
 fn sessions_in_which_too_much_went_another_way_are_rarer_than_the_risk() {
     /// Whether the person would agree at this fork, given how many forks were imitated and the last audit's number.

@@ -1,5 +1,7 @@
 //! What is believed of the weights of a conditional logit: a normal distribution, moved on choice by choice.
 
+use super::matrix::{Factor, difference, dot, root, times};
+
 /// Newton steps at most; a few are enough, as the objective is strictly convex.
 const STEPS_MAX: usize = 60;
 /// The gradient at which a step is the last.
@@ -198,11 +200,11 @@ impl<const D: usize> Belief<D> {
         (gradient, hessian)
     }
 
-    /// Probability of each of the options, `[options][D]`, at most [`OPTIONS_MAX`], with the uncertainty of the weights taken in:
-    /// the mean of softmax under the belief. Utilities relative to the first option are normal too, in at most three dimensions;
-    /// there the mean is taken by Gauss-Hermite quadrature of seven points each. (MacKay's 1992 probit formula, eq. 16 of "The evidence
-    /// framework applied to classification networks", is for two options; put together pair by pair it was 0.12 off at the widest beliefs
-    /// tried, this 0.03, and 0.008 where a weight is known to 0.5.)
+    /// Probability of each of the options, `[options][D]`, at most [`OPTIONS_MAX`], with the uncertainty of the weights taken
+    /// in: the mean of softmax under the belief. Utilities relative to the first option are normal too, in at most three
+    /// dimensions; there the mean is taken by Gauss-Hermite quadrature of seven points each. (MacKay's 1992 probit formula,
+    /// "The evidence framework applied to classification networks", is for two options; put together pair by pair it was 0.12
+    /// off at the widest beliefs tried, this 0.03, and 0.008 where a weight is known to 0.5.)
     ///
     /// Writes as many numbers as there are options and room; the rest is left.
     pub fn predict(&self, options: &[[f64; D]], probabilities: &mut [f64]) {
@@ -245,83 +247,6 @@ impl<const D: usize> Belief<D> {
             }
         }
         probabilities[..found].copy_from_slice(&sums[..found]);
-    }
-}
-
-/// A lower triangular root of a covariance, which may be singular: what has no variance of its own gets none.
-fn root<const N: usize>(covariance: &[[f64; N]; N]) -> [[f64; N]; N] {
-    let mut lower = [[0.0; N]; N];
-    for i in 0..N {
-        for j in 0..=i {
-            let known: f64 = (0..j).map(|k| lower[i][k] * lower[j][k]).sum();
-            let left = covariance[i][j] - known;
-            lower[i][j] = if i == j {
-                left.max(0.0).sqrt()
-            } else if lower[j][j] > 1e-12 {
-                left / lower[j][j]
-            } else {
-                0.0
-            };
-        }
-    }
-    lower
-}
-
-fn dot<const D: usize>(a: &[f64; D], b: &[f64; D]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
-}
-
-fn difference<const D: usize>(a: &[f64; D], b: &[f64; D]) -> [f64; D] {
-    std::array::from_fn(|i| a[i] - b[i])
-}
-
-fn times<const D: usize>(matrix: &[[f64; D]; D], vector: &[f64; D]) -> [f64; D] {
-    std::array::from_fn(|i| dot(&matrix[i], vector))
-}
-
-/// The lower Cholesky factor of a symmetric matrix.
-struct Factor<const D: usize>([[f64; D]; D]);
-
-impl<const D: usize> Factor<D> {
-    /// `None` unless the matrix is positive definite.
-    fn of(matrix: &[[f64; D]; D]) -> Option<Self> {
-        let mut lower = [[0.0; D]; D];
-        for i in 0..D {
-            for j in 0..=i {
-                let known: f64 = (0..j).map(|k| lower[i][k] * lower[j][k]).sum();
-                let left = matrix[i][j] - known;
-                lower[i][j] = if i == j {
-                    (left > 0.0 && left.is_finite()).then(|| left.sqrt())?
-                } else {
-                    left / lower[j][j]
-                };
-            }
-        }
-        Some(Self(lower))
-    }
-
-    fn solve(&self, right: &[f64; D]) -> [f64; D] {
-        let lower = &self.0;
-        let mut x = *right;
-        for i in 0..D {
-            let known: f64 = (0..i).map(|k| lower[i][k] * x[k]).sum();
-            x[i] = (x[i] - known) / lower[i][i];
-        }
-        for i in (0..D).rev() {
-            let known: f64 = (i + 1..D).map(|k| lower[k][i] * x[k]).sum();
-            x[i] = (x[i] - known) / lower[i][i];
-        }
-        x
-    }
-
-    fn inverse(&self) -> [[f64; D]; D] {
-        let mut inverse = [[0.0; D]; D];
-        for (i, row) in inverse.iter_mut().enumerate() {
-            let mut unit = [0.0; D];
-            unit[i] = 1.0;
-            *row = self.solve(&unit);
-        }
-        inverse
     }
 }
 

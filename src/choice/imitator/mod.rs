@@ -1,10 +1,11 @@
 //! The imitator: with what probability would this person choose each option?
 //!
-//! A conditional logit (McFadden 1974, "Conditional logit analysis of qualitative choice behavior", eq. 12) over what was *offered*: an option's utility
-//! is a weighted sum of its [features](Features), and the person takes the one whose utility is largest up to noise. `other` is the
-//! outside option, which has a utility of its own; so a fork at which nothing pleased teaches that nothing pleased, not that the
-//! branches were wrong each for itself. What is believed of the weights is a normal distribution ([`Belief`]), moved on by every
-//! choice within microseconds, and slowly back to where it began, as tastes change ([`ImitatorSettings::keep`]).
+//! A conditional logit (McFadden 1974, "Conditional logit analysis of qualitative choice behavior") over what was *offered*:
+//! an option's utility is a weighted sum of its [features](Features), and the person takes the one whose utility is largest
+//! up to noise. `other` is the outside option, which has a utility of its own; so a fork at which nothing pleased teaches
+//! that nothing pleased, not that the branches were wrong each for itself. What is believed of the weights is a normal
+//! distribution ([`Belief`]), moved on by every choice within microseconds, and slowly back to where it began, as tastes
+//! change ([`ImitatorSettings::keep`]).
 //!
 //! Before the first choice the imitator is the model: the weight of the model's log-probability is 1 and every other 0.
 //! [`Scorecard`] says whether it has become better than that, and than two simpler guesses.
@@ -12,6 +13,7 @@
 //! Nothing here knows texts, tokens or files. The attention over past choices comes as a number from the memory.
 
 mod belief;
+mod matrix;
 mod scorecard;
 
 use serde::{Deserialize, Serialize};
