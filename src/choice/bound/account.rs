@@ -273,6 +273,38 @@ mod tests {
         }
     }
 
+    #[derive(Deserialize)]
+    struct Golden {
+        cases: Vec<Case>,
+    }
+
+    #[derive(Deserialize)]
+    struct Case {
+        rates: Vec<usize>,
+        caught: u32,
+        risk: f64,
+        hidden: u32,
+    }
+
+    /// Independent truth: NumPy tries every set of forks that could have gone wrong (`fixtures/golden/choice/generate.py`).
+    #[test]
+    fn no_set_of_forks_that_could_be_hidden_is_larger_than_it_says() {
+        let golden = include_str!("../../../fixtures/golden/choice/account.json");
+        let golden: Golden = serde_json::from_str(golden).unwrap();
+        let mut partly = 0;
+        for case in golden.cases {
+            let mut account = Account::new(settings(0.1, case.risk, 50));
+            case.rates.iter().for_each(|rate| account.imitate(*rate));
+            (0..case.caught).for_each(|_| account.audit(false));
+            assert_eq!(account.hidden_max(), case.hidden, "{:?}", case.rates);
+            partly += u32::from(case.hidden < account.imitated());
+        }
+        assert!(
+            partly >= 10,
+            "in {partly} cases alone something is excluded"
+        );
+    }
+
     /// Whether the person disagrees, from the account, the fork's number and whether the last one was audited.
     type Strategy = fn(&Account, u32, bool) -> bool;
 
