@@ -1,14 +1,19 @@
-//! When to ask the person, and which flashes to show.
+//! When to ask the person, what may be left to the imitator, and which flashes to show.
 //!
 //! [`Protocol`] decides for each fork whether the person is asked, and what follows from the gate's verdict; it names who chose
-//! and why, so that nothing is handed over silently. [`FlashSequence`] says which item flashes next and for how long to wait,
-//! [`cued_items`] which one a calibration cues.
-//! [`memory`] says what the person chose at places like this one.
-//! None of them has a clock: the protocol counts tokens, the sequence hands out durations. What may not enter this room:
-//! samples, logits, files.
+//! and why, so that nothing is handed over silently. [`handover`] decides between a question, the imitator and the model, by what
+//! [`imitator`] expects and [`bound`] allows; [`deputy`] keeps them in step with a session; [`memory`] says what the person chose at
+//! places like this one. [`FlashSequence`] says which item flashes next and for how long to wait, [`cued_items`] which one a
+//! calibration cues.
+//! None has a clock: the protocol counts tokens, the handover is given recorded times, the sequence hands out durations. What may
+//! not enter this room: samples, logits, files.
 
+pub mod bound;
 mod cues;
+pub mod deputy;
 mod flash;
+pub mod handover;
+pub mod imitator;
 pub mod memory;
 mod protocol;
 
