@@ -300,10 +300,13 @@ fn the_states_at_a_fork_are_those_of_its_text_read_straight() {
     let check = |writer: &Writer| {
         let states = writer.states().expect("a fork is open");
         let (at, means) = straight(writer);
-        assert_eq!(states.fork, at);
+        assert_eq!(states.fork.len(), at.len());
         assert_eq!(states.branches.len(), means.len());
-        for (found, mean) in states.branches.iter().flatten().zip(means.iter().flatten()) {
-            assert!((f64::from(*found) - mean).abs() < 1e-5, "{found} {mean}");
+        let found = states.fork.iter().chain(states.branches.iter().flatten());
+        let right = at.iter().map(|x| f64::from(*x));
+        // Rows read at once are summed in another order than one by one; states of two places differ by about 1.
+        for (found, right) in found.zip(right.chain(means.into_iter().flatten())) {
+            assert!((f64::from(*found) - right).abs() < 1e-4, "{found} {right}");
         }
     };
     for turn in 0..4 {

@@ -1,7 +1,7 @@
 //! Who puts choices into the person's memory: a thread of its own, because the disk may be slow, and because a memory that cannot be written is no
 //! reason to end a session.
 //!
-//! What could not be written is kept for the next attempt, in order; of more than [`HELD_MAX`] the newest are dropped and counted.
+//! What could not be written is kept for the next attempt, in order; of more than a thousand the newest are dropped and counted.
 
 use std::collections::VecDeque;
 use std::thread::JoinHandle;
