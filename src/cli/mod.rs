@@ -25,3 +25,4 @@ pub mod simulate;
 pub mod streams;
 pub mod told;
 mod unit;
+pub mod window;

@@ -7,10 +7,11 @@ use std::sync::atomic::AtomicBool;
 use super::exit::{Exit, Failure};
 use super::play::{Left, Play, conclude, exit_of, play};
 use super::told::print_summary;
+use super::window;
 use crate::config::{NetworkMode, Plan, explain, is_a_server, is_on_a_hub};
 use crate::session::new_session_id;
 use crate::source::lsl::Network;
-use crate::view::terminal::Terminal;
+use crate::view::page::Views;
 
 /// Run a session on live streams.
 #[derive(Debug, Clone, clap::Args)]
@@ -24,6 +25,9 @@ pub struct Args {
     /// A folder of sentence-transformers as one more judge of which branches mean the same, instead of the experiment file's
     #[arg(long, value_name = "DIR")]
     pub embedder: Option<PathBuf>,
+    /// What is shown to the person
+    #[command(flatten)]
+    pub view: window::Typed,
     /// Only check the experiment file, and print it with every default stated
     #[arg(long)]
     pub check: bool,
@@ -70,6 +74,7 @@ pub fn run(args: &Args, command: Vec<String>, stop: &Arc<AtomicBool>) -> Result<
             ),
         ));
     }
+    let plan = args.view.onto(plan)?;
     if args.check {
         print!("{}", plan.to_toml());
         return Ok(());
@@ -80,19 +85,23 @@ pub fn run(args: &Args, command: Vec<String>, stop: &Arc<AtomicBool>) -> Result<
         .out
         .clone()
         .unwrap_or_else(|| PathBuf::from(format!("razvilka-session-{id}")));
-    let mut view = Terminal::stdout();
-    let left = play(Play {
-        plan,
-        network,
-        out,
-        command,
-        model: None,
-        marker_session: id,
-        listener: None,
-        view: &mut view,
-        stop: Arc::clone(stop),
-    })?;
-    end(&left, None)
+    let played = &plan.clone();
+    window::shown(played, stop, |board| {
+        let mut views = Views::of(board.as_ref());
+        let left = play(Play {
+            plan,
+            network,
+            out,
+            command,
+            model: None,
+            marker_session: id,
+            listener: None,
+            view: &mut views,
+            board,
+            stop: Arc::clone(stop),
+        })?;
+        end(&left, None)
+    })
 }
 
 /// Settles which network LSL may use.

@@ -2,7 +2,9 @@
 
 mod calibrating;
 mod ending;
+mod frames;
 mod manifest;
+mod mark;
 mod progress;
 
 pub use ending::{conclude, exit_code, exit_of};
@@ -18,7 +20,9 @@ use razvilka_calibration::Profile;
 use self::calibrating::{
     CALIBRATION, CALIBRATION_FILE, baseline_of, calibrate_live, keep_profile, note_calibration,
 };
+use self::frames::check_frames;
 use self::manifest::{chosen, models, stream_records, write_manifest};
+use self::mark::follow_gaze;
 use super::calibrate;
 use super::exit::{Exit, Failure};
 use super::model::{open, open_server};
@@ -36,6 +40,9 @@ use crate::session::{ConfigRecord, Folder, Manifest, SessionFile, sha256_file};
 use crate::source::lsl::{LslMarkerOutlet, Network};
 use crate::source::terminal::{KEYS, TerminalKeys};
 use crate::source::{MarkerSource, SampleSink};
+use crate::view::board::{Board, BoardSurface};
+use crate::view::presses::WindowKeys;
+use crate::view::surface::StimulusSurface;
 use crate::view::terminal::View;
 use crate::view::watch::ForkWatch;
 
@@ -63,6 +70,8 @@ pub struct Play<'a> {
     pub listener: Option<Duration>,
     /// What the person sees.
     pub view: &'a mut dyn View,
+    /// The board of the participant window, where there is one.
+    pub board: Option<Arc<Board>>,
     /// Raised when the session is to stop.
     pub stop: Arc<AtomicBool>,
 }
@@ -169,6 +178,7 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
         marker_session,
         listener,
         view,
+        board,
         stop,
     } = play;
     // Everything that may be missing is looked for before the folder is made: a session that cannot begin leaves none.
@@ -177,12 +187,17 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
     let profile = profile.map(load_profile).transpose()?;
     let fork_open = Arc::new(AtomicBool::new(false));
     let view = &mut ForkWatch::new(view, Arc::clone(&fork_open));
-    let typed = if plan.typed_keys() {
+    let mut typed = Vec::new();
+    if plan.typed_keys() {
         let keys = TerminalKeys::open(Arc::clone(&stop), fork_open)?;
-        Some(Box::new(keys) as Box<dyn MarkerSource>)
-    } else {
-        None
-    };
+        typed.push(Box::new(keys) as Box<dyn MarkerSource>);
+    }
+    if let Some(board) = &board {
+        check_frames(&plan, board, &stop)?;
+        if plan.window_keys() {
+            typed.push(Box::new(WindowKeys::new(board)));
+        }
+    }
     let model = model.map_or_else(|| open_model(&plan), Ok)?;
     let unlocked = if plan.realtime.lock_memory {
         rt::lock_memory().err()
@@ -245,7 +260,14 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
     if plan.typed_keys() {
         let _ = view.note(KEYS);
     }
-    let markers = MarkerStream::new(Box::new(outlet), Arc::new(AtomicU64::new(0)));
+    if let Some(board) = board.as_ref().filter(|_| plan.view.gaze_mark)
+        && let Err(error) = follow_gaze(network, &plan, board, &stop)
+    {
+        let _ = view.note(&format!("no mark shows where somebody looks: {error}"));
+    }
+    let surface = board.map(|board| Box::new(BoardSurface::new(board)) as Box<dyn StimulusSurface>);
+    let markers =
+        MarkerStream::new(Box::new(outlet), Arc::new(AtomicU64::new(0))).shown_on(surface);
 
     let (profile_path, streams, markers) = match &plan.calibration.profile {
         Some(path) => (Some(path.clone()), streams, markers),
