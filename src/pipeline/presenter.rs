@@ -455,6 +455,154 @@ impl Presenting {
 mod tests {
     use super::*;
 
+    /// A surface that shows every flash but those whose item is `blind`, and says so.
+    struct Obedient {
+        report: Sender<Presented>,
+        reports: Receiver<Presented>,
+        blind: i32,
+    }
+
+    impl StimulusSurface for Obedient {
+        fn show(&mut self, _event: &Event, _at: LslTime) {}
+
+        fn flash(&mut self, order: FlashOrder) -> bool {
+            if order.item != self.blind {
+                let at = MonoTime::from_nanos(order.due.as_nanos() + 3_000_000);
+                let what = What::Flash(order.number);
+                let quality = StampQuality::AfterSwap;
+                let _ = self.report.send(Presented { what, at, quality });
+            }
+            true
+        }
+
+        fn hush(&mut self) {}
+
+        fn reports(&self) -> &Receiver<Presented> {
+            &self.reports
+        }
+    }
+
+    struct Kept(Sender<(Marker, f64)>);
+
+    impl MarkerSink for Kept {
+        fn push(&mut self, text: &str, stamp_s: f64) -> Result<(), crate::source::SourceError> {
+            let _ = self.0.send((Marker::from_json(text).unwrap(), stamp_s));
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_flash_has_its_marker_when_a_surface_has_shown_it_and_none_when_it_has_not() {
+        let (keep, kept) = crossbeam::channel::unbounded();
+        let (report, reports) = bounded(64);
+        let surface = Obedient {
+            report,
+            reports,
+            blind: 2,
+        };
+        let stream = MarkerStream::new(Box::new(Kept(keep)), Arc::default());
+        let stream = stream.shown_on(Some(Box::new(surface)));
+        let presenter = Presenter::start(stream, None).unwrap();
+        let settings = crate::choice::FlashSettings::new(crate::choice::FlashConfig {
+            soa_s: 0.05,
+            soa_jitter_s: 0.0,
+            target_interval_s_min: 0.1,
+            ..crate::choice::FlashConfig::default()
+        })
+        .unwrap();
+        let sequence = FlashSequence::new(4, &settings, 5, 0).unwrap();
+        let mut expected = sequence.clone();
+        let begin = rt::lsl_now();
+        let (tell, done) = bounded(1);
+        presenter.ask(Ask::Flash(Box::new(FlashRun {
+            fork: Some(ForkId(3)),
+            cued: None,
+            sequence,
+            begin,
+            eeg_offset_s: None,
+            lease: Lease { epoch: 1 },
+            flashes_max: Some(12),
+            done: Some(tell),
+        })));
+        done.recv().unwrap();
+        let (_, shown) = presenter.stop().unwrap();
+        let flashes: Vec<_> = kept.try_iter().collect();
+        assert_eq!((shown.flashes, shown.unseen), (10, 2));
+        let ordered: Vec<_> = (0..12)
+            .map(|_| expected.next_flash().item)
+            .filter(|item| *item != 2)
+            .collect();
+        let items: Vec<_> = flashes
+            .iter()
+            .map(|(marker, _)| match marker.body {
+                Event::Flash {
+                    item,
+                    fork: Some(3),
+                    stamp: Some(StampQuality::AfterSwap),
+                    ..
+                } => item,
+                ref other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(items, ordered);
+        // The stamp is the surface's own, not that of whoever wrote it down.
+        let first_s = flashes[0].1 - begin.get();
+        assert!(
+            (first_s - 0.003).abs() < 1e-6 || ordered[0] != items[0],
+            "{first_s}"
+        );
+    }
+
+    #[test]
+    fn a_run_that_was_hushed_leaves_no_marker_for_its_fork() {
+        let (keep, kept) = crossbeam::channel::unbounded();
+        let (report, reports) = bounded(64);
+        let surface = Obedient {
+            report: report.clone(),
+            reports,
+            // Item 0 is shown by hand, below.
+            blind: 0,
+        };
+        let stream = MarkerStream::new(Box::new(Kept(keep)), Arc::default());
+        let stream = stream.shown_on(Some(Box::new(surface)));
+        let mut presenting = Presenting {
+            stream,
+            notices: None,
+            run: None,
+            ordered: VecDeque::new(),
+            orders: 0,
+            shown: Shown::default(),
+        };
+        let due = rt::now();
+        presenting.order(Ordered {
+            number: 1,
+            item: 0,
+            due,
+            fork: Some(ForkId(3)),
+            cued: Some((0, 0)),
+            eeg_offset_s: Some(0.0),
+            lease: Lease { epoch: 1 },
+            hushed: false,
+            done: None,
+        });
+        presenting.take(Ask::Hush);
+        presenting.presented(Presented {
+            what: What::Flash(1),
+            at: due,
+            quality: StampQuality::AfterSwap,
+        });
+        let (marker, _) = kept.try_recv().unwrap();
+        let bare = Event::Flash {
+            item: 0,
+            target: None,
+            run: None,
+            fork: None,
+            stamp: Some(StampQuality::AfterSwap),
+        };
+        assert_eq!(marker.body, bare, "it was seen, and counts for nothing");
+        assert_eq!(presenting.shown.unseen, 0);
+    }
+
     #[test]
     fn a_flash_id_carries_fork_number_and_item() {
         let id = FlashId::new(ForkId(41), 70_000, 5);

@@ -57,8 +57,8 @@ pub struct PageView {
     board: Arc<Board>,
     /// The whole text.
     spans: Vec<Span>,
-    /// Whose the text is that comes next.
-    next: Author,
+    /// Whose phrase the text begins with that comes next, and the phrase; what follows it the model wrote while the person decided.
+    next: Option<(Author, String)>,
     dwell: Option<(u64, [f32; MAX_OPTIONS])>,
 }
 
@@ -69,7 +69,7 @@ impl PageView {
         Self {
             board,
             spans: Vec::new(),
-            next: Author::Model,
+            next: None,
             dwell: None,
         }
     }
@@ -85,6 +85,21 @@ impl PageView {
                 author,
             }),
         }
+    }
+
+    /// Adds text that may begin with what was chosen.
+    fn append_chosen(&mut self, text: &str) {
+        let Some((author, phrase)) = self.next.take() else {
+            return self.append(text, Author::Model);
+        };
+        let begins = text.len() - text.trim_start().len();
+        let chosen = text
+            .get(begins..)
+            .filter(|rest| rest.starts_with(&phrase))
+            .map_or(text.len(), |_| begins + phrase.len());
+        let (chosen, rest) = text.split_at(chosen);
+        self.append(chosen, author);
+        self.append(rest, Author::Model);
     }
 
     /// Keeps the first `bytes` of the text, with their authors.
@@ -154,8 +169,7 @@ impl PageView {
 
 impl View for PageView {
     fn text(&mut self, piece: &str) -> io::Result<()> {
-        let author = std::mem::replace(&mut self.next, Author::Model);
-        self.append(piece, author);
+        self.append_chosen(piece);
         self.publish();
         Ok(())
     }
@@ -169,14 +183,13 @@ impl View for PageView {
     fn replaced(&mut self, text: &str) -> io::Result<()> {
         let common = self.common_bytes(text);
         self.truncate(common);
-        let author = std::mem::replace(&mut self.next, Author::Model);
-        self.append(text.get(common..).unwrap_or_default(), author);
+        self.append_chosen(text.get(common..).unwrap_or_default());
         self.publish();
         Ok(())
     }
 
     fn asked(&mut self, _fork: u64, _tiles: &[OptionTile]) -> io::Result<()> {
-        self.next = Author::Model;
+        self.next = None;
         self.dwell = None;
         self.publish();
         Ok(())
@@ -197,15 +210,9 @@ impl View for PageView {
     }
 
     fn answered(&mut self, line: &ForkLine) -> io::Result<()> {
-        let branch = line
-            .taken
-            .and_then(|item| line.options.get(item))
-            .is_some_and(|(tile, _)| tile.kind == OptionKind::Branch);
-        self.next = if branch {
-            line.chooser.into()
-        } else {
-            Author::Model
-        };
+        let taken = line.taken.and_then(|item| line.options.get(item));
+        let branch = taken.filter(|(tile, _)| tile.kind == OptionKind::Branch);
+        self.next = branch.map(|(tile, _)| (line.chooser.into(), tile.text.clone()));
         self.dwell = None;
         self.publish();
         Ok(())
@@ -276,11 +283,11 @@ impl View for Views {
 mod tests {
     use super::*;
 
-    fn line(kind: OptionKind, chooser: Chooser) -> ForkLine {
+    fn line(kind: OptionKind, chooser: Chooser, text: &str) -> ForkLine {
         let tile = OptionTile {
             item: 0,
             kind,
-            text: String::new(),
+            text: text.into(),
             x_deg: 0.0,
             y_deg: 0.0,
             w_deg: 1.0,
@@ -311,24 +318,25 @@ mod tests {
         let mut view = PageView::new(Arc::clone(&board));
         view.prompt("Once ").unwrap();
         view.text("upon a time ").unwrap();
-        view.answered(&line(OptionKind::Branch, Chooser::Human))
+        // What the model had written ahead on the branch comes with it.
+        view.answered(&line(OptionKind::Branch, Chooser::Human, "Mira found"))
             .unwrap();
-        view.text("Mira found ").unwrap();
-        view.text("a key. ").unwrap();
-        view.answered(&line(OptionKind::Branch, Chooser::Imitator))
+        view.text("Mira found a ").unwrap();
+        view.text("key. ").unwrap();
+        view.answered(&line(OptionKind::Branch, Chooser::Imitator, "She left."))
             .unwrap();
-        view.text("She left. ").unwrap();
+        view.text(" She left.").unwrap();
         // What is no branch is written by the model.
-        view.answered(&line(OptionKind::GoOn, Chooser::Human))
+        view.answered(&line(OptionKind::GoOn, Chooser::Human, "go on"))
             .unwrap();
         view.text("So ").unwrap();
         let of = |text: &str, author| (text.to_owned(), author);
         let all = [
             of("Once ", Author::Prompt),
             of("upon a time ", Author::Model),
-            of("Mira found ", Author::Person),
-            of("a key. ", Author::Model),
-            of("She left. ", Author::Imitator),
+            of("Mira found", Author::Person),
+            of(" a key. ", Author::Model),
+            of(" She left.", Author::Imitator),
             of("So ", Author::Model),
         ];
         assert_eq!(shown(&board), all);
@@ -359,7 +367,7 @@ mod tests {
         view.dwell(4, &[0.5, f64::NAN, 7.0, -1.0]).unwrap();
         let (fork, shares) = board.page().unwrap().dwell.unwrap();
         assert_eq!((fork, shares[0], shares[2], shares[3]), (4, 0.5, 1.0, 0.0));
-        view.answered(&line(OptionKind::Branch, Chooser::Human))
+        view.answered(&line(OptionKind::Branch, Chooser::Human, "a"))
             .unwrap();
         assert_eq!(board.page().unwrap().dwell, None);
     }

@@ -9,7 +9,7 @@ use eframe::egui::{
 };
 use razvilka_dsp::units::MonoTime;
 
-use super::fit::fit;
+use super::fit::{Fitted, fit};
 use super::theme::{Theme, paint};
 use crate::choice::MAX_FLASH_ITEMS;
 use crate::config::ScreenSection;
@@ -23,7 +23,7 @@ use crate::view::script::is_right_to_left;
 use crate::view::words::Words;
 
 /// Height of the running text, of a branch, of a control and of an instruction, relative to the picture's height, at a text scale of 1.
-const TEXT: f32 = 0.036;
+const TEXT: f32 = 0.042;
 const BRANCH: f32 = 0.055;
 const CONTROL: f32 = 0.036;
 const INSTRUCTION: f32 = 0.045;
@@ -224,7 +224,8 @@ impl Drawing<'_, '_> {
                 let chosen = tiles.iter().find(|tile| Some(tile.item) == *item);
                 if let Some(tile) = chosen.filter(|_| gone_s < ANSWER_S) {
                     let shares = [0.0; MAX_OPTIONS];
-                    self.tile(tile, false, true, &shares);
+                    let size = self.branch_size(tiles);
+                    self.tile(tile, false, true, &shares, size);
                 }
             }
             Stage::Ended => {
@@ -345,13 +346,23 @@ impl Drawing<'_, '_> {
         }
     }
 
+    /// One size for all branches: a larger one would draw the eye.
+    fn branch_size(&self, tiles: &[OptionTile]) -> f32 {
+        tiles
+            .iter()
+            .filter(|tile| is_read(tile))
+            .map(|tile| self.fitted(tile, self.size(BRANCH)).size)
+            .fold(f32::INFINITY, f32::min)
+    }
+
     /// All tiles; gives the one that was clicked.
     fn tiles(&mut self, tiles: &[OptionTile], shot: &Shot<'_>, cued: Option<i32>) -> Option<i32> {
+        let size = self.branch_size(tiles);
         let mut clicked = None;
         for tile in tiles {
             let lit = shot.lit == Some(tile.item);
             let marked = cued == Some(tile.item);
-            if self.tile(tile, lit, marked, &shot.dwell).clicked() {
+            if self.tile(tile, lit, marked, &shot.dwell, size).clicked() {
                 clicked = Some(tile.item);
             }
         }
@@ -364,6 +375,7 @@ impl Drawing<'_, '_> {
         lit: bool,
         marked: bool,
         dwell: &[f32; MAX_OPTIONS],
+        branch_size: f32,
     ) -> Response {
         let theme = self.look.theme;
         let rect = self.picture.tile(tile);
@@ -397,21 +409,15 @@ impl Drawing<'_, '_> {
         };
         let stroke = Stroke::new(width * self.picture.rect.height(), paint(edge));
         painter.rect_stroke(rect, radius, stroke, StrokeKind::Outside);
-        let words = self.look.words.on_tile(tile);
-        let words = if words.chars().any(is_right_to_left) {
-            self.look.words.cannot_show.clone()
-        } else {
-            words.to_owned()
-        };
         let room = self.room_of(tile);
-        let share = if tile.kind == OptionKind::Branch {
-            BRANCH
+        let size = if is_read(tile) {
+            branch_size
         } else {
-            CONTROL
+            self.size(CONTROL)
         };
-        let (least, wish) = (self.least(), self.size(share));
+        let fitted = self.fitted(tile, size);
         let colour = paint(theme.tile_text);
-        let fitted = fit(self.painter(), &words, colour, (least, wish), room.size());
+        let words = self.words_on(tile);
         let top = pos2(
             room.center().x,
             room.center().y - 0.5 * fitted.galley.rect.height(),
@@ -424,6 +430,29 @@ impl Drawing<'_, '_> {
         let response = self.ui.interact(rect, id, Sense::click());
         response.widget_info(|| WidgetInfo::labeled(Role::Button, true, &words));
         response
+    }
+
+    /// What stands on a tile.
+    fn words_on(&self, tile: &OptionTile) -> String {
+        let words = self.look.words.on_tile(tile);
+        if words.chars().any(is_right_to_left) {
+            self.look.words.cannot_show.clone()
+        } else {
+            words.to_owned()
+        }
+    }
+
+    /// It, no larger than `size`, where it has room.
+    fn fitted(&self, tile: &OptionTile, size: f32) -> Fitted {
+        let colour = paint(self.look.theme.tile_text);
+        let room = self.room_of(tile).size();
+        fit(
+            self.painter(),
+            &self.words_on(tile),
+            colour,
+            (self.least(), size),
+            room,
+        )
     }
 
     /// The part of a tile that its text may take: within the frame that flashes, above the bar that fills.
@@ -473,6 +502,11 @@ impl Drawing<'_, '_> {
         self.painter()
             .rect_filled(square, CornerRadius::ZERO, paint(self.look.theme.lit));
     }
+}
+
+/// Whether a tile carries a phrase to be read, and not the name of what it does.
+const fn is_read(tile: &OptionTile) -> bool {
+    matches!(tile.kind, OptionKind::Branch | OptionKind::Item)
 }
 
 /// Text without what runs from right to left: signs in its place, rather than words in the wrong order.

@@ -12,6 +12,10 @@ pub mod app;
 pub mod draw;
 pub mod fit;
 pub mod fonts;
+#[cfg(test)]
+mod raster;
+#[cfg(test)]
+mod tests;
 pub mod theme;
 
 use std::path::PathBuf;
