@@ -24,6 +24,9 @@ const REPORTS: usize = 256;
 /// Key presses that may wait for whoever pulls; then the newest are dropped.
 const PRESSES: usize = 64;
 
+/// Both ends of a channel.
+type Ends<T> = (Sender<T>, Receiver<T>);
+
 /// What the engine and a window share.
 #[derive(Debug)]
 pub struct Board {
@@ -32,8 +35,8 @@ pub struct Board {
     flashes: ArrayQueue<(u64, FlashOrder)>,
     /// Orders of an older number are forgotten.
     hushed: AtomicU64,
-    report: (Sender<Presented>, Receiver<Presented>),
-    pressed: (Sender<(f64, String)>, Receiver<(f64, String)>),
+    report: Ends<Presented>,
+    pressed: Ends<(f64, String)>,
     /// Frames per second in thousandths; 0 while not known.
     rate_mhz: AtomicU64,
     missed: AtomicU64,

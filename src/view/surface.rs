@@ -61,6 +61,22 @@ pub struct Frames {
     pub missed: u64,
 }
 
+impl Frames {
+    /// For the operator.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        self.rate_hz.map_or_else(
+            || "the window showed too few frames to know their rate".to_owned(),
+            |rate_hz| {
+                format!(
+                    "the window showed {rate_hz:.1} frames per second; {} came late while something timed was on it",
+                    self.missed
+                )
+            },
+        )
+    }
+}
+
 /// Something that shows stimuli. Nothing here waits for it: a surface that stalls loses what it was told, and what it does not report as
 /// shown has no marker.
 pub trait StimulusSurface: Send {

@@ -56,8 +56,8 @@ fn until_over(mut source: Box<dyn SampleSource>, reading: &GazeReading, board: &
         let Ok(count) = source.pull(&mut data, &mut stamps, PULL_WAIT) else {
             break;
         };
-        let samples = data.chunks_exact(channels).take(count);
-        if let Some(newest) = samples.last() {
+        let mut samples = data.chunks_exact(channels).take(count);
+        if let Some(newest) = samples.next_back() {
             let place = reading.raw(newest).mean();
             board.put_mark(place.map(|(x, y)| reading.degrees(x, y)));
         }

@@ -265,7 +265,9 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
     {
         let _ = view.note(&format!("no mark shows where somebody looks: {error}"));
     }
-    let surface = board.map(|board| Box::new(BoardSurface::new(board)) as Box<dyn StimulusSurface>);
+    let surface = board
+        .clone()
+        .map(|board| Box::new(BoardSurface::new(board)) as Box<dyn StimulusSurface>);
     let markers =
         MarkerStream::new(Box::new(outlet), Arc::new(AtomicU64::new(0))).shown_on(surface);
 
@@ -333,10 +335,13 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
         folder: &folder,
         session: manifest.session.clone(),
         started_utc: manifest.started_utc.clone(),
-        view,
+        view: &mut *view,
         stop,
     };
     let conducted = conduct(setting);
+    if let Some(frames) = board.map(|board| board.frames()) {
+        let _ = view.note(&frames.in_words());
+    }
     // A disk that is full takes what remains to be said of the session.
     folder.reserve().inspect(|reserve| reserve.release());
     let played = conducted.inspect_err(|error| {

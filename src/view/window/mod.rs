@@ -94,9 +94,7 @@ pub fn look_of(plan: &Plan) -> Look {
 /// What flashes in the window in this experiment, computed; `None` when nothing does.
 #[must_use]
 pub fn flashing_of(plan: &Plan) -> Option<Flashing> {
-    if plan.eeg.is_none() {
-        return None;
-    }
+    plan.eeg.as_ref()?;
     let flash = plan.flash.config();
     let tiles = layout::calibration_tiles(flash.items_min as usize, &plan.screen);
     Some(Flashing::of(
@@ -155,7 +153,15 @@ pub fn show(
             Ok(Box::new(Participant::new(board, look, timing, stop, ready)))
         }),
     );
-    created.map_err(|error| WindowError::Refused {
-        words: error.to_string(),
+    created.map_err(|error| {
+        let words = error.to_string();
+        // winit names the line of its own source first, which tells nobody anything.
+        let told = words
+            .split_once(".rs:")
+            .and_then(|(_, behind)| behind.split_once(": "));
+        let words = told.map_or(words.as_str(), |(_, told)| told);
+        WindowError::Refused {
+            words: words.trim_end_matches('.').to_owned(),
+        }
     })
 }

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use eframe::egui::{Rect, Shape, pos2, vec2};
+use eframe::egui::{Color32, Rect, Shape, pos2, vec2};
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
 use razvilka_calibration::PursuitPath;
@@ -365,17 +365,22 @@ fn the_pixels_that_flash_subtend_no_more_than_what_wcag_holds_safe() {
         );
         let mut area_sr = 0.0;
         for (index, (on, off)) in on.colours.iter().zip(&off.colours).enumerate() {
-            if on != off && *on == lit_colour {
+            if on != off {
+                // Pixels at an edge are blended: they count by how far they went to the colour that is lit.
+                let of = |colour: &Color32| f64::from(colour.g());
+                let share = (of(on) - of(off)) / (of(&lit_colour) - of(off));
                 let (x, y) = ((index % SIZE.0) as f64, (index / SIZE.0) as f64);
-                area_sr += solid_angle_sr(
+                let pixel_sr = solid_angle_sr(
                     (deg(x, SIZE.0), deg(x + 1.0, SIZE.0)),
                     (deg(y, SIZE.1), deg(y + 1.0, SIZE.1)),
                 );
+                area_sr += pixel_sr * share.clamp(0.0, 1.0);
             }
         }
-        // Of pixels at the edge of the frame, which are blended, none counts; so it is less than 0.006 by their share.
+        // A little less than allowed: corners are round, and away from the middle of the screen a frame of so many points is thinner in
+        // degrees.
         assert!(area_sr <= SAFE_AREA_SR, "{tile:?}: {area_sr}");
-        assert!(area_sr > 0.85 * SAFE_AREA_SR, "{tile:?}: {area_sr}");
+        assert!(area_sr > 0.8 * SAFE_AREA_SR, "{tile:?}: {area_sr}");
     }
 }
 
