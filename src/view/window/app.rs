@@ -228,8 +228,9 @@ impl Participant {
         if ui.input(|input| input.viewport().close_requested()) {
             self.closed();
         }
-        // Until the rate is known, and whenever time matters.
-        self.continuous = self.pace.rate_hz().is_none() || self.is_timed();
+        // Until the rate is known, and whenever time matters: what this frame shows is stamped when the next one begins.
+        let stamps = !self.shown.is_empty();
+        self.continuous = self.pace.rate_hz().is_none() || self.is_timed() || stamps;
         if self.continuous {
             ui.request_repaint();
         } else {
