@@ -11,6 +11,8 @@ use razvilka_dsp::contraction::Muscle;
 use razvilka_dsp::deliberate::BlinkKind;
 use serde::{Deserialize, Serialize};
 
+use crate::view::surface::StampQuality;
+
 /// A marker with its sequence number, as it stands on the wire.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Marker {
@@ -123,6 +125,17 @@ pub enum Event {
         /// Fork, or absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         fork: Option<u64>,
+        /// What the onset is worth where a surface showed the flash; absent where this marker is all there was to see, with a stamp taken
+        /// by software.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stamp: Option<StampQuality>,
+    },
+    /// The options of a fork went up on a surface; the marker's own stamp is when.
+    TilesShown {
+        /// Identity of the fork.
+        fork: u64,
+        /// What the stamp is worth.
+        stamp: StampQuality,
     },
     /// A fork is open: the person is asked.
     ForkOpen {
@@ -317,6 +330,7 @@ mod tests {
                 target: Some(1),
                 run: Some(0),
                 fork: None,
+                stamp: None,
             },
         };
         let json = flash.to_json();

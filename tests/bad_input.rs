@@ -393,3 +393,112 @@ fn a_folder_that_is_no_session_is_not_replayed() {
         "{said}"
     );
 }
+
+#[cfg(feature = "window")]
+mod window {
+    use super::*;
+
+    /// Runs without a display; all of stderr.
+    fn without_display(arguments: &[&str]) -> (i32, String) {
+        let output = Command::new(env!("CARGO_BIN_EXE_razvilka"))
+            .args(arguments)
+            .env_remove("DISPLAY")
+            .env_remove("WAYLAND_DISPLAY")
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!said.contains("panicked"), "{said}");
+        (output.status.code().unwrap(), said)
+    }
+
+    #[test]
+    fn a_window_that_was_asked_for_without_a_display_is_refused_and_nothing_is_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("session");
+        let file = experiment(folder.path(), "no-display", "");
+        for arguments in [
+            &["demo", "--window", "--out", text(&out)][..],
+            &[
+                "run",
+                "--config",
+                text(&file),
+                "--window",
+                "--out",
+                text(&out),
+            ],
+        ] {
+            let (code, said) = without_display(arguments);
+            assert_eq!(code, 2, "{said}");
+            assert!(said.contains("there is no display"), "{said}");
+            assert!(said.contains("leave --window out"), "{said}");
+        }
+        let left: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
+        assert_eq!(left.len(), 1, "the experiment file alone: {left:?}");
+    }
+
+    #[test]
+    fn a_window_that_is_welcome_but_has_no_display_leaves_the_session_in_the_terminal() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = experiment(folder.path(), "auto", "[view]\nsurface = \"auto\"\n");
+        let out = folder.path().join("session");
+        let (code, said) = without_display(&["run", "--config", text(&file), "--out", text(&out)]);
+        assert!(
+            said.contains("the session goes on in the terminal"),
+            "{said}"
+        );
+        // It went on: to the streams, of which there are none.
+        assert_eq!(code, 3, "{said}");
+        assert!(said.contains("nobody-has-this"), "{said}");
+    }
+
+    #[test]
+    fn what_cannot_be_shown_is_refused_before_anything_is_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("no-font.ttf"), "nothing").unwrap();
+        for (more, want) in [
+            (
+                "[view]\nfonts = [\"no-font.ttf\"]\n",
+                "no-font.ttf: it is no TrueType or OpenType font",
+            ),
+            ("[view]\nfonts = [\"absent.ttf\"]\n", "absent.ttf"),
+            ("[model]\nprompt = \"שלום\"\n", "runs from right to left"),
+            (
+                "[model]\nprompt = \"漢字\"\n",
+                "'漢' (U+6F22), '字' (U+5B57)",
+            ),
+            (
+                "[view]\nflash_s = 0.2\n",
+                "view.flash_s = 0.2 must be shorter than",
+            ),
+        ] {
+            // Whether there is a display is asked first, so one is named; nobody comes as far as looking for it.
+            let surface = if more.starts_with("[view]") {
+                more.replace("[view]\n", "[view]\nsurface = \"window\"\n")
+            } else {
+                format!("[view]\nsurface = \"window\"\n{more}")
+            };
+            let file = experiment(folder.path(), "unshown", &surface);
+            let output = Command::new(env!("CARGO_BIN_EXE_razvilka"))
+                .args(["run", "--config", text(&file)])
+                .env("DISPLAY", ":65535")
+                .output()
+                .unwrap();
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(2), "{said}");
+            assert!(said.contains(want), "{said}");
+        }
+    }
+
+    #[test]
+    fn keys_of_a_window_need_a_window() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = experiment(folder.path(), "keys", "[keys]\nwindow = true\n");
+        let (code, said) = refused(&["run", "--config", text(&file), "--check"]);
+        assert_eq!(code, 2, "{said}");
+        assert!(said.contains("keys.window = true"), "{said}");
+        let shown = razvilka(&["run", "--config", text(&file), "--check", "--window"]);
+        assert!(shown.status.success());
+        let plan = String::from_utf8(shown.stdout).unwrap();
+        assert!(plan.contains("surface = \"window\""), "{plan}");
+    }
+}

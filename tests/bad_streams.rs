@@ -129,6 +129,7 @@ fn a_channel_of_samples_that_are_no_numbers_is_left_out_and_named() {
         keys: Some(KeysSection {
             pins: Some(Pins::of(&streams.keys)),
             terminal: false,
+            window: false,
         }),
         gaze: None,
         ..plan()

@@ -137,6 +137,7 @@ impl Sitting {
                     target: Some(u8::from(item == cued)),
                     run: Some(run),
                     fork: None,
+                    stamp: None,
                 });
                 self.wait(0.18);
             }

@@ -178,6 +178,7 @@ fn each_outside_system_is_named_in_its_own_room_only() {
     );
     outside(&["rusqlite"], &["session/"]);
     outside(&["parquet"], &["cli/choices/export"]);
+    outside(&["eframe", "egui", "egui_kittest"], &["view/window/"]);
     outside(&["ureq"], &["hub/net.rs", "decode/remote/http.rs"]);
     // System calls: threads and clock, signals, the terminal's mode.
     outside(

@@ -149,6 +149,7 @@ fn session(
                 target: Some(u8::from(flash.item == cued)),
                 run: Some(run),
                 fork: None,
+                stamp: None,
             };
             markers.push((now_s, body));
             now_s += flash.soa_s;

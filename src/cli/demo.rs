@@ -13,10 +13,11 @@ use super::exit::{Exit, Failure};
 use super::participant::Participant;
 use super::play::{Play, check_folder, open_model_of_person, play, progress_bar};
 use super::run;
+use super::window;
 use crate::choice::{FlashConfig, FlashSettings};
 use crate::config::{
     EegSection, GazeSection, GazeUnits, KeysSection, NetworkMode, NetworkSection, PersonSection,
-    Plan, ScreenSection,
+    Plan, ScreenSection, ViewLanguage,
 };
 use crate::engine::streams::marker_source_id;
 use crate::gate::{ContradictionPolicy, GateConfig, GateSettings, SourceConfig};
@@ -25,7 +26,7 @@ use crate::sim::{Preset, Screen, SimSettings, Streams};
 use crate::source::lsl::Network;
 use crate::source::pins::Pins;
 use crate::source::terminal::TerminalKeys;
-use crate::view::terminal::Terminal;
+use crate::view::page::Views;
 
 /// How long the simulated laboratory may take to start.
 const START: Duration = Duration::from_secs(15);
@@ -52,7 +53,13 @@ pub struct Args {
     /// A recorded person in the place of a made-up one
     #[command(flatten)]
     pub participant: Participant,
-    /// Type keys beside the simulated person, who may have wished otherwise: ? lists them
+    /// What is shown; the window has a mark where the simulated person looks
+    #[command(flatten)]
+    pub view: window::Typed,
+    /// Cover the monitor with the participant window
+    #[arg(long, requires = "window")]
+    pub full_screen: bool,
+    /// Press keys beside the simulated person, who may have wished otherwise: in the window, or typed in the terminal, where ? lists them
     #[arg(long)]
     pub keys: bool,
     /// Language of the stories that the embedded model tells
@@ -107,46 +114,51 @@ pub fn run(args: &Args, command: Vec<String>, stop: &Arc<AtomicBool>) -> Result<
         Some(recorded) => Streams::with_recording(&settings, &recorded),
         None => Streams::of(&settings),
     };
-    let mut plan = plan(args, &settings, &streams, &lsl_session);
-    plan.check()?;
+    let mut plan = args
+        .view
+        .onto(plan(args, &settings, &streams, &lsl_session))?;
     let out = args
         .out
         .clone()
         .unwrap_or_else(|| PathBuf::from(format!("razvilka-session-{id}")));
     // What may be wrong is looked for before anything is started or written.
     check_folder(&out)?;
-    if args.keys {
+    if plan.typed_keys() {
         TerminalKeys::check()?;
     }
     let model = open_model_of_person(&mut plan, &mut |said| println!("{said}"))?;
     let truth = TruthFile::at(truth_beside(&out));
-    println!(
-        "A simulated amplifier, eye tracker and person publish LSL streams on 127.0.0.1; the engine calibrates on them,"
-    );
-    println!(
-        "then writes, and asks at decisive forks. What the person wishes stays in its own process, and in {}.\n",
-        truth.path.display()
-    );
-    let laboratory =
-        Laboratory::start(&settings, &args.participant, &lsl_session, &id, &truth.path)?;
-    let mut view = Terminal::stdout();
-    let left = play(Play {
-        plan,
-        network,
-        out: out.clone(),
-        command,
-        model: Some(model),
-        marker_session: id,
-        listener: Some(START),
-        view: &mut view,
-        stop: Arc::clone(stop),
-    });
-    laboratory.end();
-    let kept = truth.keep(&out);
-    let left = left?;
-    let ended = run::end(&left, kept.as_deref());
-    println!("the demo took {:.0} s", begun.elapsed().as_secs_f64());
-    ended
+    let shown = plan.clone();
+    window::shown(&shown, stop, |board| {
+        println!(
+            "A simulated amplifier, eye tracker and person publish LSL streams on 127.0.0.1; the engine calibrates on them,"
+        );
+        println!(
+            "then writes, and asks at decisive forks. What the person wishes stays in its own process, and in {}.\n",
+            truth.path.display()
+        );
+        let laboratory =
+            Laboratory::start(&settings, &args.participant, &lsl_session, &id, &truth.path)?;
+        let mut views = Views::of(board.as_ref());
+        let left = play(Play {
+            plan,
+            network,
+            out: out.clone(),
+            command,
+            model: Some(model),
+            marker_session: id,
+            listener: Some(START),
+            view: &mut views,
+            board,
+            stop: Arc::clone(stop),
+        });
+        laboratory.end();
+        let kept = truth.keep(&out);
+        let left = left?;
+        let ended = run::end(&left, kept.as_deref());
+        println!("the demo took {:.0} s", begun.elapsed().as_secs_f64());
+        ended
+    })
 }
 
 /// The experiment that the demo is, as an experiment file would say it.
@@ -170,7 +182,8 @@ fn plan(args: &Args, settings: &SimSettings, streams: &Streams, lsl_session: &st
             ..GazeSection::default()
         }),
         keys: Some(KeysSection {
-            terminal: args.keys,
+            terminal: args.keys && !args.view.window,
+            window: args.keys && args.view.window,
             pins: Some(Pins::of(&streams.keys)),
         }),
         network: NetworkSection {
@@ -196,11 +209,21 @@ fn plan(args: &Args, settings: &SimSettings, streams: &Streams, lsl_session: &st
     plan.person = args.person.clone().map(|id| PersonSection { id });
     // What fits into three minutes; the ranges are those of any experiment.
     plan.flash = flash_settings();
-    plan.gate = gate_settings();
+    if !args.view.no_flash {
+        plan.gate = gate_settings();
+    }
     plan.calibration.blocks = 7;
     plan.calibration.point_s = 0.7;
     plan.model.pace_tokens_per_s = 40.0;
     plan.ask.reading_s_per_word = 0.125;
+    plan.view.full_screen = args.full_screen;
+    plan.view.gaze_mark = args.view.window;
+    plan.view.language = match args.lang {
+        Language::En => ViewLanguage::En,
+        Language::Ru => ViewLanguage::Ru,
+    };
+    // Between two flashes there are 105 ms at least.
+    plan.view.flash_s = 0.08;
     plan
 }
 
@@ -470,6 +493,8 @@ mod tests {
             out: None,
             preset: Preset::Easy,
             participant: Participant::default(),
+            view: window::Typed::default(),
+            full_screen: false,
             keys: true,
             lang: Language::Ru,
             model: None,

@@ -27,3 +27,4 @@ pub mod simulate;
 pub mod streams;
 pub mod told;
 mod unit;
+pub mod window;

@@ -7,10 +7,11 @@ use std::sync::atomic::AtomicBool;
 use super::exit::{Exit, Failure};
 use super::play::{Left, Play, conclude, exit_of, play};
 use super::told::print_summary;
+use super::window;
 use crate::config::{NetworkMode, PersonSection, Plan, explain, is_a_server, is_on_a_hub};
 use crate::session::new_session_id;
 use crate::source::lsl::Network;
-use crate::view::terminal::Terminal;
+use crate::view::page::Views;
 
 /// Run a session on live streams.
 #[derive(Debug, Clone, clap::Args)]
@@ -27,6 +28,9 @@ pub struct Args {
     /// Remember the choices of this person, who agreed to that: a name, or the path of a folder; instead of the experiment file's
     #[arg(long, value_name = "DIR|NAME")]
     pub person: Option<PathBuf>,
+    /// What is shown to the person
+    #[command(flatten)]
+    pub view: window::Typed,
     /// Only check the experiment file, and print it with every default stated
     #[arg(long)]
     pub check: bool,
@@ -77,6 +81,7 @@ pub fn run(args: &Args, command: Vec<String>, stop: &Arc<AtomicBool>) -> Result<
             ),
         ));
     }
+    let plan = args.view.onto(plan)?;
     if args.check {
         print!("{}", plan.to_toml());
         return Ok(());
@@ -87,19 +92,23 @@ pub fn run(args: &Args, command: Vec<String>, stop: &Arc<AtomicBool>) -> Result<
         .out
         .clone()
         .unwrap_or_else(|| PathBuf::from(format!("razvilka-session-{id}")));
-    let mut view = Terminal::stdout();
-    let left = play(Play {
-        plan,
-        network,
-        out,
-        command,
-        model: None,
-        marker_session: id,
-        listener: None,
-        view: &mut view,
-        stop: Arc::clone(stop),
-    })?;
-    end(&left, None)
+    let played = &plan.clone();
+    window::shown(played, stop, |board| {
+        let mut views = Views::of(board.as_ref());
+        let left = play(Play {
+            plan,
+            network,
+            out,
+            command,
+            model: None,
+            marker_session: id,
+            listener: None,
+            view: &mut views,
+            board,
+            stop: Arc::clone(stop),
+        })?;
+        end(&left, None)
+    })
 }
 
 /// Settles which network LSL may use.

@@ -9,6 +9,7 @@ mod person;
 mod pupil;
 mod sections;
 mod signal;
+mod view;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -26,6 +27,7 @@ pub use sections::{
     Validity, WhichEyes, WriterSection,
 };
 pub use signal::{NOTCH_MIN_HZ, check_filter, check_quality};
+pub use view::{SurfaceKind, ThemeName, ViewLanguage, ViewSection};
 
 use crate::choice::FlashSettings;
 use crate::choice::ProtocolSettings;
@@ -192,6 +194,9 @@ pub struct Plan {
     /// Latency budgets.
     #[serde(default)]
     pub budget: BudgetSection,
+    /// What the person sees.
+    #[serde(default)]
+    pub view: ViewSection,
     /// Real-time wishes.
     #[serde(default)]
     pub realtime: RealtimeSection,
@@ -225,6 +230,9 @@ impl Plan {
         let stated = Stated::new(toml::from_str(&text).unwrap_or_default());
         // Paths in the file are relative to the file.
         let base = path.parent().unwrap_or_else(|| Path::new("."));
+        for font in plan.view.fonts.iter_mut().filter(|font| font.is_relative()) {
+            *font = base.join(&*font);
+        }
         let paths = [
             &mut plan.calibration.profile,
             &mut plan.model.path,
@@ -285,7 +293,7 @@ impl Plan {
             all.push(("gaze.rate_hz", gaze.rate_hz));
             all.push(("gaze.margin_deg", gaze.margin_deg));
         }
-        let sections: [&dyn Checked; 15] = [
+        let sections: [&dyn Checked; 16] = [
             &self.decode,
             &self.server,
             &self.blink,
@@ -301,6 +309,7 @@ impl Plan {
             &self.state,
             &self.adaptation,
             &self.budget,
+            &self.view,
         ];
         for section in sections {
             all.extend(section.numbers());
@@ -390,11 +399,18 @@ impl Plan {
         if let Some(keys) = &self.keys
             && keys.pins.is_none()
             && !keys.terminal
+            && !keys.window
         {
             return contradiction(
-                "[keys] names no keys: give keys.pins for a stream of them, keys.terminal = true to type them, or both".into(),
+                "[keys] names no keys: give keys.pins for a stream of them, keys.terminal = true to type them, keys.window = true to press \
+                 them in the participant window, or several of these"
+                    .into(),
             );
         }
+        let flash = self.flash.config();
+        self.view
+            .check(flash.soa_s - flash.soa_jitter_s)
+            .map_err(ConfigError::Contradiction)?;
         for pins in self.pins().into_iter().flatten() {
             pins.check().map_err(ConfigError::Pins)?;
         }
@@ -491,6 +507,20 @@ impl Plan {
             self.ask.reading_s_per_word,
             if epoch_s > 0.0 { ", and an epoch" } else { "" }
         ))
+    }
+
+    /// Whether keys are pressed in the participant window.
+    #[must_use]
+    pub fn window_keys(&self) -> bool {
+        self.keys.as_ref().is_some_and(|keys| keys.window)
+    }
+
+    /// The same plan with nothing that flashes: without flashes EEG has nothing to say about options.
+    #[must_use]
+    pub fn without_flashes(mut self) -> Self {
+        self.eeg = None;
+        self.view.flashes = false;
+        self
     }
 
     /// Whether a signal of the person takes part, which must be calibrated; keys need no calibration.

@@ -458,13 +458,15 @@ pub struct EegSection {
     pub use_channels: Option<Vec<String>>,
 }
 
-/// Key presses: from a stream, typed in the terminal, or both.
+/// Key presses: from a stream, typed in the terminal, pressed in the participant window, or several of these.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct KeysSection {
     /// Whether keys are typed in the terminal that the session runs in.
     pub terminal: bool,
-    /// Which stream; without it only the terminal's keys count.
+    /// Whether keys are pressed in the participant window.
+    pub window: bool,
+    /// Which stream; without it only the keys of terminal and window count.
     pub pins: Option<Pins>,
 }
 

@@ -163,7 +163,7 @@ pub fn record(
             eeg,
             gaze,
             keys: streams.keys,
-            terminal: streams.terminal,
+            typed: streams.typed,
         },
         markers,
         summary,

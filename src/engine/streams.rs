@@ -44,12 +44,12 @@ pub struct Streams {
     pub gaze: Option<Box<dyn SampleSource>>,
     /// Key presses from a stream.
     pub keys: Option<Box<dyn MarkerSource>>,
-    /// Keys typed in the terminal.
-    pub terminal: Option<Box<dyn MarkerSource>>,
+    /// Keys typed in the terminal, and those pressed in the participant window.
+    pub typed: Vec<Box<dyn MarkerSource>>,
 }
 
 impl Streams {
-    /// Resolves and opens every stream that the plan names; `terminal` joins them as it is. Looks no further when `stop` is
+    /// Resolves and opens every stream that the plan names; `typed` joins them as it is. Looks no further when `stop` is
     /// raised.
     ///
     /// # Errors
@@ -57,7 +57,7 @@ impl Streams {
     pub fn open(
         network: Network,
         plan: &Plan,
-        terminal: Option<Box<dyn MarkerSource>>,
+        typed: Vec<Box<dyn MarkerSource>>,
         stop: &AtomicBool,
     ) -> Result<Self, SourceError> {
         let wait = Duration::from_secs_f64(plan.network.resolve_s);
@@ -89,7 +89,7 @@ impl Streams {
             eeg,
             gaze,
             keys,
-            terminal,
+            typed,
         };
         streams.check(plan)?;
         Ok(streams)

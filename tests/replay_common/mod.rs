@@ -386,6 +386,7 @@ fn calibrate(folder: &Path, plan: &Plan) -> (Laboratory, f64) {
                     target,
                     run: Some(run),
                     fork: None,
+                    stamp: None,
                 },
                 world.now_s,
             );
@@ -655,6 +656,7 @@ impl Day {
                     target: None,
                     run: None,
                     fork: Some(id.0),
+                    stamp: None,
                 };
                 let seq = self.world.say(event, due_s);
                 let notice = FlashNotice {

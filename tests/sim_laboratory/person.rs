@@ -233,6 +233,7 @@ fn a_strange_engine_does_not_upset_it() {
             target: None,
             run: None,
             fork: None,
+            stamp: None,
         },
     );
     script.say(4.3, Event::SessionEnd);

@@ -56,6 +56,7 @@ impl Script {
                     target: Some(u8::from(item == target)),
                     run: Some(run),
                     fork: None,
+                    stamp: None,
                 },
             );
             t += SOA_S;

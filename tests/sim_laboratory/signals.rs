@@ -184,6 +184,7 @@ fn target_flashes_evoke_a_parietal_p300_and_others_do_not() {
                 target: None,
                 run: Some(0),
                 fork: None,
+                stamp: None,
             },
         );
         if item == 1 { &mut targets } else { &mut others }.push(onset);
@@ -227,6 +228,7 @@ fn at_a_fork_only_what_it_has_decided_for_evokes_a_p300() {
                     target: None,
                     run: None,
                     fork: Some(fork),
+                    stamp: None,
                 },
             );
             flashes.push((fork, item, onset));

@@ -74,6 +74,7 @@ impl Script {
                     target: of.0.map(|(_, cued)| u8::from(cued == item)),
                     run: of.0.map(|(run, _)| run),
                     fork: of.1,
+                    stamp: None,
                 },
             );
             t += SOA_S;

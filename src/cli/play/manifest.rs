@@ -8,6 +8,7 @@ use crate::engine::eyes::{self, Chosen};
 use crate::engine::streams::Streams;
 use crate::session::{Folder, Manifest, ModelRecord, StreamRecord};
 use crate::source::StreamSpec;
+use crate::source::terminal::TERMINAL_STREAM;
 
 pub(super) fn write_manifest(folder: &Folder, manifest: &Manifest) -> Result<(), Failure> {
     folder
@@ -39,20 +40,29 @@ pub(super) fn stream_records(
     state: Option<&StateSetting>,
     feedback: Option<&FeedbackSetting>,
 ) -> Vec<StreamRecord> {
-    let specs = [
+    let of_network = [
         ("eeg", streams.eeg.as_ref().map(|source| source.spec())),
         ("gaze", streams.gaze.as_ref().map(|source| source.spec())),
         ("keys", streams.keys.as_ref().map(|source| source.spec())),
-        (
-            "terminal",
-            streams.terminal.as_ref().map(|source| source.spec()),
-        ),
+    ];
+    let typed = streams.typed.iter().map(|source| {
+        let spec = source.spec();
+        let role = if spec.name == TERMINAL_STREAM {
+            "terminal"
+        } else {
+            "window"
+        };
+        (role, Some(spec))
+    });
+    let ours = [
         ("markers", Some(markers)),
         ("state", state.map(|state| &state.spec)),
         ("feedback", feedback.map(|feedback| &feedback.spec)),
     ];
-    specs
+    of_network
         .into_iter()
+        .chain(typed)
+        .chain(ours)
         .filter_map(|(role, spec)| {
             let spec = spec?;
             Some(StreamRecord {

@@ -2,8 +2,10 @@
 
 mod calibrating;
 mod ending;
+mod frames;
 mod learnt;
 mod manifest;
+mod mark;
 mod person;
 mod progress;
 
@@ -21,7 +23,9 @@ use razvilka_calibration::Profile;
 use self::calibrating::{
     CALIBRATION, CALIBRATION_FILE, baseline_of, calibrate_live, keep_profile, note_calibration,
 };
+use self::frames::check_frames;
 use self::manifest::{chosen, models, stream_records, write_manifest};
+use self::mark::follow_gaze;
 use self::person::open_person;
 use super::calibrate;
 use super::exit::{Exit, Failure};
@@ -40,6 +44,9 @@ use crate::session::{ConfigRecord, Folder, Manifest, SessionFile, sha256_file};
 use crate::source::lsl::{LslMarkerOutlet, Network};
 use crate::source::terminal::{KEYS, TerminalKeys};
 use crate::source::{MarkerSource, SampleSink};
+use crate::view::board::{Board, BoardSurface};
+use crate::view::presses::WindowKeys;
+use crate::view::surface::StimulusSurface;
 use crate::view::terminal::View;
 use crate::view::watch::ForkWatch;
 
@@ -67,6 +74,8 @@ pub struct Play<'a> {
     pub listener: Option<Duration>,
     /// What the person sees.
     pub view: &'a mut dyn View,
+    /// The board of the participant window, where there is one.
+    pub board: Option<Arc<Board>>,
     /// Raised when the session is to stop.
     pub stop: Arc<AtomicBool>,
 }
@@ -174,6 +183,7 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
         marker_session,
         listener,
         view,
+        board,
         stop,
     } = play;
     // Everything that may be missing is looked for before the folder is made: a session that cannot begin leaves none.
@@ -182,12 +192,17 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
     let profile = profile.map(load_profile).transpose()?;
     let fork_open = Arc::new(AtomicBool::new(false));
     let view = &mut ForkWatch::new(view, Arc::clone(&fork_open));
-    let typed = if plan.typed_keys() {
+    let mut typed = Vec::new();
+    if plan.typed_keys() {
         let keys = TerminalKeys::open(Arc::clone(&stop), fork_open)?;
-        Some(Box::new(keys) as Box<dyn MarkerSource>)
-    } else {
-        None
-    };
+        typed.push(Box::new(keys) as Box<dyn MarkerSource>);
+    }
+    if let Some(board) = &board {
+        check_frames(&plan, board, &stop)?;
+        if plan.window_keys() {
+            typed.push(Box::new(WindowKeys::new(board)));
+        }
+    }
     let model = match model {
         Some(model) => model,
         None => open_model_of_person(&mut plan, &mut |said| {
@@ -256,7 +271,16 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
     if plan.typed_keys() {
         let _ = view.note(KEYS);
     }
-    let markers = MarkerStream::new(Box::new(outlet), Arc::new(AtomicU64::new(0)));
+    if let Some(board) = board.as_ref().filter(|_| plan.view.gaze_mark)
+        && let Err(error) = follow_gaze(network, &plan, board, &stop)
+    {
+        let _ = view.note(&format!("no mark shows where somebody looks: {error}"));
+    }
+    let surface = board
+        .clone()
+        .map(|board| Box::new(BoardSurface::new(board)) as Box<dyn StimulusSurface>);
+    let markers =
+        MarkerStream::new(Box::new(outlet), Arc::new(AtomicU64::new(0))).shown_on(surface);
 
     let (profile_path, streams, markers) = match &plan.calibration.profile {
         Some(path) => (Some(path.clone()), streams, markers),
@@ -323,10 +347,13 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
         folder: &folder,
         session: manifest.session.clone(),
         started_utc: manifest.started_utc.clone(),
-        view,
+        view: &mut *view,
         stop,
     };
     let conducted = conduct(setting);
+    if let Some(frames) = board.map(|board| board.frames()) {
+        let _ = view.note(&frames.in_words());
+    }
     // A disk that is full takes what remains to be said of the session.
     folder.reserve().inspect(|reserve| reserve.release());
     let played = conducted.inspect_err(|error| {

@@ -52,18 +52,20 @@ pub(super) struct KeysEnds {
 }
 
 impl KeysEnds {
-    /// Listens to every source of keys; `None` when there is none. `network` is where the first, a stream, is looked for
-    /// when it is lost; a terminal that is lost ends the session by itself.
+    /// Listens to every source of keys; `None` when there is none. `network` is where the stream is looked for
+    /// when it is lost; a terminal or window that is lost ends the session by itself.
     pub(super) fn start(
         network: Network,
-        [stream, terminal]: [Option<Box<dyn MarkerSource>>; 2],
+        stream: Option<Box<dyn MarkerSource>>,
+        typed: Vec<Box<dyn MarkerSource>>,
         recorder: &Recorder,
     ) -> Result<Option<Self>, EngineError> {
         let (say, words) = bounded(WAITING);
         let stop = Arc::new(AtomicBool::new(false));
         let mut threads = Vec::new();
-        for (source, network) in [(stream, Some(network)), (terminal, None)] {
-            let Some(source) = source else { continue };
+        let stream = stream.into_iter().map(|source| (source, Some(network)));
+        let typed = typed.into_iter().map(|source| (source, None));
+        for (source, network) in stream.chain(typed) {
             let (tap, offsets) = recorder.add_markers(source.spec())?;
             let listening = Listening {
                 source,

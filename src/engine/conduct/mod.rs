@@ -265,7 +265,7 @@ impl<'a> Conductor<'a> {
             eeg,
             gaze,
             keys,
-            terminal,
+            typed,
         } = setting.streams;
         let (mut inputs, notices) = Inputs::start(
             setting.network,
@@ -276,7 +276,7 @@ impl<'a> Conductor<'a> {
             &mut gate,
             wish,
         )?;
-        let keys = KeysEnds::start(setting.network, [keys, terminal], &recorder)?;
+        let keys = KeysEnds::start(setting.network, keys, typed, &recorder)?;
         let state = setting
             .state
             .map(|state| StateEnds::start(state, plan, profile, &mut inputs, &recorder))

@@ -1,0 +1,281 @@
+//! The window from frame to frame: what is new is taken from the board, drawn, and reported once it has been shown.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crossbeam::channel::Sender;
+use eframe::egui::{self, Key, ViewportCommand};
+use razvilka_dsp::units::MonoTime;
+
+use super::draw::{Look, Shot, draw};
+use super::fonts;
+use crate::fork::MAX_OPTIONS;
+use crate::rt;
+use crate::view::board::Board;
+use crate::view::flasher::Flasher;
+use crate::view::pace::Pace;
+use crate::view::page::Page;
+use crate::view::presses::{Press, meaning};
+use crate::view::scene::{Scene, Stage};
+use crate::view::surface::{Presented, StampQuality, What};
+
+/// How often the board is looked at while nothing timed is on the screen.
+const IDLE: Duration = Duration::from_millis(25);
+/// A bar follows gaze with this time constant, seconds: it grows and shrinks, and never flickers.
+const DWELL_S: f64 = 0.15;
+/// What has faded to this is gone.
+const DWELL_LEAST: f32 = 0.01;
+
+/// The participant window.
+pub struct Participant {
+    board: Arc<Board>,
+    look: Look,
+    flash_s: f64,
+    frame_rate_max_hz: f64,
+    /// Raised when the window is closed: nobody sees any more what is asked.
+    stop: Arc<AtomicBool>,
+    page: Arc<Page>,
+    scene: Arc<Scene>,
+    flasher: Flasher,
+    pace: Pace,
+    /// What the frame before began to show: its call to the display system has returned when the next frame begins.
+    shown: Vec<What>,
+    /// The fork whose tiles are up.
+    up: Option<u64>,
+    dwell: [f32; MAX_OPTIONS],
+    /// Whether it was told that some text cannot be shown.
+    complained: bool,
+    /// Whether the frame before was followed by this one at once.
+    continuous: bool,
+    /// Told when the first frame has been shown.
+    ready: Option<Sender<()>>,
+}
+
+impl Participant {
+    /// A window on this board.
+    #[must_use]
+    pub fn new(
+        board: Arc<Board>,
+        look: Look,
+        (flash_s, frame_rate_max_hz): (f64, f64),
+        stop: Arc<AtomicBool>,
+        ready: Sender<()>,
+    ) -> Self {
+        Self {
+            board,
+            look,
+            flash_s,
+            frame_rate_max_hz,
+            stop,
+            page: Arc::default(),
+            scene: Arc::default(),
+            flasher: Flasher::default(),
+            pace: Pace::default(),
+            shown: Vec::new(),
+            up: None,
+            dwell: [0.0; MAX_OPTIONS],
+            complained: false,
+            continuous: false,
+            ready: Some(ready),
+        }
+    }
+
+    /// One frame.
+    pub fn frame(&mut self, ui: &mut egui::Ui) {
+        let returned = rt::now();
+        for what in self.shown.drain(..) {
+            self.board.report(Presented {
+                what,
+                at: returned,
+                quality: StampQuality::AfterSwap,
+            });
+        }
+        let now = self.in_time(returned);
+        let timed = self.is_timed();
+        self.pace.frame(now, self.continuous, timed);
+        if let Some(rate_hz) = self.pace.rate_hz() {
+            self.board.say_frames(rate_hz, self.pace.missed());
+        }
+        if let Some(page) = self.board.page() {
+            for span in &page.text {
+                self.readable(ui, &span.text);
+            }
+            self.page = page;
+        }
+        if let Some(scene) = self.board.scene() {
+            self.scene = scene;
+        }
+        let period_s = self.pace.period_s();
+        let lit = self.flasher.frame(&self.board, now, period_s, self.flash_s);
+        self.shown.extend(lit.begins.map(What::Flash));
+        self.raise_tiles(now, period_s);
+        self.follow_dwell(period_s);
+        let scene = Arc::clone(&self.scene);
+        let shot = Shot {
+            page: &self.page,
+            scene: &scene,
+            tiles_up: self.up.is_some(),
+            lit: lit.item,
+            dwell: self.dwell,
+            mark: self.board.mark(),
+            now,
+        };
+        let clicked = draw(ui, &self.look, &shot);
+        if self.look.keys {
+            self.take_keys(ui, clicked);
+        }
+        self.next_frame(ui);
+        if let Some(ready) = self.ready.take() {
+            let _ = ready.send(());
+        }
+    }
+
+    /// Tells the operator once of what cannot be shown as it should be.
+    fn readable(&mut self, ctx: &egui::Context, text: &str) {
+        if !self.complained
+            && let Err(unreadable) = fonts::check(ctx, text)
+        {
+            self.complained = true;
+            eprintln!("razvilka: the participant window: {unreadable}");
+        }
+    }
+
+    /// Where no display sets the pace, the frame waits for its turn.
+    fn in_time(&self, now: MonoTime) -> MonoTime {
+        match self.pace.not_before(self.frame_rate_max_hz) {
+            Some(turn) if turn > now => {
+                rt::sleep_until(turn);
+                rt::now()
+            }
+            _ => now,
+        }
+    }
+
+    /// Whether something stands on the screen whose time matters.
+    fn is_timed(&self) -> bool {
+        self.flasher.is_busy()
+            || matches!(
+                self.scene.stage,
+                Stage::Fork { .. }
+                    | Stage::Cue { .. }
+                    | Stage::Options { .. }
+                    | Stage::Point { .. }
+                    | Stage::Pursuit { .. }
+                    | Stage::Block { .. }
+            )
+    }
+
+    /// Tiles go up with the frame that is nearest to their time.
+    fn raise_tiles(&mut self, now: MonoTime, period_s: f64) {
+        let Stage::Fork { fork, due, .. } = &self.scene.stage else {
+            self.up = None;
+            return;
+        };
+        let is_due = due.nanos_since(now) <= (1.5e9 * period_s) as u64;
+        if self.up != Some(*fork) {
+            self.up = is_due.then_some(*fork);
+            self.shown.extend(self.up.map(What::Tiles));
+        }
+    }
+
+    fn follow_dwell(&mut self, period_s: f64) {
+        let of_fork = self.page.dwell.filter(|(fork, _)| self.up == Some(*fork));
+        let targets = of_fork.map_or([0.0; MAX_OPTIONS], |(_, shares)| shares);
+        let step = (1.0 - (-period_s / DWELL_S).exp()) as f32;
+        for (shown, target) in self.dwell.iter_mut().zip(targets) {
+            *shown += step * (target - *shown);
+            if target == 0.0 && *shown < DWELL_LEAST {
+                *shown = 0.0;
+            }
+        }
+    }
+
+    fn take_keys(&mut self, ui: &egui::Ui, clicked: Option<i32>) {
+        let at_s = rt::lsl_now().get();
+        let pressed: Vec<Press> = ui.input(|input| {
+            let press = |event: &egui::Event| match event {
+                egui::Event::Key {
+                    key,
+                    physical_key,
+                    pressed: true,
+                    repeat: false,
+                    modifiers,
+                } if !modifiers.command && !modifiers.alt => press_of(*key, *physical_key),
+                _ => None,
+            };
+            input.events.iter().filter_map(press).collect()
+        });
+        let clicked = clicked
+            .and_then(|item| u8::try_from(item + 1).ok())
+            .map(Press::Number);
+        for press in pressed.into_iter().chain(clicked) {
+            // Options that are not up yet cannot have been meant.
+            let stage = match &self.scene.stage {
+                Stage::Fork { .. } if self.up.is_none() => &Stage::Writing,
+                stage => stage,
+            };
+            if let Some(key) = meaning(press, stage) {
+                self.board.press(at_s, key.to_json());
+            }
+        }
+    }
+
+    fn next_frame(&mut self, ui: &egui::Ui) {
+        if self.board.is_over() {
+            ui.send_viewport_cmd(ViewportCommand::Close);
+        }
+        if ui.input(|input| input.viewport().close_requested()) {
+            self.closed();
+        }
+        // Until the rate is known, and whenever time matters: what this frame shows is stamped when the next one begins.
+        let stamps = !self.shown.is_empty();
+        self.continuous = self.pace.rate_hz().is_none() || self.is_timed() || stamps;
+        if self.continuous {
+            ui.request_repaint();
+        } else {
+            ui.request_repaint_after(IDLE);
+        }
+    }
+
+    /// The window goes.
+    pub fn closed(&self) {
+        self.board.close();
+        if !self.board.is_over() {
+            self.stop.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+impl eframe::App for Participant {
+    fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
+        self.frame(ui);
+    }
+
+    fn on_exit(&mut self, _gl: Option<&eframe::glow::Context>) {
+        self.closed();
+    }
+}
+
+/// By what stands on the key, or else by its place: under a Cyrillic layout the keys lie where they always lay.
+fn press_of(key: Key, physical: Option<Key>) -> Option<Press> {
+    by_key(key).or_else(|| physical.and_then(by_key))
+}
+
+fn by_key(key: Key) -> Option<Press> {
+    Some(match key {
+        Key::Num1 => Press::Number(1),
+        Key::Num2 => Press::Number(2),
+        Key::Num3 => Press::Number(3),
+        Key::Num4 => Press::Number(4),
+        Key::Num5 => Press::Number(5),
+        Key::Num6 => Press::Number(6),
+        Key::Num7 => Press::Number(7),
+        Key::Num8 => Press::Number(8),
+        Key::O => Press::Other,
+        Key::U | Key::Backspace => Press::Undo,
+        Key::G | Key::Enter => Press::GoOn,
+        Key::F => Press::Call,
+        _ => return None,
+    })
+}
