@@ -309,7 +309,8 @@ fn the_states_at_a_fork_are_those_of_its_text_read_straight() {
             assert!((f64::from(*found) - right).abs() < 1e-4, "{found} {right}");
         }
     };
-    for turn in 0..4 {
+    let mut offered_others = 0;
+    for turn in 0..6 {
         let fork = loop {
             match writer.advance(&Cancel::new()).expect("a step") {
                 Step::Fork(fork) => break fork,
@@ -326,9 +327,12 @@ fn the_states_at_a_fork_are_those_of_its_text_read_straight() {
             }
             check(&writer);
         }
-        if turn == 2 {
-            id = writer.other(id).expect("a step").expect("others").id;
+        if turn % 2 == 0
+            && let Some(others) = writer.other(id).expect("a step")
+        {
+            id = others.id;
             check(&writer);
+            offered_others += 1;
         }
         writer.commit(id, 1).expect("the second branch");
         if turn == 3 {
@@ -337,4 +341,5 @@ fn the_states_at_a_fork_are_those_of_its_text_read_straight() {
             writer.commit(again.fork.id, 0).expect("the first branch");
         }
     }
+    assert!(offered_others > 0);
 }
