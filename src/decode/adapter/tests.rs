@@ -279,7 +279,7 @@ fn choices_without_a_pattern_teach_nothing_that_is_used() {
     let mut lessons = choices(60);
     for (k, lesson) in lessons.iter_mut().enumerate() {
         // A coin, thrown for each.
-        if (k * 2_654_435_761 >> 7) % 2 == 0 {
+        if ((k * 2_654_435_761) >> 7) % 2 == 0 {
             lesson.wanted.reverse();
         }
     }
