@@ -308,7 +308,8 @@ fn learning_can_be_stopped_and_says_what_it_cannot_use() {
     let cancel = Cancel::new();
     let said = learn(&choices(9), &cancel).to_string();
     assert!(said.contains("9 choices are too few, 10"), "{said}");
-    let spoilt: [(&str, fn(&mut Lesson)); 5] = [
+    type Spoil = fn(&mut Lesson);
+    let spoilt: [(&str, Spoil); 5] = [
         ("two options", |l| l.options.truncate(1)),
         ("before the fork", |l| l.context.clear()),
         ("none of them empty", |l| l.options[1].clear()),
