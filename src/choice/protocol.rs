@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use super::handover::{Course, HandoverSettings, Reason, Unasked};
 use crate::fork::{Chooser, ForkOrigin};
 use crate::gate::{AbortReason, Limit, SettingsError, TimeoutPolicy, Verdict};
 use crate::marker::OptionKind;
@@ -49,7 +50,7 @@ pub enum AbortPolicy {
 }
 
 /// The protocol's part of a configuration file, not yet checked. Ranges and defaults: [`ProtocolConfig::LIMITS`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ProtocolConfig {
     /// Most questions within any 100 tokens of text.
@@ -60,6 +61,8 @@ pub struct ProtocolConfig {
     pub retries_max: u32,
     /// What to do after an abort.
     pub after_abort: AbortPolicy,
+    /// What may be left to the imitator.
+    pub imitate: HandoverSettings,
 }
 
 impl Default for ProtocolConfig {
@@ -69,12 +72,14 @@ impl Default for ProtocolConfig {
             question_distance_tokens_min: QUESTION_DISTANCE_TOKENS_MIN.default as u32,
             retries_max: RETRIES_MAX.default as u32,
             after_abort: AbortPolicy::AskAgain,
+            imitate: HandoverSettings::default(),
         }
     }
 }
 
 impl ProtocolConfig {
-    /// Every number of this configuration with its range and default, in the order of the fields.
+    /// Every number of this configuration with its range and default, in the order of the fields; those of the imitator are
+    /// [`HandoverConfig::LIMITS`](super::handover::HandoverConfig::LIMITS).
     pub const LIMITS: [Limit; 3] = [
         QUESTIONS_PER_100_TOKENS_MAX,
         QUESTION_DISTANCE_TOKENS_MIN,
@@ -91,7 +96,7 @@ impl ProtocolConfig {
 }
 
 /// Checked settings of the protocol. In a file they read and write as [`ProtocolConfig`]. The default is that of every number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(try_from = "ProtocolConfig", into = "ProtocolConfig")]
 pub struct ProtocolSettings(ProtocolConfig);
 
@@ -162,19 +167,79 @@ impl Presence {
             Decision::LetModel(ModelReason::NobodyPresent) => Self::Nobody,
             Decision::LetModel(ModelReason::ClockDoubted) => Self::ClockDoubted,
             Decision::LetModel(ModelReason::PoorSignal) => Self::PoorSignal,
-            Decision::LetModel(_) | Decision::Ask(_) => Self::Present,
+            Decision::LetModel(_) | Decision::Imitate { .. } | Decision::Ask(_) => Self::Present,
         }
     }
 }
 
-/// Whether the person is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Who chooses at a fork.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Decision {
-    /// Open the gate.
+    /// The person: open the gate.
     Ask(AskReason),
-    /// Let the model choose.
+    /// The imitator takes a branch.
+    Imitate {
+        /// Which, from 0.
+        branch: usize,
+        /// With what probability the person would have, by the imitator.
+        probability: f64,
+        /// At which rate such a fork is asked all the same.
+        audit_rate: f64,
+    },
+    /// The model.
     LetModel(ModelReason),
+}
+
+impl Decision {
+    /// What follows when the person is not asked; `None` when it is.
+    #[must_use]
+    pub const fn step(&self) -> Option<Step> {
+        match *self {
+            Self::Ask(_) => None,
+            Self::LetModel(reason) => Some(Protocol::not_asked(reason)),
+            Self::Imitate {
+                branch,
+                probability,
+                audit_rate,
+            } => Some(Step::TakeBranch {
+                option: branch,
+                chooser: Chooser::Imitator,
+                why: Why::Imitated {
+                    probability,
+                    audit_rate,
+                },
+            }),
+        }
+    }
+}
+
+impl From<Course> for Decision {
+    fn from(course: Course) -> Self {
+        match course {
+            Course::Ask(reason) => Self::Ask(match reason {
+                Reason::NoGuess => AskReason::Decisive,
+                Reason::Wished => AskReason::Wished,
+                Reason::NotSure => AskReason::NotSure,
+                Reason::NotShown => AskReason::NotShown,
+                Reason::NotSafe => AskReason::NotSafe,
+                Reason::Audit => AskReason::Audit,
+            }),
+            Course::Imitate {
+                branch,
+                probability,
+                audit_rate,
+            } => Self::Imitate {
+                branch,
+                probability,
+                audit_rate,
+            },
+            Course::LetModel { why, .. } => Self::LetModel(match why {
+                Unasked::BudgetSpent => ModelReason::MinuteSpent,
+                Unasked::NotWorthIt => ModelReason::NotWorthIt,
+            }),
+        }
+    }
 }
 
 /// Why the person is asked.
@@ -190,6 +255,34 @@ pub enum AskReason {
     Other,
     /// The same place again, after a timeout or an abort: not charged to the budget.
     Retry,
+    /// With the imitator at work: the person wants to be asked at every fork.
+    Wished,
+    /// The imitator is not sure what the person would choose.
+    NotSure,
+    /// It is sure, and has still to be shown to agree.
+    NotShown,
+    /// It is sure, but more forks than are allowed might have gone another way.
+    NotSafe,
+    /// It is sure and would choose: asked all the same, by a coin.
+    Audit,
+}
+
+impl AskReason {
+    /// The reason in words.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Decisive => "a decisive fork",
+            Self::Called => "called by the person",
+            Self::Other => "other branches, on request",
+            Self::Retry => "asked again",
+            Self::Wished => "the person wants to be asked",
+            Self::NotSure => "the imitator is not sure",
+            Self::NotShown => "the imitator has still to be shown to agree",
+            Self::NotSafe => "too many forks might have gone another way",
+            Self::Audit => "an audit of the imitator",
+        }
+    }
 }
 
 /// Why the person is not asked.
@@ -209,6 +302,10 @@ pub enum ModelReason {
     PoorSignal,
     /// This place was asked too often without an answer.
     RetriesSpent,
+    /// With the imitator at work: the questions of the last minute are used up.
+    MinuteSpent,
+    /// With the imitator at work: what could be lost here is less than what questions cost now.
+    NotWorthIt,
 }
 
 impl ModelReason {
@@ -222,12 +319,14 @@ impl ModelReason {
             Self::ClockDoubted => "a clock was doubted",
             Self::PoorSignal => "too few EEG channels were good",
             Self::RetriesSpent => "asked too often without an answer",
+            Self::MinuteSpent => "the questions of the last minute were used up",
+            Self::NotWorthIt => "too little was at stake for a question",
         }
     }
 }
 
 /// Why a fork was taken as it was; goes into the ledger beside the [`Chooser`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Why {
@@ -241,10 +340,17 @@ pub enum Why {
     TimedOut(TimeoutPolicy),
     /// A doubt closed the gate.
     Aborted(AbortReason),
+    /// The imitator took it.
+    Imitated {
+        /// With what probability the person would have, by the imitator.
+        probability: f64,
+        /// At which rate such a fork is asked all the same.
+        audit_rate: f64,
+    },
 }
 
 /// What the engine does next at a fork that has ended or was not asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Step {
     /// Write this branch.
     TakeBranch {
@@ -305,6 +411,15 @@ impl Protocol {
 
     /// Decides on one place; a question is charged to the budget at once.
     pub fn decide(&mut self, ask: &Ask) -> Decision {
+        let decision = self.may_ask(ask);
+        if decision == Decision::Ask(AskReason::Decisive) {
+            self.charge();
+        }
+        decision
+    }
+
+    /// Whether a question would be allowed at one place. A decisive one that is then asked has to be [charged](Self::charge).
+    pub(super) fn may_ask(&mut self, ask: &Ask) -> Decision {
         let config = self.settings.0;
         self.tokens_written = self.tokens_written.max(ask.tokens_written);
         match ask.presence {
@@ -339,9 +454,13 @@ impl Protocol {
         if self.last_asked.is_some_and(|at| now - at < distance_min) {
             return Decision::LetModel(ModelReason::TooClose);
         }
-        self.asked_at.push_back(now);
-        self.last_asked = Some(now);
         Decision::Ask(AskReason::Decisive)
+    }
+
+    /// Charges a question at the place that was looked at last.
+    pub(super) fn charge(&mut self) {
+        self.asked_at.push_back(self.tokens_written);
+        self.last_asked = Some(self.tokens_written);
     }
 
     /// What follows when the person was not asked.

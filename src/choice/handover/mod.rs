@@ -310,6 +310,7 @@ impl Handover {
             agreement_lower: self.agreement.lower(),
             shown: self.shown,
             tally: *self.account.tally(),
+            counted: self.account.counted(),
             hidden_max: self.account.hidden_max(),
             allowed: self.account.allowed(),
             alarm: self.alarm.level(),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{ErrorCode, params_from_iter};
 
+use super::account::AccountFile;
 use super::error::PersonError;
 use super::remembered::{Remembered, Which};
 use super::store::ChoiceStore;
@@ -63,6 +64,16 @@ impl ChoiceStore {
         let deleted = self.delete(which);
         self.set_journal("WAL")?;
         deleted.map_err(|source| PersonError::sql(&self.path, source))?;
+        // Learnt of them is nothing that is kept: the imitator is made from the choices that are left, and has shown nothing yet.
+        let accounts = self
+            .person()
+            .map(|person| AccountFile::in_folder(person.path()));
+        if let Some(accounts) = accounts {
+            match which {
+                Which::All => accounts.delete()?,
+                _ => accounts.begin_anew()?,
+            }
+        }
         let traces = traces.indexed();
         forgotten.traces = traces.values().map(Vec::len).sum();
         let mut found = HashSet::new();
