@@ -79,6 +79,22 @@ impl Session {
         None
     }
 
+    /// Presses a key until the ledger, as far as it is written, shows what is waited for.
+    fn press_until(&mut self, outlet: &mut LslMarkerOutlet, key: Key, shown: fn(&Entry) -> bool) {
+        let until = Instant::now() + 3 * PATIENCE;
+        let ledger = self.parent.path().join("session/ledger.sqlite");
+        loop {
+            assert!(self.child.try_wait().unwrap().is_none(), "it has ended");
+            assert!(Instant::now() < until, "{key:?} leads nowhere");
+            let written = Ledger::open_read_only(&ledger).and_then(|ledger| ledger.entries());
+            if written.is_ok_and(|entries| entries.iter().any(shown)) {
+                return;
+            }
+            outlet.push(&key.to_json(), rt::lsl_now().get()).unwrap();
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
     fn entries(&self) -> Vec<Entry> {
         let (folder, manifest) = Folder::open(&self.parent.path().join("session")).unwrap();
         assert!(manifest.complete && manifest.profile_sha256.is_none());
@@ -124,11 +140,18 @@ fn a_session_of_keys_alone_needs_no_calibration_and_replays_bit_for_bit() {
     let mut outlet = LslMarkerOutlet::new(network(), &spec).unwrap();
     let parent = tempfile::tempdir().unwrap();
     let nobody = parent.path().join("nobody");
-    let mut session = Session::of_person(&spec, 2, Some(&nobody));
+    // Nobody agreed to learning: nothing is left to the imitator, and every fork is asked.
+    let mut session = Session::with(&spec, 2, Some(&nobody), TRUSTING);
     let code = session.press(&mut outlet, &[Key::Select { item: 0 }]);
     assert_eq!(code, Some(0));
     assert_eq!(humans_choices(&session.entries()), 2);
     assert!(!nobody.exists(), "nothing is kept of who has not agreed");
+    let left = |entry: &&Entry| match entry {
+        Entry::Fork(row) => row.decision != Decision::Ask(AskReason::Decisive),
+        Entry::Event(row) => AutonomyEvent::of(row).is_some(),
+        _ => false,
+    };
+    assert_eq!(session.entries().iter().find(left), None);
     session.assert_replays_bit_for_bit();
 }
 
@@ -199,14 +222,22 @@ fn the_imitator_takes_what_it_is_trusted_with_and_the_session_replays_when_the_p
     let spec = markers("trusting");
     let mut outlet = LslMarkerOutlet::new(network(), &spec).unwrap();
     let select = Key::Select { item: 0 };
-    let mut keys = vec![select; 30];
-    keys.extend([Key::Undo, select, Key::Ask { on: true }]);
-    keys.extend([select; 60]);
-    keys.push(Key::Ask { on: false });
-    let mut first = Session::with(&spec, 10, Some(&anna), TRUSTING);
-    assert_eq!(first.press(&mut outlet, &keys), Some(0));
-    let mut second = Session::with(&spec, 6, Some(&anna), TRUSTING);
-    assert_eq!(second.press(&mut outlet, &keys), Some(0));
+    let by_imitator = |entry: &Entry| matches!(entry, Entry::Choice(row) if row.chooser == Some(Chooser::Imitator));
+    let taken_back = |entry: &Entry| match entry {
+        Entry::Choice(row) => row.kind == Some(OptionKind::Undo),
+        Entry::Event(row) => row.detail.contains("undo"),
+        _ => false,
+    };
+    let asks = |entry: &Entry| matches!(entry, Entry::Event(row) if AutonomyEvent::of(row) == Some(AutonomyEvent::AskMe(true)));
+    let mut first = Session::with(&spec, 12, Some(&anna), TRUSTING);
+    first.press_until(&mut outlet, select, by_imitator);
+    first.press_until(&mut outlet, Key::Undo, taken_back);
+    first.press_until(&mut outlet, Key::Ask { on: true }, asks);
+    assert_eq!(first.press(&mut outlet, &[select]), Some(0));
+    let mut second = Session::with(&spec, 5, Some(&anna), TRUSTING);
+    second.press_until(&mut outlet, select, by_imitator);
+    second.press_until(&mut outlet, Key::Ask { on: true }, asks);
+    assert_eq!(second.press(&mut outlet, &[select]), Some(0));
 
     let of = |session: &Session| -> (Vec<ChoiceRow>, Vec<AutonomyEvent>, Vec<AskReason>) {
         let entries = session.entries();
@@ -233,7 +264,7 @@ fn the_imitator_takes_what_it_is_trusted_with_and_the_session_replays_when_the_p
     };
     let ((choices, events, asked), (_, later, _)) = (of(&first), of(&second));
     let taken = imitated(&choices);
-    assert!(taken > 0, "{choices:#?}");
+    assert!(taken > 0, "{asked:?} {events:?}");
     for row in choices
         .iter()
         .filter(|row| row.chooser == Some(Chooser::Imitator))

@@ -267,14 +267,21 @@ mod tests {
         ) {
             next += 1;
         }
-        let tokens = 100 * next;
-        let in_the_same_window =
-            (1..20).map(|n| decide(&mut decider, next + n, tokens, at(tokens)));
-        let found: Vec<_> = in_the_same_window.collect();
-        let imitated = |decision: &&Decision| matches!(decision, Decision::Imitate { .. });
-        assert!(found.iter().filter(imitated).count() > 1, "{found:?}");
+        let mut most = 0;
+        for window in next + 1..next + 60 {
+            let tokens = 100 * window;
+            let found: Vec<_> = (0..4)
+                .map(|n| decide(&mut decider, 1_000 * window + n, tokens, at(tokens)))
+                .collect();
+            let asked = |decision: &&Decision| matches!(decision, Decision::Ask(_));
+            assert!(found.iter().filter(asked).count() <= 1, "{found:?}");
+            let imitated = |decision: &&Decision| matches!(decision, Decision::Imitate { .. });
+            most = most.max(found.iter().filter(imitated).count());
+        }
+        assert!(most > 1, "{most}");
+        let (next, tokens) = (9_000_000, 100 * (next + 60));
         assert!(decider.ask_me(true));
-        let asked = decide(&mut decider, next + 20, tokens + 100, at(tokens + 100));
+        let asked = decide(&mut decider, next, tokens, at(tokens));
         assert_eq!(asked, Decision::Ask(AskReason::Wished));
         let mut without = Decider::new(ProtocolSettings::default(), None);
         assert!(!without.ask_me(true) && without.report().is_none());

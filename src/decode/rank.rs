@@ -153,6 +153,27 @@ mod tests {
     }
 
     #[test]
+    fn what_was_measured_is_told_of_the_meanings_that_are_left_in_their_order() {
+        let mut bits = vec![vec![0.0; 4]; 4];
+        for (m, row) in bits.iter_mut().enumerate() {
+            for (n, to) in row.iter_mut().enumerate() {
+                *to = if m == n { 0.0 } else { (m + n) as f64 / 10.0 };
+            }
+        }
+        let measured = Measured {
+            wordings: vec![0, 2, 3, 5],
+            bits,
+        };
+        let meaning = |wording| Meaning {
+            wording,
+            members: vec![wording],
+            mass: 0.3,
+        };
+        let between = measured.between(&[meaning(2), meaning(5)]);
+        assert_eq!(between, [[0.0, 0.4, 0.0], [0.4, 0.0, 0.0], [0.0; 3]]);
+    }
+
+    #[test]
     fn of_two_that_go_on_alike_one_makes_room_for_a_less_likely_one() {
         // 0 and 1 differ in words and hardly in what follows; 3 leads elsewhere.
         let mut divergence = vec![vec![0.8; 4]; 4];

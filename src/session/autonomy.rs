@@ -121,7 +121,7 @@ impl AutonomySummary {
             match event {
                 AutonomyEvent::Begins(beginning) => begun = Some(beginning.carried.tally),
                 AutonomyEvent::Stands(report) | AutonomyEvent::Ends(report) => {
-                    stands = Some(report)
+                    stands = Some(report);
                 }
                 AutonomyEvent::AskMe(_) => {}
             }
@@ -165,5 +165,71 @@ impl AutonomySummary {
             self.audits,
             self.agreed
         )
+    }
+}
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot be set up should stop"
+)]
+mod tests {
+    use razvilka_dsp::units::{LslTime, MonoTime};
+
+    use super::*;
+    use crate::choice::imitator::ImitatorSettings;
+
+    fn row(event: &AutonomyEvent) -> EventRow {
+        EventRow {
+            kind: EventKind::Autonomy,
+            fork: None,
+            at: LslTime::new(1.0).unwrap(),
+            mono: MonoTime::from_nanos(1),
+            detail: event.detail(),
+        }
+    }
+
+    #[test]
+    fn a_summary_counts_the_session_and_claims_of_the_account() {
+        let settings = HandoverSettings::default();
+        let imitator = Imitator::new(ImitatorSettings::default());
+        let mut carried = Carried::default();
+        carried.tally.imitated[4] = 20;
+        carried.tally.audited = 6;
+        carried.tally.caught = 1;
+        carried.tally.asked = 40;
+        let beginning = Beginning {
+            coins: u64::MAX,
+            carried,
+            imitator: imitator.record(),
+        };
+        let deputy = beginning.deputy(settings).unwrap();
+        let mut report = deputy.report();
+        report.tally.imitated[4] += 3;
+        report.tally.audited += 4;
+        report.tally.caught += 2;
+        let events = [
+            AutonomyEvent::Begins(Box::new(beginning)),
+            AutonomyEvent::Stands(Box::new(deputy.report())),
+            AutonomyEvent::AskMe(true),
+            AutonomyEvent::Ends(Box::new(report)),
+        ];
+        let rows: Vec<_> = events.iter().map(row).collect();
+        let read: Vec<_> = rows.iter().filter_map(AutonomyEvent::of).collect();
+        assert_eq!(read, events);
+        let summary = AutonomySummary::of(&rows, &settings).unwrap();
+        assert_eq!(
+            (summary.imitated, summary.audits, summary.agreed),
+            (3, 4, 2)
+        );
+        assert_eq!(summary.counted, 66);
+        assert_eq!(AutonomySummary::of(&rows[1..], &settings), None);
+        assert_eq!(AutonomySummary::of(&[], &settings), None);
+        let words = summary.in_words();
+        assert!(
+            words.starts_with("asks; forks imitated 3, audits 4"),
+            "{words}"
+        );
+        assert!(words.contains("with 95 % at most"), "{words}");
     }
 }

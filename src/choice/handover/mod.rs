@@ -165,7 +165,8 @@ impl Handover {
 
     /// Whether agreement has been shown and has not dropped since.
     fn is_shown(&self) -> bool {
-        !self.alarm.sounds() && self.agreement.exceeds(self.settings.config().agreement_min)
+        let agreement_min = self.settings.config().agreement_min;
+        !self.alarm.sounds() && (agreement_min <= 0.0 || self.agreement.exceeds(agreement_min))
     }
 
     /// A question, where it is worth one and the budget allows it.

@@ -50,9 +50,9 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<(), Failure> {
             format!("{what} is not remembered; `razvilka choices list` shows what is"),
         ));
     }
-    let imitator = match (forgotten.choices, &which) {
+    let imitator = match (forgotten.choices, store.sessions()?.is_empty()) {
         (0, _) => "",
-        (_, Which::All) => {
+        (_, true) => {
             "\nThe imitator has nothing to go by any more, and what it had earned is deleted."
         }
         _ => {

@@ -15,6 +15,7 @@
 //! | `learning` | what the scorer learns from confirmed choices, and when that is taken over |
 //! | `masking` | bad channels, and the scorers that do without them |
 //! | `remembering` | the person's memory of choices |
+//! | `relearning` | what that teaches the imitator when a session begins |
 //! | `following` | a tracker that drifts, followed by confirmed choices |
 //! | `saying` | text, notes, events, faults |
 //! | `watching` | streams, clocks, gate and recording, while the session runs |
@@ -34,6 +35,7 @@ mod inputs;
 mod keys;
 mod learning;
 mod masking;
+mod relearning;
 mod remembering;
 mod rows;
 mod saying;

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::Conductor;
-use crate::choice::Why;
-use crate::choice::imitator::{Answer, Candidate, Imitator, ImitatorSettings, Offer};
+use super::relearning::imitate;
+use crate::choice::imitator::{Imitator, ImitatorSettings};
 use crate::choice::memory::{Memory, Place};
 use crate::engine::keeper::{Keeper, Note};
 use crate::engine::question::{Done, Question};
-use crate::fork::{Chooser, ForkId, ForkStates};
+use crate::fork::{ForkId, ForkStates};
 use crate::marker::OptionKind;
 use crate::session::Beginning;
 use crate::session::person::{
@@ -21,7 +21,7 @@ use crate::session::utc_of;
 
 /// What a session knows of its person: the memory on the disk, open to be added to, and what of it speaks of this model.
 pub struct PersonSetting {
-    store: ChoiceStore,
+    pub(super) store: ChoiceStore,
     memory: Option<Memory>,
     imitator: Imitator,
     earned: Earned,
@@ -95,47 +95,6 @@ fn learn(memory: &mut Option<Memory>, choice: &Remembered) -> Option<Place> {
         memory.take_back(place);
     }
     Some(place)
-}
-
-/// Teaches the imitator a choice as a session does: what the person chose among what was offered, that nothing of it pleased, or that
-/// what was taken was taken back.
-fn imitate(imitator: &mut Imitator, choice: &Remembered) {
-    let branches = choice
-        .options
-        .iter()
-        .filter(|option| option.kind == OptionKind::Branch);
-    let candidates: Vec<Candidate> = branches
-        .clone()
-        .map(|option| Candidate {
-            log_prob_nats: option.log_prob_nats.unwrap_or_default(),
-            tokens: u32::try_from(option.tokens.len()).unwrap_or(u32::MAX),
-            attention: option.preference.unwrap_or_default(),
-        })
-        .collect();
-    let offer = Offer::new(&candidates);
-    let branch = branches
-        .clone()
-        .position(|option| Some(option.item) == choice.chosen);
-    let other = choice.why == Why::Selected
-        && choice
-            .options
-            .iter()
-            .any(|option| option.kind == OptionKind::Other && Some(option.item) == choice.chosen);
-    let answers = match (choice.chooser, branch) {
-        (Some(Chooser::Human), Some(branch)) => [
-            Some(Answer::Branch(branch)),
-            (choice.taken_back == Some(TakenBack::Undo)).then_some(Answer::NotThis(branch)),
-        ],
-        (Some(Chooser::Human), None) if other => [Some(Answer::Other), None],
-        (Some(Chooser::Imitator), Some(branch)) if choice.taken_back == Some(TakenBack::Undo) => {
-            [Some(Answer::NotThis(branch)), None]
-        }
-        _ => [None, None],
-    };
-    for answer in answers.into_iter().flatten() {
-        // A choice among one, as an old memory may hold: nothing is to be learnt from it.
-        let _ = imitator.learn(&offer, answer);
-    }
 }
 
 /// A choice that the text rests on.
