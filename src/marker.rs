@@ -417,6 +417,7 @@ mod tests {
             (Key::Select { item: 1 }, r#"{"key":"select","item":1}"#),
             (Key::Undo, r#"{"key":"undo"}"#),
             (Key::Call { back: 2 }, r#"{"key":"call","back":2}"#),
+            (Key::Ask { on: true }, r#"{"key":"ask","on":true}"#),
         ] {
             assert_eq!(key.to_json(), json);
             assert_eq!(Key::from_json(json).unwrap(), key);

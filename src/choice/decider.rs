@@ -1,9 +1,10 @@
 //! Protocol and deputy in one: what a session and its replay both go through, in the same order.
 
+use super::decision::{AskReason, Decision, Step};
 use super::deputy::{Deputy, Sighting};
 use super::handover::{Carried, Report};
 use super::imitator::BeliefError;
-use super::protocol::{Ask, AskReason, Decision, Protocol, ProtocolSettings, Step};
+use super::protocol::{Ask, Protocol, ProtocolSettings};
 use crate::fork::Chooser;
 use crate::gate::Verdict;
 use crate::marker::OptionKind;

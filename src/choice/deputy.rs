@@ -6,11 +6,11 @@
 
 use crate::fork::{Chooser, Divergence, Fork};
 
+use super::decision::{Step, Why};
 use super::handover::{Carried, Course, Ended, Handover, HandoverSettings, Place, Report};
 use super::imitator::{
     Answer, BeliefError, Candidate, Guess, Imitator, ImitatorSettings, Offer, Scorecard, Standing,
 };
-use super::protocol::{Step, Why};
 use crate::fork::MAX_BRANCHES;
 
 /// A fork as the deputy is told of it.

@@ -11,6 +11,7 @@
 pub mod bound;
 mod cues;
 mod decider;
+mod decision;
 pub mod deputy;
 mod flash;
 pub mod handover;
@@ -20,8 +21,6 @@ mod protocol;
 
 pub use cues::cued_items;
 pub use decider::{Became, Decider};
+pub use decision::{AskReason, Decision, ModelReason, Presence, Step, Why};
 pub use flash::{Flash, FlashConfig, FlashError, FlashSequence, FlashSettings, MAX_FLASH_ITEMS};
-pub use protocol::{
-    AbortPolicy, Ask, AskReason, Decision, ModelReason, Presence, Protocol, ProtocolConfig,
-    ProtocolSettings, Step, Why,
-};
+pub use protocol::{AbortPolicy, Ask, Protocol, ProtocolConfig, ProtocolSettings};
