@@ -237,7 +237,7 @@ pub enum Step {
         /// Why.
         why: Why,
     },
-    /// Offer the same options again, as a new fork; raise [`Ask::attempt`] by one.
+    /// Offer the same options again, as a new fork; raise [`Ask::attempt`](super::Ask::attempt) by one.
     AskAgain {
         /// Why.
         why: Why,
