@@ -87,7 +87,7 @@ impl Conductor<'_> {
         }
     }
 
-    /// The protocol decides, then the person is asked or the model goes on.
+    /// Who chooses is decided; then the person is asked, the imitator takes a branch, or the model goes on.
     fn ask_now(&mut self, fork: Fork, attempt: u32) {
         self.count(fork.position);
         let id = ForkId(self.next_question);
