@@ -27,6 +27,10 @@ pub struct Branch {
     pub log_prob_nats: f64,
 }
 
+/// How differently the text goes on behind two branches of a fork, bits, 0 to 1 each, 0 for a branch and itself: Jensen-Shannon divergence
+/// of the next token along continuations of either. Places without a branch hold 0.
+pub type Divergence = [[f64; MAX_BRANCHES]; MAX_BRANCHES];
+
 /// Where two or three continuations of different meaning compete.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Fork {

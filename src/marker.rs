@@ -11,6 +11,7 @@ use razvilka_dsp::contraction::Muscle;
 use razvilka_dsp::deliberate::BlinkKind;
 use serde::{Deserialize, Serialize};
 
+use crate::choice::handover::Autonomy;
 use crate::view::surface::StampQuality;
 
 /// A marker with its sequence number, as it stands on the wire.
@@ -158,6 +159,22 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         item: Option<i32>,
     },
+    /// The imitator takes a fork: the person is not asked.
+    Imitated {
+        /// Identity of the fork.
+        fork: u64,
+        /// The branch it takes.
+        item: i32,
+        /// What that says.
+        text: String,
+        /// With what probability the person would have taken it, by the imitator.
+        probability: f64,
+    },
+    /// How much is left to the imitator has changed, or the session begins with this.
+    Autonomy {
+        /// The level.
+        level: Autonomy,
+    },
     /// Text that was added, or the whole text after an undo.
     Text {
         /// The piece.
@@ -282,7 +299,7 @@ impl Marker {
 }
 
 /// What a person says by key or switch: one JSON object per LSL string sample, e.g. `{"key":"select","item":1}`,
-/// `{"key":"undo"}` or `{"key":"call","back":2}`.
+/// `{"key":"undo"}`, `{"key":"call","back":2}` or `{"key":"ask","on":true}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "key", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Key {
@@ -297,6 +314,11 @@ pub enum Key {
     Call {
         /// How many words back from the end of the text; 0 is here.
         back: u32,
+    },
+    /// Be asked at every fork from now on, or leave them to the imitator again, as far as it has earned that.
+    Ask {
+        /// Whether to be asked.
+        on: bool,
     },
 }
 
@@ -408,6 +430,7 @@ mod tests {
             (Key::Select { item: 1 }, r#"{"key":"select","item":1}"#),
             (Key::Undo, r#"{"key":"undo"}"#),
             (Key::Call { back: 2 }, r#"{"key":"call","back":2}"#),
+            (Key::Ask { on: true }, r#"{"key":"ask","on":true}"#),
         ] {
             assert_eq!(key.to_json(), json);
             assert_eq!(Key::from_json(json).unwrap(), key);

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lsl_common::{PATIENCE, markers, network, session};
-use razvilka::choice::Why;
+use razvilka::choice::{AskReason, Decision, Why};
 use razvilka::decode::Model;
 use razvilka::engine::replay::RecordedSession;
 use razvilka::fork::{Chooser, ForkOrigin};
@@ -21,7 +21,7 @@ use razvilka::gate::AbortReason;
 use razvilka::marker::{Key, OptionKind};
 use razvilka::rt;
 use razvilka::session::person::{ChoiceStore, Person, Remembered, TakenBack, Which};
-use razvilka::session::{Entry, Folder, Ledger, SessionFile};
+use razvilka::session::{AutonomyEvent, ChoiceRow, Entry, Folder, Ledger, SessionFile};
 use razvilka::source::lsl::LslMarkerOutlet;
 use razvilka::source::{MarkerSink, StreamSpec};
 
@@ -37,12 +37,16 @@ impl Session {
     }
 
     fn of_person(spec: &StreamSpec, forks: u32, person: Option<&Path>) -> Self {
+        Self::with(spec, forks, person, "")
+    }
+
+    fn with(spec: &StreamSpec, forks: u32, person: Option<&Path>, more: &str) -> Self {
         let parent = tempfile::tempdir().unwrap();
         let file = parent.path().join("experiment.toml");
         let words = format!(
             "[keys]\npins = {{ source_id = \"{}\" }}\n\
              [network]\nmode = \"loopback\"\nsession_id = \"{}\"\nresolve_s = 2.0\n\
-             [session]\nforks = {forks}\nminutes_max = 5.0\n",
+             [session]\nforks = {forks}\nminutes_max = 5.0\n{more}",
             spec.source_id,
             session()
         );
@@ -73,6 +77,22 @@ impl Session {
             std::thread::sleep(Duration::from_millis(100));
         }
         None
+    }
+
+    /// Presses a key until the ledger, as far as it is written, shows what is waited for.
+    fn press_until(&mut self, outlet: &mut LslMarkerOutlet, key: Key, shown: fn(&Entry) -> bool) {
+        let until = Instant::now() + 3 * PATIENCE;
+        let ledger = self.parent.path().join("session/ledger.sqlite");
+        loop {
+            assert!(self.child.try_wait().unwrap().is_none(), "it has ended");
+            assert!(Instant::now() < until, "{key:?} leads nowhere");
+            let written = Ledger::open_read_only(&ledger).and_then(|ledger| ledger.entries());
+            if written.is_ok_and(|entries| entries.iter().any(shown)) {
+                return;
+            }
+            outlet.push(&key.to_json(), rt::lsl_now().get()).unwrap();
+            std::thread::sleep(Duration::from_millis(100));
+        }
     }
 
     fn entries(&self) -> Vec<Entry> {
@@ -120,11 +140,18 @@ fn a_session_of_keys_alone_needs_no_calibration_and_replays_bit_for_bit() {
     let mut outlet = LslMarkerOutlet::new(network(), &spec).unwrap();
     let parent = tempfile::tempdir().unwrap();
     let nobody = parent.path().join("nobody");
-    let mut session = Session::of_person(&spec, 2, Some(&nobody));
+    // Nobody agreed to learning: nothing is left to the imitator, and every fork is asked.
+    let mut session = Session::with(&spec, 2, Some(&nobody), TRUSTING);
     let code = session.press(&mut outlet, &[Key::Select { item: 0 }]);
     assert_eq!(code, Some(0));
     assert_eq!(humans_choices(&session.entries()), 2);
     assert!(!nobody.exists(), "nothing is kept of who has not agreed");
+    let left = |entry: &&Entry| match entry {
+        Entry::Fork(row) => row.decision != Decision::Ask(AskReason::Decisive),
+        Entry::Event(row) => AutonomyEvent::of(row).is_some(),
+        _ => false,
+    };
+    assert_eq!(session.entries().iter().find(left), None);
     session.assert_replays_bit_for_bit();
 }
 
@@ -179,6 +206,96 @@ fn a_switch_that_is_lost_is_found_again() {
         assert_eq!(entries.iter().filter(told).count(), 1, "{words}");
     }
     session.assert_replays_bit_for_bit();
+}
+
+/// Trust that is earned with one answer: a claim so weak that a test can see the imitator at work.
+const TRUSTING: &str = "[model]\npace_tokens_per_s = 100.0\n\
+     [protocol.imitate]\non = true\ndisagreement_max = 0.5\nrisk = 0.5\nforks_min = 1000\naudit_rate_min = 0.0\n\
+     confidence_min = 0.5\nagreement_min = 0.0\nquestions_per_min_max = 60.0\n";
+
+#[test]
+fn the_imitator_takes_what_it_is_trusted_with_and_the_session_replays_when_the_person_is_gone() {
+    let parent = tempfile::tempdir().unwrap();
+    let anna = parent.path().join("anna");
+    let person = ["--person", anna.to_str().unwrap()];
+    told(&["consent", "on", person[0], person[1]]);
+    let spec = markers("trusting");
+    let mut outlet = LslMarkerOutlet::new(network(), &spec).unwrap();
+    let select = Key::Select { item: 0 };
+    let by_imitator = |entry: &Entry| matches!(entry, Entry::Choice(row) if row.chooser == Some(Chooser::Imitator));
+    let taken_back = |entry: &Entry| match entry {
+        Entry::Choice(row) => row.kind == Some(OptionKind::Undo),
+        Entry::Event(row) => row.detail.contains("undo"),
+        _ => false,
+    };
+    let asks = |entry: &Entry| matches!(entry, Entry::Event(row) if AutonomyEvent::of(row) == Some(AutonomyEvent::AskMe(true)));
+    let mut first = Session::with(&spec, 12, Some(&anna), TRUSTING);
+    first.press_until(&mut outlet, select, by_imitator);
+    first.press_until(&mut outlet, Key::Undo, taken_back);
+    first.press_until(&mut outlet, Key::Ask { on: true }, asks);
+    assert_eq!(first.press(&mut outlet, &[select]), Some(0));
+    let mut second = Session::with(&spec, 5, Some(&anna), TRUSTING);
+    second.press_until(&mut outlet, select, by_imitator);
+    second.press_until(&mut outlet, Key::Ask { on: true }, asks);
+    assert_eq!(second.press(&mut outlet, &[select]), Some(0));
+
+    let of = |session: &Session| -> (Vec<ChoiceRow>, Vec<AutonomyEvent>, Vec<AskReason>) {
+        let entries = session.entries();
+        let events = entries.iter().filter_map(|entry| match entry {
+            Entry::Event(row) => AutonomyEvent::of(row),
+            _ => None,
+        });
+        let choices = entries.iter().filter_map(|entry| match entry {
+            Entry::Choice(row) => Some((**row).clone()),
+            _ => None,
+        });
+        let asked = entries.iter().filter_map(|entry| match entry {
+            Entry::Fork(row) => match row.decision {
+                Decision::Ask(reason) => Some(reason),
+                _ => None,
+            },
+            _ => None,
+        });
+        (choices.collect(), events.collect(), asked.collect())
+    };
+    let imitated = |choices: &[ChoiceRow]| {
+        let by_imitator = |row: &&ChoiceRow| row.chooser == Some(Chooser::Imitator);
+        choices.iter().filter(by_imitator).count() as u32
+    };
+    let ((choices, events, asked), (_, later, _)) = (of(&first), of(&second));
+    let taken = imitated(&choices);
+    assert!(taken > 0, "{asked:?} {events:?}");
+    for row in choices
+        .iter()
+        .filter(|row| row.chooser == Some(Chooser::Imitator))
+    {
+        assert!(matches!(row.why, Why::Imitated { probability, .. } if probability >= 0.5));
+        assert!(row.outcome.is_none() && !row.text.is_empty());
+    }
+    assert!(asked.contains(&AskReason::Wished), "{asked:?}");
+    assert!(events.contains(&AutonomyEvent::AskMe(true)), "{events:?}");
+    let Some(AutonomyEvent::Ends(left)) = events.last() else {
+        panic!("{events:?}");
+    };
+    assert_eq!(left.tally.imitated.iter().sum::<u32>(), taken);
+    // The next session goes on from there.
+    let Some(AutonomyEvent::Begins(beginning)) = later.first() else {
+        panic!("{later:?}");
+    };
+    assert_eq!(beginning.carried.tally, left.tally);
+    assert_eq!(beginning.carried.shown, left.shown);
+    let by_person = |row: &&ChoiceRow| {
+        row.chooser == Some(Chooser::Human) && row.kind == Some(OptionKind::Branch)
+    };
+    let answers = choices.iter().filter(by_person).count() as u64;
+    assert!(beginning.imitator.learnt >= answers, "{beginning:?}");
+    assert!(anna.join("autonomy.json").is_file());
+    told(&["forget", "--all", person[0], person[1]]);
+    assert!(!anna.join("autonomy.json").exists());
+    told(&["delete-person", "--yes", person[0], person[1]]);
+    for session in [&first, &second] {
+        session.assert_replays_bit_for_bit();
+    }
 }
 
 fn choices(arguments: &[impl AsRef<OsStr>]) -> (Option<i32>, String, String) {

@@ -9,12 +9,13 @@ mod session_common;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use razvilka::fork::ForkId;
+use razvilka::choice::{Decision, Why};
+use razvilka::fork::{Chooser, ForkId};
 use razvilka::gate::{AbortReason, Contraction, Evidence, GateInput, Look, Verdict};
 use razvilka::person::PersonState;
 use razvilka::session::{
-    EventKind, EventRow, EvidenceRow, Ledger, LedgerError, LedgerWriter, Replayed, SCHEMA_VERSION,
-    StateRow, replay_forks,
+    ChoiceRow, EventKind, EventRow, EvidenceRow, ForkRow, Ledger, LedgerError, LedgerWriter,
+    Replayed, SCHEMA_VERSION, StateRow, replay_forks,
 };
 use razvilka_dsp::units::{LslTime, MonoTime};
 use rusqlite::Connection;
@@ -464,13 +465,20 @@ fn a_state_of_the_person_comes_back_as_it_went_in_and_belongs_to_the_chain() {
 /// Columns of the inputs that version 4 brought.
 const OF_VERSION_4: [&str; 5] = ["onset_s", "last_s", "llr_nats", "look", "look_over"];
 
-/// Takes a ledger back to what an older version would have written: `sql`, without what version 4 brought, and chained anew as the format
-/// says. The hash of the last row.
-fn taken_back(path: &Path, sql: &str) -> String {
+/// Takes a ledger back to what an older version would have written: `sql`, without what later versions brought, and chained anew as the
+/// format says. The hash of the last row.
+fn taken_back(path: &Path, version: u32, sql: &str) -> String {
     let connection = Connection::open(path).unwrap();
     connection.execute_batch(sql).unwrap();
-    for column in OF_VERSION_4 {
-        let sql = format!("ALTER TABLE evidence DROP COLUMN {column};");
+    connection
+        .pragma_update(None, "user_version", version)
+        .unwrap();
+    let mut dropped = vec![("option", "attention")];
+    if version < 4 {
+        dropped.extend(OF_VERSION_4.map(|column| ("evidence", column)));
+    }
+    for (table, column) in dropped {
+        let sql = format!("ALTER TABLE {table} DROP COLUMN {column};");
         connection.execute_batch(&sql).unwrap();
     }
     let tables = "SELECT name FROM sqlite_master WHERE type = 'table'";
@@ -535,8 +543,8 @@ fn a_ledger_from_before_there_were_looks_and_contractions_is_read_and_its_chain_
     let place = place();
     let (writer, written) = ledger_of(&place.path, 3);
     let head = writer.finish().unwrap();
-    let sql = "UPDATE fork SET gate = json_remove(gate, '$.contraction'); PRAGMA user_version = 3;";
-    let hash = taken_back(&place.path, sql);
+    let sql = "UPDATE fork SET gate = json_remove(gate, '$.contraction');";
+    let hash = taken_back(&place.path, 3, sql);
     assert_ne!(hash, head.hash);
     let ledger = Ledger::open_read_only(&place.path).unwrap();
     let verified = ledger.verify().unwrap();
@@ -551,6 +559,66 @@ fn a_ledger_from_before_there_were_looks_and_contractions_is_read_and_its_chain_
     assert!(ledger.is_older());
     let today = Ledger::head_today(&ledger.entries().unwrap()).unwrap();
     assert_eq!(today, head);
+}
+
+#[test]
+fn a_ledger_from_before_the_imitator_is_read_and_its_protocol_leaves_nothing_to_it() {
+    let place = place();
+    let (writer, written) = ledger_of(&place.path, 3);
+    let head = writer.finish().unwrap();
+    let sql = "UPDATE session SET protocol = json_remove(protocol, '$.imitate');";
+    let hash = taken_back(&place.path, 4, sql);
+    let ledger = Ledger::open_read_only(&place.path).unwrap();
+    let verified = ledger.verify().unwrap();
+    assert_eq!((verified.rows, verified.hash), (head.rows, hash));
+    let protocol = ledger.session().unwrap().protocol;
+    assert!(!protocol.config().imitate.config().on);
+    for written in &written {
+        let options = ledger.options_of(written.fork.fork).unwrap();
+        assert_eq!(options, written.options);
+    }
+    let today = Ledger::head_today(&ledger.entries().unwrap()).unwrap();
+    assert_eq!(today, head);
+}
+
+#[test]
+fn what_the_imitator_took_comes_back_as_it_went_in_with_what_the_memory_preferred() {
+    let place = place();
+    let (mut writer, written) = ledger_of(&place.path, 1);
+    let fork = ForkRow {
+        fork: ForkId(1),
+        decision: Decision::Imitate {
+            branch: 1,
+            probability: 0.1 + 0.2,
+            audit_rate: 1.0 / 3.0,
+        },
+        prior_capped: None,
+        ..written[0].fork.clone()
+    };
+    let mut options = option_rows(ForkId(1));
+    options[1].attention = Some(f64::from(-0.1_f32));
+    writer.fork(&fork, &options).unwrap();
+    let choice = ChoiceRow {
+        fork: ForkId(1),
+        outcome: None,
+        item: Some(1),
+        chooser: Some(Chooser::Imitator),
+        why: Why::Imitated {
+            probability: 0.1 + 0.2,
+            audit_rate: 1.0 / 3.0,
+        },
+        posterior: None,
+        arms: None,
+        ..written[0].choice.clone()
+    };
+    writer.choice(&choice).unwrap();
+    let head = writer.finish().unwrap();
+    let ledger = Ledger::open_read_only(&place.path).unwrap();
+    assert_eq!(ledger.verify().unwrap(), head);
+    assert_eq!(ledger.forks().unwrap()[1], fork);
+    assert!(!ledger.forks().unwrap()[1].is_asked());
+    assert_eq!(ledger.options_of(ForkId(1)).unwrap(), options);
+    assert_eq!(ledger.choice_of(ForkId(1)).unwrap(), Some(choice));
 }
 
 #[test]
@@ -631,7 +699,7 @@ fn a_ledger_from_before_there_were_states_is_read_and_its_chain_holds() {
     let place = place();
     let (writer, _) = ledger_of(&place.path, 3);
     let head = writer.finish().unwrap();
-    let hash = taken_back(&place.path, "DROP TABLE state; PRAGMA user_version = 1;");
+    let hash = taken_back(&place.path, 1, "DROP TABLE state;");
     let ledger = Ledger::open_read_only(&place.path).unwrap();
     let verified = ledger.verify().unwrap();
     assert_eq!((verified.rows, verified.hash), (head.rows, hash));
@@ -661,7 +729,7 @@ fn a_ledger_from_before_the_eyes_were_watched_is_read() {
         connection.execute_batch(&sql).unwrap();
     }
     connection.close().unwrap();
-    taken_back(&place.path, "PRAGMA user_version = 2;");
+    taken_back(&place.path, 2, "");
     let states = Ledger::open_read_only(&place.path)
         .unwrap()
         .states()

@@ -4,13 +4,13 @@
 //! what is later learnt from and scored, what is taken back is unlearnt and counts against whoever chose it. The caller
 //! brings the fork, the memory's attention and the time; decisions follow from these alone.
 
-use crate::fork::{Chooser, Fork};
+use crate::fork::{Chooser, Divergence, Fork};
 
+use super::decision::{Step, Why};
 use super::handover::{Carried, Course, Ended, Handover, HandoverSettings, Place, Report};
 use super::imitator::{
     Answer, BeliefError, Candidate, Guess, Imitator, ImitatorSettings, Offer, Scorecard, Standing,
 };
-use super::protocol::{Step, Why};
 use crate::fork::MAX_BRANCHES;
 
 /// A fork as the deputy is told of it.
@@ -25,15 +25,24 @@ pub struct Sighting<'a> {
     /// Preference by attention over past choices, one per branch; missing ones count as 0.
     pub attention: &'a [f64],
     /// How differently the text goes on behind two branches, bits, where it was measured.
-    pub divergence_bits: Option<[[f64; MAX_BRANCHES]; MAX_BRANCHES]>,
+    pub divergence_bits: Option<Divergence>,
 }
 
-/// The last fork that was decided, until the next one.
+/// A fork that the person or the imitator decided.
 #[derive(Debug, Clone, Copy)]
-struct Last {
+struct Decided {
     offer: Offer,
-    taken: usize,
+    branch: usize,
     chooser: Chooser,
+}
+
+/// A branch that the text rests on.
+#[derive(Debug, Clone, Copy)]
+struct Rested {
+    /// Tokens of text before it.
+    position: usize,
+    /// `None` where nothing is to be learnt from its being taken back: the model chose it, or the person did unasked.
+    decided: Option<Decided>,
 }
 
 /// See the module.
@@ -44,7 +53,10 @@ pub struct Deputy {
     scorecard: Scorecard,
     /// The question that is open: what was offered and what was guessed.
     open: Option<(Offer, Option<Guess>)>,
-    last: Option<Last>,
+    /// What was decided last, until the decoder has followed.
+    decided: Option<Decided>,
+    /// The branches that the present text rests on, oldest first, as the decoder would take them back.
+    standing: Vec<Rested>,
 }
 
 impl Deputy {
@@ -62,7 +74,8 @@ impl Deputy {
             handover: Handover::resumed(settings, seed, carried),
             scorecard: Scorecard::new(),
             open: None,
-            last: None,
+            decided: None,
+            standing: Vec::new(),
         }
     }
 
@@ -85,13 +98,14 @@ impl Deputy {
             divergence_bits: sighting.divergence_bits,
         });
         self.open = matches!(course, Course::Ask(_)).then_some((offer, guess));
-        if let Course::Imitate { branch, .. } = course {
-            self.last = Some(Last {
+        self.decided = match course {
+            Course::Imitate { branch, .. } => Some(Decided {
                 offer,
-                taken: branch,
+                branch,
                 chooser: Chooser::Imitator,
-            });
-        }
+            }),
+            Course::Ask(_) | Course::LetModel { .. } => None,
+        };
         course
     }
 
@@ -101,6 +115,7 @@ impl Deputy {
         self.handover.end(Ended::NoAnswer);
         let offer = offer_of(sighting);
         self.open = Some((offer, self.imitator.guess(&offer)));
+        self.decided = None;
     }
 
     /// The question that is open has ended with this step. A step that asks the same place again keeps it open: its ending is that
@@ -129,14 +144,10 @@ impl Deputy {
             | Step::TakeBack { .. } => Ended::NoAnswer,
         };
         self.handover.end(how);
-        let learnt = match (self.open.take(), how) {
+        match (self.open.take(), how) {
             (Some((offer, guess)), Ended::Answered(answer)) => self.learn(offer, guess, answer),
             _ => Ok(()),
-        };
-        if let Step::TakeBack { .. } = step {
-            return self.taken_back();
         }
-        learnt
     }
 
     fn learn(
@@ -147,9 +158,9 @@ impl Deputy {
     ) -> Result<(), BeliefError> {
         let place = match answer {
             Answer::Branch(branch) => {
-                self.last = Some(Last {
+                self.decided = Some(Decided {
                     offer,
-                    taken: branch,
+                    branch,
                     chooser: Chooser::Human,
                 });
                 branch
@@ -162,27 +173,63 @@ impl Deputy {
         self.imitator.learn(&offer, answer)
     }
 
-    /// The last choice was taken back, at a fork or by key: it is unlearnt, or never was learnt, and is evidence against
-    /// itself. Where the imitator had chosen, that counts against the imitator. Nothing happens when there is none to take
-    /// back.
+    /// The decoder has taken a branch behind `position` tokens of text, by this chooser's word.
+    pub fn taken(&mut self, position: usize, chooser: Chooser) {
+        let decided = self.decided.take();
+        self.standing.push(Rested {
+            position,
+            decided: decided.filter(|decided| decided.chooser == chooser),
+        });
+    }
+
+    /// The person took the last branch back that the text rests on, at a fork or by key: it is unlearnt, or never was learnt, and
+    /// is evidence against itself. Where the imitator had chosen, that counts against the imitator. Nothing is learnt where the
+    /// model had.
     ///
     /// # Errors
     /// As [`ended`](Self::ended).
     pub fn taken_back(&mut self) -> Result<(), BeliefError> {
-        let Some(last) = self.last.take() else {
+        let Some(decided) = self.standing.pop().and_then(|rested| rested.decided) else {
             return Ok(());
         };
-        if last.chooser == Chooser::Imitator {
+        if decided.chooser == Chooser::Imitator {
             self.handover.taken_back();
         }
         self.imitator
-            .learn(&last.offer, Answer::NotThis(last.taken))
+            .learn(&decided.offer, Answer::NotThis(decided.branch))
+    }
+
+    /// The person called for a fork behind `position` tokens: what was taken there or later is gone. That does not say that it was
+    /// wrong.
+    pub fn called(&mut self, position: usize) {
+        while self
+            .standing
+            .pop_if(|rested| rested.position >= position)
+            .is_some()
+        {}
+    }
+
+    /// Another text begins.
+    pub fn begins(&mut self) {
+        self.standing.clear();
+    }
+
+    /// The session is over: a question that is open stays without an answer.
+    pub fn close(&mut self) {
+        self.handover.end(Ended::NoAnswer);
+        self.open = None;
     }
 
     /// The imitator, to be kept for the next session.
     #[must_use]
     pub const fn imitator(&self) -> &Imitator {
         &self.imitator
+    }
+
+    /// What it leaves to the next session beside the imitator.
+    #[must_use]
+    pub const fn carried(&self) -> Carried {
+        self.handover.carried()
     }
 
     /// The handover: for the person's wish to be asked, its fatigue, and a new model.
@@ -279,6 +326,9 @@ mod tests {
             });
             if matches!(course, Course::Ask(_)) {
                 deputy.ended(&took(1)).unwrap();
+                deputy.taken(10, Chooser::Human);
+            } else {
+                deputy.taken(10, Chooser::Imitator);
             }
             last = Some(course);
         }
@@ -311,10 +361,7 @@ mod tests {
         deputy.taken_back().unwrap();
         assert!(deputy.report().alarm > before.alarm);
         assert_eq!(deputy.imitator().learnt(), learnt + 1);
-        // Nothing is left to take back.
         let alarm = deputy.report().alarm;
-        deputy.taken_back().unwrap();
-        assert_eq!(deputy.report().alarm, alarm);
         deputy.asked(&Sighting {
             fork: &fork(),
             question: 9_000,
@@ -323,10 +370,39 @@ mod tests {
             divergence_bits: None,
         });
         deputy.ended(&took(0)).unwrap();
+        deputy.taken(20, Chooser::Human);
         deputy
             .ended(&Step::TakeBack { why: Why::Selected })
             .unwrap();
+        deputy.taken_back().unwrap();
         assert_eq!(deputy.report().alarm, alarm);
+        assert_eq!(deputy.imitator().learnt(), learnt + 3);
+    }
+
+    #[test]
+    fn what_is_taken_back_is_the_branch_that_the_decoder_takes_back() {
+        let mut deputy = deputy();
+        let mut next = 0;
+        while !matches!(live(&mut deputy, next..next + 1), Course::Imitate { .. }) {
+            next += 1;
+        }
+        let imitated = deputy.clone();
+        // The model chose behind the imitator: taking that back says nothing of the imitator.
+        deputy.taken(12, Chooser::Model);
+        let (alarm, learnt) = (deputy.report().alarm, deputy.imitator().learnt());
+        deputy.taken_back().unwrap();
+        assert_eq!(deputy.imitator().learnt(), learnt);
+        assert_eq!(deputy.report().alarm, alarm);
+        // What a call cut off cannot be taken back, nor can what stands in a text that is over.
+        let (mut cut, mut over) = (imitated.clone(), imitated);
+        cut.called(10);
+        over.begins();
+        for deputy in [&mut cut, &mut over] {
+            deputy.taken_back().unwrap();
+            assert_eq!(deputy.report().alarm, alarm);
+        }
+        deputy.taken_back().unwrap();
+        assert!(deputy.report().alarm > alarm);
     }
 
     #[test]

@@ -6,6 +6,8 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use super::decision::{AskReason, Decision, ModelReason, Presence, Step, Why};
+use super::handover::HandoverSettings;
 use crate::fork::{Chooser, ForkOrigin};
 use crate::gate::{AbortReason, Limit, SettingsError, TimeoutPolicy, Verdict};
 use crate::marker::OptionKind;
@@ -49,7 +51,7 @@ pub enum AbortPolicy {
 }
 
 /// The protocol's part of a configuration file, not yet checked. Ranges and defaults: [`ProtocolConfig::LIMITS`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ProtocolConfig {
     /// Most questions within any 100 tokens of text.
@@ -60,6 +62,8 @@ pub struct ProtocolConfig {
     pub retries_max: u32,
     /// What to do after an abort.
     pub after_abort: AbortPolicy,
+    /// What may be left to the imitator.
+    pub imitate: HandoverSettings,
 }
 
 impl Default for ProtocolConfig {
@@ -69,12 +73,14 @@ impl Default for ProtocolConfig {
             question_distance_tokens_min: QUESTION_DISTANCE_TOKENS_MIN.default as u32,
             retries_max: RETRIES_MAX.default as u32,
             after_abort: AbortPolicy::AskAgain,
+            imitate: HandoverSettings::default(),
         }
     }
 }
 
 impl ProtocolConfig {
-    /// Every number of this configuration with its range and default, in the order of the fields.
+    /// Every number of this configuration with its range and default, in the order of the fields; those of the imitator are
+    /// [`HandoverConfig::LIMITS`](super::handover::HandoverConfig::LIMITS).
     pub const LIMITS: [Limit; 3] = [
         QUESTIONS_PER_100_TOKENS_MAX,
         QUESTION_DISTANCE_TOKENS_MIN,
@@ -91,7 +97,7 @@ impl ProtocolConfig {
 }
 
 /// Checked settings of the protocol. In a file they read and write as [`ProtocolConfig`]. The default is that of every number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(try_from = "ProtocolConfig", into = "ProtocolConfig")]
 pub struct ProtocolSettings(ProtocolConfig);
 
@@ -141,142 +147,6 @@ pub struct Ask {
     pub presence: Presence,
 }
 
-/// Whether a person can answer, and be believed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Presence {
-    /// At least one source is live.
-    Present,
-    /// No source is.
-    Nobody,
-    /// A stream's clock is doubted, or those of two streams disagree.
-    ClockDoubted,
-    /// EEG alone can choose, and too few of its channels are good.
-    PoorSignal,
-}
-
-impl Presence {
-    /// The presence that a decision tells of; what else it rests on leaves the person present.
-    #[must_use]
-    pub const fn of(decision: &Decision) -> Self {
-        match decision {
-            Decision::LetModel(ModelReason::NobodyPresent) => Self::Nobody,
-            Decision::LetModel(ModelReason::ClockDoubted) => Self::ClockDoubted,
-            Decision::LetModel(ModelReason::PoorSignal) => Self::PoorSignal,
-            Decision::LetModel(_) | Decision::Ask(_) => Self::Present,
-        }
-    }
-}
-
-/// Whether the person is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Decision {
-    /// Open the gate.
-    Ask(AskReason),
-    /// Let the model choose.
-    LetModel(ModelReason),
-}
-
-/// Why the person is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum AskReason {
-    /// A decisive fork, within the budget.
-    Decisive,
-    /// The person called for it: never refused, and not charged to the budget.
-    Called,
-    /// The person asked for other branches: never refused, and not charged to the budget.
-    Other,
-    /// The same place again, after a timeout or an abort: not charged to the budget.
-    Retry,
-}
-
-/// Why the person is not asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum ModelReason {
-    /// The questions of the last 100 tokens are used up.
-    BudgetSpent,
-    /// The last question lies too few tokens back.
-    TooClose,
-    /// Nobody could answer.
-    NobodyPresent,
-    /// A stream's clock was doubted, or those of two streams disagreed, for too long.
-    ClockDoubted,
-    /// EEG alone could choose, and too few of its channels were good for too long.
-    PoorSignal,
-    /// This place was asked too often without an answer.
-    RetriesSpent,
-}
-
-impl ModelReason {
-    /// The reason in words.
-    #[must_use]
-    pub const fn words(self) -> &'static str {
-        match self {
-            Self::BudgetSpent => "the budget of questions was spent",
-            Self::TooClose => "too close to the last question",
-            Self::NobodyPresent => "nobody could answer",
-            Self::ClockDoubted => "a clock was doubted",
-            Self::PoorSignal => "too few EEG channels were good",
-            Self::RetriesSpent => "asked too often without an answer",
-        }
-    }
-}
-
-/// Why a fork was taken as it was; goes into the ledger beside the [`Chooser`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Why {
-    /// The person selected it.
-    Selected,
-    /// The person selected `go on`: the model was told to choose.
-    ToldToGoOn,
-    /// The person was not asked.
-    NotAsked(ModelReason),
-    /// Time ran out.
-    TimedOut(TimeoutPolicy),
-    /// A doubt closed the gate.
-    Aborted(AbortReason),
-}
-
-/// What the engine does next at a fork that has ended or was not asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
-    /// Write this branch.
-    TakeBranch {
-        /// Index of the option.
-        option: usize,
-        /// Who chose it.
-        chooser: Chooser,
-        /// Why.
-        why: Why,
-    },
-    /// The model chooses among its branches.
-    ModelChooses {
-        /// Why.
-        why: Why,
-    },
-    /// Offer other branches, as a new fork of origin [`ForkOrigin::Other`].
-    OfferOther {
-        /// Why.
-        why: Why,
-    },
-    /// Take the last choice back.
-    TakeBack {
-        /// Why.
-        why: Why,
-    },
-    /// Offer the same options again, as a new fork; raise [`Ask::attempt`] by one.
-    AskAgain {
-        /// Why.
-        why: Why,
-    },
-}
-
 /// Decides whether to ask, and what follows.
 ///
 /// The budget is a sliding window: within any 100 consecutive tokens at most `questions_per_100_tokens_max` forks are asked, and
@@ -305,6 +175,15 @@ impl Protocol {
 
     /// Decides on one place; a question is charged to the budget at once.
     pub fn decide(&mut self, ask: &Ask) -> Decision {
+        let decision = self.may_ask(ask);
+        if decision == Decision::Ask(AskReason::Decisive) {
+            self.charge();
+        }
+        decision
+    }
+
+    /// Whether a question would be allowed at one place. A decisive one that is then asked has to be [charged](Self::charge).
+    pub(super) fn may_ask(&mut self, ask: &Ask) -> Decision {
         let config = self.settings.0;
         self.tokens_written = self.tokens_written.max(ask.tokens_written);
         match ask.presence {
@@ -339,9 +218,13 @@ impl Protocol {
         if self.last_asked.is_some_and(|at| now - at < distance_min) {
             return Decision::LetModel(ModelReason::TooClose);
         }
-        self.asked_at.push_back(now);
-        self.last_asked = Some(now);
         Decision::Ask(AskReason::Decisive)
+    }
+
+    /// Charges a question at the place that was looked at last.
+    pub(super) fn charge(&mut self) {
+        self.asked_at.push_back(self.tokens_written);
+        self.last_asked = Some(self.tokens_written);
     }
 
     /// What follows when the person was not asked.

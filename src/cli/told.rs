@@ -19,6 +19,9 @@ pub fn print_summary(left: &Left, summary: &Summary, out: &mut impl Write) -> st
         counts.by_human,
         counts.by_model
     )?;
+    if let Some(autonomy) = &summary.autonomy {
+        writeln!(out, "autonomy: {}", autonomy.in_words())?;
+    }
     if let Some(accuracy) = &summary.accuracy {
         writeln!(out, "as the person wished, of the same forks:")?;
         for (name, arm) in [

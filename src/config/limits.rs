@@ -5,6 +5,7 @@
 
 use crate::choice::FlashConfig;
 use crate::choice::ProtocolConfig;
+use crate::choice::handover::HandoverConfig;
 use crate::gate::{GateConfig, Limit};
 
 const fn limit(
@@ -770,6 +771,7 @@ pub fn limits() -> Vec<Limit> {
     all.extend(GateConfig::LIMITS);
     all.extend(FlashConfig::LIMITS);
     all.extend(ProtocolConfig::LIMITS);
+    all.extend(HandoverConfig::LIMITS);
     all
 }
 

@@ -8,7 +8,7 @@ use super::cancel::Cancel;
 use super::error::DecodeError;
 use super::outcome::{Commit, Stats, Step, Thought, Undone};
 use super::writer::Writer;
-use crate::fork::{Fork, ForkId, ForkStates};
+use crate::fork::{Divergence, Fork, ForkId, ForkStates};
 
 /// Writes one text, stops at forks, goes on from the chosen branch. Belongs to one thread.
 pub trait Decoder: Send {
@@ -83,6 +83,11 @@ pub trait Decoder: Send {
         None
     }
 
+    /// How differently the text goes on behind the branches of the open fork. `None` where it was not measured, and behind a server.
+    fn divergence(&self) -> Option<Divergence> {
+        None
+    }
+
     /// Tokens decoded behind the phrase of each branch of the open fork.
     fn ready_tokens(&self) -> Vec<usize>;
 
@@ -150,6 +155,10 @@ impl Decoder for Writer {
 
     fn states(&self) -> Option<ForkStates> {
         Self::states(self)
+    }
+
+    fn divergence(&self) -> Option<Divergence> {
+        Self::divergence(self)
     }
 
     fn ready_tokens(&self) -> Vec<usize> {

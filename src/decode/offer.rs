@@ -15,7 +15,7 @@ use super::rollout::{Manner, Rollout, roll_out};
 use super::settings::WriterSettings;
 use super::text::TextStream;
 use super::wording::reads_the_same;
-use crate::fork::{Branch, Fork, MAX_BRANCHES};
+use crate::fork::{Branch, Divergence, Fork, MAX_BRANCHES};
 
 /// A branch and the state from which it goes on.
 #[derive(Debug)]
@@ -39,6 +39,8 @@ pub(super) struct Found {
     pub(super) ahead: Vec<Ahead>,
     /// First tokens and phrases of everything that was rolled out here.
     pub(super) seen: Seen,
+    /// Between the branches, where it was measured.
+    pub(super) divergence: Option<Divergence>,
 }
 
 /// What has been rolled out at a place, so that `other` offers something else.
@@ -73,6 +75,7 @@ pub(super) struct Offer {
     pub(super) fork: Fork,
     pub(super) ahead: Vec<Ahead>,
     pub(super) seen: Seen,
+    pub(super) divergence: Option<Divergence>,
 }
 
 /// A place in the trunk to which it can go back.
@@ -120,7 +123,7 @@ pub(super) fn examine(
     rollouts = readable(engine, rollouts);
     let mut meanings = merge(engine, &mut rollouts, &trunk.text, settings, place, cancel)?;
     meanings.retain(|meaning| meaning.mass >= settings.meaning_mass_min);
-    keep_most_telling(
+    let measured = keep_most_telling(
         engine,
         &mut rollouts,
         &mut meanings,
@@ -129,7 +132,11 @@ pub(super) fn examine(
         cancel,
     )?;
     of_similar_length(engine, trunk, &mut rollouts, &mut meanings, settings)?;
-    let found = found(engine, rollouts, &meanings);
+    let mut found = found(engine, rollouts, &meanings);
+    let whole = found.branches.len() == meanings.len();
+    found.divergence = measured
+        .filter(|_| whole)
+        .map(|measured| measured.between(&meanings));
     if found.branches.len() < 2 {
         found
             .ahead
@@ -221,5 +228,6 @@ pub(super) fn found(engine: &mut Engine, rollouts: Vec<Rollout>, meanings: &[Mea
         branches,
         ahead,
         seen,
+        divergence: None,
     }
 }

@@ -11,11 +11,36 @@ use super::error::Interrupt;
 use super::forward::{Engine, Feed, Wanted};
 use super::meaning::{Meaning, PROBES};
 use super::rollout::{Probe, Rollout, probe};
+use crate::fork::Divergence;
 
 /// Tokens of a continuation that are looked at.
 const TOKENS_AHEAD: usize = 12;
 
-/// Keeps `count` of the meanings, in the order in which they are. Nothing is computed where there are no more.
+/// The divergence of meanings, each known by its wording.
+#[derive(Debug)]
+pub(super) struct Measured {
+    wordings: Vec<usize>,
+    bits: Vec<Vec<f64>>,
+}
+
+impl Measured {
+    /// Between these meanings, in their order.
+    pub(super) fn between(&self, meanings: &[Meaning]) -> Divergence {
+        let mut bits = Divergence::default();
+        let place = |meaning: &Meaning| self.wordings.iter().position(|w| *w == meaning.wording);
+        for (row, one) in bits.iter_mut().zip(meanings) {
+            for (to, other) in row.iter_mut().zip(meanings) {
+                if let (Some(m), Some(n)) = (place(one), place(other)) {
+                    *to = self.bits[m][n]; // places of its own wordings
+                }
+            }
+        }
+        bits
+    }
+}
+
+/// Keeps `count` of the meanings, in the order in which they are, and tells the divergence by which they were chosen. Nothing is computed
+/// where there are no more.
 pub(super) fn keep_most_telling(
     engine: &mut Engine,
     rollouts: &mut [Rollout],
@@ -23,9 +48,9 @@ pub(super) fn keep_most_telling(
     count: usize,
     place: Place,
     cancel: &Cancel,
-) -> Result<(), Interrupt> {
+) -> Result<Option<Measured>, Interrupt> {
     if meanings.len() <= count {
-        return Ok(());
+        return Ok(None);
     }
     let wordings: Vec<usize> = meanings.iter().map(|meaning| meaning.wording).collect();
     let mut drawn: Vec<Vec<Probe>> = Vec::with_capacity(wordings.len());
@@ -53,7 +78,10 @@ pub(super) fn keep_most_telling(
         number += 1;
         kept.contains(&(number - 1))
     });
-    Ok(())
+    Ok(Some(Measured {
+        wordings,
+        bits: divergence,
+    }))
 }
 
 /// Mean divergence over continuations drawn elsewhere and forced upon a branch. Where the text ends at one of the two, that is a whole bit.
@@ -122,6 +150,27 @@ mod tests {
             most_telling(&[0.3, 0.2, 0.2, 0.16, 0.1], &all, 3),
             [0, 1, 2]
         );
+    }
+
+    #[test]
+    fn what_was_measured_is_told_of_the_meanings_that_are_left_in_their_order() {
+        let mut bits = vec![vec![0.0; 4]; 4];
+        for (m, row) in bits.iter_mut().enumerate() {
+            for (n, to) in row.iter_mut().enumerate() {
+                *to = if m == n { 0.0 } else { (m + n) as f64 / 10.0 };
+            }
+        }
+        let measured = Measured {
+            wordings: vec![0, 2, 3, 5],
+            bits,
+        };
+        let meaning = |wording| Meaning {
+            wording,
+            members: vec![wording],
+            mass: 0.3,
+        };
+        let between = measured.between(&[meaning(2), meaning(5)]);
+        assert_eq!(between, [[0.0, 0.4, 0.0], [0.4, 0.0, 0.0], [0.0; 3]]);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use super::outcome::{End, Stats, Step, Thought};
 use super::rollout::WORD_TOKENS_MAX;
 use super::sampling::Sampler;
 use super::settings::WriterSettings;
-use crate::fork::{Fork, ForkId, ForkOrigin, ForkStates, MAX_BRANCHES};
+use crate::fork::{Divergence, Fork, ForkId, ForkOrigin, ForkStates, MAX_BRANCHES};
 
 /// Characters of text before a fork that go with it, for people.
 pub(crate) const CONTEXT_CHARS: usize = 240;
@@ -299,6 +299,7 @@ impl Writer {
             fork: fork.clone(),
             ahead: found.ahead,
             seen: found.seen,
+            divergence: found.divergence,
         });
         fork
     }
@@ -415,6 +416,13 @@ impl Writer {
             fork: trunk.line.next.hidden.clone(),
             branches: branches.collect(),
         })
+    }
+
+    /// How differently the text goes on behind the branches of the open fork. Measured only where more meanings were found than can be
+    /// offered, and of those that the detector found; `None` else.
+    #[must_use]
+    pub fn divergence(&self) -> Option<Divergence> {
+        self.open.as_ref()?.divergence
     }
 
     /// Whether there is a choice that [`Writer::undo`] can take back.

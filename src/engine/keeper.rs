@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-use crate::session::person::{ChoiceStore, ForkName, PersonError, Remembered, TakenBack};
+use crate::session::person::{
+    AccountFile, ChoiceStore, Earned, ForkName, PersonError, Remembered, TakenBack,
+};
 
 /// Notes that wait for the disk, at most: hours of a busy session.
 const HELD_MAX: usize = 1_024;
@@ -23,6 +25,8 @@ pub enum Note {
     Choice(Box<Remembered>),
     /// A choice was taken back.
     TakenBack(ForkName, TakenBack),
+    /// What the imitator has earned with the model of this digest.
+    Earned(String, Box<Earned>),
 }
 
 /// The thread, and the way to it.
@@ -128,6 +132,11 @@ fn write(store: &mut ChoiceStore, held: &mut VecDeque<Note>) -> Result<(), Perso
         match note {
             Note::Choice(choice) => store.remember(choice)?,
             Note::TakenBack(fork, how) => store.take_back(fork, *how)?,
+            Note::Earned(model, earned) => {
+                if let Some(person) = store.person() {
+                    AccountFile::in_folder(person.path()).keep(model, earned)?;
+                }
+            }
         }
         held.pop_front();
     }

@@ -15,6 +15,7 @@ pub mod replay;
 pub mod streams;
 pub mod wishes;
 
+use crate::choice::imitator::BeliefError;
 use crate::decode::DecodeError;
 use crate::gate::SettingsError;
 use crate::pipeline::scribe::ScribeError;
@@ -78,6 +79,9 @@ pub enum EngineError {
     /// A gate setting out of range.
     #[error(transparent)]
     Settings(#[from] SettingsError),
+    /// What was learnt of the person's choices cannot be used.
+    #[error(transparent)]
+    Imitator(#[from] BeliefError),
     /// A thread cannot be made, or a file not be written.
     #[error(transparent)]
     Io(#[from] std::io::Error),

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use razvilka_dsp::state::AttendedFork;
 use razvilka_dsp::units::{LslTime, MonoTime};
 
-use crate::choice::Why;
-use crate::fork::{Chooser, Fork, ForkId, ForkStates, MAX_OPTIONS};
+use crate::choice::deputy::Sighting;
+use crate::choice::{Ask, Decider, Decision, Why};
+use crate::fork::{Chooser, Divergence, Fork, ForkId, ForkStates, MAX_OPTIONS};
 use crate::gate::{Arms, GateInput, Source, Verdict};
 use crate::marker::{OptionKind, OptionTile, Outcome};
 use crate::pipeline::decision::{Made, Record};
@@ -36,6 +37,8 @@ pub struct Question {
     pub states: Option<Arc<ForkStates>>,
     /// What the person's memory of choices prefers, for each branch; `None` without one.
     pub preference: Option<Vec<f32>>,
+    /// How differently the text goes on behind the branches; `None` where that was not measured.
+    pub divergence: Option<Divergence>,
     /// When the gate opened, or the fork was passed by.
     pub opened_at: LslTime,
     /// How the gate ended.
@@ -100,6 +103,7 @@ impl Question {
             priors,
             states: None,
             preference: None,
+            divergence: None,
             opened_at,
             end: None,
             steps: 0,
@@ -107,6 +111,22 @@ impl Question {
             looks: 0,
             scores: Vec::new(),
         }
+    }
+
+    /// Who chooses here.
+    pub fn decide(&self, decider: &mut Decider, ask: &Ask) -> Decision {
+        let attention = self.preference.iter().flatten();
+        let attention: Vec<f64> = attention.copied().map(f64::from).collect();
+        decider.decide(
+            ask,
+            &Sighting {
+                fork: &self.fork,
+                question: self.id.0,
+                at_s: self.opened_at.get(),
+                attention: &attention,
+                divergence_bits: self.divergence,
+            },
+        )
     }
 
     /// Takes a record of the gate; gives the ledger's row for its input.

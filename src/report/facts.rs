@@ -7,7 +7,7 @@ use super::material::Material;
 use super::verdict::reruns;
 use crate::engine::adapting::Adaptation;
 use crate::engine::drift::GazeStep;
-use crate::session::{EventKind, EventRow, StreamRecord};
+use crate::session::{AutonomyEvent, EventKind, EventRow, StreamRecord};
 
 pub(super) fn section(material: &Material) -> Markup {
     let manifest = &material.manifest;
@@ -40,6 +40,9 @@ pub(super) fn section(material: &Material) -> Markup {
                     @for (nth, (name, seed)) in manifest.seeds.iter().enumerate() {
                         @if nth > 0 { ", " } (readable(name)) " " (seed)
                     }
+                }
+                @if let Some(autonomy) = &material.summary.autonomy {
+                    dt { "autonomy" } dd { (autonomy.in_words()) }
                 }
                 dt { "tokens written" } dd { (material.summary.tokens_written) }
                 dt { "commits per 100 tokens" } dd { (figure(speed.selections_per_100_tokens, 1)) (commits) }
@@ -181,6 +184,9 @@ fn detail(event: &EventRow) -> String {
     if let Some(step) = GazeStep::of_detail(&event.detail) {
         return step.in_words();
     }
+    if let Some(event) = AutonomyEvent::of(event) {
+        return event.in_words();
+    }
     let learnt = (event.kind == EventKind::Adaptation)
         .then(|| serde_json::from_str::<Adaptation>(&event.detail).ok())
         .flatten();
@@ -199,6 +205,7 @@ const fn kind(kind: EventKind) -> &'static str {
         EventKind::Fault => "fault",
         EventKind::Exchange => "exchange",
         EventKind::Adaptation => "adaptation",
+        EventKind::Autonomy => "autonomy",
         EventKind::End => "end",
     }
 }

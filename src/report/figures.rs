@@ -152,18 +152,20 @@ pub(super) fn why(why: Why) -> String {
             }
         ),
         Why::Aborted(reason) => format!("aborted: {reason}"),
+        Why::Imitated {
+            probability,
+            audit_rate,
+        } => format!(
+            "imitated: the person would have with p = {probability:.2}; such forks are audited at {audit_rate:.2}"
+        ),
     }
 }
 
 /// Whether and why the person was asked.
 pub(super) const fn decision(decision: Decision) -> &'static str {
     match decision {
-        Decision::Ask(reason) => match reason {
-            crate::choice::AskReason::Decisive => "a decisive fork",
-            crate::choice::AskReason::Called => "called by the person",
-            crate::choice::AskReason::Other => "other branches, on request",
-            crate::choice::AskReason::Retry => "asked again",
-        },
+        Decision::Ask(reason) => reason.words(),
+        Decision::Imitate { .. } => "left to the imitator",
         Decision::LetModel(reason) => reason.words(),
     }
 }

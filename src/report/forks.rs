@@ -102,7 +102,7 @@ fn options(story: &ForkStory) -> Markup {
 fn ending(story: &ForkStory) -> Markup {
     let asked = match story.row.decision {
         Decision::Ask(_) => Some(decision(story.row.decision)),
-        Decision::LetModel(_) => None,
+        Decision::LetModel(_) | Decision::Imitate { .. } => None,
     };
     html! {
         @match &story.choice {

@@ -14,6 +14,7 @@
 //! acknowledged survives SIGKILL. This room lives on the control plane: it may block, allocate and fail; the real-time plane
 //! never calls it.
 
+mod autonomy;
 mod digest;
 mod folder;
 mod ledger;
@@ -27,6 +28,7 @@ mod text;
 mod truth;
 mod utc;
 
+pub use autonomy::{AutonomyEvent, AutonomySummary, Beginning};
 pub use digest::{sha256_file, sha256_hex};
 pub(crate) use folder::replace_atomically;
 pub use folder::{Folder, FolderError, Reserve, SessionFile};

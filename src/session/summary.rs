@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use razvilka_dsp::state::Index;
 use serde::{Deserialize, Serialize};
 
+use super::autonomy::AutonomySummary;
 use super::ledger::{ChoiceRow, ForkRow, Ledger, LedgerError, StateRow};
 use super::signal::SignalSummary;
 use super::truth::Truth;
@@ -41,6 +42,9 @@ pub struct Summary {
     pub accuracy: Option<ArmScores>,
     /// Time and information.
     pub speed: Speed,
+    /// What was left to the imitator; `None` where none was at work.
+    #[serde(default)]
+    pub autonomy: Option<AutonomySummary>,
     /// State of the person; `None` when it was not kept.
     #[serde(default)]
     pub state: Option<StateSummary>,
@@ -287,6 +291,7 @@ impl Summary {
                 .max()
                 .unwrap_or(0),
             speed: Speed::of(input, accuracy.as_ref()),
+            autonomy: None,
             state: StateSummary::of(input.states),
             signal: None,
             accuracy,
@@ -300,12 +305,16 @@ impl Summary {
     pub fn of_ledger(ledger: &Ledger, truth: Option<&Truth>) -> Result<Self, LedgerError> {
         let (forks, choices) = (ledger.forks()?, ledger.choices()?);
         let states = ledger.states()?;
-        Ok(Self::of(&SummaryInput {
-            forks: &forks,
-            choices: &choices,
-            states: &states,
-            truth,
-        }))
+        let imitate = ledger.session()?.protocol.config().imitate;
+        Ok(Self {
+            autonomy: AutonomySummary::of(&ledger.events()?, &imitate),
+            ..Self::of(&SummaryInput {
+                forks: &forks,
+                choices: &choices,
+                states: &states,
+                truth,
+            })
+        })
     }
 }
 

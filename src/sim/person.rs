@@ -262,7 +262,10 @@ impl Person {
                 outcome,
                 item,
             } => self.be_answered(t_s, fork, outcome, item, scene),
-            Event::Text { .. } | Event::TilesShown { .. } => {}
+            Event::Imitated { .. }
+            | Event::Autonomy { .. }
+            | Event::Text { .. }
+            | Event::TilesShown { .. } => {}
             Event::Pause { on } => self.paused = on,
         }
         // Any marker means that a session runs, even when its start was missed.

@@ -161,6 +161,8 @@ impl Scene {
             Event::Signal { .. }
             | Event::Flash { .. }
             | Event::TilesShown { .. }
+            | Event::Imitated { .. }
+            | Event::Autonomy { .. }
             | Event::Text { .. } => return false,
         };
         self.stage = stage;

@@ -569,9 +569,9 @@ impl Day {
             adapter: None,
         };
         self.ledger.fork(&row, &option_rows(&question)).unwrap();
-        let step = match decision {
-            Decision::LetModel(reason) => Protocol::not_asked(reason),
-            Decision::Ask(_) => {
+        let step = match decision.step() {
+            Some(step) => step,
+            None => {
                 let left_out = id.0 == 2 && !self.left_out;
                 if left_out || id.0 == 4 {
                     // A channel goes bad, and is good again.

@@ -226,6 +226,7 @@ impl Scene {
                     tokens: branch.map(|_| vec![3, 1, 4]).unwrap_or_default(),
                     prior,
                     log_prob_nats: branch.map_or(f64::NAN, |_| prior.ln()),
+                    attention: None,
                 }
             })
             .collect()

@@ -93,6 +93,7 @@ pub(crate) fn option_rows(fork: ForkId) -> Vec<OptionRow> {
             tokens: vec![1, 2, item as u32],
             prior: PRIORS[item],
             log_prob_nats: -1.0 / 3.0,
+            attention: None,
         })
         .collect()
 }

@@ -165,7 +165,8 @@ impl Handover {
 
     /// Whether agreement has been shown and has not dropped since.
     fn is_shown(&self) -> bool {
-        !self.alarm.sounds() && self.agreement.exceeds(self.settings.config().agreement_min)
+        let agreement_min = self.settings.config().agreement_min;
+        !self.alarm.sounds() && (agreement_min <= 0.0 || self.agreement.exceeds(agreement_min))
     }
 
     /// A question, where it is worth one and the budget allows it.
@@ -310,6 +311,7 @@ impl Handover {
             agreement_lower: self.agreement.lower(),
             shown: self.shown,
             tally: *self.account.tally(),
+            counted: self.account.counted(),
             hidden_max: self.account.hidden_max(),
             allowed: self.account.allowed(),
             alarm: self.alarm.level(),

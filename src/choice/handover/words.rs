@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::choice::bound::Tally;
 use crate::choice::imitator::{Answer, Guess};
-use crate::fork::MAX_BRANCHES;
+use crate::fork::Divergence;
 
 /// What is assumed between two branches whose divergence was not measured: that they part entirely.
 const DIVERGENCE_BITS: f64 = 1.0;
@@ -47,7 +47,7 @@ pub struct Place {
     pub guess: Option<Guess>,
     /// How differently the text goes on behind two branches, bits, 0 to 1 each; none where it was not measured.
     /// Jensen-Shannon divergence as the decoder ranks by (`decode/rank.rs`).
-    pub divergence_bits: Option<[[f64; MAX_BRANCHES]; MAX_BRANCHES]>,
+    pub divergence_bits: Option<Divergence>,
 }
 
 impl Place {
@@ -183,6 +183,8 @@ pub struct Report {
     pub shown: Shown,
     /// Forks the imitator took, audits, caught ones, questions.
     pub tally: Tally,
+    /// Forks that are counted so far.
+    pub counted: u32,
     /// At most so many forks can have gone another way.
     pub hidden_max: u32,
     /// So many may have.

@@ -64,6 +64,31 @@ impl<const D: usize> Belief<D> {
         belief
     }
 
+    /// Weights with these means and this precision, row by row, as [`mean`](Self::mean) and [`precision`](Self::precision) tell.
+    ///
+    /// # Errors
+    /// [`BeliefError::Degenerate`] when that is no normal distribution.
+    pub fn of(mean: [f64; D], precision: [[f64; D]; D]) -> Result<Self, BeliefError> {
+        // Sums of products in another order are symmetric but for their last bits.
+        let near = |a: f64, b: f64| (a - b).abs() <= 1e-9 * a.abs().max(b.abs()).max(1.0);
+        let symmetric = (0..D).all(|i| (0..i).all(|j| near(precision[i][j], precision[j][i])));
+        let covariance = Factor::of(&precision).map(|factor| factor.inverse());
+        match covariance.filter(|_| symmetric && mean.iter().all(|mean| mean.is_finite())) {
+            Some(covariance) => Ok(Self {
+                mean,
+                precision,
+                covariance,
+            }),
+            None => Err(BeliefError::Degenerate),
+        }
+    }
+
+    /// Precision of the weights, the inverse of their covariance, row by row.
+    #[must_use]
+    pub const fn precision(&self) -> &[[f64; D]; D] {
+        &self.precision
+    }
+
     /// Means of the weights.
     #[must_use]
     pub const fn mean(&self) -> &[f64; D] {

@@ -201,6 +201,20 @@ impl Guess {
     }
 }
 
+/// All that an imitator goes on from, but for the undo of its last choice: what is written down of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImitatorRecord {
+    /// [`ImitatorSettings::keep`].
+    pub keep: f64,
+    /// Answers learnt from.
+    pub learnt: u64,
+    /// Means of the weights, in the order of [`Features`].
+    pub mean: [f64; FEATURES],
+    /// Their precision, row by row.
+    pub precision: [[f64; FEATURES]; FEATURES],
+}
+
 /// The learned model of one person's choices.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Imitator {
@@ -225,6 +239,31 @@ impl Imitator {
             belief: Belief::independent(PRIOR),
             before: None,
             learnt: 0,
+        }
+    }
+
+    /// One that goes on from what was written down of another. Two that do so from the same record stay the same, bit for bit,
+    /// whatever they learn.
+    ///
+    /// # Errors
+    /// [`BeliefError::Degenerate`] when the record is of no imitator.
+    pub fn resumed(record: &ImitatorRecord) -> Result<Self, BeliefError> {
+        let belief = Belief::of(record.mean, record.precision)?;
+        Ok(Self {
+            belief,
+            learnt: record.learnt,
+            ..Self::new(ImitatorSettings { keep: record.keep })
+        })
+    }
+
+    /// What is to be written down of it.
+    #[must_use]
+    pub fn record(&self) -> ImitatorRecord {
+        ImitatorRecord {
+            keep: self.settings.keep,
+            learnt: self.learnt,
+            mean: *self.belief.mean(),
+            precision: *self.belief.precision(),
         }
     }
 
@@ -372,6 +411,33 @@ mod tests {
         let mut only_refused = Imitator::new(ImitatorSettings { keep: 1.0 });
         only_refused.learn(&fork(), Answer::NotThis(0)).unwrap();
         assert_eq!(after, only_refused.guess(&fork()).unwrap());
+    }
+
+    #[test]
+    fn two_that_go_on_from_one_record_stay_the_same_and_a_damaged_record_is_refused() {
+        let mut imitator = Imitator::new(ImitatorSettings { keep: 0.9 });
+        for branch in [0, 2, 1, 1] {
+            imitator.learn(&fork(), Answer::Branch(branch)).unwrap();
+        }
+        let written = serde_json::to_string(&imitator.record()).unwrap();
+        let record: ImitatorRecord = serde_json::from_str(&written).unwrap();
+        let [mut one, mut two] =
+            [&record, &imitator.record()].map(|of| Imitator::resumed(of).unwrap());
+        assert_eq!(one.learnt(), 4);
+        for branch in [2, 2, 0] {
+            one.learn(&fork(), Answer::Branch(branch)).unwrap();
+            two.learn(&fork(), Answer::Branch(branch)).unwrap();
+            imitator.learn(&fork(), Answer::Branch(branch)).unwrap();
+        }
+        assert_eq!(one, two);
+        let near = |of: &Imitator| of.guess(&fork()).unwrap().probabilities()[0];
+        assert!((near(&one) - near(&imitator)).abs() < 1e-12);
+        let mut wrong = record.clone();
+        wrong.precision[0][1] = 1e9;
+        assert!(Imitator::resumed(&wrong).is_err());
+        wrong = record;
+        wrong.mean[3] = f64::NAN;
+        assert!(Imitator::resumed(&wrong).is_err());
     }
 
     #[test]

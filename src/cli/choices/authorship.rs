@@ -108,6 +108,12 @@ fn words_of(choice: &Choice) -> String {
         Why::TimedOut(_) => words.push("time ran out".to_owned()),
         Why::Aborted(reason) => words.push(format!("nobody was asked any more: {reason}")),
         Why::NotAsked(reason) => words.push(format!("not asked: {}", reason.words())),
+        Why::Imitated {
+            probability,
+            audit_rate,
+        } => words.push(format!(
+            "nobody was asked: the person would have with p = {probability:.3}, such forks audited at {audit_rate:.2}"
+        )),
         Why::Selected => {}
     }
     if let Some(seconds) = choice.decision_s {

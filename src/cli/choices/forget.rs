@@ -50,7 +50,16 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<(), Failure> {
             format!("{what} is not remembered; `razvilka choices list` shows what is"),
         ));
     }
-    writeln!(out, "{}{}", words(&forgotten), learnt(&retired)).map_err(unwritten)
+    let imitator = match (forgotten.choices, store.sessions()?.is_empty()) {
+        (0, _) => "",
+        (_, true) => {
+            "\nThe imitator has nothing to go by any more, and what it had earned is deleted."
+        }
+        _ => {
+            "\nThe imitator is made from the choices that are left when the next session begins, and has to be shown to agree anew."
+        }
+    };
+    writeln!(out, "{}{}{imitator}", words(&forgotten), learnt(&retired)).map_err(unwritten)
 }
 
 /// What is gone, and what is not.

@@ -57,7 +57,7 @@ pub fn exit_code(error: &EngineError) -> Exit {
         | EngineError::Io(_)
         | EngineError::Unrecorded { .. }
         | EngineError::DiskStuck => Exit::RecordingIncomplete,
-        EngineError::Internal(_) => Exit::Internal,
+        EngineError::Imitator(_) | EngineError::Internal(_) => Exit::Internal,
     }
 }
 

@@ -26,7 +26,7 @@ use self::calibrating::{
 use self::frames::check_frames;
 use self::manifest::{chosen, models, stream_records, write_manifest};
 use self::mark::follow_gaze;
-use self::person::open_person;
+use self::person::{coins, open_person};
 use super::calibrate;
 use super::exit::{Exit, Failure};
 use super::model::{open_adapted, open_server};
@@ -210,6 +210,12 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
         })?,
     };
     let person = open_person(&plan, &model, view)?;
+    let coins = coins()?;
+    if plan.protocol.config().imitate.config().on && person.is_none() {
+        let _ = view.note(
+            "protocol.imitate.on = true, but there is nobody whose choices may be learnt: every fork is asked as ever. Give --person NAME, who has agreed to learning",
+        );
+    }
     let unlocked = if plan.realtime.lock_memory {
         rt::lock_memory().err()
     } else {
@@ -343,6 +349,7 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
         state,
         feedback,
         person,
+        coins,
         model,
         folder: &folder,
         session: manifest.session.clone(),

@@ -1,5 +1,6 @@
 //! The person of a session: whether anything is remembered, and what was remembered before.
 
+use std::io::Read;
 use std::time::{Duration, SystemTime};
 
 use crate::cli::exit::{Exit, Failure};
@@ -84,6 +85,21 @@ pub(super) fn expire(person: Person, tell: &mut dyn FnMut(&str)) -> Result<Choic
         }
     }
     Ok(store)
+}
+
+/// A seed for the coins of this session's audits, from the system's randomness: nobody can foresee it.
+///
+/// # Errors
+/// [`Exit::Internal`] where the system has none.
+pub(super) fn coins() -> Result<u64, Failure> {
+    let mut bytes = [0; 8];
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut source| source.read_exact(&mut bytes))
+        .map_err(|error| {
+            let said = format!("the system gives no random numbers (/dev/urandom): {error}");
+            Failure::said(Exit::Internal, said)
+        })?;
+    Ok(u64::from_le_bytes(bytes))
 }
 
 impl From<PersonError> for Failure {

@@ -7,7 +7,7 @@ use ringbuf::traits::Consumer;
 
 use super::Conductor;
 use super::rows::why_of;
-use crate::choice::{Step, Why};
+use crate::choice::{Became, Step, Why};
 use crate::engine::EngineError;
 use crate::engine::desk::Entry;
 use crate::engine::question::{Done, Question};
@@ -33,12 +33,14 @@ impl Conductor<'_> {
                 fork,
                 can_undo,
                 states,
+                divergence,
             } => {
                 self.settle_awaiting_offer();
                 if let Some(remembering) = &mut self.remembering {
                     remembering.offered(fork.id, states);
                 }
                 self.can_undo = can_undo;
+                self.divergence = divergence.map(|divergence| (fork.id, divergence));
                 self.ask(fork, 0);
             }
             Told::Taken {
@@ -67,6 +69,7 @@ impl Conductor<'_> {
                 if let Some(remembering) = &mut self.remembering {
                     remembering.called(position);
                 }
+                self.decider.called(position);
                 self.position = position;
                 self.replace(&text);
                 let detail = serde_json::json!({
@@ -87,6 +90,7 @@ impl Conductor<'_> {
                 if let Some(remembering) = &mut self.remembering {
                     remembering.begins();
                 }
+                self.decider.begins();
                 // Nobody wrote the prompt: its tokens do not count.
                 self.position = position;
                 self.begin_text(prompt);
@@ -136,7 +140,7 @@ impl Conductor<'_> {
             let question = awaited.as_ref().map(|(question, _)| question);
             match how {
                 Taken::Undone => remembering.undone(),
-                Taken::Branch(_) | Taken::ModelBranch(_) => {
+                Taken::Branch(_) | Taken::ImitatorBranch(_) | Taken::ModelBranch(_) => {
                     let before = question.map_or(position, |question| question.fork.position);
                     remembering.taken(question, before);
                 }
@@ -152,21 +156,26 @@ impl Conductor<'_> {
                 let detail = serde_json::json!({ "undo": { "position": position } });
                 self.event(EventKind::Operator, detail.to_string());
             }
+            match how {
+                Taken::Undone => self.hand_taken_back(),
+                Taken::Branch(_) | Taken::ImitatorBranch(_) | Taken::ModelBranch(_) => {
+                    self.decider.taken(position, chooser_of(how));
+                }
+            }
             return;
         };
         let mut trace = question.end.map(|end| end.trace).unwrap_or_default();
         trace.mark(Place::Committed, committed_ns);
         self.count(position);
-        let (item, chooser) = match how {
-            Taken::Branch(branch) => (Some(branch), Chooser::Human),
-            Taken::ModelBranch(branch) => (Some(branch), Chooser::Model),
-            Taken::Undone => (
-                question
-                    .kinds
-                    .iter()
-                    .position(|kind| *kind == OptionKind::Undo),
-                Chooser::Human,
-            ),
+        let chooser = chooser_of(how);
+        let item = match how {
+            Taken::Branch(branch) | Taken::ImitatorBranch(branch) | Taken::ModelBranch(branch) => {
+                Some(branch)
+            }
+            Taken::Undone => question
+                .kinds
+                .iter()
+                .position(|kind| *kind == OptionKind::Undo),
         };
         self.show_answer(&question, item, chooser, &step);
         let shown = if replaced {
@@ -182,7 +191,7 @@ impl Conductor<'_> {
                 self.looked_at(&question, item);
             }
             Taken::Undone => self.unlearn(),
-            Taken::ModelBranch(_) => {}
+            Taken::ImitatorBranch(_) | Taken::ModelBranch(_) => {}
         }
         if question.committed_option().is_some() {
             self.book.note(&trace);
@@ -198,6 +207,14 @@ impl Conductor<'_> {
             committed: MonoTime::from_nanos(committed_ns),
         };
         self.write_choice(&question, &done);
+        let became = match how {
+            Taken::Undone => Became::TakenBack,
+            Taken::Branch(_) | Taken::ImitatorBranch(_) | Taken::ModelBranch(_) => Became::Taken {
+                position: question.fork.position,
+                chooser,
+            },
+        };
+        self.hand_in(&step, became);
     }
 
     /// The person called for a fork elsewhere, or took a choice back, or the model is gone: what was asked or about to be
@@ -227,6 +244,7 @@ impl Conductor<'_> {
             committed: rt::now(),
         };
         self.write_choice(question, &done);
+        self.hand_in(step, Became::Nothing);
     }
 
     /// Other branches are offered: the question that asked for them is over.
@@ -252,6 +270,7 @@ impl Conductor<'_> {
             committed,
         };
         self.write_choice(&question, &done);
+        self.hand_in(&step, Became::Nothing);
     }
 
     fn write_choice(&mut self, question: &Question, done: &Done) {
@@ -260,7 +279,7 @@ impl Conductor<'_> {
         row.adapter.clone_from(&self.adapter);
         self.write_down(Entry::Choice(Box::new(row)));
         if let Some(remembering) = &mut self.remembering {
-            remembering.ended(question, done, &self.model_sha256);
+            remembering.ended(question, done);
         }
     }
 
@@ -350,7 +369,7 @@ impl Conductor<'_> {
         let selected = question.committed_option().is_some();
         let fork = question.fork.id;
         match self
-            .protocol
+            .decider
             .follow(&end.verdict, &question.kinds, question.attempt)
         {
             Some(step @ Step::AskAgain { why }) => {
@@ -391,5 +410,16 @@ fn ending_words(step: &Step) -> String {
         Why::NotAsked(reason) => format!("not asked: {}", reason.words()),
         Why::TimedOut(_) => "declined: time ran out".into(),
         Why::Aborted(reason) => format!("aborted: {reason}"),
+        Why::Imitated { probability, .. } => {
+            format!("you would have with p = {probability:.2}; nobody was asked")
+        }
+    }
+}
+
+const fn chooser_of(how: Taken) -> Chooser {
+    match how {
+        Taken::Branch(_) | Taken::Undone => Chooser::Human,
+        Taken::ImitatorBranch(_) => Chooser::Imitator,
+        Taken::ModelBranch(_) => Chooser::Model,
     }
 }

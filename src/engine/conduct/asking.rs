@@ -9,7 +9,7 @@ use super::inputs::{Heard, Hindrance};
 use super::keys::KeysEnds;
 use super::rows::{capped_prior, option_rows, tiles_of};
 use super::{Conductor, Postponed};
-use crate::choice::{Ask as AskAt, Decision, FlashSequence, Presence, Protocol};
+use crate::choice::{Ask as AskAt, Decision, FlashSequence, Presence};
 use crate::engine::EngineError;
 use crate::engine::desk::Entry;
 use crate::engine::question::Question;
@@ -87,15 +87,9 @@ impl Conductor<'_> {
         }
     }
 
-    /// The protocol decides, then the person is asked or the model goes on.
+    /// Who chooses is decided; then the person is asked, the imitator takes a branch, or the model goes on.
     fn ask_now(&mut self, fork: Fork, attempt: u32) {
         self.count(fork.position);
-        let decision = self.protocol.decide(&AskAt {
-            origin: fork.origin,
-            tokens_written: self.tokens_written,
-            attempt,
-            presence: self.presence(),
-        });
         let id = ForkId(self.next_question);
         self.next_question += 1;
         let kinds = options_of(fork.branches.len(), self.can_undo);
@@ -103,9 +97,20 @@ impl Conductor<'_> {
         let now = rt::now();
         let opened_at = rt::lsl_of(now);
         let mut question = Question::new(id, fork, attempt, kinds, tiles, opened_at);
+        let measured = self
+            .divergence
+            .filter(|(fork, _)| *fork == question.fork.id);
+        question.divergence = measured.map(|(_, divergence)| divergence);
         if let Some(remembering) = &self.remembering {
             remembering.prepare(&mut question);
         }
+        let ask = AskAt {
+            origin: question.fork.origin,
+            tokens_written: self.tokens_written,
+            attempt,
+            presence: self.presence(),
+        };
+        let decision = question.decide(&mut self.decider, &ask);
         let asked = matches!(decision, Decision::Ask(_));
         let (eeg_clock, gaze_clock) = (self.inputs.eeg_clock(), self.inputs.gaze_clock());
         let row = ForkRow {
@@ -131,13 +136,23 @@ impl Conductor<'_> {
         let options = option_rows(&question);
         self.write_down(Entry::Fork(Box::new(row), options));
         self.write_state(id, now);
+        self.look_at_autonomy();
+        let fork = question.fork.id;
         match decision {
-            Decision::Ask(_) => self.open(question, eeg_clock, gaze_clock),
-            Decision::LetModel(reason) => {
-                self.tell_decoder(scribe::Ask::GoOn(question.fork.id));
-                self.awaiting = Some((question, Protocol::not_asked(reason)));
+            Decision::Ask(_) => return self.open(question, eeg_clock, gaze_clock),
+            Decision::LetModel(_) => self.tell_decoder(scribe::Ask::GoOn(fork)),
+            Decision::Imitate {
+                branch,
+                probability,
+                ..
+            } => {
+                let text = question.fork.branches.get(branch);
+                let text = text.map_or_else(String::new, |branch| branch.text.clone());
+                self.say_imitated(id, branch, text, probability);
+                self.tell_decoder(scribe::Ask::Imitate { fork, branch });
             }
         }
+        self.awaiting = decision.step().map(|step| (question, step));
     }
 
     /// Opens the gate and shows the fork.

@@ -50,6 +50,7 @@ impl Conductor<'_> {
         {
             self.told(told);
         }
+        self.close_account();
         if let Some(stopped) = &stopped {
             let detail = serde_json::json!({
                 "ending": words, "text": stopped.text_number, "position": stopped.position,

@@ -188,6 +188,7 @@ impl Conductor<'_> {
 
     fn key(&mut self, stamp_s: f64, key: Key) {
         match (key, &self.question) {
+            (Key::Ask { on }, _) => self.ask_me(on),
             (Key::Select { item }, Some(question)) => {
                 let Some(option) = usize::try_from(item)
                     .ok()

@@ -11,9 +11,11 @@
 //! | `keys` | key presses |
 //! | `asking` | from a fork to an open gate |
 //! | `answers` | from the gate's record to the row that says how a fork ended |
+//! | `handing` | what is left to the imitator, and how much of that is told |
 //! | `learning` | what the scorer learns from confirmed choices, and when that is taken over |
 //! | `masking` | bad channels, and the scorers that do without them |
 //! | `remembering` | the person's memory of choices |
+//! | `relearning` | what that teaches the imitator when a session begins |
 //! | `following` | a tracker that drifts, followed by confirmed choices |
 //! | `saying` | text, notes, events, faults |
 //! | `watching` | streams, clocks, gate and recording, while the session runs |
@@ -28,10 +30,12 @@ mod feed;
 mod feedback;
 mod following;
 mod gaze_news;
+mod handing;
 mod inputs;
 mod keys;
 mod learning;
 mod masking;
+mod relearning;
 mod remembering;
 mod rows;
 mod saying;
@@ -53,6 +57,7 @@ use razvilka_dsp::units::MonoTime;
 
 use self::ending::Ending;
 use self::feedback::Feedback;
+use self::handing::Handing;
 use self::inputs::{Inputs, SETTLE};
 use self::keys::KeysEnds;
 use self::learning::Learning;
@@ -66,10 +71,10 @@ use super::latency::LatencyReport;
 use super::lines;
 use super::question::Question;
 use super::streams::Streams;
-use crate::choice::{Protocol, Step};
+use crate::choice::{Decider, Step};
 use crate::config::Plan;
 use crate::decode::{Backend, Cancel};
-use crate::fork::Fork;
+use crate::fork::{Divergence, Fork, ForkId};
 use crate::gate::{GateSettings, Lease};
 use crate::marker::Event;
 use crate::pipeline::decision::{ChoiceCell, GateThread};
@@ -110,6 +115,8 @@ pub struct Setting<'a> {
     pub feedback: Option<FeedbackSetting>,
     /// The person's memory of choices; `None` remembers nothing.
     pub person: Option<PersonSetting>,
+    /// Seed of the coins by which the imitator is audited: new in every session, and not to be foreseen.
+    pub coins: u64,
     /// The language model.
     pub model: Backend,
     /// Where everything goes.
@@ -184,7 +191,8 @@ struct Conductor<'a> {
     model_sha256: String,
     /// The adapter in the model's matrices.
     adapter: Option<String>,
-    protocol: Protocol,
+    decider: Decider,
+    handing: Handing,
     book: LatencyBook,
     /// Raised whenever a stream begins anew: evidence from before is of another epoch.
     lease: Lease,
@@ -198,6 +206,8 @@ struct Conductor<'a> {
     texts: Vec<TextRecord>,
     position: usize,
     tokens_written: u64,
+    /// How differently the text goes on behind the branches of the latest fork, where that was measured.
+    divergence: Option<(ForkId, Divergence)>,
     /// Whether a choice could be taken back when the latest fork was offered.
     can_undo: bool,
     answered: u32,
@@ -287,9 +297,19 @@ impl<'a> Conductor<'a> {
             .map(|feedback| Feedback::start(feedback, &recorder))
             .transpose()?;
 
+        let imitate = plan.protocol.config().imitate;
+        let at_work = setting.person.as_ref().filter(|_| imitate.config().on);
+        let beginning = at_work.map(|person| person.beginning(setting.coins, adapter.as_deref()));
+        let deputy = beginning
+            .as_ref()
+            .map(|beginning| beginning.deputy(imitate))
+            .transpose()?;
         let remembering = setting
             .person
-            .map(|person| Remembering::start(person, setting.session.clone()))
+            .map(|person| {
+                let session = setting.session.clone();
+                Remembering::start(person, session, model_sha256.clone())
+            })
             .transpose()?;
 
         let learning = Learning::begin(plan, profile, setting.epochs, &inputs)?;
@@ -333,7 +353,8 @@ impl<'a> Conductor<'a> {
             marker_offsets,
             model_sha256,
             adapter,
-            protocol: Protocol::new(plan.protocol),
+            decider: Decider::new(plan.protocol, deputy),
+            handing: Handing::new(beginning),
             book: LatencyBook::new(&plan.budget),
             lease: Lease { epoch: 1 },
             next_question: 0,
@@ -345,6 +366,7 @@ impl<'a> Conductor<'a> {
             texts: Vec::new(),
             position: 0,
             tokens_written: 0,
+            divergence: None,
             can_undo: false,
             answered: 0,
             begun: now,
@@ -371,6 +393,7 @@ impl<'a> Conductor<'a> {
         if let Some(state) = &self.state {
             state.begun(self.begun_mono);
         }
+        self.hand_over();
         self.tell_decoder(scribe::Ask::Resume);
     }
 

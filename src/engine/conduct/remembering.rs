@@ -5,20 +5,26 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::Conductor;
+use super::relearning::imitate;
+use crate::choice::imitator::{Imitator, ImitatorSettings};
 use crate::choice::memory::{Memory, Place};
 use crate::engine::keeper::{Keeper, Note};
 use crate::engine::question::{Done, Question};
 use crate::fork::{ForkId, ForkStates};
 use crate::marker::OptionKind;
+use crate::session::Beginning;
 use crate::session::person::{
-    ChoiceStore, ForkName, PersonError, Remembered, RememberedOption, TakenBack, Which,
+    AccountFile, ChoiceStore, Earned, ForkName, PersonError, Remembered, RememberedOption,
+    TakenBack, Which,
 };
 use crate::session::utc_of;
 
 /// What a session knows of its person: the memory on the disk, open to be added to, and what of it speaks of this model.
 pub struct PersonSetting {
-    store: ChoiceStore,
+    pub(super) store: ChoiceStore,
     memory: Option<Memory>,
+    imitator: Imitator,
+    earned: Earned,
 }
 
 impl PersonSetting {
@@ -28,13 +34,34 @@ impl PersonSetting {
     /// [`PersonError`] when the memory cannot be read.
     pub fn read(store: ChoiceStore, model_sha256: &str) -> Result<Self, PersonError> {
         let mut memory = None;
+        let mut imitator = Imitator::new(ImitatorSettings::default());
         store.each(&Which::All, |choice| {
             if choice.model_sha256 == model_sha256 {
                 learn(&mut memory, &choice);
+                imitate(&mut imitator, &choice);
             }
             ControlFlow::Continue(())
         })?;
-        Ok(Self { store, memory })
+        let accounts = store
+            .person()
+            .map(|person| AccountFile::in_folder(person.path()));
+        let earned = accounts.map(|accounts| accounts.of_model(model_sha256));
+        Ok(Self {
+            earned: earned.transpose()?.unwrap_or_default(),
+            store,
+            memory,
+            imitator,
+        })
+    }
+
+    /// What an imitator in this session goes on from. `coins`: seed of its audits' coins, new in every session; `adapter`: that in use.
+    #[must_use]
+    pub fn beginning(&self, coins: u64, adapter: Option<&str>) -> Beginning {
+        Beginning {
+            coins,
+            carried: self.earned.with(adapter),
+            imitator: self.imitator.record(),
+        }
     }
 
     /// Choices that speak of this model.
@@ -85,6 +112,7 @@ pub(super) struct Remembering {
     keeper: Keeper,
     memory: Option<Memory>,
     session: String,
+    model_sha256: String,
     /// States of the fork that the decoder offered last.
     states: Option<(ForkId, Arc<ForkStates>)>,
     /// The choices behind the present text, oldest first, as the decoder would take them back.
@@ -92,11 +120,16 @@ pub(super) struct Remembering {
 }
 
 impl Remembering {
-    pub(super) fn start(person: PersonSetting, session: String) -> std::io::Result<Self> {
+    pub(super) fn start(
+        person: PersonSetting,
+        session: String,
+        model_sha256: String,
+    ) -> std::io::Result<Self> {
         Ok(Self {
             keeper: Keeper::start(person.store)?,
             memory: person.memory,
             session,
+            model_sha256,
             states: None,
             standing: Vec::new(),
         })
@@ -125,8 +158,8 @@ impl Remembering {
     }
 
     /// A fork has ended.
-    pub(super) fn ended(&mut self, question: &Question, done: &Done, model_sha256: &str) {
-        let choice = remembered(&self.session, question, done, model_sha256);
+    pub(super) fn ended(&mut self, question: &Question, done: &Done) {
+        let choice = remembered(&self.session, question, done, &self.model_sha256);
         let place = learn(&mut self.memory, &choice);
         if let Some(top) = self.standing.last_mut()
             && top.question == Some(question.id)
@@ -179,6 +212,12 @@ impl Remembering {
             self.keeper
                 .hand_in(Note::TakenBack(ForkName { session, fork }, how));
         }
+    }
+
+    /// What the imitator has earned so far.
+    pub(super) fn keep_account(&mut self, earned: Earned) {
+        let note = Note::Earned(self.model_sha256.clone(), Box::new(earned));
+        self.keeper.hand_in(note);
     }
 
     /// What went wrong since the last call.

@@ -31,15 +31,16 @@ pub fn capped_prior(settings: GateSettings, question: &Question) -> Option<Poste
 #[must_use]
 pub fn option_rows(question: &Question) -> Vec<OptionRow> {
     let mut branches = question.fork.branches.iter();
+    let mut attention = question.preference.iter().flatten();
     question
         .tiles
         .iter()
         .zip(priors(&question.fork, &question.kinds))
         .map(|(tile, prior)| {
-            let branch = if tile.kind == OptionKind::Branch {
-                branches.next()
+            let (branch, attention) = if tile.kind == OptionKind::Branch {
+                (branches.next(), attention.next())
             } else {
-                None
+                (None, None)
             };
             OptionRow {
                 fork: question.id,
@@ -49,6 +50,7 @@ pub fn option_rows(question: &Question) -> Vec<OptionRow> {
                     .unwrap_or_default(),
                 prior,
                 log_prob_nats: branch.map_or(f64::NAN, |branch| branch.log_prob_nats),
+                attention: attention.copied().map(f64::from),
             }
         })
         .collect()

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use razvilka_calibration::CalibrationError;
 
+use crate::choice::imitator::BeliefError;
 use crate::config::ConfigError;
 use crate::decode::DecodeError;
 use crate::engine::lines;
@@ -46,6 +47,11 @@ pub enum ReplayError {
     /// The ledger cannot be read, or was altered.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// What the imitator went on from is no imitator.
+    #[error(
+        "what the ledger says of the imitator cannot be used: {0}. Restore the folder from a copy"
+    )]
+    Imitator(#[from] BeliefError),
     /// The ledger is sound, but does not end where the manifest says.
     #[error(
         "the ledger ends after {found} rows, the manifest says {expected} and another hash: rows were cut off or added. Restore the folder from a copy"

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use crate::engine::adapting::Adaptation;
 use crate::engine::drift::GazeStep;
 use crate::fork::ForkId;
-use crate::session::{EventKind, EventRow};
+use crate::session::{AutonomyEvent, EventKind, EventRow};
 
 /// An event that a replay must follow, from its details.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +21,8 @@ pub(super) enum Happened {
     Adaptation(Box<Adaptation>),
     /// A tracker that drifts was followed.
     Gaze(Box<GazeStep>),
+    /// What the imitator began from, or how it stands.
+    Autonomy(AutonomyEvent),
     /// A stream that was lost went on, after so many samples.
     Restarted { stream: String, samples: u64 },
     /// The session ended with the decoder here.
@@ -83,6 +85,7 @@ impl Happened {
                     .ok()
                     .map(|adaptation| Self::Adaptation(Box::new(adaptation))),
             },
+            EventKind::Autonomy => AutonomyEvent::of(row).map(Self::Autonomy),
             EventKind::End => serde_json::from_str(detail)
                 .ok()
                 .map(|Place { text, position }| Self::End { text, position }),

@@ -14,15 +14,16 @@ use super::report::{Compared, ReplayReport};
 use super::signals::{self, Known};
 use super::story::Story;
 use super::{PROFILE, REPORT};
-use crate::choice::Protocol;
+use crate::choice::Decider;
+use crate::choice::deputy::Deputy;
 use crate::config::Plan;
 use crate::decode::{Backend, Model};
 use crate::engine::conduct::model_digest;
 use crate::engine::lines;
 use crate::pipeline::scribe::Texts;
 use crate::session::{
-    ChainHead, Entry, Folder, Ledger, LedgerWriter, Manifest, ReplayOf, SessionFile, SessionRow,
-    TextFile, TextRecord, Versions, sha256_file, sha256_hex,
+    AutonomyEvent, ChainHead, Entry, Folder, Ledger, LedgerWriter, Manifest, ReplayOf, SessionFile,
+    SessionRow, TextFile, TextRecord, Versions, sha256_file, sha256_hex,
 };
 
 /// A session folder, read and checked.
@@ -209,7 +210,8 @@ impl RecordedSession {
             model_sha256,
             adapter,
             ledger: LedgerWriter::create(&out.file(SessionFile::Ledger), &self.session)?,
-            protocol: Protocol::new(self.plan.protocol),
+            decider: Decider::new(self.plan.protocol, self.deputy()?),
+            text_number: 0,
             story: Some(Story::begin(texts, self.manifest.text_holds_prompts())?),
             next_question: 0,
             attempt: 0,
@@ -284,6 +286,23 @@ impl RecordedSession {
         };
         self.write_folder(out, &report, head, texts, command)?;
         Ok(report)
+    }
+
+    /// The deputy as it was when the session began; `None` where none was at work.
+    fn deputy(&self) -> Result<Option<Deputy>, ReplayError> {
+        let events = self.entries.iter().filter_map(|entry| match entry {
+            Entry::Event(row) => AutonomyEvent::of(row),
+            _ => None,
+        });
+        let mut beginnings = events.filter_map(|event| match event {
+            AutonomyEvent::Begins(beginning) => Some(beginning),
+            _ => None,
+        });
+        let settings = self.plan.protocol.config().imitate;
+        let deputy = beginnings
+            .next()
+            .map(|beginning| beginning.deputy(settings));
+        Ok(deputy.transpose()?)
     }
 
     fn other_build(&self) -> Option<String> {

@@ -5,7 +5,7 @@
 
 use crate::choice::Step;
 use crate::decode::{self, Cancel, DecodeError, Decoder};
-use crate::fork::{Chooser, Fork};
+use crate::fork::{Chooser, Divergence, Fork};
 use crate::marker::OptionKind;
 use crate::pipeline::scribe::{BETWEEN_TEXTS, Texts};
 use crate::session::{ChoiceRow, ForkRow, TextRecord};
@@ -93,6 +93,11 @@ impl Story {
         &self.records
     }
 
+    /// Number of the present text, from 0.
+    pub(super) const fn number(&self) -> u64 {
+        self.number
+    }
+
     /// Everything written so far.
     pub(super) fn text(&self) -> String {
         let written = self.writer.text().get(self.left_out..).unwrap_or_default();
@@ -102,6 +107,11 @@ impl Story {
     /// Whether a choice can be taken back, as the person is shown it.
     pub(super) fn can_undo(&self) -> bool {
         self.writer.can_undo()
+    }
+
+    /// How differently the text goes on behind the branches of the open fork, where that was measured.
+    pub(super) fn divergence(&self) -> Option<Divergence> {
+        self.writer.divergence()
     }
 
     /// Writes on to the next fork and gives it.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::decode::Stats;
-use crate::fork::{Fork, ForkId, ForkStates};
+use crate::fork::{Divergence, Fork, ForkId, ForkStates};
 use crate::marker::OptionKind;
 
 /// What the control plane asks of the decoder.
@@ -22,6 +22,13 @@ pub enum Ask {
     GoOn(ForkId),
     /// Offer other branches instead.
     Other(ForkId),
+    /// The imitator takes this branch of the fork: the person was not asked.
+    Imitate {
+        /// The fork.
+        fork: ForkId,
+        /// Which, from 0.
+        branch: usize,
+    },
     /// The person wants a fork here, or some words back; an open fork gives way to one some words back.
     Call {
         /// Words back from the end of the text.
@@ -53,6 +60,8 @@ pub enum Told {
         can_undo: bool,
         /// What the model holds here; `None` behind a server.
         states: Option<Arc<ForkStates>>,
+        /// How differently the text goes on behind its branches; `None` where that was not measured.
+        divergence: Option<Divergence>,
     },
     /// A fork was taken.
     Taken {
@@ -128,6 +137,8 @@ pub struct Stopped {
 pub enum Taken {
     /// The person took this branch.
     Branch(usize),
+    /// The imitator took this branch.
+    ImitatorBranch(usize),
     /// The model took this branch.
     ModelBranch(usize),
     /// The last choice was taken back.

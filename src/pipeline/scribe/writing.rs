@@ -200,19 +200,8 @@ impl Writing<'_> {
         };
         match kind {
             OptionKind::Branch => {
-                let commit = self.writer.commit(fork, option)?;
-                let committed_ns = rt::now().as_nanos();
-                self.open = None;
+                self.commit(fork, option, Taken::Branch(option))?;
                 self.interrupted += u64::from(broken_off);
-                self.say(Told::Taken {
-                    fork,
-                    how: Taken::Branch(option),
-                    text: commit.text,
-                    replaced: false,
-                    position: self.writer.position(),
-                    ready_tokens: commit.ready_tokens,
-                    committed_ns,
-                });
             }
             OptionKind::GoOn => self.go_on(fork)?,
             OptionKind::Other => self.other(fork)?,
@@ -237,7 +226,10 @@ impl Writing<'_> {
             }
             Ask::GoOn(fork) if self.is_open(fork) => self.go_on(fork)?,
             Ask::Other(fork) if self.is_open(fork) => self.other(fork)?,
-            Ask::GoOn(_) | Ask::Other(_) => {}
+            Ask::Imitate { fork, branch } if self.is_open(fork) => {
+                self.commit(fork, branch, Taken::ImitatorBranch(branch))?;
+            }
+            Ask::GoOn(_) | Ask::Other(_) | Ask::Imitate { .. } => {}
             Ask::Call { words_back } => self.call(words_back)?,
             Ask::Undo => match self.open.as_ref().map(|open| open.fork) {
                 // A fork that the person has not seen yet stays when there is nothing to take back.
@@ -269,8 +261,26 @@ impl Writing<'_> {
             fork,
             can_undo: self.writer.can_undo(),
             states: self.writer.states().map(Arc::new),
+            divergence: self.writer.divergence(),
         };
         self.say(told);
+    }
+
+    /// Takes a branch of the open fork.
+    fn commit(&mut self, fork: ForkId, branch: usize, how: Taken) -> Result<(), DecodeError> {
+        let commit = self.writer.commit(fork, branch)?;
+        let committed_ns = rt::now().as_nanos();
+        self.open = None;
+        self.say(Told::Taken {
+            fork,
+            how,
+            text: commit.text,
+            replaced: false,
+            position: self.writer.position(),
+            ready_tokens: commit.ready_tokens,
+            committed_ns,
+        });
+        Ok(())
     }
 
     fn go_on(&mut self, fork: ForkId) -> Result<(), DecodeError> {

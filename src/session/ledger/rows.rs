@@ -104,6 +104,8 @@ pub struct OptionRow {
     pub prior: f64,
     /// Log-probability of the tokens, nats; NaN for control options.
     pub log_prob_nats: f64,
+    /// What the person's memory of choices preferred here, by attention; `None` for control options, and where it said nothing.
+    pub attention: Option<f64>,
 }
 
 /// One input of the gate and what it rests on.
@@ -206,6 +208,8 @@ pub enum EventKind {
     Exchange,
     /// The EEG scorer learnt from confirmed choices.
     Adaptation,
+    /// How much is left to the imitator: [`AutonomyEvent`](crate::session::AutonomyEvent).
+    Autonomy,
     /// The session ended by itself.
     End,
 }
@@ -371,6 +375,7 @@ impl Row for OptionRow {
             .real(self.tile.y_deg)
             .real(self.tile.w_deg)
             .real(self.tile.h_deg)
+            .maybe_real(self.attention)
             .finish())
     }
 
@@ -396,6 +401,7 @@ impl Row for OptionRow {
             tokens,
             prior,
             log_prob_nats,
+            attention: columns.maybe_real()?,
         })
     }
 }

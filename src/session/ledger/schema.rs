@@ -1,8 +1,8 @@
 //! The tables. Their order of columns is part of the hash: it never changes within a version.
 
 /// Version of the tables, kept in SQLite's `user_version`. Read as well: 1, without the table `state`; 2, in which that has no columns
-/// of the eyes; 3, whose `evidence` knows neither looks nor contractions.
-pub const SCHEMA_VERSION: u32 = 4;
+/// of the eyes; 3, whose `evidence` knows neither looks nor contractions; 4, whose `option` does not say what the memory preferred.
+pub const SCHEMA_VERSION: u32 = 5;
 /// "RZVL", kept in SQLite's `application_id`: tells a ledger from other databases.
 pub(super) const APPLICATION_ID: i64 = 0x525A_564C;
 
@@ -58,21 +58,36 @@ pub(super) const FORK: Table = Table {
 
 pub(super) const OPTION: Table = Table {
     name: "option",
-    columns: &[
-        ("fork", "INTEGER NOT NULL"),
-        ("item", "INTEGER NOT NULL"),
-        ("kind", "TEXT NOT NULL"),
-        ("text", "TEXT NOT NULL"),
-        ("tokens", "TEXT NOT NULL"),
-        ("prior", "REAL"),
-        ("log_prob_nats", "REAL"),
-        ("x_deg", "REAL"),
-        ("y_deg", "REAL"),
-        ("w_deg", "REAL"),
-        ("h_deg", "REAL"),
-    ],
-    index: "CREATE UNIQUE INDEX option_item ON option (fork, item);",
+    columns: &OPTION_COLUMNS,
+    index: OPTION_INDEX,
 };
+
+/// The same before it said what the person's memory of choices preferred.
+const OPTION_4: Table = Table {
+    name: "option",
+    columns: OPTION_COLUMNS.split_at(OPTION_4_COLUMNS).0,
+    index: OPTION_INDEX,
+};
+
+/// Columns of [`OPTION`] up to version 4.
+const OPTION_4_COLUMNS: usize = 11;
+
+const OPTION_INDEX: &str = "CREATE UNIQUE INDEX option_item ON option (fork, item);";
+
+const OPTION_COLUMNS: [(&str, &str); OPTION_4_COLUMNS + 1] = [
+    ("fork", "INTEGER NOT NULL"),
+    ("item", "INTEGER NOT NULL"),
+    ("kind", "TEXT NOT NULL"),
+    ("text", "TEXT NOT NULL"),
+    ("tokens", "TEXT NOT NULL"),
+    ("prior", "REAL"),
+    ("log_prob_nats", "REAL"),
+    ("x_deg", "REAL"),
+    ("y_deg", "REAL"),
+    ("w_deg", "REAL"),
+    ("h_deg", "REAL"),
+    ("attention", "REAL"),
+];
 
 pub(super) const EVIDENCE: Table = Table {
     name: "evidence",
@@ -253,6 +268,7 @@ impl Table {
     pub(super) fn at(&'static self, version: u32) -> Option<&'static Self> {
         match version {
             0..=3 if *self == EVIDENCE => Some(&EVIDENCE_3),
+            0..=4 if *self == OPTION => Some(&OPTION_4),
             _ if *self != STATE => Some(self),
             0 | 1 => None,
             2 => Some(&STATE_2),

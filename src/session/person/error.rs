@@ -69,6 +69,14 @@ pub enum PersonError {
         /// What is wrong.
         reason: String,
     },
+    /// What the imitator has earned cannot be read.
+    #[error("{} is damaged: {reason}. Delete it: the imitator then has to earn its trust anew, and no choice is lost", path.display())]
+    Account {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// No room on the disk.
     #[error("{} cannot be written: there is no room ({source}). Free some space", path.display())]
     Full {

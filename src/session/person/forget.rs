@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{ErrorCode, params_from_iter};
 
+use super::account::AccountFile;
 use super::error::PersonError;
 use super::remembered::{Remembered, Which};
 use super::store::ChoiceStore;
@@ -63,6 +64,7 @@ impl ChoiceStore {
         let deleted = self.delete(which);
         self.set_journal("WAL")?;
         deleted.map_err(|source| PersonError::sql(&self.path, source))?;
+        self.forget_earned(which)?;
         let traces = traces.indexed();
         forgotten.traces = traces.values().map(Vec::len).sum();
         let mut found = HashSet::new();
@@ -88,6 +90,22 @@ impl ChoiceStore {
                 path: self.path.clone(),
                 what,
             }),
+        }
+    }
+
+    /// What is learnt of choices is not kept: the imitator is made from those that are left. One that never heard of what the person wanted
+    /// forgotten has shown nothing yet; what had only grown old had long faded from it.
+    fn forget_earned(&self, which: &Which) -> Result<(), PersonError> {
+        let Some(person) = self.person() else {
+            return Ok(());
+        };
+        let accounts = AccountFile::in_folder(person.path());
+        if self.sessions()?.is_empty() {
+            return accounts.delete();
+        }
+        match which {
+            Which::Before(_) => Ok(()),
+            Which::All | Which::Session(_) | Which::Fork(_) => accounts.begin_anew(),
         }
     }
 

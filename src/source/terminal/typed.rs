@@ -6,7 +6,7 @@
 use crate::marker::Key;
 
 /// The keys, for people.
-pub const KEYS: &str = "keys: 0 to 9 takes that option of the open fork; f asks for a fork here, 3f three words back; u takes the last choice back; q ends the session; ? lists the keys";
+pub const KEYS: &str = "keys: 0 to 9 takes that option of the open fork; f asks for a fork here, 3f three words back; u takes the last choice back; a asks at every fork, l leaves forks to the imitator again; q ends the session; ? lists the keys";
 
 /// A count that no call follows within this is forgotten, seconds: it must not surprise a later call.
 const COUNT_LASTS_S: f64 = 3.0;
@@ -109,6 +109,8 @@ impl Typing {
                 Some(Typed::Key(Key::Call { back }))
             }
             'u' | 'U' | 'г' | 'Г' => Some(Typed::Key(Key::Undo)),
+            'a' | 'A' | 'ф' | 'Ф' => Some(Typed::Key(Key::Ask { on: true })),
+            'l' | 'L' | 'д' | 'Д' => Some(Typed::Key(Key::Ask { on: false })),
             'q' | 'Q' | 'й' | 'Й' => Some(Typed::Quit),
             '?' => Some(Typed::Help),
             _ => None,
@@ -181,6 +183,9 @@ mod tests {
     fn letters_undo_end_and_list_the_keys_whatever_is_open() {
         for open in [OPEN, CLOSED] {
             assert_eq!(typed("u", open), [Typed::Key(Key::Undo)]);
+            for (key, on) in [("a", true), ("l", false)] {
+                assert_eq!(typed(key, open), [Typed::Key(Key::Ask { on })]);
+            }
             assert_eq!(typed("q", open), [Typed::Quit]);
             assert_eq!(typed("?", open), [Typed::Help]);
             assert_eq!(typed("UFQ", open), typed("ufq", open));
@@ -190,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_russian_layout_gives_the_same_keys_at_the_same_places() {
-        assert_eq!(typed("гай", CLOSED), typed("ufq", CLOSED));
+        assert_eq!(typed("гайфд", CLOSED), typed("ufqal", CLOSED));
         assert_eq!(
             typed("2АГЙ", CLOSED),
             [call(2), Typed::Key(Key::Undo), Typed::Quit]

@@ -4,7 +4,7 @@ use super::Replaying;
 use crate::engine::adapting::Adaptation;
 use crate::engine::drift::GazeStep;
 use crate::engine::replay::happened::Happened;
-use crate::session::EventRow;
+use crate::session::{AutonomyEvent, EventRow};
 
 impl Replaying<'_> {
     pub(super) fn happened(&mut self, row: &EventRow) {
@@ -19,8 +19,16 @@ impl Replaying<'_> {
             self.followed(recorded);
             return;
         }
+        if let Happened::Autonomy(recorded) = &happened {
+            self.stands(row, recorded);
+            return;
+        }
         let Some(story) = self.story.as_mut() else {
             return;
+        };
+        let called = match happened {
+            Happened::Call { position, .. } => Some(position),
+            _ => None,
         };
         let (followed, expected) = match happened {
             Happened::Call { text, position } => (
@@ -33,6 +41,7 @@ impl Replaying<'_> {
                 return;
             }
             Happened::Adaptation(_)
+            | Happened::Autonomy(_)
             | Happened::Gaze(_)
             | Happened::Exchange(_)
             | Happened::Restarted { .. } => {
@@ -43,6 +52,35 @@ impl Replaying<'_> {
         self.attempt = 0;
         if let Err(astray) = followed {
             self.astray(row.fork, expected, astray);
+            return;
+        }
+        self.follow_texts();
+        match called {
+            Some(position) => self.decider.called(position),
+            // What it could not learn was told in the session, and is the same now.
+            None => drop(self.decider.taken_back()),
+        }
+    }
+
+    /// What stood with the imitator: the same now, bit for bit?
+    fn stands(&mut self, row: &EventRow, recorded: &AutonomyEvent) {
+        let expected = match recorded {
+            AutonomyEvent::Begins(_) => return,
+            AutonomyEvent::AskMe(on) => {
+                self.decider.ask_me(*on);
+                return;
+            }
+            AutonomyEvent::Stands(report) => report,
+            AutonomyEvent::Ends(report) => {
+                self.decider.close();
+                report
+            }
+        };
+        let got = self.decider.report();
+        // Where the text went another way, that has been told.
+        if self.story.is_some() && got.as_ref() != Some(expected) {
+            let got = got.map_or_else(|| "nothing".into(), |got| format!("{got:?}"));
+            self.differs(row.fork, None, "the imitator", format!("{expected:?}"), got);
         }
     }
 

@@ -1,11 +1,12 @@
 //! Choices made again: what follows from the gate's verdict now, and where the text goes.
 
 use super::{Asked, Replaying};
-use crate::choice::{Decision, Protocol, Step};
+use crate::choice::{Became, Decision, Step};
 use crate::engine::conduct::why_of;
 use crate::engine::question::Done;
 use crate::engine::replay::difference::choice_difference;
 use crate::engine::replay::error::ReplayError;
+use crate::marker::OptionKind;
 use crate::pipeline::trace::Trace;
 use crate::session::ChoiceRow;
 
@@ -36,14 +37,14 @@ impl Replaying<'_> {
         let verdict = match (decision, gate) {
             (Decision::Ask(_), Some(gate)) => Some(gate.verdict()),
             (Decision::Ask(_), None) => return None,
-            (Decision::LetModel(_), _) => None,
+            (Decision::LetModel(_) | Decision::Imitate { .. }, _) => None,
         };
-        let step = match (*decision, verdict) {
-            (Decision::LetModel(reason), _) => Some(Protocol::not_asked(reason)),
-            (_, Some(verdict)) => self
-                .protocol
-                .follow(&verdict, &question.kinds, question.attempt),
-            _ => None,
+        let step = match (decision.step(), verdict) {
+            (None, Some(verdict)) => {
+                self.decider
+                    .follow(&verdict, &question.kinds, question.attempt)
+            }
+            (step, _) => step,
         };
         let Some(step) = step else {
             // The gate still waits, though it was recorded as decided.
@@ -71,6 +72,17 @@ impl Replaying<'_> {
                 return None;
             }
         };
+        let kind = taken.item.and_then(|item| question.kinds.get(item));
+        let became = match (kind, taken.chooser) {
+            (Some(OptionKind::Branch), Some(chooser)) => Became::Taken {
+                position: question.fork.position,
+                chooser,
+            },
+            (Some(OptionKind::Undo), Some(_)) => Became::TakenBack,
+            _ => Became::Nothing,
+        };
+        // What it could not learn was told in the session, and is the same now.
+        let _ = self.decider.ended(&step, became);
         let done = Done {
             item: taken.item.and_then(|item| i32::try_from(item).ok()),
             chooser: taken.chooser,

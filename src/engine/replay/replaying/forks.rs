@@ -19,7 +19,7 @@ impl Replaying<'_> {
             .forks
             .get(&row.fork)
             .map_or(&empty, |(_, options)| options);
-        let (question, remade) = match self.fork_again(row) {
+        let (question, remade) = match self.fork_again(row, options) {
             Some((question, fork_row)) => {
                 let option_rows = option_rows(&question);
                 let difference = fork_difference(row, &fork_row)
@@ -40,7 +40,7 @@ impl Replaying<'_> {
         let gate = match fork_row.decision {
             // A fork that the gate would not take was aborted at once, without an input.
             Decision::Ask(_) => reopen_gate(fork_row, option_rows).ok(),
-            Decision::LetModel(_) => None,
+            Decision::LetModel(_) | Decision::Imitate { .. } => None,
         };
         self.asked = Some(Asked {
             question,
@@ -51,7 +51,7 @@ impl Replaying<'_> {
     }
 
     /// The fork as decoder and protocol find it now; `None` when the text has gone another way.
-    fn fork_again(&mut self, row: &ForkRow) -> Option<(Question, ForkRow)> {
+    fn fork_again(&mut self, row: &ForkRow, options: &[OptionRow]) -> Option<(Question, ForkRow)> {
         let story = self.story.as_mut()?;
         let (fork, tokens_written) = match story.next_fork(row) {
             Ok(found) => found,
@@ -63,16 +63,22 @@ impl Replaying<'_> {
         };
         let kinds = options_of(fork.branches.len(), story.can_undo());
         let tiles = layout::tiles(&fork, &kinds, &self.plan.screen);
-        let decision = self.protocol.decide(&Ask {
-            origin: fork.origin,
+        let divergence = story.divergence();
+        let id = ForkId(self.next_question);
+        self.next_question += 1;
+        self.follow_texts();
+        let mut question = Question::new(id, fork, self.attempt, kinds, tiles, row.opened_at);
+        // The person's memory is another by now, or gone: what it preferred is known from what was written.
+        question.preference = attention_of(options);
+        question.divergence = divergence;
+        let ask = Ask {
+            origin: question.fork.origin,
             tokens_written,
             attempt: self.attempt,
             // Whether streams were alive is known only from what was decided.
             presence: Presence::of(&row.decision),
-        });
-        let id = ForkId(self.next_question);
-        self.next_question += 1;
-        let question = Question::new(id, fork, self.attempt, kinds, tiles, row.opened_at);
+        };
+        let decision = question.decide(&mut self.decider, &ask);
         let asked = matches!(decision, Decision::Ask(_));
         let fork_row = ForkRow {
             fork: id,
@@ -92,6 +98,16 @@ impl Replaying<'_> {
         };
         Some((question, fork_row))
     }
+}
+
+/// What the memory preferred, for each branch; `None` where it said nothing.
+fn attention_of(options: &[OptionRow]) -> Option<Vec<f32>> {
+    let branches = options
+        .iter()
+        .filter(|option| option.tile.kind == OptionKind::Branch);
+    branches
+        .map(|option| option.attention.map(|attention| attention as f32))
+        .collect()
 }
 
 /// A question as its rows describe it, for when the text cannot be followed any more.

@@ -10,7 +10,7 @@ use super::error::ReplayError;
 use super::report::Compared;
 use super::signals::{Known, Remade};
 use super::story::{Astray, Story};
-use crate::choice::{Decision, Protocol};
+use crate::choice::{Decider, Decision};
 use crate::config::Plan;
 use crate::engine::question::Question;
 use crate::fork::ForkId;
@@ -33,7 +33,9 @@ pub(super) struct Replaying<'a> {
     pub(super) model_sha256: String,
     pub(super) adapter: Option<String>,
     pub(super) ledger: LedgerWriter,
-    pub(super) protocol: Protocol,
+    pub(super) decider: Decider,
+    /// Number of the text that the decider was told of last.
+    pub(super) text_number: u64,
     /// `None` from where the text went another way.
     pub(super) story: Option<Story>,
     pub(super) next_question: u64,
@@ -106,6 +108,15 @@ impl Replaying<'_> {
         let (expected, got) = (from(recorded), from(&text));
         self.differs(None, None, "text.txt", expected, got);
         (text, false)
+    }
+
+    /// Tells the decider when another text has begun.
+    fn follow_texts(&mut self) {
+        let number = self.story.as_ref().map(Story::number);
+        if let Some(number) = number.filter(|number| *number != self.text_number) {
+            self.text_number = number;
+            self.decider.begins();
+        }
     }
 
     fn astray(&mut self, fork: Option<ForkId>, expected: String, Astray(got): Astray) {
