@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
+use super::choices::{Whose, unwritten};
 use super::exit::{Exit, Failure};
 use super::model;
 use super::play::progress_bar;
@@ -21,7 +22,7 @@ use crate::learn::{
     Card, ForgetError, LessonsError, Shelf, ShelfError, TaughtBy, Unused, lessons_of,
 };
 use crate::rt;
-use crate::session::person::{ChoiceStore, Person, place_of_person};
+use crate::session::person::{ChoiceStore, Person};
 use crate::session::utc_of;
 
 /// Learn from a person's choices: an adapter for the model, used only if it is better; list its versions, go back
@@ -53,13 +54,6 @@ enum Verb {
     },
     /// Go back to what was in use before the present version
     Rollback(Whose),
-}
-
-#[derive(Debug, Clone, clap::Args)]
-struct Whose {
-    /// The person: a name, or the path of a folder (with a / in it)
-    #[arg(long, value_name = "DIR|NAME")]
-    person: PathBuf,
 }
 
 #[derive(Debug, Clone, clap::Args)]
@@ -105,34 +99,27 @@ pub fn run(args: &Args, stop: &Arc<AtomicBool>) -> Result<(), Failure> {
             anyway,
             whose,
         }) => {
-            let (_locked, shelf) = whose.locked_shelf()?;
+            let (_locked, shelf) = locked_shelf(whose)?;
             shelf.use_version((*version > 0).then_some(*version), *anyway)?;
             say_in_use(&shelf, &mut out)
         }
         Some(Verb::Rollback(whose)) => {
-            let (_locked, shelf) = whose.locked_shelf()?;
+            let (_locked, shelf) = locked_shelf(whose)?;
             shelf.roll_back()?;
             say_in_use(&shelf, &mut out)
         }
     }
 }
 
-impl Whose {
-    fn shelf(&self) -> Result<Shelf, Failure> {
-        let person = Person::open(&place_of_person(&self.person)?)?;
-        Ok(Shelf::of(person.path()))
-    }
-
-    /// The shelf, to be changed: no session of the person begins while the person is held.
-    fn locked_shelf(&self) -> Result<(Person, Shelf), Failure> {
-        let person = Person::open(&place_of_person(&self.person)?)?.lock()?;
-        let shelf = Shelf::of(person.path());
-        Ok((person, shelf))
-    }
+/// A person's shelf, to be changed: no session of the person begins while the person is held.
+fn locked_shelf(whose: &Whose) -> Result<(Person, Shelf), Failure> {
+    let person = whose.open()?.lock()?;
+    let shelf = Shelf::of(person.path());
+    Ok((person, shelf))
 }
 
 fn list(whose: &Whose, out: &mut dyn Write) -> Result<(), Failure> {
-    let shelf = whose.shelf()?;
+    let shelf = Shelf::of(whose.open()?.path());
     let current = shelf.current()?.map(|card| card.version);
     for version in shelf.versions()? {
         let card = shelf.card(version)?;
@@ -151,9 +138,12 @@ fn say_in_use(shelf: &Shelf, out: &mut dyn Write) -> Result<(), Failure> {
 }
 
 fn learn(args: &LearnArgs, stop: &Arc<AtomicBool>, out: &mut dyn Write) -> Result<(), Failure> {
-    let named = args.person.clone().unwrap_or_default(); // required
+    let whose = Whose {
+        person: args.person.clone().unwrap_or_default(), // required
+    };
+    let named = &whose.person;
     let settings = args.settings()?;
-    let person = Person::open(&place_of_person(&named)?)?.lock()?;
+    let person = whose.open()?.lock()?;
     if let Some(reason) = person.record().off_because() {
         let how = format!("`razvilka choices consent on --person {}`", named.display());
         return Err(Failure::said(
@@ -165,15 +155,7 @@ fn learn(args: &LearnArgs, stop: &Arc<AtomicBool>, out: &mut dyn Write) -> Resul
         ));
     }
     let shelf = Shelf::of(person.path());
-    let store = ChoiceStore::open_read_only(&person)?.ok_or_else(|| {
-        Failure::said(
-            Exit::Usage,
-            format!(
-                "nothing is remembered of {0}: play a session with --person {0}",
-                named.display()
-            ),
-        )
-    })?;
+    let store = ChoiceStore::open_read_only(&person)?.ok_or_else(|| whose.nothing())?;
     rt::stand_back(19, None);
     let load = LoadSettings {
         precision: Precision::F32,
@@ -346,10 +328,6 @@ fn unused_in_words(unused: Unused) -> String {
     } else {
         format!("; of the others {}", said.join(", "))
     }
-}
-
-fn unwritten(error: io::Error) -> Failure {
-    Failure::said(Exit::Usage, format!("stdout cannot be written: {error}"))
 }
 
 impl From<ForgetError> for Failure {

@@ -32,14 +32,14 @@ enum Verb {
 
 /// Whose choices.
 #[derive(Debug, Clone, clap::Args)]
-struct Whose {
+pub(super) struct Whose {
     /// The person: a name, or the path of a folder (with a / in it)
     #[arg(long, value_name = "DIR|NAME")]
-    person: PathBuf,
+    pub(super) person: PathBuf,
 }
 
 impl Whose {
-    fn open(&self) -> Result<Person, Failure> {
+    pub(super) fn open(&self) -> Result<Person, Failure> {
         Ok(Person::open(&place_of_person(&self.person)?)?)
     }
 
@@ -49,7 +49,7 @@ impl Whose {
         ChoiceStore::open_read_only(&person)?.ok_or_else(|| self.nothing())
     }
 
-    fn nothing(&self) -> Failure {
+    pub(super) fn nothing(&self) -> Failure {
         Failure::said(
             Exit::Usage,
             format!(
@@ -78,6 +78,6 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 }
 
 /// Output that cannot be written.
-fn unwritten(error: std::io::Error) -> Failure {
+pub(super) fn unwritten(error: std::io::Error) -> Failure {
     Failure::said(Exit::Usage, format!("stdout cannot be written: {error}"))
 }

@@ -20,12 +20,12 @@ use serde::{Deserialize, Serialize};
 
 use super::super::cancel::Cancel;
 use super::super::config::ModelConfig;
-use super::super::dense::LowRank;
+use super::super::dense::{LowRank, log_softmax};
 use super::super::error::DecodeError;
 use super::super::model::Model;
 use super::lesson::Lesson;
 use super::optimiser::Adam;
-use super::score::{Scorer, log_shares};
+use super::score::Scorer;
 use super::trial::Comparison;
 use super::{Adapter, AdapterShape, Factors, Target};
 
@@ -361,7 +361,7 @@ impl Learner {
         for lesson in lessons {
             let was = self.reference.options(lesson)?.detach();
             let change = (self.own.options(lesson)? - was)?;
-            let shares = log_shares(&(change * self.settings.beta)?)?;
+            let shares = log_softmax(&(change * self.settings.beta)?)?;
             let wanted = Tensor::new(lesson.wanted.as_slice(), &Device::Cpu)?;
             let loss = (shares.mul(&wanted)?.sum_all()? * -share)?;
             losses[0] += f64::from(loss.to_scalar::<f32>()?);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use candle_core::{D, DType, Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 
 use super::super::dense::{Dense, LowRank};
 use super::super::error::DecodeError;
@@ -72,11 +72,4 @@ impl Scorer {
 pub(super) fn of_tokens(rows: &Tensor, tokens: &[u32]) -> candle_core::Result<Tensor> {
     let tokens = Tensor::new(tokens, rows.device())?.unsqueeze(1)?;
     rows.gather(&tokens, 1)?.squeeze(1)
-}
-
-/// Log-softmax of `[n]`.
-pub(super) fn log_shares(scores: &Tensor) -> candle_core::Result<Tensor> {
-    let largest = scores.max_keepdim(D::Minus1)?.detach();
-    let below = scores.broadcast_sub(&largest)?;
-    below.broadcast_sub(&below.exp()?.sum_keepdim(D::Minus1)?.log()?)
 }

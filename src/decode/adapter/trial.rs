@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::super::dense::log_softmax;
 use super::super::error::DecodeError;
 use super::lesson::Lesson;
-use super::score::{Scorer, log_shares, of_tokens};
+use super::score::{Scorer, of_tokens};
 
 /// A model's agreement with choices, and how it expects plain text.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -86,7 +87,7 @@ struct Sums(Trial);
 
 impl Sums {
     fn choice(&mut self, model: &mut Scorer, lesson: &Lesson) -> Result<f64, DecodeError> {
-        let shares: Vec<f32> = log_shares(&model.options(lesson)?)?.to_vec1()?;
+        let shares: Vec<f32> = log_softmax(&model.options(lesson)?)?.to_vec1()?;
         let wanted = lesson.wanted.iter().zip(&shares);
         let loss = -wanted
             .filter(|(wanted, _)| **wanted > 0.0)

@@ -109,8 +109,12 @@ impl Dense {
     pub(in crate::decode) fn log_probabilities(&self, states: &Tensor) -> Result<Tensor> {
         let states = norm(states, &self.norm, self.model.config.norm_eps)?.contiguous()?;
         let logits = states.apply_op1(Frozen(self.head.to_dtype(DType::F32)?))?;
-        let largest = logits.max_keepdim(D::Minus1)?.detach();
-        let below = logits.broadcast_sub(&largest)?;
-        below.broadcast_sub(&below.exp()?.sum_keepdim(D::Minus1)?.log()?)
+        log_softmax(&logits)
     }
+}
+
+/// Logarithms of the shares of each row's exponentials: `[.., n]`, f32, with gradients.
+pub(in crate::decode) fn log_softmax(x: &Tensor) -> Result<Tensor> {
+    let below = x.broadcast_sub(&x.max_keepdim(D::Minus1)?.detach())?;
+    below.broadcast_sub(&below.exp()?.sum_keepdim(D::Minus1)?.log()?)
 }

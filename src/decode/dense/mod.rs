@@ -12,7 +12,7 @@ use std::sync::Arc;
 use candle_core::{D, DType, Device as On, Tensor};
 use serde::{Deserialize, Serialize};
 
-pub(super) use self::graph::LowRank;
+pub(super) use self::graph::{LowRank, log_softmax};
 use self::layer::{Layer, norm};
 use super::error::DecodeError;
 use super::linear::Linear;
