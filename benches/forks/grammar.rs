@@ -110,10 +110,14 @@ pub(crate) fn detect(
             if is_fork && branches.is_empty() {
                 if shown < options.show {
                     shown += 1;
-                    show(&name(), &glance, &survey.likenesses()?);
+                    show("missed", &name(), &glance, &survey.likenesses()?);
                 }
                 *missed.entry(name()).or_default() += 1;
             } else if !is_fork && !branches.is_empty() {
+                if shown < options.show {
+                    shown += 1;
+                    show("in vain", &name(), &glance, &survey.likenesses()?);
+                }
                 *in_vain.entry(name()).or_default() += 1;
             }
             if gate && !options.detection_only && matches!(truth.kind, Kind::Fork | Kind::Wording) {
@@ -177,9 +181,9 @@ pub(crate) fn write_pairs(file: &std::path::Path, pairs: &[KnownPair]) -> anyhow
     std::fs::write(file, lines).with_context(|| file.display().to_string())
 }
 
-/// A missed fork, for people.
-fn show(name: &str, glance: &Glance, likenesses: &[Likeness]) {
-    eprintln!("missed {name}: likeliest tokens {:.3?}", glance.top3);
+/// A place where the detector was wrong, for people.
+fn show(how: &str, name: &str, glance: &Glance, likenesses: &[Likeness]) {
+    eprintln!("{how} {name}: likeliest tokens {:.3?}", glance.top3);
     for pair in likenesses {
         let (a, b) = &pair.phrases;
         eprintln!(
