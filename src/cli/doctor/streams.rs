@@ -1,0 +1,364 @@
+//! The streams that answered: what they send, at which rate, and whether they are those that the experiment names.
+
+use super::finding::{Area, Finding, Level};
+use crate::cli::play::check_profile;
+use crate::config::Plan;
+use crate::engine::streams::check_specs;
+use crate::source::lsl::{Announcement, Network, Surveyed};
+use crate::source::pins::Pins;
+use crate::source::{Format, StreamSpec};
+use razvilka_calibration::Profile;
+use razvilka_dsp::clock::{RATE_REFUSE, RATE_WARN};
+
+/// A source of the experiment, held against what answered.
+#[derive(Debug, Clone)]
+pub(super) struct Pinned {
+    /// Its section: `eeg`, `gaze`, `keys`.
+    pub(super) section: &'static str,
+    /// The stream, or why there is none that fits.
+    pub(super) stream: Result<StreamSpec, String>,
+}
+
+/// What is known of the streams.
+#[derive(Debug, Clone)]
+pub(super) struct Facts {
+    /// How long was listened, seconds.
+    pub(super) listened_s: f64,
+    /// Everything that answered.
+    pub(super) seen: Vec<Surveyed>,
+    /// The sources of the experiment.
+    pub(super) pinned: Vec<Pinned>,
+    /// Whether filter, channels, units and profile go with those streams; `None` where not all of them are there.
+    pub(super) together: Option<Result<(), String>>,
+}
+
+/// Holds the experiment's sources against what answered.
+pub(super) fn pinned(network: Network, plan: &Plan, announced: &[Announcement]) -> Vec<Pinned> {
+    let sections = ["eeg", "gaze", "keys"].into_iter().zip(plan.pins());
+    let wanted = sections.filter_map(|(section, pins)| Some((section, pins?)));
+    wanted
+        .map(|(section, pins): (_, &Pins)| Pinned {
+            section,
+            stream: match network.pick(announced, pins) {
+                Ok(stream) => Ok(stream.spec().clone()),
+                Err(error) => Err(error.to_string()),
+            },
+        })
+        .collect()
+}
+
+/// Whether the streams that were found go with the rest of the experiment; `None` where one is missing.
+pub(super) fn together(plan: &Plan, pinned: &[Pinned]) -> Option<Result<(), String>> {
+    let all = pinned.iter().all(|one| one.stream.is_ok());
+    if !all || pinned.is_empty() {
+        return None;
+    }
+    let of = |section| {
+        let one = pinned.iter().find(|one| one.section == section)?;
+        one.stream.as_ref().ok()
+    };
+    let (eeg, gaze) = (of("eeg"), of("gaze"));
+    let fits = || -> Result<(), String> {
+        check_specs(plan, eeg, gaze).map_err(|error| error.to_string())?;
+        let Some(file) = &plan.calibration.profile else {
+            return Ok(());
+        };
+        let profile = Profile::load(file).map_err(|error| error.to_string())?;
+        check_profile(plan, &profile, eeg, gaze).map_err(|error| error.to_string())
+    };
+    Some(fits())
+}
+
+/// What that means for a session. Without an experiment nothing is wanted, and nothing fails.
+pub(super) fn judge(facts: &Facts, of_experiment: bool) -> Vec<Finding> {
+    let area = Area::Streams;
+    let mut found = Vec::new();
+    if facts.seen.is_empty() {
+        let figure = "no stream answered";
+        found.push(if of_experiment && facts.pinned.is_empty() {
+            Finding::ok(
+                area,
+                "on the network",
+                format!("{figure}, and none is needed"),
+            )
+        } else {
+            Finding::warning(
+                area,
+                "on the network",
+                figure,
+                "Start the devices' LSL programs, and see that they are on this network",
+            )
+        });
+    }
+    for pinned in &facts.pinned {
+        let what = format!("[{}]", pinned.section);
+        found.push(match &pinned.stream {
+            Ok(spec) => Finding::ok(area, what, format!("is {:?}", spec.name)),
+            Err(why) => Finding::failure(
+                area,
+                what,
+                why,
+                "Start the device, or put the pins of the right one into the experiment file: razvilka streams prints them",
+            ),
+        });
+    }
+    match &facts.together {
+        None => {}
+        Some(Ok(())) => found.push(Finding::ok(
+            area,
+            "with the experiment",
+            "channels, units, filter and profile go with these streams",
+        )),
+        Some(Err(why)) => found.push(Finding::failure(
+            area,
+            "with the experiment",
+            why,
+            "Correct the experiment file, or calibrate again with these streams",
+        )),
+    }
+    for one in &facts.seen {
+        let wanted = facts.pinned.iter().any(|pinned| {
+            let spec = pinned.stream.as_ref();
+            spec.is_ok_and(|spec| spec.uid == one.spec.uid)
+        });
+        found.extend(stream(one, facts.listened_s, wanted));
+    }
+    found.extend(twins(&facts.seen));
+    found
+}
+
+/// What one stream is like. What would end a session fails where the session wants this stream.
+fn stream(one: &Surveyed, listened_s: f64, wanted: bool) -> Vec<Finding> {
+    let area = Area::Streams;
+    let spec = &one.spec;
+    let what = format!("{:?}", spec.name);
+    let grave = |figure: String, advice: &str| Finding {
+        level: if wanted {
+            Level::Failure
+        } else {
+            Level::Warning
+        },
+        ..Finding::warning(area, what.clone(), figure, advice)
+    };
+    if let Some(why) = &one.refused {
+        return vec![grave(
+            format!("refused: {why}"),
+            "Correct what the device's program says of its stream",
+        )];
+    }
+    let shape = format!("{:?}, {} channels", spec.kind, one.channel_count);
+    if spec.format == Format::String {
+        return vec![Finding::ok(area, what, format!("{shape}, text, irregular"))];
+    }
+    let heard = &one.heard;
+    let mut found = Vec::new();
+    if heard.samples() == 0 && heard.not_finite() == 0 {
+        let figure = format!(
+            "{shape}, {} Hz declared: nothing came within {listened_s} s",
+            spec.rate_hz
+        );
+        let advice = "Start streaming in the device's program: its stream is there and empty";
+        found.push(if spec.rate_hz > 0.0 {
+            grave(figure, advice)
+        } else {
+            Finding::ok(area, what, format!("{shape}, irregular: nothing came yet"))
+        });
+        return found;
+    }
+    match heard.rate() {
+        None => found.push(Finding::ok(
+            area,
+            what.clone(),
+            format!(
+                "{shape}: {} samples within {listened_s} s, too few for a rate",
+                heard.samples()
+            ),
+        )),
+        Some(rate) if spec.rate_hz == 0.0 => found.push(Finding::ok(
+            area,
+            what.clone(),
+            format!("{shape}, no rate declared, {:.1} Hz measured", rate.hz),
+        )),
+        Some(rate) => {
+            let off = (rate.hz / spec.rate_hz - 1.0).abs();
+            let figure = format!(
+                "{shape}, {} Hz declared, {:.2} Hz measured over {listened_s} s (to {:.1} %)",
+                spec.rate_hz,
+                rate.hz,
+                100.0 * rate.coarse
+            );
+            found.push(if off > RATE_REFUSE + rate.coarse {
+                grave(
+                    figure,
+                    "Set the device's real rate in its program, or mend what loses samples (cable, radio, load): beyond 2 % no fork is decided",
+                )
+            } else if off > RATE_WARN + rate.coarse {
+                Finding::warning(
+                    area,
+                    what.clone(),
+                    figure,
+                    "See whether the device loses samples, or its clock runs off: beyond 2 % no fork is decided",
+                )
+            } else {
+                Finding::ok(area, what.clone(), figure)
+            });
+        }
+    }
+    let odd = heard.not_finite() + heard.backwards();
+    if odd > 0 {
+        found.push(Finding::warning(
+            area,
+            what.clone(),
+            format!(
+                "{} stamps are no numbers, {} go back in time",
+                heard.not_finite(),
+                heard.backwards()
+            ),
+            "Look for a newer version of the device's LSL program: such samples are left out",
+        ));
+    }
+    if let Some(words) = heard.shared().in_words(&spec.name) {
+        let (figure, advice) = words.split_once(". ").unwrap_or((&words, ""));
+        found.push(Finding::warning(area, what, figure, advice));
+    }
+    found
+}
+
+/// Streams that say the same of themselves.
+fn twins(seen: &[Surveyed]) -> Vec<Finding> {
+    let identity = |one: &Surveyed| {
+        let spec = &one.spec;
+        let key = [&spec.name, &spec.kind, &spec.source_id, &spec.hostname];
+        key.map(String::clone)
+    };
+    let mut all: Vec<[String; 4]> = seen.iter().map(identity).collect();
+    all.sort();
+    let mut found: Vec<Finding> = Vec::new();
+    for same in all.chunk_by(|a, b| a == b).filter(|same| same.len() > 1) {
+        let Some([name, ..]) = same.first() else {
+            continue;
+        };
+        found.push(Finding::warning(
+            Area::Streams,
+            format!("{name:?}"),
+            format!(
+                "{} streams of this name, type, source_id and host",
+                same.len()
+            ),
+            "Stop all but one: a session refuses to choose between them",
+        ));
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::Heard;
+
+    fn seen(measured_hz: Option<f64>) -> Surveyed {
+        let mut heard = Heard::default();
+        if let Some(hz) = measured_hz {
+            let stamps: Vec<f64> = (0..1_000).map(|k| f64::from(k) / hz).collect();
+            heard.push(&stamps);
+        }
+        Surveyed {
+            spec: StreamSpec {
+                name: "Amp".into(),
+                kind: "EEG".into(),
+                source_id: "sn".into(),
+                hostname: "lab".into(),
+                uid: "u1".into(),
+                rate_hz: 500.0,
+                format: Format::Float32,
+                labels: vec!["Fz".into(), "Cz".into()],
+                units: Vec::new(),
+                xml: String::new(),
+            },
+            channel_count: 2,
+            refused: None,
+            heard,
+        }
+    }
+
+    fn facts(seen: Vec<Surveyed>, pinned: bool) -> Facts {
+        let wanted = pinned.then(|| Pinned {
+            section: "eeg",
+            stream: Ok(seen[0].spec.clone()),
+        });
+        Facts {
+            listened_s: 2.0,
+            seen,
+            pinned: wanted.into_iter().collect(),
+            together: None,
+        }
+    }
+
+    fn worst(facts: &Facts) -> Level {
+        let found = judge(facts, !facts.pinned.is_empty());
+        found.iter().map(|finding| finding.level).max().unwrap()
+    }
+
+    #[test]
+    fn a_rate_that_a_session_would_refuse_fails_where_the_session_wants_the_stream() {
+        for (hz, wanted, other) in [
+            (500.0, Level::Ok, Level::Ok),
+            (501.5, Level::Ok, Level::Ok),
+            (504.0, Level::Warning, Level::Warning),
+            (496.0, Level::Warning, Level::Warning),
+            (520.0, Level::Failure, Level::Warning),
+            (250.0, Level::Failure, Level::Warning),
+        ] {
+            assert_eq!(worst(&facts(vec![seen(Some(hz))], true)), wanted, "{hz}");
+            assert_eq!(worst(&facts(vec![seen(Some(hz))], false)), other, "{hz}");
+        }
+    }
+
+    #[test]
+    fn a_stream_that_sends_nothing_or_may_not_be_opened_fails_where_it_is_wanted() {
+        let silent = seen(None);
+        let refused = Surveyed {
+            refused: Some("too large".into()),
+            ..seen(Some(500.0))
+        };
+        for one in [silent, refused] {
+            assert_eq!(worst(&facts(vec![one.clone()], true)), Level::Failure);
+            assert_eq!(worst(&facts(vec![one], false)), Level::Warning);
+        }
+        let mut text = seen(None);
+        (text.spec.format, text.spec.rate_hz) = (Format::String, 0.0);
+        assert_eq!(worst(&facts(vec![text], true)), Level::Ok);
+    }
+
+    #[test]
+    fn odd_stamps_blocks_and_twins_are_warned_of() {
+        let mut odd = seen(Some(500.0));
+        odd.heard.push(&[f64::NAN]);
+        assert_eq!(worst(&facts(vec![odd], true)), Level::Warning);
+        let mut blocks = seen(None);
+        let stamps: Vec<f64> = (0..1_000).map(|k| f64::from(k / 10) * 0.02).collect();
+        blocks.heard.push(&stamps);
+        let found = judge(&facts(vec![blocks], true), true);
+        assert!(found.iter().any(|f| f.figure.contains("share one stamp")));
+        let twin = || seen(Some(500.0));
+        let found = judge(&facts(vec![twin(), twin()], false), false);
+        assert!(
+            found
+                .iter()
+                .any(|f| f.figure.starts_with("2 streams of this name"))
+        );
+    }
+
+    #[test]
+    fn pins_that_nothing_fits_fail_and_no_stream_at_all_is_minded_only_where_one_is_needed() {
+        let mut lacking = facts(vec![seen(Some(500.0))], true);
+        lacking.pinned[0].stream = Err("no stream fits".into());
+        assert_eq!(worst(&lacking), Level::Failure);
+        let mut apart = facts(vec![seen(Some(500.0))], true);
+        apart.together = Some(Err("another montage".into()));
+        assert_eq!(worst(&apart), Level::Failure);
+        let nothing = facts(Vec::new(), false);
+        assert_eq!(judge(&nothing, false)[0].level, Level::Warning);
+        assert_eq!(judge(&nothing, true)[0].level, Level::Ok);
+    }
+}
