@@ -231,6 +231,7 @@ mod tests {
             channel_count: 2,
             refused: None,
             heard: Heard::default(),
+            age: None,
         })
     }
 

@@ -20,7 +20,7 @@ mod model;
 mod permissions;
 mod streams;
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -125,6 +125,9 @@ fn examine(args: &Args) -> Vec<Finding> {
     };
     let of_experiment = args.config.is_some() && plan != Plan::default();
 
+    if plan.typed_keys() {
+        found.push(typed_keys(io::stdin().is_terminal()));
+    }
     let facts = within(AT_ONCE, machine::facts);
     found.extend(judged(facts, Area::Machine, machine::judge));
     let asked = plan.clone();
@@ -192,6 +195,17 @@ fn read(file: &Path) -> Result<(Plan, Finding), Finding> {
     }
 }
 
+/// Whether keys could be typed where this program was started.
+fn typed_keys(terminal: bool) -> Finding {
+    let (area, what) = (Area::Experiment, "typed keys");
+    if terminal {
+        Finding::ok(area, what, "standard input is a terminal")
+    } else {
+        let advice = "Start the session in a terminal, without a pipe: it is refused otherwise";
+        Finding::warning(area, what, "standard input is no terminal here", advice)
+    }
+}
+
 /// The findings of facts; a failure where they did not come in time.
 fn judged<T>(facts: Option<T>, area: Area, judge: impl FnOnce(&T) -> Vec<Finding>) -> Vec<Finding> {
     match facts {
@@ -244,8 +258,11 @@ fn network(
     let facts = within(limit, move || {
         let (lsl, announced) = lsl::facts(network, wait)?;
         let pinned = streams::pinned(network, &asked, &announced);
+        let gate = asked.gate.config();
         let facts = streams::Facts {
             listened_s,
+            age_s_max: gate.evidence_age_s_max,
+            ahead_s_max: gate.clock_slack_s,
             seen: survey(&announced, listen),
             together: streams::together(&asked, &pinned),
             pinned,

@@ -4,7 +4,7 @@ use super::finding::{Area, Finding, Level};
 use crate::cli::play::check_profile;
 use crate::config::Plan;
 use crate::engine::streams::check_specs;
-use crate::source::lsl::{Announcement, Network, Surveyed};
+use crate::source::lsl::{Age, Announcement, Network, Surveyed};
 use crate::source::pins::Pins;
 use crate::source::{Format, StreamSpec};
 use razvilka_calibration::Profile;
@@ -24,6 +24,9 @@ pub(super) struct Pinned {
 pub(super) struct Facts {
     /// How long was listened, seconds.
     pub(super) listened_s: f64,
+    /// What the gate holds against a stamp: the greatest age, and how far ahead of our clock it may lie, seconds.
+    pub(super) age_s_max: f64,
+    pub(super) ahead_s_max: f64,
     /// Everything that answered.
     pub(super) seen: Vec<Surveyed>,
     /// The sources of the experiment.
@@ -121,15 +124,16 @@ pub(super) fn judge(facts: &Facts, of_experiment: bool) -> Vec<Finding> {
             let spec = pinned.stream.as_ref();
             spec.is_ok_and(|spec| spec.uid == one.spec.uid)
         });
-        found.extend(stream(one, facts.listened_s, wanted));
+        found.extend(stream(one, facts, wanted));
     }
     found.extend(twins(&facts.seen));
     found
 }
 
 /// What one stream is like. What would end a session fails where the session wants this stream.
-fn stream(one: &Surveyed, listened_s: f64, wanted: bool) -> Vec<Finding> {
+fn stream(one: &Surveyed, facts: &Facts, wanted: bool) -> Vec<Finding> {
     let area = Area::Streams;
+    let listened_s = facts.listened_s;
     let spec = &one.spec;
     let what = format!("{:?}", spec.name);
     let grave = |figure: String, advice: &str| Finding {
@@ -203,6 +207,30 @@ fn stream(one: &Surveyed, listened_s: f64, wanted: bool) -> Vec<Finding> {
                 Finding::ok(area, what.clone(), figure)
             });
         }
+    }
+    if let Some(Age {
+        least_s,
+        uncertainty_s,
+    }) = one.age
+    {
+        let figure = format!(
+            "samples are {:.1} ms old on arrival, to {:.1} ms",
+            1e3 * least_s,
+            1e3 * uncertainty_s
+        );
+        found.push(if least_s > facts.age_s_max + uncertainty_s {
+            grave(
+                figure,
+                "Shorten the buffers of the device's program: evidence older than gate.evidence_age_s_max counts for nothing",
+            )
+        } else if least_s < -facts.ahead_s_max - uncertainty_s {
+            grave(
+                figure,
+                "Let the device's program stamp by the LSL clock (local_clock): stamps ahead of ours by more than gate.clock_slack_s are no evidence",
+            )
+        } else {
+            Finding::ok(area, what.clone(), figure)
+        });
     }
     let odd = heard.not_finite() + heard.backwards();
     if odd > 0 {
@@ -278,6 +306,7 @@ mod tests {
             channel_count: 2,
             refused: None,
             heard,
+            age: None,
         }
     }
 
@@ -288,6 +317,8 @@ mod tests {
         });
         Facts {
             listened_s: 2.0,
+            age_s_max: 1.0,
+            ahead_s_max: 0.05,
             seen,
             pinned: wanted.into_iter().collect(),
             together: None,
@@ -328,6 +359,25 @@ mod tests {
         let mut text = seen(None);
         (text.spec.format, text.spec.rate_hz) = (Format::String, 0.0);
         assert_eq!(worst(&facts(vec![text], true)), Level::Ok);
+    }
+
+    #[test]
+    fn samples_that_are_too_old_or_ahead_of_our_clock_fail_where_they_are_wanted() {
+        for (least_s, uncertainty_s, level) in [
+            (0.012, 0.001, Level::Ok),
+            (0.99, 0.001, Level::Ok),
+            (1.5, 0.001, Level::Failure),
+            (1.5, 0.6, Level::Ok),
+            (-0.04, 0.001, Level::Ok),
+            (-0.2, 0.001, Level::Failure),
+        ] {
+            let mut one = seen(Some(500.0));
+            one.age = Some(Age {
+                least_s,
+                uncertainty_s,
+            });
+            assert_eq!(worst(&facts(vec![one], true)), level, "{least_s}");
+        }
     }
 
     #[test]

@@ -29,6 +29,7 @@ fn stream(kind: &str, labels: &[&str], rate_hz: f64) -> Surveyed {
         channel_count: labels.len() as u32,
         refused: None,
         heard: Heard::default(),
+        age: None,
     }
 }
 

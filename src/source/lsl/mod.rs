@@ -34,7 +34,7 @@ pub use discovery::{Announcement, Stream};
 pub use inlet::{LslMarkers, LslSamples, MAX_MARKER_BYTES, reopen};
 pub use network::Network;
 pub use outlet::{LslMarkerOutlet, LslSampleOutlet};
-pub use survey::{Surveyed, survey};
+pub use survey::{Age, Surveyed, survey};
 
 /// Our LSL clock now, seconds: `CLOCK_MONOTONIC` on Linux, the same for every process of the machine.
 #[must_use]
