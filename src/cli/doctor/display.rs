@@ -130,15 +130,53 @@ fn unshown(_plan: &Plan) -> Option<String> {
 
 /// What that means for a session that is shown on this surface.
 pub(super) fn judge(facts: &Facts, surface: SurfaceKind) -> Vec<Finding> {
-    let (area, what) = (Area::Display, "participant window");
     let terminal = surface == SurfaceKind::Terminal;
-    // What is missing fails only where a window is insisted on.
-    let missing = |figure: String, advice: &str| match surface {
-        SurfaceKind::Terminal => Finding::ok(
-            area,
-            what,
-            format!("not asked for (view.surface = \"terminal\"); {figure}"),
+    let mut found = vec![window(facts, surface)];
+    if facts.feature && facts.displays.iter().any(|named| named.answer.is_ok()) {
+        found.push(opengl_found(facts, terminal));
+        found.push(Finding::ok(
+            Area::Display,
+            "refresh rate",
+            "unknown without a window: it measures its frames when it opens, and refuses flashes below view.frame_rate_min_hz",
+        ));
+    }
+    if let Some(why) = facts.unshown.as_ref().filter(|_| !terminal) {
+        found.push(Finding::failure(
+            Area::Display,
+            "what it would show",
+            why,
+            "Correct view.fonts, or model.prompt",
+        ));
+    }
+    found
+}
+
+/// Whether a window could open; what is missing fails only where one is insisted on.
+fn window(facts: &Facts, surface: SurfaceKind) -> Finding {
+    let (area, what) = (Area::Display, "participant window");
+    let answering = facts.displays.iter().find(|named| named.answer.is_ok());
+    let elsewhere =
+        "Start razvilka on the machine's own screen, or set view.surface = \"terminal\"";
+    let (figure, advice) = match (answering, facts.displays.first()) {
+        _ if !facts.feature => (
+            "this program was built without it".into(),
+            "Build it with the feature window, which is among the default ones",
         ),
+        (Some(named), _) => {
+            let figure = format!("{} answers", named.name);
+            return Finding::ok(area, what, unasked(&figure, surface));
+        }
+        (None, Some(named)) => {
+            let why = named.answer.as_ref().err().map_or("", String::as_str);
+            (format!("{} does not answer ({why})", named.name), elsewhere)
+        }
+        (None, None) => (
+            "there is no display: neither WAYLAND_DISPLAY nor DISPLAY is set".into(),
+            elsewhere,
+        ),
+    };
+    match surface {
+        SurfaceKind::Terminal => Finding::ok(area, what, unasked(&figure, surface)),
         SurfaceKind::Auto => Finding::warning(
             area,
             what,
@@ -146,68 +184,31 @@ pub(super) fn judge(facts: &Facts, surface: SurfaceKind) -> Vec<Finding> {
             advice,
         ),
         SurfaceKind::Window => Finding::failure(area, what, figure, advice),
-    };
-    if !facts.feature {
-        return vec![missing(
-            "this program was built without it".into(),
-            "Build it with the feature window, which is among the default ones",
-        )];
     }
-    let answering = facts.displays.iter().find(|named| named.answer.is_ok());
-    let mut found = Vec::new();
-    match (answering, facts.displays.first()) {
-        (Some(named), _) => found.push(Finding::ok(
+}
+
+/// The figure, and before it that no window is asked for where none is.
+fn unasked(figure: &str, surface: SurfaceKind) -> String {
+    match surface {
+        SurfaceKind::Terminal => {
+            format!("not asked for (view.surface = \"terminal\"); {figure}")
+        }
+        _ => figure.to_owned(),
+    }
+}
+
+fn opengl_found(facts: &Facts, terminal: bool) -> Finding {
+    let (area, what) = (Area::Display, "OpenGL");
+    match &facts.opengl {
+        Some(file) => Finding::ok(area, what, file.display().to_string()),
+        None if terminal => Finding::ok(area, what, "no library was found; not needed"),
+        None => Finding::warning(
             area,
             what,
-            format!(
-                "{}{} answers",
-                if terminal {
-                    "not asked for (view.surface = \"terminal\"); "
-                } else {
-                    ""
-                },
-                named.name
-            ),
-        )),
-        (None, Some(named)) => {
-            let why = named.answer.as_ref().err().map_or("", String::as_str);
-            found.push(missing(
-                format!("{} does not answer ({why})", named.name),
-                "Start razvilka on the machine's own screen, or set view.surface = \"terminal\"",
-            ));
-        }
-        (None, None) => found.push(missing(
-            "there is no display: neither WAYLAND_DISPLAY nor DISPLAY is set".into(),
-            "Start razvilka on the machine's own screen, or set view.surface = \"terminal\"",
-        )),
+            "no library was found where such are",
+            "Install one (Debian: apt install libgl1-mesa-dri libegl1), or the window may not open",
+        ),
     }
-    if answering.is_some() {
-        let figure = facts.opengl.as_ref().map(|file| file.display().to_string());
-        found.push(match figure {
-            Some(file) => Finding::ok(area, "OpenGL", file),
-            None if terminal => Finding::ok(area, "OpenGL", "no library was found; not needed"),
-            None => Finding::warning(
-                area,
-                "OpenGL",
-                "no library was found where such are",
-                "Install one (Debian: apt install libgl1-mesa-dri libegl1), or the window may not open",
-            ),
-        });
-        found.push(Finding::ok(
-            area,
-            "refresh rate",
-            "unknown without a window: it measures its frames when it opens, and refuses flashes below view.frame_rate_min_hz",
-        ));
-    }
-    if let Some(why) = facts.unshown.as_ref().filter(|_| !terminal) {
-        found.push(Finding::failure(
-            area,
-            "what it would show",
-            why,
-            "Correct view.fonts, or model.prompt",
-        ));
-    }
-    found
 }
 
 #[cfg(test)]

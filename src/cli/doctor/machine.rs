@@ -79,80 +79,84 @@ fn governors() -> Vec<String> {
 
 /// What that means for a session.
 pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
-    let area = Area::Machine;
-    let machine = &facts.machine;
-    let mut found = Vec::new();
-    let processor = format!("{}, {} cores", machine.cpu, machine.cores);
-    found.push(if machine.cores < 2 {
-        let advice = "Give it two cores or more: on one, signals and decoding take turns";
-        Finding::warning(area, "processor", processor, advice)
-    } else {
-        Finding::ok(area, "processor", processor)
-    });
-    found.push(match facts.vectors {
-        None => Finding::ok(
-            area,
-            "vector instructions",
-            format!("those of {}", machine.system),
-        ),
-        Some(Vectors {
-            avx2: true,
-            fma: true,
-            avx512,
-        }) => {
-            let more = if avx512 { ", AVX-512" } else { ", no AVX-512" };
-            Finding::ok(area, "vector instructions", format!("AVX2, FMA{more}"))
-        }
-        Some(Vectors { avx2, .. }) => Finding::warning(
-            area,
-            "vector instructions",
-            if avx2 { "AVX2, no FMA" } else { "no AVX2" },
-            "Decoding takes several times as long here: use a small model, or one behind a server (model.path = \"http://...\")",
-        ),
-    });
-    found.push(governor(&facts.governors));
-    if let Some(load) = facts.load {
-        let figure = format!("{load:.2} on {} cores", machine.cores);
-        found.push(if load > machine.cores as f64 {
-            let advice =
-                "End what else is at work before a session: a machine that is busy answers late";
-            Finding::warning(area, "load", figure, advice)
-        } else {
-            Finding::ok(area, "load", figure)
-        });
-    }
-    let total_mib = machine.memory_kib >> 10;
-    found.push(match facts.available_bytes {
-        Some(bytes) if bytes < MEMORY_MIN_BYTES => Finding::warning(
-            area,
-            "memory",
-            format!("{} of {total_mib} MiB to be had", bytes >> 20),
-            "End other programs: a session that is pushed out of memory stands still",
-        ),
-        Some(bytes) => Finding::ok(
-            area,
-            "memory",
-            format!("{} of {total_mib} MiB to be had", bytes >> 20),
-        ),
-        None => Finding::ok(area, "memory", format!("{total_mib} MiB in all")),
-    });
+    let mut found = vec![
+        processor(&facts.machine),
+        vectors_found(facts),
+        governor(&facts.governors),
+    ];
+    found.extend(facts.load.map(|load| load_found(load, facts.machine.cores)));
+    found.push(memory(facts));
     found.push(Finding::ok(
-        area,
+        Area::Machine,
         "graphics card",
         "not needed: models are computed on the processor",
     ));
-    let version = env!("CARGO_PKG_VERSION");
-    found.push(if facts.release {
-        Finding::ok(area, "this program", format!("{version}, release build"))
-    } else {
-        Finding::warning(
-            area,
-            "this program",
-            format!("{version}, not a release build"),
-            "Build it with cargo build --release: latencies of this one say nothing",
-        )
-    });
+    found.push(program(facts.release));
     found
+}
+
+fn processor(machine: &Machine) -> Finding {
+    let (area, what) = (Area::Machine, "processor");
+    let figure = format!("{}, {} cores", machine.cpu, machine.cores);
+    if machine.cores < 2 {
+        let advice = "Give it two cores or more: on one, signals and decoding take turns";
+        return Finding::warning(area, what, figure, advice);
+    }
+    Finding::ok(area, what, figure)
+}
+
+fn vectors_found(facts: &Facts) -> Finding {
+    let (area, what) = (Area::Machine, "vector instructions");
+    let Some(Vectors { avx2, fma, avx512 }) = facts.vectors else {
+        return Finding::ok(area, what, format!("those of {}", facts.machine.system));
+    };
+    let has = |name: &str, is: bool| format!("{}{name}", if is { "" } else { "no " });
+    let figure = [has("AVX2", avx2), has("FMA", fma), has("AVX-512", avx512)].join(", ");
+    if avx2 && fma {
+        return Finding::ok(area, what, figure);
+    }
+    let advice = "Decoding takes several times as long here: use a small model, or one behind a server (model.path = \"http://...\")";
+    Finding::warning(area, what, figure, advice)
+}
+
+fn load_found(load: f64, cores: usize) -> Finding {
+    let (area, what) = (Area::Machine, "load");
+    let figure = format!("{load:.2} on {cores} cores");
+    if load > cores as f64 {
+        let advice =
+            "End what else is at work before a session: a machine that is busy answers late";
+        return Finding::warning(area, what, figure, advice);
+    }
+    Finding::ok(area, what, figure)
+}
+
+fn memory(facts: &Facts) -> Finding {
+    let (area, what) = (Area::Machine, "memory");
+    let total_mib = facts.machine.memory_kib >> 10;
+    let Some(bytes) = facts.available_bytes else {
+        return Finding::ok(area, what, format!("{total_mib} MiB in all"));
+    };
+    let figure = format!("{} of {total_mib} MiB to be had", bytes >> 20);
+    if bytes < MEMORY_MIN_BYTES {
+        let advice = "End other programs: a session that is pushed out of memory stands still";
+        return Finding::warning(area, what, figure, advice);
+    }
+    Finding::ok(area, what, figure)
+}
+
+fn program(release: bool) -> Finding {
+    let (area, what) = (Area::Machine, "this program");
+    let version = env!("CARGO_PKG_VERSION");
+    if release {
+        return Finding::ok(area, what, format!("{version}, release build"));
+    }
+    let advice = "Build it with cargo build --release: latencies of this one say nothing";
+    Finding::warning(
+        area,
+        what,
+        format!("{version}, not a release build"),
+        advice,
+    )
 }
 
 fn governor(governors: &[String]) -> Finding {

@@ -74,182 +74,210 @@ pub(super) fn together(plan: &Plan, pinned: &[Pinned]) -> Option<Result<(), Stri
 
 /// What that means for a session. Without an experiment nothing is wanted, and nothing fails.
 pub(super) fn judge(facts: &Facts, of_experiment: bool) -> Vec<Finding> {
-    let area = Area::Streams;
     let mut found = Vec::new();
     if facts.seen.is_empty() {
-        let figure = "no stream answered";
-        found.push(if of_experiment && facts.pinned.is_empty() {
-            Finding::ok(
-                area,
-                "on the network",
-                format!("{figure}, and none is needed"),
-            )
-        } else {
-            Finding::warning(
-                area,
-                "on the network",
-                figure,
-                "Start the devices' LSL programs, and see that they are on this network",
-            )
-        });
+        found.push(nobody(of_experiment && facts.pinned.is_empty()));
     }
-    for pinned in &facts.pinned {
-        let what = format!("[{}]", pinned.section);
-        found.push(match &pinned.stream {
-            Ok(spec) => Finding::ok(area, what, format!("is {:?}", spec.name)),
-            Err(why) => Finding::failure(
-                area,
-                what,
-                why,
-                "Start the device, or put the pins of the right one into the experiment file: razvilka streams prints them",
-            ),
-        });
-    }
-    match &facts.together {
-        None => {}
-        Some(Ok(())) => found.push(Finding::ok(
-            area,
-            "with the experiment",
-            "channels, units, filter and profile go with these streams",
-        )),
-        Some(Err(why)) => found.push(Finding::failure(
-            area,
-            "with the experiment",
-            why,
-            "Correct the experiment file, or calibrate again with these streams",
-        )),
-    }
+    found.extend(facts.pinned.iter().map(pins));
+    found.extend(facts.together.as_ref().map(fits));
     for one in &facts.seen {
         let wanted = facts.pinned.iter().any(|pinned| {
             let spec = pinned.stream.as_ref();
             spec.is_ok_and(|spec| spec.uid == one.spec.uid)
         });
-        found.extend(stream(one, facts, wanted));
+        found.extend(Judged { one, facts, wanted }.findings());
     }
     found.extend(twins(&facts.seen));
     found
 }
 
-/// What one stream is like. What would end a session fails where the session wants this stream.
-fn stream(one: &Surveyed, facts: &Facts, wanted: bool) -> Vec<Finding> {
-    let area = Area::Streams;
-    let listened_s = facts.listened_s;
-    let spec = &one.spec;
-    let what = format!("{:?}", spec.name);
-    let grave = |figure: String, advice: &str| Finding {
-        level: if wanted {
-            Level::Failure
-        } else {
-            Level::Warning
-        },
-        ..Finding::warning(area, what.clone(), figure, advice)
-    };
-    if let Some(why) = &one.refused {
-        return vec![grave(
-            format!("refused: {why}"),
-            "Correct what the device's program says of its stream",
-        )];
+fn nobody(needed_by_nobody: bool) -> Finding {
+    let (area, what, figure) = (Area::Streams, "on the network", "no stream answered");
+    if needed_by_nobody {
+        return Finding::ok(area, what, format!("{figure}, and none is needed"));
     }
-    let shape = format!("{:?}, {} channels", spec.kind, one.channel_count);
-    if spec.format == Format::String {
-        return vec![Finding::ok(area, what, format!("{shape}, text, irregular"))];
-    }
-    let heard = &one.heard;
-    let mut found = Vec::new();
-    if heard.samples() == 0 && heard.not_finite() == 0 {
-        let figure = format!(
-            "{shape}, {} Hz declared: nothing came within {listened_s} s",
-            spec.rate_hz
-        );
-        let advice = "Start streaming in the device's program: its stream is there and empty";
-        found.push(if spec.rate_hz > 0.0 {
-            grave(figure, advice)
-        } else {
-            Finding::ok(area, what, format!("{shape}, irregular: nothing came yet"))
-        });
-        return found;
-    }
-    match heard.rate() {
-        None => found.push(Finding::ok(
+    let advice = "Start the devices' LSL programs, and see that they are on this network";
+    Finding::warning(area, what, figure, advice)
+}
+
+fn pins(pinned: &Pinned) -> Finding {
+    let (area, what) = (Area::Streams, format!("[{}]", pinned.section));
+    match &pinned.stream {
+        Ok(spec) => Finding::ok(area, what, format!("is {:?}", spec.name)),
+        Err(why) => Finding::failure(
             area,
-            what.clone(),
-            format!(
-                "{shape}: {} samples within {listened_s} s, too few for a rate",
-                heard.samples()
-            ),
-        )),
-        Some(rate) if spec.rate_hz == 0.0 => found.push(Finding::ok(
+            what,
+            why,
+            "Start the device, or put the pins of the right one into the experiment file: razvilka streams prints them",
+        ),
+    }
+}
+
+fn fits(together: &Result<(), String>) -> Finding {
+    let (area, what) = (Area::Streams, "with the experiment");
+    match together {
+        Ok(()) => Finding::ok(
             area,
-            what.clone(),
-            format!("{shape}, no rate declared, {:.1} Hz measured", rate.hz),
-        )),
-        Some(rate) => {
-            let off = (rate.hz / spec.rate_hz - 1.0).abs();
-            let figure = format!(
-                "{shape}, {} Hz declared, {:.2} Hz measured over {listened_s} s (to {:.1} %)",
-                spec.rate_hz,
-                rate.hz,
-                100.0 * rate.coarse
-            );
-            found.push(if off > RATE_REFUSE + rate.coarse {
-                grave(
-                    figure,
-                    "Set the device's real rate in its program, or mend what loses samples (cable, radio, load): beyond 2 % no fork is decided",
-                )
-            } else if off > RATE_WARN + rate.coarse {
-                Finding::warning(
-                    area,
-                    what.clone(),
-                    figure,
-                    "See whether the device loses samples, or its clock runs off: beyond 2 % no fork is decided",
-                )
+            what,
+            "channels, units, filter and profile go with these streams",
+        ),
+        Err(why) => Finding::failure(
+            area,
+            what,
+            why,
+            "Correct the experiment file, or calibrate again with these streams",
+        ),
+    }
+}
+
+/// One stream, and whether the session wants it: what would end a session is a failure then.
+struct Judged<'a> {
+    one: &'a Surveyed,
+    facts: &'a Facts,
+    wanted: bool,
+}
+
+impl Judged<'_> {
+    fn findings(&self) -> Vec<Finding> {
+        let spec = &self.one.spec;
+        if let Some(why) = &self.one.refused {
+            let advice = "Correct what the device's program says of its stream";
+            return vec![self.grave(format!("refused: {why}"), advice)];
+        }
+        if spec.format == Format::String {
+            return vec![self.fine(format!("{}, text, irregular", self.shape()))];
+        }
+        let heard = &self.one.heard;
+        if heard.samples() == 0 && heard.not_finite() == 0 {
+            return vec![self.silent()];
+        }
+        let mut found = vec![self.rate()];
+        found.extend(self.age());
+        found.extend(self.stamps());
+        found
+    }
+
+    fn what(&self) -> String {
+        format!("{:?}", self.one.spec.name)
+    }
+
+    fn shape(&self) -> String {
+        format!(
+            "{:?}, {} channels",
+            self.one.spec.kind, self.one.channel_count
+        )
+    }
+
+    fn fine(&self, figure: String) -> Finding {
+        Finding::ok(Area::Streams, self.what(), figure)
+    }
+
+    fn so_so(&self, figure: impl Into<String>, advice: &str) -> Finding {
+        Finding::warning(Area::Streams, self.what(), figure, advice)
+    }
+
+    fn grave(&self, figure: String, advice: &str) -> Finding {
+        Finding {
+            level: if self.wanted {
+                Level::Failure
             } else {
-                Finding::ok(area, what.clone(), figure)
-            });
+                Level::Warning
+            },
+            ..self.so_so(figure, advice)
         }
     }
-    if let Some(Age {
-        least_s,
-        uncertainty_s,
-    }) = one.age
-    {
+
+    fn silent(&self) -> Finding {
+        let (shape, rate_hz) = (self.shape(), self.one.spec.rate_hz);
+        if rate_hz == 0.0 {
+            return self.fine(format!("{shape}, irregular: nothing came yet"));
+        }
+        let listened_s = self.facts.listened_s;
+        self.grave(
+            format!("{shape}, {rate_hz} Hz declared: nothing came within {listened_s} s"),
+            "Start streaming in the device's program: its stream is there and empty",
+        )
+    }
+
+    /// As the clock guard of a session judges a rate, but for what a short time leaves open.
+    fn rate(&self) -> Finding {
+        let (shape, declared_hz) = (self.shape(), self.one.spec.rate_hz);
+        let listened_s = self.facts.listened_s;
+        let Some(rate) = self.one.heard.rate() else {
+            let samples = self.one.heard.samples();
+            return self.fine(format!(
+                "{shape}: {samples} samples within {listened_s} s, too few for a rate"
+            ));
+        };
+        if declared_hz == 0.0 {
+            let figure = format!("{shape}, no rate declared, {:.1} Hz measured", rate.hz);
+            return self.fine(figure);
+        }
+        let off = (rate.hz / declared_hz - 1.0).abs();
+        let figure = format!(
+            "{shape}, {declared_hz} Hz declared, {:.2} Hz measured over {listened_s} s (to {:.1} %)",
+            rate.hz,
+            100.0 * rate.coarse
+        );
+        if off > RATE_REFUSE + rate.coarse {
+            self.grave(
+                figure,
+                "Set the device's real rate in its program, or mend what loses samples (cable, radio, load): beyond 2 % no fork is decided",
+            )
+        } else if off > RATE_WARN + rate.coarse {
+            self.so_so(
+                figure,
+                "See whether the device loses samples, or its clock runs off: beyond 2 % no fork is decided",
+            )
+        } else {
+            self.fine(figure)
+        }
+    }
+
+    fn age(&self) -> Option<Finding> {
+        let Age {
+            least_s,
+            uncertainty_s,
+        } = self.one.age?;
         let figure = format!(
             "samples are {:.1} ms old on arrival, to {:.1} ms",
             1e3 * least_s,
             1e3 * uncertainty_s
         );
-        found.push(if least_s > facts.age_s_max + uncertainty_s {
-            grave(
+        Some(if least_s > self.facts.age_s_max + uncertainty_s {
+            self.grave(
                 figure,
                 "Shorten the buffers of the device's program: evidence older than gate.evidence_age_s_max counts for nothing",
             )
-        } else if least_s < -facts.ahead_s_max - uncertainty_s {
-            grave(
+        } else if least_s < -self.facts.ahead_s_max - uncertainty_s {
+            self.grave(
                 figure,
                 "Let the device's program stamp by the LSL clock (local_clock): stamps ahead of ours by more than gate.clock_slack_s are no evidence",
             )
         } else {
-            Finding::ok(area, what.clone(), figure)
-        });
+            self.fine(figure)
+        })
     }
-    let odd = heard.not_finite() + heard.backwards();
-    if odd > 0 {
-        found.push(Finding::warning(
-            area,
-            what.clone(),
-            format!(
-                "{} stamps are no numbers, {} go back in time",
-                heard.not_finite(),
-                heard.backwards()
-            ),
-            "Look for a newer version of the device's LSL program: such samples are left out",
-        ));
+
+    fn stamps(&self) -> Vec<Finding> {
+        let heard = &self.one.heard;
+        let mut found = Vec::new();
+        if heard.not_finite() + heard.backwards() > 0 {
+            found.push(self.so_so(
+                format!(
+                    "{} stamps are no numbers, {} go back in time",
+                    heard.not_finite(),
+                    heard.backwards()
+                ),
+                "Look for a newer version of the device's LSL program: such samples are left out",
+            ));
+        }
+        if let Some(words) = heard.shared().in_words(&self.one.spec.name) {
+            let (figure, advice) = words.split_once(". ").unwrap_or((&words, ""));
+            found.push(self.so_so(figure, advice));
+        }
+        found
     }
-    if let Some(words) = heard.shared().in_words(&spec.name) {
-        let (figure, advice) = words.split_once(". ").unwrap_or((&words, ""));
-        found.push(Finding::warning(area, what, figure, advice));
-    }
-    found
 }
 
 /// Streams that say the same of themselves.

@@ -71,10 +71,8 @@ fn checked(text: &str) -> Result<(), String> {
 
 fn render(looked: &Looked<'_>, sources: &[(Role, Choice<'_>); 3]) -> String {
     let alone = sources.iter().all(|(_, choice)| choice.stream().is_none());
-    let gaze = sources
-        .iter()
-        .find(|(role, _)| *role == Role::Gaze)
-        .and_then(|(_, choice)| choice.stream());
+    let gaze = sources.iter().find(|(role, _)| *role == Role::Gaze);
+    let gaze = gaze.map_or(&Choice::None, |(_, choice)| choice);
     let mut text = header(looked);
     // What stands before the first section speaks of the example itself.
     for block in blocks(EXAMPLE).iter().skip(1) {
@@ -84,7 +82,7 @@ fn render(looked: &Looked<'_>, sources: &[(Role, Choice<'_>); 3]) -> String {
         text.push_str(&match (source, block.name) {
             (Some((role, choice)), _) => section(*role, choice, block, looked.waited_s, alone),
             (None, "network") => others(looked.seen) + &network(block, looked.loopback_session),
-            (None, "screen") => screen(block, gaze.map(|only| &only.spec)),
+            (None, "screen") => screen(block, gaze),
             _ => verbatim(block),
         });
     }

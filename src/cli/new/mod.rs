@@ -167,7 +167,7 @@ fn next(path: &Path, written: &Written<'_>) -> String {
     let gaze = written
         .sources
         .iter()
-        .any(|(role, choice)| *role == Role::Gaze && choice.stream().is_some());
+        .any(|(role, choice)| *role == Role::Gaze && !matches!(choice, Choice::None));
     let mut text = format!("{} is written. Next:\n\n", path.display());
     if open {
         text.push_str("  choose between the streams of one kind in it: search for \"this one\"\n");

@@ -229,8 +229,10 @@ pub(super) fn network(template: &Block<'_>, loopback_session: Option<&str>) -> S
 }
 
 /// `[screen]`: what gaze rests on, and no stream tells but for its pixels.
-pub(super) fn screen(template: &Block<'_>, gaze: Option<&StreamSpec>) -> String {
-    let pixels = gaze.and_then(|spec| words_of(spec).resolution_px);
+pub(super) fn screen(template: &Block<'_>, gaze: &Choice<'_>) -> String {
+    let pixels = gaze
+        .stream()
+        .and_then(|only| words_of(&only.spec).resolution_px);
     let mut text = String::new();
     for (number, line) in template.lines.iter().enumerate() {
         match (key_of(line), pixels) {
@@ -243,7 +245,7 @@ pub(super) fn screen(template: &Block<'_>, gaze: Option<&StreamSpec>) -> String 
             _ => text.push_str(line),
         }
         text.push('\n');
-        if number == 0 && gaze.is_some() {
+        if number == 0 && !matches!(gaze, Choice::None) {
             text.push_str(
                 "# MEASURE the visible picture and how far the eye is from it: the centimetres below are a guess, and gaze rests on them.\n",
             );

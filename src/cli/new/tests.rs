@@ -124,6 +124,7 @@ fn where_nothing_answered_the_file_says_what_to_do_and_typed_keys_choose() {
         assert!(written.text.contains(&said), "{}", written.text);
     }
     assert!(written.text.contains("Asked for 2 s: 127.0.0.1."));
+    assert!(!written.text.contains("MEASURE"), "nothing rests on it");
     assert!(!written.text.contains(" \n"), "spaces at the end of a line");
 }
 
