@@ -460,7 +460,6 @@ fn the_doctor_names_what_a_session_would_be_refused_for_and_ends_with_its_exit_c
         ("file", "ok"),
         ("[eeg]", "failure"),
         ("model", "failure"),
-        ("discovery", "ok"),
         ("readable by", "ok"),
     ] {
         assert_eq!(level(&findings, what), wanted, "{what}");

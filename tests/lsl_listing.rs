@@ -78,7 +78,7 @@ fn a_new_experiment_pins_the_devices_that_are_here_and_the_doctor_finds_them_wel
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + 3 * PATIENCE;
     loop {
         let listed = razvilka(&[&["streams", "--json", "--listen-s", "0"][..], &here].concat());
         let found: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap_or_default();

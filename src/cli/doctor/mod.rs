@@ -37,8 +37,8 @@ use crate::source::{Format, StreamSpec};
 const AT_ONCE: Duration = Duration::from_secs(10);
 /// Longest time for the disk.
 const DISK: Duration = Duration::from_secs(30);
-/// Longest time for the network, beside what is waited and listened.
-const NETWORK: Duration = Duration::from_secs(60);
+/// Longest time for the network, beside what is waited and listened: 256 streams at most answer, and are asked sixteen at a time.
+const NETWORK: Duration = Duration::from_secs(180);
 /// Longest time for a model: every byte of it is read.
 const MODEL: Duration = Duration::from_secs(300);
 /// How long streams are looked for without an experiment, seconds.
@@ -110,30 +110,27 @@ fn listening(text: &str) -> Result<f64, String> {
 /// All checks, one after the other: a model that is being read would disturb rates that are being measured.
 fn examine(args: &Args) -> Vec<Finding> {
     let mut found = Vec::new();
-    let experiment = args.config.as_deref().map(read);
-    let plan = match experiment {
-        None => Plan::default(),
-        Some(Ok((plan, finding))) => {
-            found.push(finding);
-            plan
-        }
-        // What else there is to say does not wait for a file to be corrected.
-        Some(Err(finding)) => {
-            found.push(finding);
-            Plan::default()
-        }
-    };
-    let of_experiment = args.config.is_some() && plan != Plan::default();
+    // What else there is to say does not wait for a file to be corrected.
+    let mut experiment = None;
+    if let Some(file) = args.config.clone() {
+        let read = within(AT_ONCE, move || experiment_of(&file));
+        found.extend(judged(read.as_ref(), Area::Experiment, |(_, finding)| {
+            vec![finding.clone()]
+        }));
+        experiment = read.and_then(|(plan, _)| plan);
+    }
+    let of_experiment = experiment.is_some();
+    let plan = experiment.unwrap_or_default();
 
     if plan.typed_keys() {
         found.push(typed_keys(io::stdin().is_terminal()));
     }
     let facts = within(AT_ONCE, machine::facts);
-    found.extend(judged(facts, Area::Machine, machine::judge));
+    found.extend(judged(facts.as_ref(), Area::Machine, machine::judge));
     let asked = plan.clone();
     let facts = within(AT_ONCE, move || display::facts(&asked));
     let surface = plan.view.surface;
-    found.extend(judged(facts, Area::Display, |facts| {
+    found.extend(judged(facts.as_ref(), Area::Display, |facts| {
         display::judge(facts, surface)
     }));
     found.push(Finding::ok(
@@ -142,27 +139,29 @@ fn examine(args: &Args) -> Vec<Finding> {
         "this program plays none, and needs no sound card",
     ));
     let facts = within(AT_ONCE, clock::facts);
-    found.extend(judged(facts, Area::Clock, clock::judge));
+    found.extend(judged(facts.as_ref(), Area::Clock, clock::judge));
     let recorded = network(args, &plan, of_experiment, &mut found);
     let load = load(&plan, &recorded);
     let folder = args.dir.clone();
     let facts = within(DISK, move || disk::facts(&folder));
-    found.extend(judged(facts, Area::Disk, |facts| disk::judge(facts, load)));
+    found.extend(judged(facts.as_ref(), Area::Disk, |facts| {
+        disk::judge(facts, load)
+    }));
     let asked = plan.clone();
     eprintln!("razvilka: reading the model");
     let facts = within(MODEL, move || model::facts(&asked));
-    found.extend(judged(facts, Area::Model, model::judge));
+    found.extend(judged(facts.as_ref(), Area::Model, model::judge));
     // Last, as in a session: what is loaded before is locked with the rest.
     let wanted = plan.realtime.clone();
     let facts = within(AT_ONCE, move || permissions::facts(&wanted));
-    found.extend(judged(facts, Area::Permissions, |facts| {
+    found.extend(judged(facts.as_ref(), Area::Permissions, |facts| {
         permissions::judge(facts, &plan.realtime)
     }));
     found
 }
 
-/// The experiment, and that it can be used; or why not.
-fn read(file: &Path) -> Result<(Plan, Finding), Finding> {
+/// The experiment where it can be used, and what there is to say of it.
+fn experiment_of(file: &Path) -> (Option<Plan>, Finding) {
     let name = file.display().to_string();
     let plan = Plan::read_with_profile(file)
         .map_err(Failure::from)
@@ -184,14 +183,14 @@ fn read(file: &Path) -> Result<(Plan, Finding), Finding> {
                 None => "no calibration".into(),
             };
             let figure = format!("{name}: chosen by {}; {profile}", sources.join(", "));
-            Ok((plan, Finding::ok(Area::Experiment, "file", figure)))
+            (Some(plan), Finding::ok(Area::Experiment, "file", figure))
         }
-        Err(failure) => Err(Finding::failure(
-            Area::Experiment,
-            "file",
-            format!("{name}: {}", failure.message),
-            "Correct it (razvilka run --explain lists every number, razvilka new DIR writes a new one); the checks below take the defaults",
-        )),
+        Err(failure) => {
+            let figure = format!("{name}: {}", failure.message);
+            let advice = "Correct it (razvilka run --explain lists every number, razvilka new DIR writes a new one); the checks below take the defaults";
+            let finding = Finding::failure(Area::Experiment, "file", figure, advice);
+            (None, finding)
+        }
     }
 }
 
@@ -207,9 +206,9 @@ fn typed_keys(terminal: bool) -> Finding {
 }
 
 /// The findings of facts; a failure where they did not come in time.
-fn judged<T>(facts: Option<T>, area: Area, judge: impl FnOnce(&T) -> Vec<Finding>) -> Vec<Finding> {
+fn judged<T>(facts: Option<T>, area: Area, judge: impl FnOnce(T) -> Vec<Finding>) -> Vec<Finding> {
     match facts {
-        Some(facts) => judge(&facts),
+        Some(facts) => judge(facts),
         None => vec![Finding::failure(
             area,
             "this check",
@@ -253,7 +252,7 @@ fn network(
         network.describe()
     );
     // A stream without an open port yet is asked twice.
-    let limit = NETWORK + 2 * wait + listen;
+    let limit = NETWORK + 2 * wait + 16 * listen;
     let (asked, listened_s) = (plan.clone(), args.listen_s);
     let facts = within(limit, move || {
         let (lsl, announced) = lsl::facts(network, wait)?;
@@ -273,15 +272,14 @@ fn network(
         Some(Ok((lsl, streams))) => {
             found.extend(lsl::judge(&lsl));
             found.extend(streams::judge(&streams, of_experiment));
-            let pinned = streams.pinned.into_iter();
-            pinned.filter_map(|one| one.stream.ok()).collect()
+            streams.recorded()
         }
         Some(Err(error)) => {
             found.push(lsl::unusable(&error.to_string()));
             Vec::new()
         }
         None => {
-            found.extend(judged(None::<()>, Area::Lsl, |()| Vec::new()));
+            found.extend(judged(None, Area::Lsl, |()| Vec::new()));
             Vec::new()
         }
     }

@@ -35,6 +35,24 @@ pub(super) struct Facts {
     pub(super) together: Option<Result<(), String>>,
 }
 
+impl Facts {
+    /// The streams that a session would record, with the rate as measured where none is declared.
+    pub(super) fn recorded(self) -> Vec<StreamSpec> {
+        let found = self.pinned.into_iter().filter_map(|one| one.stream.ok());
+        found
+            .map(|spec| {
+                let same = self.seen.iter().find(|one| one.spec.uid == spec.uid);
+                let measured = same.and_then(|one| one.heard.rate());
+                let rate_hz = match measured {
+                    Some(rate) if spec.rate_hz == 0.0 => rate.hz,
+                    _ => spec.rate_hz,
+                };
+                StreamSpec { rate_hz, ..spec }
+            })
+            .collect()
+    }
+}
+
 /// Holds the experiment's sources against what answered.
 pub(super) fn pinned(network: Network, plan: &Plan, announced: &[Announcement]) -> Vec<Pinned> {
     let sections = ["eeg", "gaze", "keys"].into_iter().zip(plan.pins());
@@ -387,6 +405,16 @@ mod tests {
         let mut text = seen(None);
         (text.spec.format, text.spec.rate_hz) = (Format::String, 0.0);
         assert_eq!(worst(&facts(vec![text], true)), Level::Ok);
+    }
+
+    #[test]
+    fn a_stream_that_declares_no_rate_is_recorded_at_the_one_it_has() {
+        let mut one = seen(Some(120.0));
+        one.spec.rate_hz = 0.0;
+        let recorded = facts(vec![one], true).recorded();
+        assert!((recorded[0].rate_hz - 120.0).abs() < 1e-6);
+        let recorded = facts(vec![seen(Some(499.0))], true).recorded();
+        assert_eq!(recorded[0].rate_hz, 500.0);
     }
 
     #[test]
