@@ -21,6 +21,10 @@ const WRITING_S: f64 = 4.0;
 const TOKENS: u64 = 8;
 /// The model's likeliest branch is the person's wish at so many forks.
 const MODEL_RIGHT: f64 = 0.47;
+/// When tiredness and the second task begin.
+const ONSET_S: f64 = 900.0;
+/// A wrong answer is seen in the text and taken back so often.
+const TAKEN_BACK: f64 = 0.6;
 const READING_S: f64 = 1.0;
 const TIMEOUT_S: f64 = 16.0;
 
@@ -31,15 +35,17 @@ enum Kind {
     Drifting,
     Tiring,
     Overloaded,
+    AlwaysOverloaded,
     Habituating,
 }
 
-const KINDS: [(Kind, &str); 6] = [
+const KINDS: [(Kind, &str); 7] = [
     (Kind::Fresh, "fresh"),
     (Kind::Hesitant, "fresh, hesitant"),
     (Kind::Drifting, "fresh, indices drift"),
     (Kind::Tiring, "tiring"),
-    (Kind::Overloaded, "overloaded"),
+    (Kind::Overloaded, "overloaded from minute 15"),
+    (Kind::AlwaysOverloaded, "overloaded from the start"),
     (Kind::Habituating, "habituating"),
 ];
 
@@ -49,14 +55,17 @@ enum Arm {
     Guard,
     /// As the guard, without a look at EEG and eyes.
     Answers,
+    /// As the guard, which goes no further than longer pauses.
+    Pauses,
     /// The null model: the same rungs by time on task alone, one every twenty minutes.
     Clock,
 }
 
-const ARMS: [(Arm, &str); 4] = [
+const ARMS: [(Arm, &str); 5] = [
     (Arm::None, "none"),
     (Arm::Guard, "guard"),
     (Arm::Answers, "guard, answers alone"),
+    (Arm::Pauses, "guard, pauses alone"),
     (Arm::Clock, "clock"),
 ];
 /// Time on task from one rung of the clock to the next.
@@ -110,26 +119,27 @@ impl Sitter {
 
     fn rests(&mut self, seconds: f64) {
         self.tired *= (-seconds / 240.0).exp();
-        self.habit *= (-seconds / 120.0).exp();
+        self.habit *= (-seconds / 300.0).exp();
     }
 
     /// One question; gives what is selected (right or not) and how long it takes.
     fn answers(&mut self, wish: usize, now_s: f64) -> (Option<usize>, f64) {
-        let load = (self.rate(now_s) - 5.0).max(0.0);
+        let load = (0.25 * (self.rate(now_s) - 4.0)).clamp(0.0, 1.0);
         let strain = match self.kind {
-            Kind::Fresh | Kind::Hesitant | Kind::Drifting => 0.0,
+            Kind::Fresh | Kind::Hesitant | Kind::Drifting | Kind::Habituating => 0.0,
             Kind::Tiring => self.tired,
-            Kind::Overloaded => (0.25 * load).min(1.0),
-            Kind::Habituating => 0.0,
+            // A second task begins.
+            Kind::Overloaded if now_s < ONSET_S => 0.0,
+            Kind::Overloaded | Kind::AlwaysOverloaded => load,
         };
         self.asked_at_s.push(now_s);
         if self.kind == Kind::Tiring {
-            // Nothing for a quarter of an hour, then faster with every question.
-            let onset = if now_s > 900.0 { 0.012 } else { 0.001 };
-            self.tired += (1.0 - self.tired) * onset;
+            // Hardly for a quarter of an hour, then with every question.
+            let by = if now_s > ONSET_S { 0.025 } else { 0.001 };
+            self.tired += (1.0 - self.tired) * by;
         }
         if self.kind == Kind::Habituating {
-            self.habit += (1.0 - self.habit) * 0.035;
+            self.habit += (1.0 - self.habit) * 0.012;
         }
         let [decline, err, slip, other] = [(); 4].map(|()| self.random.random::<f64>());
         let spread = if self.kind == Kind::Hesitant {
@@ -189,7 +199,10 @@ fn normal(random: &mut ChaCha8Rng) -> f64 {
 
 /// One text of so many forks.
 fn sitting(kind: Kind, arm: Arm, forks: u32, seed: u64) -> anyhow::Result<Sitting> {
-    let config = GuardConfig::default();
+    let mut config = GuardConfig::default();
+    if arm == Arm::Pauses {
+        config.highest = Rung::LongerPauses;
+    }
     let ways = Ways {
         without_flashes: false,
         recent_s: 60.0,
@@ -247,30 +260,40 @@ fn sitting(kind: Kind, arm: Arm, forks: u32, seed: u64) -> anyhow::Result<Sittin
             presence: Presence::Present,
         });
         if matches!(decision, Decision::Ask(_)) {
-            steps.push(guard.asked(now_s));
-            let (selected, took_s) = person.answers(wish, now_s);
-            now_s += took_s;
-            found.asked += 1.0;
-            let right = selected == Some(wish) || (selected.is_none() && model_right);
-            found.other_way += f64::from(u8::from(!right));
-            found.wrong += f64::from(u8::from(selected.is_some_and(|s| s != wish)));
-            found.declined += f64::from(u8::from(selected.is_none()));
-            steps.push(guard.ended(&Answered {
-                at_s: now_s,
-                selected: selected.map(|item| Selected {
-                    item,
-                    corrects: false,
-                    times_reading: took_s / READING_S,
-                }),
-            }));
+            // Until the person lets it stand, three times at most.
+            for attempt in 0..3 {
+                steps.push(guard.asked(now_s));
+                let (selected, took_s) = person.answers(wish, now_s);
+                now_s += took_s;
+                found.asked += 1.0;
+                let wrong = selected.is_some_and(|s| s != wish);
+                found.wrong += f64::from(u8::from(wrong));
+                found.declined += f64::from(u8::from(selected.is_none()));
+                steps.push(guard.ended(&Answered {
+                    at_s: now_s,
+                    selected: selected.map(|item| Selected {
+                        item,
+                        corrects: false,
+                        times_reading: took_s / READING_S,
+                    }),
+                }));
+                let taken_back = wrong && person.random.random::<f64>() < TAKEN_BACK;
+                if taken_back && attempt < 2 {
+                    steps.push(guard.taken_back());
+                    continue;
+                }
+                let right = selected == Some(wish) || (selected.is_none() && model_right);
+                found.other_way += f64::from(u8::from(!right));
+                break;
+            }
         } else {
             found.other_way += f64::from(u8::from(!model_right));
         }
         let state = person.state(now_s, &mut noise);
-        if arm == Arm::Guard {
+        if matches!(arm, Arm::Guard | Arm::Pauses) {
             steps.push(guard.state(now_s, &state));
         }
-        if matches!(arm, Arm::Guard | Arm::Answers) {
+        if matches!(arm, Arm::Guard | Arm::Answers | Arm::Pauses) {
             for step in steps.into_iter().flatten() {
                 rested &= !(step.to == Rung::Break && step.is_up());
                 rung = step.to;

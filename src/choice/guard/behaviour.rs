@@ -6,7 +6,7 @@ use super::words::{Answered, Selected, Sign};
 use crate::choice::bound::Alarm;
 
 /// An alarm below this does not stir.
-const QUIET: f64 = 0.25;
+const QUIET: f64 = 0.5;
 /// Two-sided 95 % of a normal number.
 const Z: f64 = 1.959_964;
 /// The share of answers by rote that may be is never taken above this: there must be something left to tell.
@@ -78,14 +78,14 @@ impl Behaviour {
     /// Whether nothing stirs.
     pub(super) fn is_quiet(&self) -> bool {
         let rote = self.rote.alarm.as_ref().map_or(0.0, Alarm::level);
-        [
-            self.slow.level(),
-            self.declined.level(),
-            self.corrected.level(),
-            rote,
-        ]
-        .into_iter()
-        .all(|level| level < QUIET)
+        let levels = [self.declined.level(), self.corrected.level(), rote];
+        !self.slow.stirs() && levels.into_iter().all(|level| level < QUIET)
+    }
+
+    /// The person is as it is: its own level is learnt anew.
+    pub(super) fn relearn(&mut self) {
+        self.forgive();
+        self.slow.relearn();
     }
 
     /// What was heard so far is no sign any more; what was learnt of the person stays.

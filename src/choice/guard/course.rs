@@ -2,8 +2,10 @@
 
 /// Standardised departures are cut here: a single one is no drift.
 const DEPARTURE_MAX: f64 = 3.0;
-/// The sum is never larger than so many times the limit: what has left its course and stays there is a new course in the end.
-const SUM_MAX: f64 = 2.0;
+/// The sum is never larger than so many times the limit, so that it comes down soon when a departure ends.
+const SUM_MAX: f64 = 1.5;
+/// From this share of the limit on it stirs: what comes is judged, and no longer learnt from.
+const STIRS: f64 = 0.5;
 
 /// Says when a value has left, upwards, the course that it has taken so far: its mean, or its straight line over time.
 ///
@@ -15,7 +17,7 @@ const SUM_MAX: f64 = 2.0;
 /// values come there falsely once in some 340 (Siegmund's approximation, Ann. Stat. 13:1985), values that follow each other
 /// sooner: they have to lie apart. After least values the sum begins.
 ///
-/// A departure that lasts bends the course in the end, and the sum goes down again.
+/// While the sum stirs (half its limit), nothing is learnt: a departure that lasts does not become the course by itself.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Course {
     over_time: bool,
@@ -69,6 +71,9 @@ impl Course {
                     self.sum = sum.clamp(0.0, SUM_MAX * self.limit);
                 }
             }
+            if self.stirs() {
+                return;
+            }
             self.squares += residual * residual;
             self.residuals += 1;
         }
@@ -102,6 +107,12 @@ impl Course {
         self.level() >= 1.0
     }
 
+    /// Whether it may be leaving.
+    #[must_use]
+    pub fn stirs(&self) -> bool {
+        self.level() >= STIRS
+    }
+
     /// How near it is: 1 and more has left.
     #[must_use]
     pub fn level(&self) -> f64 {
@@ -111,6 +122,11 @@ impl Course {
     /// Begins the sum anew; what was learnt of the course stays.
     pub fn forgive(&mut self) {
         self.sum = 0.0;
+    }
+
+    /// Begins all anew: whatever comes next is the course.
+    pub fn relearn(&mut self) {
+        *self = Self::new(self.over_time, self.least, self.slack, self.limit);
     }
 }
 
@@ -131,7 +147,7 @@ mod tests {
         let sittings = 400;
         let left = (0..sittings).filter(|seed| {
             let mut random = ChaCha8Rng::seed_from_u64(*seed);
-            let mut course = Course::new(over_time, 10, 0.5, 4.0);
+            let mut course = Course::new(over_time, 15, 0.5, 6.0);
             (0..most).any(|n| {
                 let t = f64::from(n);
                 course.push(t, of(t) + noise(&mut random));

@@ -8,7 +8,7 @@ use super::words::Sign;
 use crate::person::PersonState;
 
 /// Values of an index before its course over time on task is known.
-const COURSE_MIN: u32 = 10;
+const COURSE_MIN: u32 = 15;
 /// Indices of EEG and eyes.
 const INDICES: usize = 8;
 
@@ -79,10 +79,10 @@ impl Fatigue {
         }
     }
 
-    /// The person says that it is not tired: departures so far are none.
-    pub(super) fn forgive(&mut self) {
+    /// The person says that it is not tired: its courses are learnt anew.
+    pub(super) fn relearn(&mut self) {
         for watched in self.indices.iter_mut().chain([&mut self.p300]) {
-            watched.course.forgive();
+            watched.course.relearn();
         }
     }
 }

@@ -159,8 +159,8 @@ impl Guard {
         match said {
             Said::CarryOn => {
                 self.hold_until_s = self.now_s + self.settings.config().carry_on_s;
-                self.behaviour.forgive();
-                self.fatigue.forgive();
+                self.behaviour.relearn();
+                self.fatigue.relearn();
                 self.calm = 0;
                 (self.rung != Rung::AtEase).then(|| self.go(Rung::AtEase, Cause::Person))
             }
@@ -204,7 +204,11 @@ impl Guard {
         }
         let signs = self.signs();
         if !signs.is_empty() {
-            let next = self.above()?;
+            let Some(next) = self.above() else {
+                // There is no further to go; whether it lasts, new signs have to say.
+                self.behaviour.forgive();
+                return None;
+            };
             return Some(self.go(next, Cause::Signs(signs)));
         }
         if self.rung > Rung::AtEase && self.calm >= config.calm_forks {

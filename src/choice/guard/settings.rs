@@ -141,14 +141,14 @@ impl GuardConfig {
             "guard.declined_max",
             "",
             (0.01, 0.9),
-            0.25,
+            0.2,
             "share of questions that may run out of time",
         ),
         limit(
             "guard.corrected_max",
             "",
             (0.01, 0.9),
-            0.3,
+            0.2,
             "share of answers that may be corrections: other, undo",
         ),
         limit(
@@ -183,7 +183,7 @@ impl GuardConfig {
             "guard.limit_sds",
             "sd",
             (1.0, 20.0),
-            5.0,
+            6.0,
             "what they must add up to",
         ),
         limit(

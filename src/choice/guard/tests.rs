@@ -26,7 +26,14 @@ enum Does {
 
 /// A number in 0..1 that looks like chance.
 fn chance(n: u32) -> f64 {
-    f64::from((n.wrapping_mul(2_654_435_761)) >> 8) / f64::from(1_u32 << 24)
+    let mut h = u64::from(n)
+        .wrapping_add(1)
+        .wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    for _ in 0..2 {
+        h = (h ^ (h >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        h ^= h >> 27;
+    }
+    (h >> 11) as f64 / (1_u64 << 53) as f64
 }
 
 /// An ordinary answer: the places change, the times vary.
