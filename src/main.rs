@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use razvilka::cli::exit::{Exit, Failure};
 use razvilka::cli::{
-    calibrate, certify, choices, demo, generate, learn, model, prior, replay, report, run, score,
-    signals, simulate, streams,
+    calibrate, certify, choices, demo, doctor, generate, learn, model, new, prior, replay, report,
+    run, score, signals, simulate, streams,
 };
 
 /// At a decisive fork, hand the choice of the next meaning to a person: gaze and P300 over LSL gate a language model
@@ -22,6 +22,8 @@ struct Typed {
 #[derive(Debug, Subcommand)]
 enum Command {
     Demo(demo::Args),
+    New(new::Args),
+    Doctor(doctor::Args),
     Streams(streams::Args),
     Calibrate(calibrate::Args),
     Prior(prior::Args),
@@ -60,6 +62,8 @@ fn dispatch(command: Command) -> Result<(), Failure> {
             let (out, talk) = (&mut std::io::stdout(), &mut std::io::stderr());
             replay::run(&args, words(), &*stop()?, out, talk)
         }
+        Command::New(args) => new::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Streams(args) => streams::run(&args).map_err(Failure::from),
         Command::Simulate(args) => simulate::run(&args, &stop()?).map_err(Failure::from),
         Command::Calibrate(args) => calibrate::run(&args, &mut std::io::stderr()).map(|_| ()),

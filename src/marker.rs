@@ -11,6 +11,7 @@ use razvilka_dsp::contraction::Muscle;
 use razvilka_dsp::deliberate::BlinkKind;
 use serde::{Deserialize, Serialize};
 
+use crate::choice::guard::{Kind, Rung};
 use crate::choice::handover::Autonomy;
 use crate::view::surface::StampQuality;
 
@@ -175,6 +176,23 @@ pub enum Event {
         /// The level.
         level: Autonomy,
     },
+    /// The guard has taken a step: how far it goes from now on, and why.
+    Guard {
+        /// To here.
+        rung: Rung,
+        /// Whether that is further than before.
+        up: bool,
+        /// What the signs speak of; absent without signs: nothing stirred any more, or the person wanted it so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        kind: Option<Kind>,
+        /// Whether the person, or whoever is with it, wanted it so.
+        asked_for: bool,
+    },
+    /// A fork at which the person is not asked, as the guard had lowered the budget of questions: the model goes on.
+    Guarded {
+        /// Identity of the fork.
+        fork: u64,
+    },
     /// Text that was added, or the whole text after an undo.
     Text {
         /// The piece.
@@ -299,7 +317,7 @@ impl Marker {
 }
 
 /// What a person says by key or switch: one JSON object per LSL string sample, e.g. `{"key":"select","item":1}`,
-/// `{"key":"undo"}`, `{"key":"call","back":2}` or `{"key":"ask","on":true}`.
+/// `{"key":"undo"}`, `{"key":"call","back":2}`, `{"key":"ask","on":true}` or `{"key":"carry_on"}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "key", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Key {
@@ -320,6 +338,10 @@ pub enum Key {
         /// Whether to be asked.
         on: bool,
     },
+    /// Not tired: what the guard did is taken back, and it does nothing for a while.
+    CarryOn,
+    /// Tired: the guard goes one step further.
+    Tired,
 }
 
 impl Key {
@@ -431,6 +453,8 @@ mod tests {
             (Key::Undo, r#"{"key":"undo"}"#),
             (Key::Call { back: 2 }, r#"{"key":"call","back":2}"#),
             (Key::Ask { on: true }, r#"{"key":"ask","on":true}"#),
+            (Key::CarryOn, r#"{"key":"carry_on"}"#),
+            (Key::Tired, r#"{"key":"tired"}"#),
         ] {
             assert_eq!(key.to_json(), json);
             assert_eq!(Key::from_json(json).unwrap(), key);

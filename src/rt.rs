@@ -41,6 +41,30 @@ pub fn now() -> MonoTime {
     MonoTime::from_nanos(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
 }
 
+/// Step of the monotonic clock, nanoseconds; 0 where the system does not say.
+#[must_use]
+pub fn resolution_ns() -> u64 {
+    let mut step = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `step` is a valid, exclusive timespec for the length of the call.
+    if unsafe { libc::clock_getres(libc::CLOCK_MONOTONIC, &raw mut step) } != 0 {
+        return 0;
+    }
+    step.tv_sec as u64 * 1_000_000_000 + step.tv_nsec as u64
+}
+
+/// Whether the kernel holds its wall clock for synchronised, by NTP or PTP; `None` where it does not say.
+#[must_use]
+pub fn wall_clock_is_synchronised() -> Option<bool> {
+    // SAFETY: timex is plain numbers, for which all zeroes asks and changes nothing.
+    let mut state: libc::timex = unsafe { std::mem::zeroed() };
+    // SAFETY: `state` is a valid, exclusive timex for the length of the call.
+    let answer = unsafe { libc::adjtimex(&raw mut state) };
+    (answer >= 0).then_some(answer != libc::TIME_ERROR && state.status & libc::STA_UNSYNC == 0)
+}
+
 /// A monotonic moment on our own LSL clock, which on Linux counts `CLOCK_MONOTONIC` in seconds.
 #[must_use]
 pub fn lsl_of(time: MonoTime) -> LslTime {

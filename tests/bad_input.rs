@@ -394,6 +394,89 @@ fn a_folder_that_is_no_session_is_not_replayed() {
     );
 }
 
+#[test]
+fn a_new_experiment_without_any_stream_is_one_and_is_not_replaced_unasked() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = folder.path().join("made");
+    let new = |more: &[&str]| {
+        let here = ["new", text(&made), "--loopback", "--session-id", "nobody"];
+        razvilka(&[&here[..], &["--timeout-s", "0.4"], more].concat())
+    };
+    let output = new(&[]);
+    assert!(output.status.success(), "{output:?}");
+    let file = made.join("experiment.toml");
+    let next = String::from_utf8(output.stdout).unwrap();
+    for command in ["doctor --config", "run --config"] {
+        let line = format!("razvilka {command} {}", text(&file));
+        assert!(next.contains(&line), "{next}");
+    }
+    let checked = razvilka(&["run", "--config", text(&file), "--check"]);
+    assert!(checked.status.success(), "{checked:?}");
+    let plan = String::from_utf8(checked.stdout).unwrap();
+    assert!(plan.contains("session_id = \"nobody\""), "{plan}");
+
+    fs::write(&file, "mine").unwrap();
+    let refused = new(&[]);
+    assert_eq!(refused.status.code(), Some(2));
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(said.contains("--force to replace it"), "{said}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
+    assert!(new(&["--force"]).status.success());
+    assert_ne!(fs::read_to_string(&file).unwrap(), "mine");
+}
+
+/// What `razvilka doctor` says of an experiment: exit code, and its findings.
+fn examined(file: &Path, folder: &Path) -> (Option<i32>, Vec<serde_json::Value>) {
+    let here = ["--loopback", "--session-id", "doctor"];
+    let dir = ["--dir", text(folder), "--listen-s", "1", "--json"];
+    let output = razvilka(&[&["doctor", "--config", text(file)][..], &dir, &here].concat());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!said.contains("panicked"), "{said}");
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let findings = json["findings"].as_array().unwrap().clone();
+    assert!(
+        findings
+            .iter()
+            .all(|one| (one["level"] == "ok") == one["advice"].is_null()),
+        "{findings:?}"
+    );
+    (output.status.code(), findings)
+}
+
+fn level<'a>(findings: &'a [serde_json::Value], what: &str) -> &'a serde_json::Value {
+    let mut of_this = findings.iter().filter(|one| one["what"] == what);
+    let found = of_this.next().map(|one| &one["level"]);
+    found.unwrap_or_else(|| panic!("nothing is said of {what}: {findings:?}"))
+}
+
+#[test]
+fn the_doctor_names_what_a_session_would_be_refused_for_and_ends_with_its_exit_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = "[model]\npath = \"no-model-here\"\n";
+    let file = experiment(folder.path(), "doctor", missing);
+    let (code, findings) = examined(&file, folder.path());
+    assert_eq!(code, Some(3), "{findings:?}");
+    for (what, wanted) in [
+        ("file", "ok"),
+        ("[eeg]", "failure"),
+        ("model", "failure"),
+        ("readable by", "ok"),
+    ] {
+        assert_eq!(level(&findings, what), wanted, "{what}");
+    }
+    let left: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
+    assert_eq!(left.len(), 1, "the experiment file alone: {left:?}");
+
+    let bad = "[session]\nforks = 0\n[model]\npath = \"no-model-here\"\n";
+    let file = experiment(folder.path(), "doctor", bad);
+    let (code, findings) = examined(&file, &folder.path().join("nowhere"));
+    assert_eq!(code, Some(2), "{findings:?}");
+    assert_eq!(level(&findings, "file"), "failure");
+    assert_eq!(level(&findings, "free space"), "failure");
+    // What else there is to say is said.
+    assert_eq!(level(&findings, "model"), "ok");
+}
+
 #[cfg(feature = "window")]
 mod window {
     use super::*;

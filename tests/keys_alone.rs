@@ -13,7 +13,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lsl_common::{PATIENCE, markers, network, session};
-use razvilka::choice::{AskReason, Decision, Why};
+use razvilka::choice::guard::{Cause, Rung, Sign, Step};
+use razvilka::choice::{AskReason, Decision, ModelReason, Why};
 use razvilka::decode::Model;
 use razvilka::engine::replay::RecordedSession;
 use razvilka::fork::{Chooser, ForkOrigin};
@@ -21,7 +22,7 @@ use razvilka::gate::AbortReason;
 use razvilka::marker::{Key, OptionKind};
 use razvilka::rt;
 use razvilka::session::person::{ChoiceStore, Person, Remembered, TakenBack, Which};
-use razvilka::session::{AutonomyEvent, ChoiceRow, Entry, Folder, Ledger, SessionFile};
+use razvilka::session::{AutonomyEvent, ChoiceRow, Entry, Folder, GuardEvent, Ledger, SessionFile};
 use razvilka::source::lsl::LslMarkerOutlet;
 use razvilka::source::{MarkerSink, StreamSpec};
 
@@ -296,6 +297,82 @@ fn the_imitator_takes_what_it_is_trusted_with_and_the_session_replays_when_the_p
     for session in [&first, &second] {
         session.assert_replays_bit_for_bit();
     }
+}
+
+/// A guard that loses patience with the first question that runs out of time.
+const IMPATIENT: &str = "[model]\npace_tokens_per_s = 100.0\n[gate]\ntimeout_s = 0.5\n\
+     [guard]\nhighest = \"stop\"\ndeclined_max = 0.01\npatience = 10.0\nhold_s = 0.0\nhold_forks = 1\ncarry_on_s = 0.0\n\
+     pause_s = 0.2\nquestions_share = 0.05\nbreak_s = 0.5\n";
+
+#[test]
+fn the_guard_goes_up_is_sent_back_by_key_ends_the_session_in_order_and_replays() {
+    let spec = markers("overloaded");
+    let mut outlet = LslMarkerOutlet::new(network(), &spec).unwrap();
+    let mut session = Session::with(&spec, 100, None, IMPATIENT);
+    let steps_of = |entries: &[Entry]| -> Vec<Step> {
+        let step = |entry: &Entry| match entry {
+            Entry::Event(row) => match GuardEvent::of(row) {
+                Some(GuardEvent::Step(step)) => Some(step),
+                _ => None,
+            },
+            _ => None,
+        };
+        entries.iter().filter_map(step).collect()
+    };
+    let guarded = Decision::LetModel(ModelReason::Guarded);
+    // Nobody answers, until the person says by key that all is well.
+    let until = Instant::now() + 3 * PATIENCE;
+    let ledger = session.parent.path().join("session/ledger.sqlite");
+    let spared = |entry: &Entry| matches!(entry, Entry::Fork(row) if row.decision == guarded);
+    while !Ledger::open_read_only(&ledger)
+        .and_then(|ledger| ledger.entries())
+        .is_ok_and(|entries| entries.iter().any(spared))
+    {
+        assert!(Instant::now() < until, "no fork is spared");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    session.press_until(&mut outlet, Key::CarryOn, |entry| {
+        matches!(entry, Entry::Event(row) if matches!(GuardEvent::of(row),
+            Some(GuardEvent::Step(Step { to: Rung::AtEase, why: Cause::Person, .. }))))
+    });
+    // And then nobody does again.
+    let code = loop {
+        if let Some(status) = session.child.try_wait().unwrap() {
+            break status.code();
+        }
+        assert!(Instant::now() < until, "the session does not end");
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    assert_eq!(code, Some(0));
+    let entries = session.entries();
+    let steps = steps_of(&entries);
+    assert_eq!(steps.last().unwrap().to, Rung::Stop, "{steps:?}");
+    for step in steps.iter().filter(|step| step.is_up()) {
+        assert_eq!(step.why, Cause::Signs(vec![Sign::Declined]));
+    }
+    // What was spared the person says why, and was the model's.
+    for entry in &entries {
+        if let Entry::Choice(row) = entry
+            && row.why == Why::NotAsked(ModelReason::Guarded)
+        {
+            assert_eq!(row.chooser, Some(Chooser::Model));
+        }
+    }
+    let folder = session.parent.path().join("session");
+    let text = std::fs::read_to_string(folder.join("text.txt")).unwrap();
+    assert!(!text.is_empty(), "the text is kept");
+    let recording = std::fs::read(folder.join("session.xdf")).unwrap();
+    for marker in [
+        r#""event":"guard","rung":"longer_pauses","up":true,"kind":"overload""#,
+        r#""event":"guarded""#,
+    ] {
+        let bytes = marker.as_bytes();
+        assert!(
+            recording.windows(bytes.len()).any(|at| at == bytes),
+            "{marker}"
+        );
+    }
+    session.assert_replays_bit_for_bit();
 }
 
 fn choices(arguments: &[impl AsRef<OsStr>]) -> (Option<i32>, String, String) {

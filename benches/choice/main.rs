@@ -11,7 +11,8 @@
 //! account alone against somebody who is always wrong. *imitator*: log-loss, accuracy and calibration error before each
 //! answer, beside three baselines, every fork asked. *sessions*: what is left of the questions as choices are remembered.
 //! *regret*: divergence between what was taken and what the person would have chosen, bits per fork, at equal budgets of
-//! questions, one fork every six seconds. *cost*: what the parts take, timed.
+//! questions, one fork every six seconds. *guard*: persons of its own who tire, are overloaded, answer by habit. *cost*: what the
+//! parts take, timed.
 //!
 //! Every person meets the same forks in every arm and, where it does not answer to the arm, wants the same. The memory is a
 //! stand-in (`memory.rs`), meanings are points in eight dimensions, nobody tires: figures of a simulation, not of people.
@@ -19,6 +20,7 @@
 mod claim;
 mod cost;
 mod figures;
+mod guard;
 mod learning;
 mod memory;
 mod people;
@@ -39,7 +41,9 @@ pub(crate) struct Options {
 }
 
 /// What can be asked for by `--tables`.
-const TABLES: [&str; 6] = ["claim", "worst", "imitator", "sessions", "regret", "cost"];
+const TABLES: [&str; 7] = [
+    "claim", "worst", "imitator", "sessions", "regret", "guard", "cost",
+];
 
 fn options() -> anyhow::Result<Options> {
     let mut options = Options {
@@ -107,6 +111,7 @@ fn main() -> anyhow::Result<()> {
             "imitator" => learning::learning(&options),
             "sessions" => learning::sessions(&options)?,
             "regret" => regret::regret(&options)?,
+            "guard" => guard::guard(&options)?,
             _ => cost::cost(&options),
         }
     }

@@ -131,6 +131,14 @@ impl Decider {
         true
     }
 
+    /// The guard leaves this share of every budget of questions, 0 to 1.
+    pub fn leave(&mut self, share: f64) {
+        self.protocol.leave(share);
+        if let Some(deputy) = &mut self.deputy {
+            deputy.handover().tired(1.0 - share);
+        }
+    }
+
     /// The session is over.
     pub fn close(&mut self) {
         if let Some(deputy) = &mut self.deputy {

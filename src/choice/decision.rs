@@ -98,6 +98,7 @@ impl From<Course> for Decision {
             Course::LetModel { why, .. } => Self::LetModel(match why {
                 Unasked::BudgetSpent => ModelReason::MinuteSpent,
                 Unasked::NotWorthIt => ModelReason::NotWorthIt,
+                Unasked::Tired => ModelReason::Guarded,
             }),
         }
     }
@@ -167,6 +168,8 @@ pub enum ModelReason {
     MinuteSpent,
     /// With the imitator at work: what could be lost here is less than what questions cost now.
     NotWorthIt,
+    /// The budget of questions was spent, which the [guard](super::guard) had lowered: the whole budget would have allowed one more.
+    Guarded,
 }
 
 impl ModelReason {
@@ -182,6 +185,7 @@ impl ModelReason {
             Self::RetriesSpent => "asked too often without an answer",
             Self::MinuteSpent => "the questions of the last minute were used up",
             Self::NotWorthIt => "too little was at stake for a question",
+            Self::Guarded => "the guard had lowered the budget of questions, and that was spent",
         }
     }
 }

@@ -158,6 +158,8 @@ pub struct Protocol {
     asked_at: VecDeque<u64>,
     last_asked: Option<u64>,
     tokens_written: u64,
+    /// Share of the budget that the guard leaves.
+    share: f64,
 }
 
 impl Protocol {
@@ -170,6 +172,14 @@ impl Protocol {
             asked_at: VecDeque::with_capacity(room),
             last_asked: None,
             tokens_written: 0,
+            share: 1.0,
+        }
+    }
+
+    /// Leaves this share of the budget, 0 to 1, but never less than one question of it. What is no number changes nothing.
+    pub fn leave(&mut self, share: f64) {
+        if !share.is_nan() {
+            self.share = share.clamp(0.0, 1.0);
         }
     }
 
@@ -217,6 +227,10 @@ impl Protocol {
         let distance_min = u64::from(config.question_distance_tokens_min);
         if self.last_asked.is_some_and(|at| now - at < distance_min) {
             return Decision::LetModel(ModelReason::TooClose);
+        }
+        let left = f64::from(config.questions_per_100_tokens_max) * self.share;
+        if self.asked_at.len() as f64 >= left.max(1.0) {
+            return Decision::LetModel(ModelReason::Guarded);
         }
         Decision::Ask(AskReason::Decisive)
     }

@@ -7,6 +7,7 @@ use crate::config::{GazeSection, GazeUnits, ScreenSection};
 use crate::engine::eyes;
 use crate::source::StreamSpec;
 use crate::source::channel_words::words_of;
+use crate::source::lsl::Surveyed;
 use crate::source::pins::{Channels, Pins};
 
 /// A stream as it describes itself, and why it may not be opened where it may not.
@@ -18,9 +19,18 @@ pub struct Described {
     pub refused: Option<String>,
 }
 
+impl From<Surveyed> for Described {
+    fn from(seen: Surveyed) -> Self {
+        Self {
+            spec: seen.spec,
+            refused: seen.refused,
+        }
+    }
+}
+
 /// What a stream is for in an experiment file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Role {
+pub(super) enum Role {
     Eeg,
     Gaze,
     Keys,
@@ -28,7 +38,7 @@ enum Role {
 
 impl Role {
     /// By the stream's type, which is a convention that not every program follows.
-    fn of(kind: &str) -> Option<Self> {
+    pub(super) fn of(kind: &str) -> Option<Self> {
         match kind.to_ascii_lowercase().as_str() {
             "eeg" => Some(Self::Eeg),
             "gaze" | "eyegaze" | "eyetracker" => Some(Self::Gaze),
@@ -37,7 +47,7 @@ impl Role {
         }
     }
 
-    const fn section(self) -> &'static str {
+    pub(super) const fn section(self) -> &'static str {
         match self {
             Self::Eeg => "eeg",
             Self::Gaze => "gaze",
@@ -107,7 +117,7 @@ pub fn section(spec: &StreamSpec) -> String {
 }
 
 /// How the gaze stream is read: by itself where it says enough, else by a guess that is called one.
-fn gaze_keys(spec: &StreamSpec) -> String {
+pub(super) fn gaze_keys(spec: &StreamSpec) -> String {
     let section = GazeSection::default();
     let unclear = match eyes::choose(&section, &ScreenSection::default(), spec) {
         Ok(chosen) => {
@@ -213,7 +223,7 @@ fn confidence_label(labels: &[String]) -> Option<&str> {
     found.map(String::as_str)
 }
 
-fn pins_toml(pins: &Pins) -> String {
+pub(super) fn pins_toml(pins: &Pins) -> String {
     let mut lines = Vec::new();
     for (key, pin) in [
         ("name", &pins.name),
@@ -249,7 +259,7 @@ fn pins_toml(pins: &Pins) -> String {
     lines.join("\n")
 }
 
-fn as_comment(text: &str) -> String {
+pub(super) fn as_comment(text: &str) -> String {
     let mut commented = String::with_capacity(text.len() + 64);
     for line in text.lines() {
         let mark = if line.starts_with('#') { "" } else { "# " };
@@ -272,7 +282,7 @@ pub(super) fn escaped(text: &str) -> String {
 }
 
 /// A TOML basic string that reads back as `text` and is safe to print.
-fn toml_text(text: &str) -> String {
+pub(super) fn toml_text(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
     for c in text.chars() {

@@ -112,7 +112,10 @@ pub fn run(args: &Args, command: Vec<String>, stop: &Arc<AtomicBool>) -> Result<
 }
 
 /// Settles which network LSL may use.
-fn settle(plan: &Plan) -> Result<Network, Failure> {
+///
+/// # Errors
+/// [`Exit::Source`] when LSL cannot use it.
+pub(super) fn settle(plan: &Plan) -> Result<Network, Failure> {
     let session = plan.network.session_id.as_str();
     let network = match plan.network.mode {
         NetworkMode::Laboratory => Network::laboratory(),

@@ -1,23 +1,16 @@
 //! `razvilka streams`: what LSL streams are here, with sections ready to paste into an experiment file.
 
 use std::io::Write;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Args as ClapArgs;
 use serde::Serialize;
 
 use super::paste::{self, Described, escaped};
-use crate::source::lsl::{Announcement, LslSamples, Network, Stream};
+use crate::source::lsl::{Network, Surveyed, survey};
 use crate::source::pins::Pins;
-use crate::source::{Format, SampleSource, SharedStamps, SourceError, StreamSpec};
+use crate::source::{Format, SourceError};
 
-/// Streams that are asked for their full description at the same time.
-const ASKED_AT_ONCE: usize = 16;
-/// How long a stream that is listened to may take to answer.
-const LISTEN_OPEN: Duration = Duration::from_secs(2);
-/// Samples taken at once while listening.
-const LISTENED_AT_ONCE: usize = 256;
 /// Longest name printed in the table, characters.
 const COLUMN_CHARS: usize = 40;
 
@@ -94,7 +87,8 @@ pub fn run(args: &Args) -> Result<(), StreamsError> {
         }
         .into());
     }
-    let (listed, described) = describe_all(&announced, Duration::from_secs_f64(args.listen_s));
+    let seen = survey(&announced, Duration::from_secs_f64(args.listen_s));
+    let listed: Vec<Listed> = seen.iter().map(Listed::of).collect();
     let text = if args.json {
         let mut json = serde_json::to_string_pretty(&listed).map_err(std::io::Error::other)?;
         json.push('\n');
@@ -107,7 +101,7 @@ pub fn run(args: &Args) -> Result<(), StreamsError> {
         format!(
             "{}{remarks}\nFor the experiment file:\n\n{}",
             table(&listed),
-            paste::sections(&described)
+            paste::sections(&seen.into_iter().map(Described::from).collect::<Vec<_>>())
         )
     };
     let mut out = std::io::stdout().lock();
@@ -116,7 +110,7 @@ pub fn run(args: &Args) -> Result<(), StreamsError> {
     Ok(())
 }
 
-fn seconds(text: &str) -> Result<f64, String> {
+pub(super) fn seconds(text: &str) -> Result<f64, String> {
     let value: f64 = text.parse().map_err(|_| "is not a number".to_owned())?;
     if (0.1..=60.0).contains(&value) {
         Ok(value)
@@ -125,98 +119,30 @@ fn seconds(text: &str) -> Result<f64, String> {
     }
 }
 
-fn listening(text: &str) -> Result<f64, String> {
+pub(super) fn listening(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(0.0) => Ok(0.0),
         _ => seconds(text).map_err(|why| format!("{why}, or be 0")),
     }
 }
 
-/// The stamps of a stream's samples for a while; none of a stream of text, or of one that cannot be opened, which whoever wants to
-/// use it is told then.
-fn listen(stream: &Stream, listen: Duration) -> SharedStamps {
-    let mut seen = SharedStamps::default();
-    if listen.is_zero() || stream.spec().format == Format::String {
-        return seen;
-    }
-    let Ok(mut source) = LslSamples::open(stream, LISTEN_OPEN) else {
-        return seen;
-    };
-    let mut data = vec![0.0; LISTENED_AT_ONCE * stream.spec().labels.len()];
-    let mut stamps = [0.0; LISTENED_AT_ONCE];
-    let until = Instant::now() + listen;
-    while let Some(left) = until.checked_duration_since(Instant::now()) {
-        match source.pull(&mut data, &mut stamps, left) {
-            Ok(count) => seen.push(&stamps[..count.min(LISTENED_AT_ONCE)]),
-            Err(_) => break,
-        }
-    }
-    seen
-}
-
-fn describe_all(announced: &[Announcement], listen_for: Duration) -> (Vec<Listed>, Vec<Described>) {
-    let mut listed = Vec::with_capacity(announced.len());
-    let mut all = Vec::with_capacity(announced.len());
-    for group in announced.chunks(ASKED_AT_ONCE) {
-        thread::scope(|scope| {
-            let asked: Vec<_> = group
-                .iter()
-                .map(|announcement| {
-                    let heard = scope.spawn(move || {
-                        let stream = announcement.describe()?;
-                        let stamps = listen(&stream, listen_for);
-                        Ok((stream, stamps))
-                    });
-                    (announcement, heard)
-                })
-                .collect();
-            for (announcement, answer) in asked {
-                let described = answer.join().unwrap_or_else(|_| {
-                    Err(SourceError::Lsl(
-                        "its description could not be read".to_owned(),
-                    ))
-                });
-                let (spec, refused, stamps) = match described {
-                    Ok((stream, stamps)) => (stream.spec().clone(), None, stamps),
-                    Err(error) => (
-                        announcement.spec().clone(),
-                        Some(error.to_string()),
-                        SharedStamps::default(),
-                    ),
-                };
-                listed.push(Listed::new(
-                    &spec,
-                    announcement.channel_count(),
-                    refused.clone(),
-                    &stamps,
-                ));
-                all.push(Described { spec, refused });
-            }
-        });
-    }
-    (listed, all)
-}
-
 impl Listed {
-    fn new(
-        spec: &StreamSpec,
-        channel_count: u32,
-        refused: Option<String>,
-        stamps: &SharedStamps,
-    ) -> Self {
+    fn of(seen: &Surveyed) -> Self {
+        let spec = &seen.spec;
+        let stamps = seen.heard.shared();
         Self {
             name: spec.name.clone(),
             kind: spec.kind.clone(),
             source_id: spec.source_id.clone(),
             hostname: spec.hostname.clone(),
             uid: spec.uid.clone(),
-            channel_count,
+            channel_count: seen.channel_count,
             rate_hz: spec.rate_hz,
             format: spec.format,
             labels: spec.labels.clone(),
             units: spec.units.clone(),
-            pins: refused.is_none().then(|| Pins::of(spec)),
-            refused,
+            pins: seen.refused.is_none().then(|| Pins::of(spec)),
+            refused: seen.refused.clone(),
             block_samples: stamps.block_samples(),
             remark: stamps.in_words(&spec.name),
         }
@@ -284,6 +210,7 @@ fn cell(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::{Heard, StreamSpec};
 
     fn listed(edit: impl FnOnce(&mut StreamSpec)) -> Listed {
         let mut spec = StreamSpec {
@@ -299,7 +226,13 @@ mod tests {
             xml: String::new(),
         };
         edit(&mut spec);
-        Listed::new(&spec, 2, None, &SharedStamps::default())
+        Listed::of(&Surveyed {
+            spec,
+            channel_count: 2,
+            refused: None,
+            heard: Heard::default(),
+            age: None,
+        })
     }
 
     #[test]

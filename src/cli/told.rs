@@ -22,6 +22,9 @@ pub fn print_summary(left: &Left, summary: &Summary, out: &mut impl Write) -> st
     if let Some(autonomy) = &summary.autonomy {
         writeln!(out, "autonomy: {}", autonomy.in_words())?;
     }
+    if let Some(guard) = &summary.guard {
+        writeln!(out, "guard: {}", guard.in_words())?;
+    }
     if let Some(accuracy) = &summary.accuracy {
         writeln!(out, "as the person wished, of the same forks:")?;
         for (name, arm) in [

@@ -5,6 +5,7 @@
 
 use crate::choice::FlashConfig;
 use crate::choice::ProtocolConfig;
+use crate::choice::guard::GuardConfig;
 use crate::choice::handover::HandoverConfig;
 use crate::gate::{GateConfig, Limit};
 
@@ -772,6 +773,7 @@ pub fn limits() -> Vec<Limit> {
     all.extend(FlashConfig::LIMITS);
     all.extend(ProtocolConfig::LIMITS);
     all.extend(HandoverConfig::LIMITS);
+    all.extend(GuardConfig::LIMITS);
     all
 }
 

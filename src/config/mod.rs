@@ -31,6 +31,7 @@ pub use view::{SurfaceKind, ThemeName, ViewLanguage, ViewSection};
 
 use crate::choice::FlashSettings;
 use crate::choice::ProtocolSettings;
+use crate::choice::guard::GuardSettings;
 use crate::decode::{ServerSettings, WriterSettings};
 use crate::gate::{GateSettings, SettingsError};
 use crate::source::pins::Pins;
@@ -179,6 +180,9 @@ pub struct Plan {
     /// When the person is asked.
     #[serde(default)]
     pub protocol: ProtocolSettings,
+    /// When it is too much for the person, and what follows.
+    #[serde(default)]
+    pub guard: GuardSettings,
     /// Gate.
     #[serde(default)]
     pub gate: GateSettings,

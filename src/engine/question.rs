@@ -7,7 +7,9 @@ use razvilka_dsp::state::AttendedFork;
 use razvilka_dsp::units::{LslTime, MonoTime};
 
 use crate::choice::deputy::Sighting;
+use crate::choice::guard::{Answered, Selected};
 use crate::choice::{Ask, Decider, Decision, Why};
+use crate::config::AskSection;
 use crate::fork::{Chooser, Divergence, Fork, ForkId, ForkStates, MAX_OPTIONS};
 use crate::gate::{Arms, GateInput, Source, Verdict};
 use crate::marker::{OptionKind, OptionTile, Outcome};
@@ -216,6 +218,29 @@ impl Question {
             Verdict::Committed { option, .. } => Some(option),
             _ => None,
         }
+    }
+
+    /// How it ended, as the guard hears of it: `None` when the person was not asked, or a doubt closed the gate.
+    #[must_use]
+    pub fn answered(&self, ask: &AskSection) -> Option<Answered> {
+        let end = self.end?;
+        let selected = match end.verdict {
+            Verdict::Committed { option, .. } => {
+                let kind = self.kinds.get(option)?;
+                let passed_s = (end.decided_at.get() - self.opened_at.get()).max(0.01);
+                Some(Selected {
+                    item: option,
+                    corrects: matches!(kind, OptionKind::Other | OptionKind::Undo),
+                    times_reading: passed_s / ask.reading_s(&self.tiles).max(0.1),
+                })
+            }
+            Verdict::Declined { .. } => None,
+            Verdict::Aborted { .. } | Verdict::Closed | Verdict::Waiting { .. } => return None,
+        };
+        Some(Answered {
+            at_s: end.decided_at.get(),
+            selected,
+        })
     }
 
     /// The flashes of a question that was answered, told apart by the option that was committed; scores go through

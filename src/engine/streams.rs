@@ -91,31 +91,41 @@ impl Streams {
             keys,
             typed,
         };
-        streams.check(plan)?;
+        check_specs(
+            plan,
+            streams.eeg.as_deref().map(|source| source.spec()),
+            streams.gaze.as_deref().map(|source| source.spec()),
+        )?;
         Ok(streams)
     }
+}
 
-    /// Whether the channels that the plan names are there, the filter fits the rate, and gaze comes in the plan's unit.
-    fn check(&self, plan: &Plan) -> Result<(), SourceError> {
-        if let (Some(source), Some(section)) = (&self.eeg, &plan.eeg) {
-            let spec = source.spec();
-            check_filter(&plan.filter, Some(spec.rate_hz)).map_err(|problem| {
-                SourceError::Mismatch {
-                    name: spec.name.clone(),
-                    what: "the rate",
-                    expected: problem,
-                    actual: format!("{} Hz", spec.rate_hz),
-                }
-            })?;
-            for label in section.use_channels.iter().flatten() {
-                source.spec().channel(label)?;
+/// Whether the channels that the plan names are there, the filter fits the rate, and gaze comes in the plan's unit.
+///
+/// # Errors
+/// [`SourceError`] with the first thing that does not fit.
+pub fn check_specs(
+    plan: &Plan,
+    eeg: Option<&StreamSpec>,
+    gaze: Option<&StreamSpec>,
+) -> Result<(), SourceError> {
+    if let (Some(spec), Some(section)) = (eeg, &plan.eeg) {
+        check_filter(&plan.filter, Some(spec.rate_hz)).map_err(|problem| {
+            SourceError::Mismatch {
+                name: spec.name.clone(),
+                what: "the rate",
+                expected: problem,
+                actual: format!("{} Hz", spec.rate_hz),
             }
+        })?;
+        for label in section.use_channels.iter().flatten() {
+            spec.channel(label)?;
         }
-        if let (Some(source), Some(section)) = (&self.gaze, &plan.gaze) {
-            gaze_reading(section, plan, source.spec())?;
-        }
-        Ok(())
     }
+    if let (Some(spec), Some(section)) = (gaze, &plan.gaze) {
+        gaze_reading(section, plan, spec)?;
+    }
+    Ok(())
 }
 
 /// The rate of a stream that declares none, Hz, from the stamps of its first samples, rounded to a tenth.

@@ -7,7 +7,7 @@ use super::material::Material;
 use super::verdict::reruns;
 use crate::engine::adapting::Adaptation;
 use crate::engine::drift::GazeStep;
-use crate::session::{AutonomyEvent, EventKind, EventRow, StreamRecord};
+use crate::session::{AutonomyEvent, EventKind, EventRow, GuardEvent, StreamRecord};
 
 pub(super) fn section(material: &Material) -> Markup {
     let manifest = &material.manifest;
@@ -43,6 +43,9 @@ pub(super) fn section(material: &Material) -> Markup {
                 }
                 @if let Some(autonomy) = &material.summary.autonomy {
                     dt { "autonomy" } dd { (autonomy.in_words()) }
+                }
+                @if let Some(guard) = &material.summary.guard {
+                    dt { "guard" } dd { (guard.in_words()) }
                 }
                 dt { "tokens written" } dd { (material.summary.tokens_written) }
                 dt { "commits per 100 tokens" } dd { (figure(speed.selections_per_100_tokens, 1)) (commits) }
@@ -187,6 +190,9 @@ fn detail(event: &EventRow) -> String {
     if let Some(event) = AutonomyEvent::of(event) {
         return event.in_words();
     }
+    if let Some(event) = GuardEvent::of(event) {
+        return event.in_words();
+    }
     let learnt = (event.kind == EventKind::Adaptation)
         .then(|| serde_json::from_str::<Adaptation>(&event.detail).ok())
         .flatten();
@@ -206,6 +212,7 @@ const fn kind(kind: EventKind) -> &'static str {
         EventKind::Exchange => "exchange",
         EventKind::Adaptation => "adaptation",
         EventKind::Autonomy => "autonomy",
+        EventKind::Guard => "guard",
         EventKind::End => "end",
     }
 }

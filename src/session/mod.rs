@@ -17,6 +17,7 @@
 mod autonomy;
 mod digest;
 mod folder;
+mod guard;
 mod ledger;
 mod machine;
 mod manifest;
@@ -32,6 +33,7 @@ pub use autonomy::{AutonomyEvent, AutonomySummary, Beginning};
 pub use digest::{sha256_file, sha256_hex};
 pub(crate) use folder::replace_atomically;
 pub use folder::{Folder, FolderError, Reserve, SessionFile};
+pub use guard::{GuardEvent, GuardSummary};
 pub use ledger::{
     ChainHead, ChoiceRow, Entry, EventKind, EventRow, EvidenceRow, ForkRow, Ledger, LedgerError,
     LedgerWriter, OptionRow, SCHEMA_VERSION, SessionRow, StateRow,

@@ -7,6 +7,7 @@ use razvilka_dsp::state::Index;
 use serde::{Deserialize, Serialize};
 
 use super::autonomy::AutonomySummary;
+use super::guard::GuardSummary;
 use super::ledger::{ChoiceRow, ForkRow, Ledger, LedgerError, StateRow};
 use super::signal::SignalSummary;
 use super::truth::Truth;
@@ -45,6 +46,9 @@ pub struct Summary {
     /// What was left to the imitator; `None` where none was at work.
     #[serde(default)]
     pub autonomy: Option<AutonomySummary>,
+    /// What the guard did; `None` where it did not watch.
+    #[serde(default)]
+    pub guard: Option<GuardSummary>,
     /// State of the person; `None` when it was not kept.
     #[serde(default)]
     pub state: Option<StateSummary>,
@@ -292,6 +296,7 @@ impl Summary {
                 .unwrap_or(0),
             speed: Speed::of(input, accuracy.as_ref()),
             autonomy: None,
+            guard: None,
             state: StateSummary::of(input.states),
             signal: None,
             accuracy,
@@ -306,8 +311,10 @@ impl Summary {
         let (forks, choices) = (ledger.forks()?, ledger.choices()?);
         let states = ledger.states()?;
         let imitate = ledger.session()?.protocol.config().imitate;
+        let events = ledger.events()?;
         Ok(Self {
-            autonomy: AutonomySummary::of(&ledger.events()?, &imitate),
+            autonomy: AutonomySummary::of(&events, &imitate),
+            guard: GuardSummary::of(&events, &forks),
             ..Self::of(&SummaryInput {
                 forks: &forks,
                 choices: &choices,

@@ -264,6 +264,8 @@ impl Person {
             } => self.be_answered(t_s, fork, outcome, item, scene),
             Event::Imitated { .. }
             | Event::Autonomy { .. }
+            | Event::Guard { .. }
+            | Event::Guarded { .. }
             | Event::Text { .. }
             | Event::TilesShown { .. } => {}
             Event::Pause { on } => self.paused = on,

@@ -3,6 +3,7 @@
 //! Only the files of [`lsl`] name `labstream`; only those of [`terminal`] touch the terminal. Nothing here knows what the samples mean.
 
 pub mod channel_words;
+mod heard;
 pub mod lsl;
 pub mod pins;
 pub mod replay;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::heard::{Heard, MeasuredRate};
 pub use self::shared_stamps::SharedStamps;
 
 /// Sample format on the wire.

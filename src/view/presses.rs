@@ -26,6 +26,10 @@ pub enum Press {
     GoOn,
     /// Ask me here.
     Call,
+    /// Not tired: as usual.
+    CarryOn,
+    /// Tired.
+    Tired,
 }
 
 /// What a press means with this on the screen; `None` for nothing.
@@ -47,6 +51,8 @@ pub fn meaning(press: Press, stage: &Stage) -> Option<Key> {
         Press::Other => of_kind(OptionKind::Other),
         Press::GoOn => of_kind(OptionKind::GoOn),
         Press::Undo => Some(Key::Undo),
+        Press::CarryOn => Some(Key::CarryOn),
+        Press::Tired => Some(Key::Tired),
         Press::Call => tiles.is_empty().then_some(Key::Call { back: 0 }),
     }
 }

@@ -7,6 +7,7 @@ use razvilka_dsp::contraction::Muscle;
 use razvilka_dsp::deliberate::BlinkKind;
 use razvilka_dsp::units::MonoTime;
 
+use crate::choice::guard::{Kind, Rung};
 use crate::marker::{BlockKind, Event, OptionTile};
 
 /// What the person is to do, now.
@@ -97,6 +98,21 @@ pub struct Scene {
     pub stage: Stage,
     /// Whether it pauses.
     pub paused: bool,
+    /// The guard's latest step.
+    pub guard: Option<GuardNotice>,
+}
+
+/// A step of the guard, to be told.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct GuardNotice {
+    /// How far it goes now.
+    pub rung: Rung,
+    /// Whether that is further than before.
+    pub up: bool,
+    /// What the signs speak of.
+    pub kind: Option<Kind>,
+    /// When.
+    pub since: MonoTime,
 }
 
 impl Scene {
@@ -158,11 +174,21 @@ impl Scene {
                 self.paused = *on;
                 return changes;
             }
+            Event::Guard { rung, up, kind, .. } => {
+                self.guard = Some(GuardNotice {
+                    rung: *rung,
+                    up: *up,
+                    kind: *kind,
+                    since: at,
+                });
+                return true;
+            }
             Event::Signal { .. }
             | Event::Flash { .. }
             | Event::TilesShown { .. }
             | Event::Imitated { .. }
             | Event::Autonomy { .. }
+            | Event::Guarded { .. }
             | Event::Text { .. } => return false,
         };
         self.stage = stage;
@@ -256,5 +282,14 @@ mod tests {
         assert_eq!(scene, before);
         assert!(scene.follow(&Event::Pause { on: true }, at(3)));
         assert!(!scene.follow(&Event::Pause { on: true }, at(4)));
+        let step = Event::Guard {
+            rung: Rung::LongerPauses,
+            up: true,
+            kind: Some(Kind::Overload),
+            asked_for: false,
+        };
+        assert!(scene.follow(&step, at(5)));
+        assert_eq!(scene.stage, before.stage, "the fork stays open");
+        assert_eq!(scene.guard.unwrap().rung, Rung::LongerPauses);
     }
 }

@@ -5,6 +5,7 @@ use razvilka_dsp::deliberate::BlinkKind;
 use serde::Deserialize;
 
 use super::scene::Act;
+use crate::choice::guard::{Kind, Rung};
 use crate::config::ViewLanguage;
 use crate::marker::{BlockKind, OptionKind, OptionTile};
 
@@ -37,6 +38,17 @@ pub struct Words {
     pub cue: String,
     pub cannot_show: String,
     pub keys: String,
+    pub guard_overload: String,
+    pub guard_fatigue: String,
+    pub guard_habituation: String,
+    pub guard_longer_pauses: String,
+    pub guard_fewer_questions: String,
+    pub guard_other_modality: String,
+    pub guard_break: String,
+    pub guard_stop: String,
+    pub guard_back: String,
+    pub guard_at_ease: String,
+    pub guard_carry_on: String,
 }
 
 impl Words {
@@ -72,6 +84,34 @@ impl Words {
         }
     }
 
+    /// A step of the guard: what the signs speak of, what follows, and how to take it back.
+    #[must_use]
+    pub fn guard(&self, rung: Rung, up: bool, kind: Option<Kind>) -> String {
+        let what = match rung {
+            Rung::AtEase => return self.guard_at_ease.clone(),
+            Rung::LongerPauses => &self.guard_longer_pauses,
+            Rung::FewerQuestions => &self.guard_fewer_questions,
+            Rung::OtherModality => &self.guard_other_modality,
+            Rung::Break => &self.guard_break,
+            Rung::Stop => &self.guard_stop,
+        };
+        let why = match kind {
+            _ if !up => self.guard_back.as_str(),
+            Some(Kind::Overload) => &self.guard_overload,
+            Some(Kind::Fatigue) => &self.guard_fatigue,
+            Some(Kind::Habituation) => &self.guard_habituation,
+            None => "",
+        };
+        let carry_on = if rung == Rung::Stop {
+            ""
+        } else {
+            &self.guard_carry_on
+        };
+        let sentences = [why, what, carry_on];
+        let said: Vec<_> = sentences.into_iter().filter(|s| !s.is_empty()).collect();
+        said.join(" ")
+    }
+
     /// What is to be done, now.
     #[must_use]
     pub fn act(&self, act: Act) -> &str {
@@ -88,6 +128,32 @@ impl Words {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_step_of_the_guard_is_told_with_its_reason_and_with_the_way_back() {
+        for language in [ViewLanguage::En, ViewLanguage::Ru] {
+            let words = Words::of(language);
+            let mut told = Vec::new();
+            for rung in Rung::ALL {
+                for (up, kind) in [
+                    (true, Some(Kind::Overload)),
+                    (true, Some(Kind::Fatigue)),
+                    (true, Some(Kind::Habituation)),
+                    (true, None),
+                    (false, None),
+                ] {
+                    if rung == Rung::AtEase && up {
+                        continue;
+                    }
+                    let said = words.guard(rung, up, kind);
+                    assert!(!told.contains(&said), "{said}");
+                    let ends = [Rung::AtEase, Rung::Stop].contains(&rung);
+                    assert_eq!(said.contains(&words.guard_carry_on), !ends, "{said}");
+                    told.push(said);
+                }
+            }
+        }
+    }
 
     #[test]
     fn both_message_files_say_everything_each_in_its_script() {

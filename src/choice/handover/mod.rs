@@ -69,6 +69,10 @@ pub struct Handover {
     asked_at_s: VecDeque<f64>,
     last_at_s: Option<f64>,
     price_bits: f64,
+    /// What it would be by the whole budget.
+    rested_price_bits: f64,
+    /// Whether the place looked at last was worth a question that the budget refused.
+    refused: bool,
     open: Option<Open>,
 }
 
@@ -99,6 +103,8 @@ impl Handover {
             asked_at_s: VecDeque::with_capacity(config.questions_per_min_max.ceil() as usize + 1),
             last_at_s: None,
             price_bits: 0.0,
+            rested_price_bits: 0.0,
+            refused: false,
             open: None,
         }
     }
@@ -185,15 +191,24 @@ impl Handover {
         } else {
             0.0
         };
-        let worth_it = place.value_bits().max(shows_bits) >= self.price_bits;
+        let worth_bits = place.value_bits().max(shows_bits);
+        let asked = self.asked_at_s.len() as f64;
         // At least one a minute, however tired: who is never asked is overruled.
-        let budget = self.budget_per_min().max(1.0);
-        let why = if !worth_it {
-            Unasked::NotWorthIt
-        } else if self.asked_at_s.len() as f64 + 1.0 > budget {
-            Unasked::BudgetSpent
-        } else {
+        let refused = |price_bits: f64, budget: f64| {
+            if worth_bits < price_bits {
+                Some(Unasked::NotWorthIt)
+            } else {
+                (asked + 1.0 > budget.max(1.0)).then_some(Unasked::BudgetSpent)
+            }
+        };
+        let Some(why) = refused(self.price_bits, self.budget_per_min()) else {
             return Course::Ask(reason);
+        };
+        self.refused = why == Unasked::BudgetSpent;
+        let whole = self.settings.config().questions_per_min_max;
+        let why = match refused(self.rested_price_bits, whole) {
+            None if self.fatigue > 0.0 => Unasked::Tired,
+            _ => why,
         };
         let leaning = place.guess.map(|guess| guess.best().0);
         Course::LetModel { why, leaning }
@@ -207,12 +222,15 @@ impl Handover {
     /// where as much is wanted as can be asked.
     fn charge(&mut self, at_s: f64, course: Course) {
         let asked = matches!(course, Course::Ask(_));
-        let spent = Unasked::BudgetSpent;
-        let wanted = asked || matches!(course, Course::LetModel { why, .. } if why == spent);
+        let wanted = std::mem::take(&mut self.refused) || asked;
         let passed_s = self.last_at_s.map_or(0.0, |last| (at_s - last).max(0.0));
-        let paid_for = self.budget_per_min() * passed_s / 60.0;
-        let too_many = f64::from(u8::from(wanted)) - paid_for;
-        self.price_bits = (self.price_bits + PRICE_STEP_BITS * too_many).clamp(0.0, PRICE_MAX_BITS);
+        let moved = |price_bits: f64, per_min: f64| {
+            let too_many = f64::from(u8::from(wanted)) - per_min * passed_s / 60.0;
+            (price_bits + PRICE_STEP_BITS * too_many).clamp(0.0, PRICE_MAX_BITS)
+        };
+        self.price_bits = moved(self.price_bits, self.budget_per_min());
+        let whole = self.settings.config().questions_per_min_max;
+        self.rested_price_bits = moved(self.rested_price_bits, whole);
         self.last_at_s = Some(at_s);
         if asked {
             if self.asked_at_s.len() == self.asked_at_s.capacity() {

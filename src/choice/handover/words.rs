@@ -137,6 +137,8 @@ pub enum Unasked {
     BudgetSpent,
     /// What could be lost here is less than what questions cost now.
     NotWorthIt,
+    /// One of both, as the budget is lowered for a tired person: rested, it would have been asked.
+    Tired,
 }
 
 /// How a question ended.

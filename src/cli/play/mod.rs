@@ -43,7 +43,7 @@ use crate::rt;
 use crate::session::{ConfigRecord, Folder, Manifest, SessionFile, sha256_file};
 use crate::source::lsl::{LslMarkerOutlet, Network};
 use crate::source::terminal::{KEYS, TerminalKeys};
-use crate::source::{MarkerSource, SampleSink};
+use crate::source::{MarkerSource, SampleSink, StreamSpec};
 use crate::view::board::{Board, BoardSurface};
 use crate::view::presses::WindowKeys;
 use crate::view::surface::StimulusSurface;
@@ -153,17 +153,25 @@ fn load_profile(path: &Path) -> Result<Profile, Failure> {
 }
 
 /// Whether the profile fits the streams that were found.
-fn check_profile(plan: &Plan, profile: &Profile, streams: &Streams) -> Result<(), EngineError> {
-    if let (Some(section), Some(source)) = (&plan.eeg, &streams.eeg) {
+///
+/// # Errors
+/// [`EngineError`] with the first thing that does not fit.
+pub(super) fn check_profile(
+    plan: &Plan,
+    profile: &Profile,
+    eeg: Option<&StreamSpec>,
+    gaze: Option<&StreamSpec>,
+) -> Result<(), EngineError> {
+    if let (Some(section), Some(spec)) = (&plan.eeg, eeg) {
         let part = lines::LineError::NoPart { part: "eeg" };
         let calibration = profile.eeg.as_ref().ok_or(part)?;
-        let mut line = lines::eeg_line(section, calibration, source.spec(), None)?;
-        lines::listen_for_contractions(&mut line, plan, profile, source.spec())?;
+        let mut line = lines::eeg_line(section, calibration, spec, None)?;
+        lines::listen_for_contractions(&mut line, plan, profile, spec)?;
     }
-    if let (Some(section), Some(source)) = (&plan.gaze, &streams.gaze) {
-        let mut line = lines::gaze_line(section, plan, profile.gaze.as_ref(), source.spec())?;
-        lines::listen_for_blinks(&mut line, section, plan, profile, source.spec())?;
-        lines::watch_pupils(&mut line, plan, profile, source.spec())?;
+    if let (Some(section), Some(spec)) = (&plan.gaze, gaze) {
+        let mut line = lines::gaze_line(section, plan, profile.gaze.as_ref(), spec)?;
+        lines::listen_for_blinks(&mut line, section, plan, profile, spec)?;
+        lines::watch_pupils(&mut line, plan, profile, spec)?;
     }
     Ok(())
 }
@@ -233,7 +241,12 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
         ));
     }
     if let Some(profile) = &profile {
-        check_profile(&plan, profile, &streams)?;
+        check_profile(
+            &plan,
+            profile,
+            streams.eeg.as_deref().map(|source| source.spec()),
+            streams.gaze.as_deref().map(|source| source.spec()),
+        )?;
     }
     let (marker_spec, outlet) = marker_outlet(network, &marker_session)?;
     let mut state = open_state(&plan, network, &marker_session, view);

@@ -155,6 +155,7 @@ impl Conductor<'_> {
                 self.replace(&text);
                 let detail = serde_json::json!({ "undo": { "position": position } });
                 self.event(EventKind::Operator, detail.to_string());
+                self.guard_taken_back();
             }
             match how {
                 Taken::Undone => self.hand_taken_back(),
@@ -281,6 +282,7 @@ impl Conductor<'_> {
         if let Some(remembering) = &mut self.remembering {
             remembering.ended(question, done);
         }
+        self.guard_ended(question);
     }
 
     fn show_answer(

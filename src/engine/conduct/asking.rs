@@ -9,7 +9,7 @@ use super::inputs::{Heard, Hindrance};
 use super::keys::KeysEnds;
 use super::rows::{capped_prior, option_rows, tiles_of};
 use super::{Conductor, Postponed};
-use crate::choice::{Ask as AskAt, Decision, FlashSequence, Presence};
+use crate::choice::{Ask as AskAt, Decision, FlashSequence, ModelReason, Presence};
 use crate::engine::EngineError;
 use crate::engine::desk::Entry;
 use crate::engine::question::Question;
@@ -37,8 +37,8 @@ impl Conductor<'_> {
             return;
         }
         match self.hindrance() {
-            None => self.ask_now(fork, attempt),
-            Some(_) => {
+            None if !self.guarding.lets_rest(&fork, attempt) => self.ask_now(fork, attempt),
+            _ => {
                 self.postponed = Some(Postponed {
                     fork,
                     attempt,
@@ -54,6 +54,9 @@ impl Conductor<'_> {
             return;
         };
         let waited = postponed.since.elapsed() >= POSTPONE_MAX;
+        if self.guarding.lets_rest(&postponed.fork, postponed.attempt) {
+            return;
+        }
         let ready = match self.hindrance() {
             None => true,
             // A stream that stays silent is lost before long, and then found or given up.
@@ -135,12 +138,20 @@ impl Conductor<'_> {
         };
         let options = option_rows(&question);
         self.write_down(Entry::Fork(Box::new(row), options));
+        if asked {
+            self.guard_asked(&question);
+        }
         self.write_state(id, now);
         self.look_at_autonomy();
         let fork = question.fork.id;
         match decision {
             Decision::Ask(_) => return self.open(question, eeg_clock, gaze_clock),
-            Decision::LetModel(_) => self.tell_decoder(scribe::Ask::GoOn(fork)),
+            Decision::LetModel(why) => {
+                if why == ModelReason::Guarded {
+                    self.say_guarded(id);
+                }
+                self.tell_decoder(scribe::Ask::GoOn(fork));
+            }
             Decision::Imitate {
                 branch,
                 probability,
@@ -164,7 +175,7 @@ impl Conductor<'_> {
     ) {
         self.renew_scorer(question.id);
         let shift_deg = self.follow_gaze(question.id);
-        let heard = self.inputs.heard();
+        let heard = self.guarding.heard(self.inputs.heard());
         let mut kinds = [OptionKind::Item; MAX_OPTIONS];
         let mut prior = [0.0; MAX_OPTIONS];
         let options = question.kinds.len().min(MAX_OPTIONS);

@@ -22,6 +22,7 @@ pub(super) enum Ending {
     Forks,
     Time,
     Stopped,
+    Guard,
     Failed,
 }
 
@@ -31,7 +32,9 @@ impl Conductor<'_> {
         if self.question.is_some() {
             let reason = match ending {
                 Ending::Failed => AbortReason::Internal,
-                Ending::Forks | Ending::Time | Ending::Stopped => AbortReason::Shutdown,
+                Ending::Forks | Ending::Time | Ending::Stopped | Ending::Guard => {
+                    AbortReason::Shutdown
+                }
             };
             self.gate.orders.send(Order::Abort(reason));
             self.records_until_ended();
@@ -40,6 +43,7 @@ impl Conductor<'_> {
             Ending::Forks => "all forks were answered",
             Ending::Time => "time is up",
             Ending::Stopped => "it was stopped",
+            Ending::Guard => "the guard ended it",
             Ending::Failed => "a fault ended it",
         };
         let (stopped, last) = self.scribe.stop();

@@ -11,6 +11,7 @@ use crossbeam::channel::{Receiver, Sender, bounded};
 use razvilka_dsp::units::LslTime;
 
 use super::Conductor;
+use crate::choice::guard::Said;
 use crate::engine::EngineError;
 use crate::engine::streams::reopen_markers;
 use crate::gate::{Evidence, Told};
@@ -189,6 +190,8 @@ impl Conductor<'_> {
     fn key(&mut self, stamp_s: f64, key: Key) {
         match (key, &self.question) {
             (Key::Ask { on }, _) => self.ask_me(on),
+            (Key::CarryOn, _) => self.guard_said(Said::CarryOn),
+            (Key::Tired, _) => self.guard_said(Said::Tired),
             (Key::Select { item }, Some(question)) => {
                 let Some(option) = usize::try_from(item)
                     .ok()

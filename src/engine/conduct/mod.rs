@@ -11,6 +11,7 @@
 //! | `keys` | key presses |
 //! | `asking` | from a fork to an open gate |
 //! | `answers` | from the gate's record to the row that says how a fork ended |
+//! | `guarding` | the guard: each step told and written down, its pauses |
 //! | `handing` | what is left to the imitator, and how much of that is told |
 //! | `learning` | what the scorer learns from confirmed choices, and when that is taken over |
 //! | `masking` | bad channels, and the scorers that do without them |
@@ -30,6 +31,7 @@ mod feed;
 mod feedback;
 mod following;
 mod gaze_news;
+mod guarding;
 mod handing;
 mod inputs;
 mod keys;
@@ -57,6 +59,7 @@ use razvilka_dsp::units::MonoTime;
 
 use self::ending::Ending;
 use self::feedback::Feedback;
+use self::guarding::Guarding;
 use self::handing::Handing;
 use self::inputs::{Inputs, SETTLE};
 use self::keys::KeysEnds;
@@ -193,6 +196,7 @@ struct Conductor<'a> {
     adapter: Option<String>,
     decider: Decider,
     handing: Handing,
+    guarding: Guarding,
     book: LatencyBook,
     /// Raised whenever a stream begins anew: evidence from before is of another epoch.
     lease: Lease,
@@ -355,6 +359,7 @@ impl<'a> Conductor<'a> {
             adapter,
             decider: Decider::new(plan.protocol, deputy),
             handing: Handing::new(beginning),
+            guarding: Guarding::new(plan, &gate_settings),
             book: LatencyBook::new(&plan.budget),
             lease: Lease { epoch: 1 },
             next_question: 0,
@@ -393,6 +398,7 @@ impl<'a> Conductor<'a> {
         if let Some(state) = &self.state {
             state.begun(self.begun_mono);
         }
+        self.begin_to_guard();
         self.hand_over();
         self.tell_decoder(scribe::Ask::Resume);
     }
@@ -438,6 +444,9 @@ impl<'a> Conductor<'a> {
             }
             if self.stop.load(Ordering::Relaxed) {
                 return Ending::Stopped;
+            }
+            if self.guarding.stops() {
+                return Ending::Guard;
             }
             if self.begun.elapsed() >= minutes {
                 return Ending::Time;

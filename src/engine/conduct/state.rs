@@ -106,13 +106,15 @@ impl Conductor<'_> {
             .state
             .as_ref()
             .map_or_else(PersonState::default, |state| state.thread.now());
-        self.write_down(Entry::State(Box::new(StateRow {
+        let row = StateRow {
             fork,
             at: rt::lsl_of(mono),
             mono,
             time_on_task_s: mono.nanos_since(self.begun_mono) as f64 / 1e9,
             state,
-        })));
+        };
+        self.write_down(Entry::State(Box::new(row)));
+        self.guard_state(&row);
     }
 
     /// A question is over: the flashes of a confirmed choice tell the amplitude of the P300.

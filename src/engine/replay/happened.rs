@@ -6,7 +6,7 @@ use serde::Deserialize;
 use crate::engine::adapting::Adaptation;
 use crate::engine::drift::GazeStep;
 use crate::fork::ForkId;
-use crate::session::{AutonomyEvent, EventKind, EventRow};
+use crate::session::{AutonomyEvent, EventKind, EventRow, GuardEvent};
 
 /// An event that a replay must follow, from its details.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +23,8 @@ pub(super) enum Happened {
     Gaze(Box<GazeStep>),
     /// What the imitator began from, or how it stands.
     Autonomy(AutonomyEvent),
+    /// That the guard watches, what it was told, or a step that it took.
+    Guard(GuardEvent),
     /// A stream that was lost went on, after so many samples.
     Restarted { stream: String, samples: u64 },
     /// The session ended with the decoder here.
@@ -86,6 +88,7 @@ impl Happened {
                     .map(|adaptation| Self::Adaptation(Box::new(adaptation))),
             },
             EventKind::Autonomy => AutonomyEvent::of(row).map(Self::Autonomy),
+            EventKind::Guard => GuardEvent::of(row).map(Self::Guard),
             EventKind::End => serde_json::from_str(detail)
                 .ok()
                 .map(|Place { text, position }| Self::End { text, position }),

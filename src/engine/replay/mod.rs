@@ -11,7 +11,7 @@
 //! | forks, options, priors, the text | model, settings, seed, and the choices that follow from those verdicts |
 //! | whether to ask, what follows | protocol, from counts of tokens |
 //!
-//! What nobody can make again is taken as recorded: when things happened, keys, aborts, whether streams were alive, the state of the person at each fork, which decides nothing. A new
+//! What nobody can make again is taken as recorded: when things happened, keys, aborts, whether streams were alive, the state of the person at each fork. What the guard made of it all is made again. A new
 //! ledger is written from what was made again; as rows are chained by their hashes, two ledgers that end in the same hash
 //! agree in every bit of every row.
 

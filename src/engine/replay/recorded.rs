@@ -9,21 +9,22 @@ use razvilka_calibration::{Profile, epochs_beside};
 
 use super::error::ReplayError;
 use super::happened::Happened;
-use super::replaying::Replaying;
+use super::replaying::{Guarding, Replaying};
 use super::report::{Compared, ReplayReport};
 use super::signals::{self, Known};
 use super::story::Story;
 use super::{PROFILE, REPORT};
 use crate::choice::Decider;
 use crate::choice::deputy::Deputy;
+use crate::choice::guard::Guard;
 use crate::config::Plan;
 use crate::decode::{Backend, Model};
 use crate::engine::conduct::model_digest;
 use crate::engine::lines;
 use crate::pipeline::scribe::Texts;
 use crate::session::{
-    AutonomyEvent, ChainHead, Entry, Folder, Ledger, LedgerWriter, Manifest, ReplayOf, SessionFile,
-    SessionRow, TextFile, TextRecord, Versions, sha256_file, sha256_hex,
+    AutonomyEvent, ChainHead, Entry, Folder, GuardEvent, Ledger, LedgerWriter, Manifest, ReplayOf,
+    SessionFile, SessionRow, TextFile, TextRecord, Versions, sha256_file, sha256_hex,
 };
 
 /// A session folder, read and checked.
@@ -211,6 +212,7 @@ impl RecordedSession {
             adapter,
             ledger: LedgerWriter::create(&out.file(SessionFile::Ledger), &self.session)?,
             decider: Decider::new(self.plan.protocol, self.deputy()?),
+            guarding: Guarding::new(self.guard()),
             text_number: 0,
             story: Some(Story::begin(texts, self.manifest.text_holds_prompts())?),
             next_question: 0,
@@ -227,6 +229,7 @@ impl RecordedSession {
         for entry in &self.entries {
             replaying.entry(entry)?;
         }
+        replaying.finish_guard();
         let recorded_text = read_text(&self.folder.file(SessionFile::Text))?;
         let (text, text_equal) = replaying.finish_text(&recorded_text);
         if replaying.end.is_none() && !text_equal && replaying.first.is_none() {
@@ -303,6 +306,15 @@ impl RecordedSession {
             .next()
             .map(|beginning| beginning.deputy(settings));
         Ok(deputy.transpose()?)
+    }
+
+    /// The guard as it was when the session began; `None` where none watched.
+    fn guard(&self) -> Option<Guard> {
+        let events = self.entries.iter().filter_map(|entry| match entry {
+            Entry::Event(row) => Some(row),
+            _ => None,
+        });
+        GuardEvent::guard(events, self.plan.guard)
     }
 
     fn other_build(&self) -> Option<String> {

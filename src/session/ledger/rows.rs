@@ -210,6 +210,8 @@ pub enum EventKind {
     Adaptation,
     /// How much is left to the imitator: [`AutonomyEvent`](crate::session::AutonomyEvent).
     Autonomy,
+    /// What the guard did: [`GuardEvent`](crate::session::GuardEvent).
+    Guard,
     /// The session ended by itself.
     End,
 }

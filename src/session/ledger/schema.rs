@@ -1,8 +1,9 @@
 //! The tables. Their order of columns is part of the hash: it never changes within a version.
 
 /// Version of the tables, kept in SQLite's `user_version`. Read as well: 1, without the table `state`; 2, in which that has no columns
-/// of the eyes; 3, whose `evidence` knows neither looks nor contractions; 4, whose `option` does not say what the memory preferred.
-pub const SCHEMA_VERSION: u32 = 5;
+/// of the eyes; 3, whose `evidence` knows neither looks nor contractions; 4, whose `option` does not say what the memory preferred; 5,
+/// with the same tables, in which the guard has no events and is no reason.
+pub const SCHEMA_VERSION: u32 = 6;
 /// "RZVL", kept in SQLite's `application_id`: tells a ledger from other databases.
 pub(super) const APPLICATION_ID: i64 = 0x525A_564C;
 

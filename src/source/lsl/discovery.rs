@@ -95,7 +95,11 @@ impl Network {
     }
 
     /// The one announced stream that fits, described and checked.
-    fn pick(&self, announcements: &[Announcement], pins: &Pins) -> Result<Stream, SourceError> {
+    ///
+    /// # Errors
+    /// As [`Network::resolve`].
+    pub fn pick(&self, announcements: &[Announcement], pins: &Pins) -> Result<Stream, SourceError> {
+        pins.check()?;
         let candidates: Vec<&Announcement> = announcements
             .iter()
             .filter(|a| pins.identify(a.spec()))

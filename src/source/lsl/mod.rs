@@ -26,6 +26,7 @@ mod feed;
 mod inlet;
 mod network;
 mod outlet;
+mod survey;
 
 pub use description::MAX_XML_BYTES;
 pub(super) use description::{MAX_XML_DEPTH, nesting};
@@ -33,6 +34,7 @@ pub use discovery::{Announcement, Stream};
 pub use inlet::{LslMarkers, LslSamples, MAX_MARKER_BYTES, reopen};
 pub use network::Network;
 pub use outlet::{LslMarkerOutlet, LslSampleOutlet};
+pub use survey::{Age, Surveyed, survey};
 
 /// Our LSL clock now, seconds: `CLOCK_MONOTONIC` on Linux, the same for every process of the machine.
 #[must_use]

@@ -6,7 +6,7 @@
 use crate::marker::Key;
 
 /// The keys, for people.
-pub const KEYS: &str = "keys: 0 to 9 takes that option of the open fork; f asks for a fork here, 3f three words back; u takes the last choice back; a asks at every fork, l leaves forks to the imitator again; q ends the session; ? lists the keys";
+pub const KEYS: &str = "keys: 0 to 9 takes that option of the open fork; f asks for a fork here, 3f three words back; u takes the last choice back; a asks at every fork, l leaves forks to the imitator again; c carries on as usual, t says that you are tired; q ends the session; ? lists the keys";
 
 /// A count that no call follows within this is forgotten, seconds: it must not surprise a later call.
 const COUNT_LASTS_S: f64 = 3.0;
@@ -111,6 +111,8 @@ impl Typing {
             'u' | 'U' | 'г' | 'Г' => Some(Typed::Key(Key::Undo)),
             'a' | 'A' | 'ф' | 'Ф' => Some(Typed::Key(Key::Ask { on: true })),
             'l' | 'L' | 'д' | 'Д' => Some(Typed::Key(Key::Ask { on: false })),
+            'c' | 'C' | 'с' | 'С' => Some(Typed::Key(Key::CarryOn)),
+            't' | 'T' | 'е' | 'Е' => Some(Typed::Key(Key::Tired)),
             'q' | 'Q' | 'й' | 'Й' => Some(Typed::Quit),
             '?' => Some(Typed::Help),
             _ => None,
@@ -186,6 +188,11 @@ mod tests {
             for (key, on) in [("a", true), ("l", false)] {
                 assert_eq!(typed(key, open), [Typed::Key(Key::Ask { on })]);
             }
+            assert_eq!(typed("ct", open), typed("се", open));
+            assert_eq!(
+                typed("ct", open),
+                [Typed::Key(Key::CarryOn), Typed::Key(Key::Tired)]
+            );
             assert_eq!(typed("q", open), [Typed::Quit]);
             assert_eq!(typed("?", open), [Typed::Help]);
             assert_eq!(typed("UFQ", open), typed("ufq", open));

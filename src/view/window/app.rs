@@ -276,6 +276,8 @@ fn by_key(key: Key) -> Option<Press> {
         Key::U | Key::Backspace => Press::Undo,
         Key::G | Key::Enter => Press::GoOn,
         Key::F => Press::Call,
+        Key::C => Press::CarryOn,
+        Key::T => Press::Tired,
         _ => return None,
     })
 }

@@ -12,13 +12,14 @@ use razvilka_dsp::units::MonoTime;
 use super::fit::{Fitted, fit};
 use super::theme::{Theme, paint};
 use crate::choice::MAX_FLASH_ITEMS;
+use crate::choice::guard::Rung;
 use crate::config::ScreenSection;
 use crate::fork::MAX_OPTIONS;
 use crate::marker::{OptionKind, OptionTile};
 use crate::view::flashing::frame_deg;
 use crate::view::layout::text_area;
 use crate::view::page::{Author, Page};
-use crate::view::scene::{Scene, Stage};
+use crate::view::scene::{GuardNotice, Scene, Stage};
 use crate::view::script::is_right_to_left;
 use crate::view::words::Words;
 
@@ -33,6 +34,8 @@ const LEAST: f32 = 0.018;
 const ANSWER_S: f64 = 0.6;
 /// How long a call to act stands out, seconds.
 const ACT_S: f64 = 0.9;
+/// How long it is said that everything is as usual again, seconds.
+const NOTICE_S: f64 = 8.0;
 /// Radius of a point to look at, degrees: a bull's-eye with a small middle, which is what the eye rests on.
 const POINT_DEG: f64 = 0.6;
 const POINT_MIDDLE_DEG: f64 = 0.12;
@@ -140,11 +143,27 @@ pub fn draw(ui: &mut Ui, look: &Look, shot: &Shot<'_>) -> Option<i32> {
     if shot.scene.paused {
         let words = &look.words.paused;
         drawing.instruction(words, 0.12);
+    } else if let Some(notice) = notice_of(shot) {
+        let words = look.words.guard(notice.rung, notice.up, notice.kind);
+        drawing.hint(&words, 0.8);
     }
     if let Some((x, y)) = shot.mark {
         drawing.mark(x, y);
     }
     clicked
+}
+
+/// The notice of the guard that is to be seen: as long as something is other than usual, then a moment; never beside what is to be
+/// followed.
+fn notice_of(shot: &Shot<'_>) -> Option<GuardNotice> {
+    let written = matches!(
+        shot.scene.stage,
+        Stage::Writing | Stage::Fork { .. } | Stage::Answered { .. }
+    );
+    shot.scene.guard.filter(|notice| {
+        let since_s = shot.now.nanos_since(notice.since) as f64 * 1e-9;
+        written && (notice.rung != Rung::AtEase || since_s < NOTICE_S)
+    })
 }
 
 struct Drawing<'a, 'u> {
@@ -212,8 +231,9 @@ impl Drawing<'_, '_> {
                 if shot.tiles_up {
                     let clicked = self.tiles(tiles, shot, None);
                     self.fillers(tiles.len(), shot.lit);
-                    if look.keys {
-                        self.hint(&words.keys);
+                    // A notice has its place.
+                    if look.keys && notice_of(shot).is_none() {
+                        self.hint(&words.keys, 0.5);
                     }
                     return clicked;
                 }
@@ -264,18 +284,20 @@ impl Drawing<'_, '_> {
     }
 
     /// Which keys there are, at the foot of the picture.
-    fn hint(&mut self, words: &str) {
+    fn hint(&mut self, words: &str, size: f32) {
         let rect = self.picture.rect;
         let colour = paint(self.look.theme.prompt);
         let room = vec2(0.96 * rect.width(), 0.05 * rect.height());
-        let (least, wish) = (self.least(), self.size(0.5 * TEXT));
+        let (least, wish) = (self.least(), self.size(size * TEXT));
         let fitted = fit(self.painter(), words, colour, (least, wish), room);
         let height = fitted.galley.rect.height();
         let top = pos2(
             rect.center().x,
             rect.bottom() - height - 0.01 * rect.height(),
         );
+        let place = fitted.galley.rect.translate(top.to_vec2());
         self.painter().galley(top, fitted.galley, colour);
+        self.label(place, words);
     }
 
     /// Tells assistive software, and whoever asks for the tree of widgets, what stands here.

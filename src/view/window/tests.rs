@@ -177,6 +177,7 @@ fn plain(look: Look, stage: Stage) -> Harness<'static> {
         scene: Scene {
             stage,
             paused: false,
+            guard: None,
         },
         lit: None,
         dwell: [0.0; MAX_OPTIONS],
@@ -355,6 +356,7 @@ fn the_pixels_that_flash_subtend_no_more_than_what_wcag_holds_safe() {
             scene: Scene {
                 stage: stage.clone(),
                 paused: false,
+                guard: None,
             },
             lit,
             dwell: [0.0; MAX_OPTIONS],
@@ -405,6 +407,7 @@ fn a_bar_fills_the_tile_that_is_looked_at_by_its_share_and_no_other() {
                     due: MonoTime::from_nanos(0),
                 },
                 paused: false,
+                guard: None,
             },
             lit: None,
             dwell,

@@ -1,6 +1,7 @@
 //! What happened beside the forks: calls, choices taken back, what the scorer learnt.
 
 use super::Replaying;
+use crate::choice::guard::Guard;
 use crate::engine::adapting::Adaptation;
 use crate::engine::drift::GazeStep;
 use crate::engine::replay::happened::Happened;
@@ -23,6 +24,13 @@ impl Replaying<'_> {
             self.stands(row, recorded);
             return;
         }
+        if let Happened::Guard(recorded) = &happened {
+            self.guarded(row, recorded);
+            return;
+        }
+        if happened == Happened::Undo {
+            self.guarding.hears(&mut self.decider, Guard::taken_back);
+        }
         let Some(story) = self.story.as_mut() else {
             return;
         };
@@ -42,6 +50,7 @@ impl Replaying<'_> {
             }
             Happened::Adaptation(_)
             | Happened::Autonomy(_)
+            | Happened::Guard(_)
             | Happened::Gaze(_)
             | Happened::Exchange(_)
             | Happened::Restarted { .. } => {

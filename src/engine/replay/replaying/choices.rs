@@ -13,7 +13,14 @@ use crate::session::ChoiceRow;
 impl Replaying<'_> {
     pub(super) fn choice(&mut self, row: &ChoiceRow) -> Result<(), ReplayError> {
         let asked = self.asked.take_if(|asked| asked.question.id == row.fork);
+        let answered = asked
+            .as_ref()
+            .and_then(|asked| asked.question.answered(&self.plan.ask));
         let remade = asked.and_then(|asked| self.choice_again(&asked, row));
+        if let Some(answered) = answered {
+            self.guarding
+                .hears(&mut self.decider, |guard| guard.ended(&answered));
+        }
         let Some(remade) = remade else {
             self.ledger.choice(row)?;
             return Ok(());

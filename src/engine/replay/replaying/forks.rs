@@ -37,6 +37,11 @@ impl Replaying<'_> {
             None => (row, options),
         };
         self.ledger.fork(fork_row, option_rows)?;
+        if matches!(fork_row.decision, Decision::Ask(_)) {
+            let at_s = fork_row.opened_at.get();
+            self.guarding
+                .hears(&mut self.decider, |guard| guard.asked(at_s));
+        }
         let gate = match fork_row.decision {
             // A fork that the gate would not take was aborted at once, without an input.
             Decision::Ask(_) => reopen_gate(fork_row, option_rows).ok(),

@@ -4,18 +4,22 @@ mod beside;
 mod choices;
 mod evidence;
 mod forks;
+mod guarding;
 
 use super::difference::Difference;
 use super::error::ReplayError;
 use super::report::Compared;
 use super::signals::{Known, Remade};
 use super::story::{Astray, Story};
+use crate::choice::guard::Guard;
 use crate::choice::{Decider, Decision};
 use crate::config::Plan;
 use crate::engine::question::Question;
 use crate::fork::ForkId;
 use crate::gate::{Gate, GateSettings};
 use crate::session::{Entry, LedgerWriter};
+
+pub(super) use self::guarding::Guarding;
 
 /// A question under way.
 pub(super) struct Asked {
@@ -34,6 +38,7 @@ pub(super) struct Replaying<'a> {
     pub(super) adapter: Option<String>,
     pub(super) ledger: LedgerWriter,
     pub(super) decider: Decider,
+    pub(super) guarding: Guarding,
     /// Number of the text that the decider was told of last.
     pub(super) text_number: u64,
     /// `None` from where the text went another way.
@@ -64,8 +69,12 @@ impl Replaying<'_> {
                 self.happened(row);
                 self.ledger.event(row)?;
             }
-            // Told at its time, decides nothing: as recorded.
-            Entry::State(row) => self.ledger.state(row)?,
+            // Told at its time: as recorded. The guard heeds it.
+            Entry::State(row) => {
+                self.ledger.state(row)?;
+                let hears = |guard: &mut Guard| guard.state(row.time_on_task_s, &row.state);
+                self.guarding.hears(&mut self.decider, hears);
+            }
         }
         Ok(())
     }
