@@ -265,7 +265,8 @@ impl Person {
             Event::Imitated { .. }
             | Event::Autonomy { .. }
             | Event::Text { .. }
-            | Event::TilesShown { .. } => {}
+            | Event::TilesShown { .. }
+            | Event::Shown { .. } => {}
             Event::Pause { on } => self.paused = on,
         }
         // Any marker means that a session runs, even when its start was missed.

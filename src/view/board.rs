@@ -7,13 +7,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use crossbeam::atomic::AtomicCell;
 use crossbeam::channel::{Receiver, Sender, bounded};
 use crossbeam::queue::ArrayQueue;
 use razvilka_dsp::units::LslTime;
 
 use super::page::Page;
 use super::scene::Scene;
-use super::surface::{FlashOrder, Frames, Presented, StimulusSurface};
+use super::surface::{FlashOrder, Frames, Presented, Stamps, StimulusSurface};
 use crate::marker::Event;
 use crate::rt;
 
@@ -40,6 +41,7 @@ pub struct Board {
     /// Frames per second in thousandths; 0 while not known.
     rate_mhz: AtomicU64,
     missed: AtomicU64,
+    stamps: AtomicCell<Stamps>,
     /// A place in degrees as two `f32`; NaN for none.
     mark: AtomicU64,
     closed: AtomicBool,
@@ -57,6 +59,7 @@ impl Default for Board {
             pressed: bounded(PRESSES),
             rate_mhz: AtomicU64::new(0),
             missed: AtomicU64::new(0),
+            stamps: AtomicCell::default(),
             mark: AtomicU64::new(packed(None)),
             closed: AtomicBool::new(false),
             over: AtomicBool::new(false),
@@ -78,6 +81,7 @@ impl Board {
         Frames {
             rate_hz: (rate_mhz > 0).then_some(rate_mhz as f64 / 1_000.0),
             missed: self.missed.load(Ordering::Relaxed),
+            stamps: self.stamps.load(),
         }
     }
 
@@ -154,6 +158,11 @@ impl Board {
         self.missed.store(missed, Ordering::Relaxed);
     }
 
+    /// Tells what stamps were worth.
+    pub fn say_stamps(&self, stamps: Stamps) {
+        self.stamps.store(stamps);
+    }
+
     /// Tells that the window was closed.
     pub fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
@@ -204,8 +213,8 @@ impl BoardSurface {
 }
 
 impl StimulusSurface for BoardSurface {
-    fn show(&mut self, event: &Event, at: LslTime) {
-        if self.scene.follow(event, rt::mono_of(at)) {
+    fn show(&mut self, marker: u64, event: &Event, at: LslTime) {
+        if self.scene.follow(marker, event, rt::mono_of(at)) {
             self.board.scene.force_push(Arc::new(self.scene.clone()));
         }
     }

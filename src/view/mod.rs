@@ -7,6 +7,7 @@
 //! | `scene`, `page` | what stands on the participant's screen, as it follows from markers and from the session's view |
 //! | `board` | the latest state from the engine to a window, reports and keys back, without a lock |
 //! | `pace`, `flasher` | how frames come, and which item is lit in each of them |
+//! | `present` | when each of them was really presented, where the display system tells |
 //! | `presses` | keys pressed in the window, as a source of keys |
 //! | `flashing` | how much flashes and how often, against WCAG 2.3.1 |
 //! | `words`, `script` | what the window says, in each language; which texts it can set |
@@ -19,6 +20,7 @@ pub mod flashing;
 pub mod layout;
 pub mod pace;
 pub mod page;
+pub mod present;
 pub mod presses;
 pub mod scene;
 pub mod script;

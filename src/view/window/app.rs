@@ -16,12 +16,16 @@ use crate::view::board::Board;
 use crate::view::flasher::Flasher;
 use crate::view::pace::Pace;
 use crate::view::page::Page;
+use crate::view::present::Notices;
+use crate::view::present::settling::{Frame, STILL_NS, Settling};
 use crate::view::presses::{Press, meaning};
 use crate::view::scene::{Scene, Stage};
-use crate::view::surface::{Presented, StampQuality, What};
+use crate::view::surface::What;
 
 /// How often the board is looked at while nothing timed is on the screen.
 const IDLE: Duration = Duration::from_millis(25);
+/// How long the next frame waits after one that shows which notices belong to which frames: three refreshes of 60 Hz.
+const PAIRING: Duration = Duration::from_millis(50);
 /// A bar follows gaze with this time constant, seconds: it grows and shrinks, and never flickers.
 const DWELL_S: f64 = 0.15;
 /// What has faded to this is gone.
@@ -39,8 +43,15 @@ pub struct Participant {
     scene: Arc<Scene>,
     flasher: Flasher,
     pace: Pace,
-    /// What the frame before began to show: its call to the display system has returned when the next frame begins.
+    /// What the frame before began to show, and when it was about to be handed over: that call has returned when the next frame begins.
     shown: Vec<What>,
+    handed_over: Option<MonoTime>,
+    /// Whether a refresh without a frame would be a missed one.
+    timed: bool,
+    settling: Settling,
+    notices: Option<Box<dyn Notices>>,
+    /// The marker whose scene was drawn last.
+    told: Option<u64>,
     /// The fork whose tiles are up.
     up: Option<u64>,
     dwell: [f32; MAX_OPTIONS],
@@ -73,6 +84,11 @@ impl Participant {
             flasher: Flasher::default(),
             pace: Pace::default(),
             shown: Vec::new(),
+            handed_over: None,
+            timed: false,
+            settling: Settling::default(),
+            notices: None,
+            told: None,
             up: None,
             dwell: [0.0; MAX_OPTIONS],
             complained: false,
@@ -81,18 +97,43 @@ impl Participant {
         }
     }
 
+    /// The same window, whose stamps are the display system's own where it tells.
+    #[must_use]
+    pub fn told_by(mut self, notices: Option<Box<dyn Notices>>) -> Self {
+        self.notices = notices;
+        self
+    }
+
+    /// Reports what has been shown by now.
+    fn settle(&mut self, returned: MonoTime) {
+        if let Some(called) = self.handed_over.take() {
+            let timed = self.timed;
+            let frame = Frame {
+                called,
+                returned,
+                timed,
+            };
+            self.settling.handed_over(frame, self.shown.drain(..));
+        }
+        while let Some(notice) = self.notices.as_mut().and_then(|notices| notices.poll()) {
+            self.settling.notice(notice, rt::now());
+        }
+        for presented in self.settling.settled(returned) {
+            self.board.report(presented);
+        }
+        self.board.say_stamps(self.settling.stamps());
+    }
+
     /// One frame.
     pub fn frame(&mut self, ui: &mut egui::Ui) {
         let returned = rt::now();
-        for what in self.shown.drain(..) {
-            self.board.report(Presented {
-                what,
-                at: returned,
-                quality: StampQuality::AfterSwap,
-            });
-        }
+        self.settle(returned);
         let now = self.in_time(returned);
+        if self.notices.is_some() {
+            self.settling.begin(now);
+        }
         let timed = self.is_timed();
+        self.timed = timed && self.continuous;
         self.pace.frame(now, self.continuous, timed);
         if let Some(rate_hz) = self.pace.rate_hz() {
             self.board.say_frames(rate_hz, self.pace.missed());
@@ -110,6 +151,7 @@ impl Participant {
         let lit = self.flasher.frame(&self.board, now, period_s, self.flash_s);
         self.shown.extend(lit.begins.map(What::Flash));
         self.raise_tiles(now, period_s);
+        self.tell_scene();
         self.follow_dwell(period_s);
         let scene = Arc::clone(&self.scene);
         let shot = Shot {
@@ -129,6 +171,7 @@ impl Participant {
         if let Some(ready) = self.ready.take() {
             let _ = ready.send(());
         }
+        self.handed_over = Some(rt::now());
     }
 
     /// Tells the operator once of what cannot be shown as it should be.
@@ -176,6 +219,16 @@ impl Participant {
         if self.up != Some(*fork) {
             self.up = is_due.then_some(*fork);
             self.shown.extend(self.up.map(What::Tiles));
+        }
+    }
+
+    /// Each change of what stands on the screen is stamped by the marker that told of it; a fork's tiles have a time of their own.
+    fn tell_scene(&mut self) {
+        if let Some(marker) = self.scene.told
+            && self.told != Some(marker)
+        {
+            self.told = Some(marker);
+            self.shown.push(What::Scene(marker));
         }
     }
 
@@ -229,10 +282,15 @@ impl Participant {
             self.closed();
         }
         // Until the rate is known, and whenever time matters: what this frame shows is stamped when the next one begins.
-        let stamps = !self.shown.is_empty();
+        let stamps = !self.shown.is_empty() || self.settling.is_waiting();
         self.continuous = self.pace.rate_hz().is_none() || self.is_timed() || stamps;
-        if self.continuous {
+        if self.settling.is_pairing() {
+            self.continuous = false;
+            ui.request_repaint_after(PAIRING);
+        } else if self.continuous {
             ui.request_repaint();
+        } else if self.settling.wants_stillness() {
+            ui.request_repaint_after(Duration::from_nanos(STILL_NS) + IDLE);
         } else {
             ui.request_repaint_after(IDLE);
         }

@@ -5,6 +5,7 @@
 //! | file | what |
 //! |---|---|
 //! | `app` | from frame to frame: stamps, flashes, keys |
+//! | `notices` | where the display system tells when frames were presented |
 //! | `draw`, `fit` | how everything looks; text that is made to fit |
 //! | `theme`, `fonts` | colours; fonts, and what they cannot show |
 
@@ -12,6 +13,7 @@ pub mod app;
 pub mod draw;
 pub mod fit;
 pub mod fonts;
+mod notices;
 #[cfg(test)]
 mod raster;
 #[cfg(test)]
@@ -150,7 +152,9 @@ pub fn show(
             ctx.set_fonts(fonts);
             // Nothing on the screen is selected, zoomed or moved by accident.
             ctx.options_mut(|options| options.zoom_with_keyboard = false);
-            Ok(Box::new(Participant::new(board, look, timing, stop, ready)))
+            let notices = notices::of(creation);
+            let window = Participant::new(board, look, timing, stop, ready);
+            Ok(Box::new(window.told_by(notices)))
         }),
     );
     created.map_err(|error| {

@@ -176,7 +176,7 @@ fn plain(look: Look, stage: Stage) -> Harness<'static> {
         page: page(SCRIPTS),
         scene: Scene {
             stage,
-            paused: false,
+            ..Scene::default()
         },
         lit: None,
         dwell: [0.0; MAX_OPTIONS],
@@ -354,7 +354,7 @@ fn the_pixels_that_flash_subtend_no_more_than_what_wcag_holds_safe() {
             page: Page::default(),
             scene: Scene {
                 stage: stage.clone(),
-                paused: false,
+                ..Scene::default()
             },
             lit,
             dwell: [0.0; MAX_OPTIONS],
@@ -404,7 +404,7 @@ fn a_bar_fills_the_tile_that_is_looked_at_by_its_share_and_no_other() {
                     tiles: Arc::clone(&fork),
                     due: MonoTime::from_nanos(0),
                 },
-                paused: false,
+                ..Scene::default()
             },
             lit: None,
             dwell,
@@ -457,7 +457,7 @@ fn open(fork: u64) -> crate::marker::Event {
 #[test]
 fn tiles_and_flashes_are_reported_once_the_frame_after_theirs_begins() {
     let (mut harness, _board, mut surface) = window(false);
-    surface.show(&open(7), rt::lsl_now());
+    surface.show(5, &open(7), rt::lsl_now());
     let order = FlashOrder {
         number: 1,
         item: 0,
@@ -487,7 +487,7 @@ fn a_key_or_a_click_chooses_what_stands_on_the_screen_and_only_where_keys_count(
         harness.key_press(eframe::egui::Key::Num2);
         harness.run_steps(1);
         assert!(pressed.try_recv().is_err(), "no fork is open");
-        surface.show(&open(7), rt::lsl_now());
+        surface.show(5, &open(7), rt::lsl_now());
         harness.run_steps(2);
         harness.key_press(eframe::egui::Key::Num2);
         harness.run_steps(1);
