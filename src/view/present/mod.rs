@@ -8,11 +8,13 @@
 //! | file | what |
 //! |---|---|
 //! | `settling` | which frame a notice belongs to; what has no notice, or one that cannot be true |
+//! | `stamper` | both together, from frame to frame of a window |
 //! | `clock` | whether the server counts time as we do |
 //! | `x11` | the second connection; alone names x11rb, only with the feature `window` |
 
 pub mod clock;
 pub mod settling;
+pub mod stamper;
 #[cfg(feature = "window")]
 pub mod x11;
 

@@ -17,7 +17,8 @@ use crate::view::flasher::Flasher;
 use crate::view::pace::Pace;
 use crate::view::page::Page;
 use crate::view::present::Notices;
-use crate::view::present::settling::{Frame, STILL_NS, Settling};
+use crate::view::present::settling::STILL_NS;
+use crate::view::present::stamper::Stamper;
 use crate::view::presses::{Press, meaning};
 use crate::view::scene::{Scene, Stage};
 use crate::view::surface::What;
@@ -43,13 +44,7 @@ pub struct Participant {
     scene: Arc<Scene>,
     flasher: Flasher,
     pace: Pace,
-    /// What the frame before began to show, and when it was about to be handed over: that call has returned when the next frame begins.
-    shown: Vec<What>,
-    handed_over: Option<MonoTime>,
-    /// Whether a refresh without a frame would be a missed one.
-    timed: bool,
-    settling: Settling,
-    notices: Option<Box<dyn Notices>>,
+    stamper: Stamper,
     /// The marker whose scene was drawn last.
     told: Option<u64>,
     /// The fork whose tiles are up.
@@ -83,11 +78,7 @@ impl Participant {
             scene: Arc::default(),
             flasher: Flasher::default(),
             pace: Pace::default(),
-            shown: Vec::new(),
-            handed_over: None,
-            timed: false,
-            settling: Settling::default(),
-            notices: None,
+            stamper: Stamper::default(),
             told: None,
             up: None,
             dwell: [0.0; MAX_OPTIONS],
@@ -100,40 +91,20 @@ impl Participant {
     /// The same window, whose stamps are the display system's own where it tells.
     #[must_use]
     pub fn told_by(mut self, notices: Option<Box<dyn Notices>>) -> Self {
-        self.notices = notices;
+        self.stamper = Stamper::new(notices);
         self
-    }
-
-    /// Reports what has been shown by now.
-    fn settle(&mut self, returned: MonoTime) {
-        if let Some(called) = self.handed_over.take() {
-            let timed = self.timed;
-            let frame = Frame {
-                called,
-                returned,
-                timed,
-            };
-            self.settling.handed_over(frame, self.shown.drain(..));
-        }
-        while let Some(notice) = self.notices.as_mut().and_then(|notices| notices.poll()) {
-            self.settling.notice(notice, rt::now());
-        }
-        for presented in self.settling.settled(returned) {
-            self.board.report(presented);
-        }
-        self.board.say_stamps(self.settling.stamps());
     }
 
     /// One frame.
     pub fn frame(&mut self, ui: &mut egui::Ui) {
         let returned = rt::now();
-        self.settle(returned);
-        let now = self.in_time(returned);
-        if self.notices.is_some() {
-            self.settling.begin(now);
+        for presented in self.stamper.settle(returned) {
+            self.board.report(presented);
         }
+        self.board.say_stamps(self.stamper.stamps());
+        let now = self.in_time(returned);
         let timed = self.is_timed();
-        self.timed = timed && self.continuous;
+        self.stamper.begin(now, timed && self.continuous);
         self.pace.frame(now, self.continuous, timed);
         if let Some(rate_hz) = self.pace.rate_hz() {
             self.board.say_frames(rate_hz, self.pace.missed());
@@ -149,7 +120,7 @@ impl Participant {
         }
         let period_s = self.pace.period_s();
         let lit = self.flasher.frame(&self.board, now, period_s, self.flash_s);
-        self.shown.extend(lit.begins.map(What::Flash));
+        self.stamper.show(lit.begins.map(What::Flash));
         self.raise_tiles(now, period_s);
         self.tell_scene();
         self.follow_dwell(period_s);
@@ -171,7 +142,7 @@ impl Participant {
         if let Some(ready) = self.ready.take() {
             let _ = ready.send(());
         }
-        self.handed_over = Some(rt::now());
+        self.stamper.drawn(rt::now());
     }
 
     /// Tells the operator once of what cannot be shown as it should be.
@@ -218,7 +189,7 @@ impl Participant {
         let is_due = due.nanos_since(now) <= (1.5e9 * period_s) as u64;
         if self.up != Some(*fork) {
             self.up = is_due.then_some(*fork);
-            self.shown.extend(self.up.map(What::Tiles));
+            self.stamper.show(self.up.map(What::Tiles));
         }
     }
 
@@ -228,7 +199,7 @@ impl Participant {
             && self.told != Some(marker)
         {
             self.told = Some(marker);
-            self.shown.push(What::Scene(marker));
+            self.stamper.show([What::Scene(marker)]);
         }
     }
 
@@ -282,14 +253,14 @@ impl Participant {
             self.closed();
         }
         // Until the rate is known, and whenever time matters: what this frame shows is stamped when the next one begins.
-        let stamps = !self.shown.is_empty() || self.settling.is_waiting();
+        let stamps = self.stamper.is_waiting();
         self.continuous = self.pace.rate_hz().is_none() || self.is_timed() || stamps;
-        if self.settling.is_pairing() {
+        if self.stamper.settling().is_pairing() {
             self.continuous = false;
             ui.request_repaint_after(PAIRING);
         } else if self.continuous {
             ui.request_repaint();
-        } else if self.settling.wants_stillness() {
+        } else if self.stamper.settling().wants_stillness() {
             ui.request_repaint_after(Duration::from_nanos(STILL_NS) + IDLE);
         } else {
             ui.request_repaint_after(IDLE);

@@ -190,7 +190,7 @@ fn a_driver_that_says_nothing_delays_no_stamp_but_the_first() {
 #[test]
 fn a_frame_that_was_drawn_without_us_gives_up_the_pair_and_stillness_finds_it_again() {
     let mut settling = Settling::default();
-    let mut presented = |settling: &mut Settling, ms: u64, serial, still: bool| {
+    let presented = |settling: &mut Settling, ms: u64, serial, still: bool| {
         if still {
             settling.begin(at(ms * 1_000_000));
         }
