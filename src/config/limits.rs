@@ -756,6 +756,13 @@ pub(super) const OWN: &[Limit] = &[
         "frames per second at most, where the display does not set the pace",
     ),
     limit(
+        "view.patch.size_cm",
+        "cm",
+        (0.5, 5.0),
+        2.0,
+        "side of the square for a photodiode; its area counts among what flashes",
+    ),
+    limit(
         "realtime.priority",
         "",
         (0.0, 99.0),

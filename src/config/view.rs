@@ -43,6 +43,40 @@ pub enum ThemeName {
     HighContrast,
 }
 
+/// A corner of the picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Corner {
+    /// Above, left.
+    TopLeft,
+    /// Above, right.
+    TopRight,
+    /// Below, left.
+    BottomLeft,
+    /// Below, right.
+    BottomRight,
+}
+
+/// A square for a photodiode: white while something flashes, else black.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PatchSection {
+    /// Where it is; no square where it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub corner: Option<Corner>,
+    /// Its side on the screen, centimetres.
+    pub size_cm: f64,
+}
+
+impl Default for PatchSection {
+    fn default() -> Self {
+        Self {
+            corner: None,
+            size_cm: default_of("view.patch.size_cm"),
+        }
+    }
+}
+
 /// The participant window.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -66,6 +100,8 @@ pub struct ViewSection {
     pub gaze_mark: bool,
     /// Whether options flash; without flashes `[eeg]` chooses nothing, and gaze or keys do.
     pub flashes: bool,
+    /// Whether whoever looks at the screen was warned of seizures and agreed, as a laboratory's protocol has it: it is not asked for then.
+    pub flashes_confirmed: bool,
     /// How long an option flashes, seconds; whole frames of the display.
     pub flash_s: f64,
     /// Largest solid angle that flashes at once, steradians; a frame within the tile is lit that is no larger.
@@ -74,6 +110,8 @@ pub struct ViewSection {
     pub frame_rate_min_hz: f64,
     /// Frames per second at most: a display that does not set the pace itself is held to it.
     pub frame_rate_max_hz: f64,
+    /// A square for a photodiode.
+    pub patch: PatchSection,
 }
 
 impl Default for ViewSection {
@@ -88,10 +126,12 @@ impl Default for ViewSection {
             fonts: Vec::new(),
             gaze_mark: false,
             flashes: true,
+            flashes_confirmed: false,
             flash_s: default_of("view.flash_s"),
             flash_area_sr_max: default_of("view.flash_area_sr_max"),
             frame_rate_min_hz: default_of("view.frame_rate_min_hz"),
             frame_rate_max_hz: default_of("view.frame_rate_max_hz"),
+            patch: PatchSection::default(),
         }
     }
 }
@@ -105,6 +145,7 @@ impl Checked for ViewSection {
             ("view.flash_area_sr_max", self.flash_area_sr_max),
             ("view.frame_rate_min_hz", self.frame_rate_min_hz),
             ("view.frame_rate_max_hz", self.frame_rate_max_hz),
+            ("view.patch.size_cm", self.patch.size_cm),
         ]
     }
 }

@@ -46,6 +46,9 @@ pub struct Board {
     mark: AtomicU64,
     closed: AtomicBool,
     over: AtomicBool,
+    /// Whether the person must confirm that flashes may be shown, and whether that was done.
+    asked: AtomicBool,
+    confirmed: AtomicBool,
 }
 
 impl Default for Board {
@@ -63,6 +66,8 @@ impl Default for Board {
             mark: AtomicU64::new(packed(None)),
             closed: AtomicBool::new(false),
             over: AtomicBool::new(false),
+            asked: AtomicBool::new(false),
+            confirmed: AtomicBool::new(false),
         }
     }
 }
@@ -89,6 +94,17 @@ impl Board {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Relaxed)
+    }
+
+    /// Asks whether flashes may be shown.
+    pub fn ask_for_flashes(&self) {
+        self.asked.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was confirmed that they may.
+    #[must_use]
+    pub fn flashes_confirmed(&self) -> bool {
+        self.confirmed.load(Ordering::Relaxed)
     }
 
     /// Nothing more will be shown: the window may close.
@@ -161,6 +177,17 @@ impl Board {
     /// Tells what stamps were worth.
     pub fn say_stamps(&self, stamps: Stamps) {
         self.stamps.store(stamps);
+    }
+
+    /// Whether it is asked for, and not yet confirmed, that flashes may be shown.
+    #[must_use]
+    pub fn asks_for_flashes(&self) -> bool {
+        self.asked.load(Ordering::Relaxed) && !self.flashes_confirmed()
+    }
+
+    /// Tells that flashes may be shown.
+    pub fn confirm_flashes(&self) {
+        self.confirmed.store(true, Ordering::Relaxed);
     }
 
     /// Tells that the window was closed.

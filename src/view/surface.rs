@@ -120,7 +120,8 @@ pub struct Presented {
 }
 
 /// How a surface's frames come.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Frames {
     /// Frames per second, as measured; `None` until there were enough of them.
     pub rate_hz: Option<f64>,

@@ -16,6 +16,7 @@ pub struct Words {
     pub title: String,
     pub waiting: String,
     pub seizure_warning: String,
+    pub flashes_confirm: String,
     pub rest: String,
     pub paused: String,
     pub ended: String,

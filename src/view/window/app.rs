@@ -8,12 +8,12 @@ use crossbeam::channel::Sender;
 use eframe::egui::{self, Key, ViewportCommand};
 use razvilka_dsp::units::MonoTime;
 
-use super::draw::{Look, Shot, draw};
+use super::draw::{Look, Shot, draw, draw_warning};
 use super::fonts;
 use crate::fork::MAX_OPTIONS;
 use crate::rt;
 use crate::view::board::Board;
-use crate::view::flasher::Flasher;
+use crate::view::flasher::{Flasher, LitFrame};
 use crate::view::pace::Pace;
 use crate::view::page::Page;
 use crate::view::present::Notices;
@@ -26,7 +26,7 @@ use crate::view::surface::What;
 /// How often the board is looked at while nothing timed is on the screen.
 const IDLE: Duration = Duration::from_millis(25);
 /// How long the next frame waits after one that shows which notices belong to which frames: three refreshes of 60 Hz.
-const PAIRING: Duration = Duration::from_millis(50);
+pub(super) const PAIRING: Duration = Duration::from_millis(50);
 /// A bar follows gaze with this time constant, seconds: it grows and shrinks, and never flickers.
 const DWELL_S: f64 = 0.15;
 /// What has faded to this is gone.
@@ -38,6 +38,9 @@ pub struct Participant {
     look: Look,
     flash_s: f64,
     frame_rate_max_hz: f64,
+    frame_rate_min_hz: f64,
+    /// Changes of the display's rate that were told of, and after which it was told what it is now.
+    changes_told: (u64, u64),
     /// Raised when the window is closed: nobody sees any more what is asked.
     stop: Arc<AtomicBool>,
     page: Arc<Page>,
@@ -73,6 +76,8 @@ impl Participant {
             look,
             flash_s,
             frame_rate_max_hz,
+            frame_rate_min_hz: 0.0,
+            changes_told: (0, 0),
             stop,
             page: Arc::default(),
             scene: Arc::default(),
@@ -92,6 +97,13 @@ impl Participant {
     #[must_use]
     pub fn told_by(mut self, notices: Option<Box<dyn Notices>>) -> Self {
         self.stamper = Stamper::new(notices);
+        self
+    }
+
+    /// The same window, in which nothing flashes any more when it shows fewer frames per second than this.
+    #[must_use]
+    pub fn flashing_from(mut self, frame_rate_min_hz: f64) -> Self {
+        self.frame_rate_min_hz = frame_rate_min_hz;
         self
     }
 
@@ -119,7 +131,12 @@ impl Participant {
             self.scene = scene;
         }
         let period_s = self.pace.period_s();
-        let lit = self.flasher.frame(&self.board, now, period_s, self.flash_s);
+        let lit = if self.may_flash() {
+            self.flasher.frame(&self.board, now, period_s, self.flash_s)
+        } else {
+            self.flasher.refuse(&self.board);
+            LitFrame::default()
+        };
         self.stamper.show(lit.begins.map(What::Flash));
         self.raise_tiles(now, period_s);
         self.tell_scene();
@@ -134,15 +151,48 @@ impl Participant {
             mark: self.board.mark(),
             now,
         };
-        let clicked = draw(ui, &self.look, &shot);
-        if self.look.keys {
-            self.take_keys(ui, clicked);
+        if self.board.asks_for_flashes() {
+            let clicked = draw_warning(ui, &self.look);
+            if clicked || ui.input(|input| input.key_pressed(Key::Enter)) {
+                self.board.confirm_flashes();
+            }
+        } else {
+            let clicked = draw(ui, &self.look, &shot);
+            if self.look.keys {
+                self.take_keys(ui, clicked);
+            }
         }
         self.next_frame(ui);
         if let Some(ready) = self.ready.take() {
             let _ = ready.send(());
         }
         self.stamper.drawn(rt::now());
+    }
+
+    /// Whether the display's rate is known to be fast enough, or was never known to be another: the session asks for it before anything
+    /// flashes. A window that was moved to another monitor, or whose monitor was unplugged, shows no flash until its rate is measured anew.
+    fn may_flash(&mut self) -> bool {
+        let rate_hz = self.pace.rate_hz();
+        let changes = self.pace.changes();
+        if changes > self.changes_told.0 {
+            self.changes_told.0 = changes;
+            eprintln!(
+                "razvilka: the display shows frames at another rate than before: nothing flashes until it is measured anew"
+            );
+        }
+        if self.changes_told.1 < changes
+            && let Some(rate_hz) = rate_hz
+        {
+            self.changes_told.1 = changes;
+            let least = self.frame_rate_min_hz;
+            let verdict = if rate_hz >= least {
+                "flashes go on".to_owned()
+            } else {
+                format!("flashes need at least {least} (view.frame_rate_min_hz), so nothing flashes; gaze and keys choose")
+            };
+            eprintln!("razvilka: the display now shows {rate_hz:.1} frames per second: {verdict}");
+        }
+        changes == 0 || rate_hz.is_some_and(|rate_hz| rate_hz >= self.frame_rate_min_hz)
     }
 
     /// Tells the operator once of what cannot be shown as it should be.

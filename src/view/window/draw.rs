@@ -10,9 +10,10 @@ use eframe::egui::{
 use razvilka_dsp::units::MonoTime;
 
 use super::fit::{Fitted, fit};
+use super::patch;
 use super::theme::{Theme, paint};
 use crate::choice::MAX_FLASH_ITEMS;
-use crate::config::ScreenSection;
+use crate::config::{PatchSection, ScreenSection};
 use crate::fork::MAX_OPTIONS;
 use crate::marker::{OptionKind, OptionTile};
 use crate::view::flashing::frame_deg;
@@ -54,6 +55,8 @@ pub struct Look {
     pub flashes: bool,
     /// Whether keys count, so that tiles carry their numbers.
     pub keys: bool,
+    /// A square for a photodiode.
+    pub patch: PatchSection,
 }
 
 /// What one frame shows.
@@ -103,6 +106,12 @@ impl Picture {
         self.rect
     }
 
+    /// A length on the screen, centimetres, in points.
+    #[must_use]
+    pub fn of_cm(&self, cm: f64) -> f32 {
+        cm as f32 * self.per_cm
+    }
+
     fn points(&self, deg: f64) -> f32 {
         (deg.to_radians().tan() * self.distance_cm) as f32 * self.per_cm
     }
@@ -135,6 +144,9 @@ pub fn draw(ui: &mut Ui, look: &Look, shot: &Shot<'_>) -> Option<i32> {
     let picture = Picture::within(whole, &look.screen);
     ui.painter()
         .rect_filled(whole, CornerRadius::ZERO, paint(look.theme.background));
+    if look.flashes {
+        patch::draw(ui.painter(), whole, &look.patch, &look.screen, shot.lit.is_some());
+    }
     let mut drawing = Drawing { look, picture, ui };
     let clicked = drawing.stage(shot);
     if shot.scene.paused {
@@ -145,6 +157,29 @@ pub fn draw(ui: &mut Ui, look: &Look, shot: &Shot<'_>) -> Option<i32> {
         drawing.mark(x, y);
     }
     clicked
+}
+
+/// Draws the warning before the first flash; `true` when its button was clicked.
+pub fn draw_warning(ui: &mut Ui, look: &Look) -> bool {
+    let whole = ui.max_rect();
+    let picture = Picture::within(whole, &look.screen);
+    ui.painter()
+        .rect_filled(whole, CornerRadius::ZERO, paint(look.theme.background));
+    let mut drawing = Drawing { look, picture, ui };
+    drawing.instruction(&look.words.seizure_warning, 0.3);
+    let words = &look.words.flashes_confirm;
+    let rect = picture.rect();
+    let room = vec2(0.6 * rect.width(), 0.2 * rect.height());
+    let button = Rect::from_center_size(rect.center() + vec2(0.0, 0.2 * rect.height()), room);
+    let (least, wish) = (drawing.least(), drawing.size(INSTRUCTION));
+    let (painter, colour) = (drawing.painter(), paint(look.theme.tile_text));
+    painter.rect_filled(button, CornerRadius::same(12), paint(look.theme.tile));
+    let fitted = fit(painter, words, colour, (least, wish), 0.9 * room);
+    let top = button.center() - vec2(0.0, 0.5 * fitted.galley.rect.height());
+    painter.galley(top, fitted.galley, colour);
+    let response = drawing.ui.interact(button, Id::unique("flashes"), Sense::click());
+    response.widget_info(|| WidgetInfo::labeled(Role::Button, true, words));
+    response.clicked()
 }
 
 struct Drawing<'a, 'u> {

@@ -16,7 +16,7 @@ use super::draw::{Look, Picture, Shot, draw};
 use super::raster::{Pixels, raster};
 use super::theme::{Theme, paint};
 use super::{app, fonts};
-use crate::config::{ScreenSection, ThemeName, ViewLanguage};
+use crate::config::{Corner, PatchSection, ScreenSection, ThemeName, ViewLanguage};
 use crate::fork::MAX_OPTIONS;
 use crate::marker::{BlockKind, Key, OptionKind, OptionTile};
 use crate::rt;
@@ -43,6 +43,7 @@ fn look(language: ViewLanguage, text_scale: f64) -> Look {
         flash_area_sr_max: SAFE_AREA_SR,
         flashes: true,
         keys: true,
+        patch: PatchSection::default(),
     }
 }
 
@@ -381,6 +382,42 @@ fn the_pixels_that_flash_subtend_no_more_than_what_wcag_holds_safe() {
         // degrees.
         assert!(area_sr <= SAFE_AREA_SR, "{tile:?}: {area_sr}");
         assert!(area_sr > 0.8 * SAFE_AREA_SR, "{tile:?}: {area_sr}");
+    }
+}
+
+#[test]
+fn the_square_for_a_photodiode_is_white_exactly_while_something_is_lit() {
+    let fork = tiles(&["found a key", "lost a key", "hid a key"]);
+    let mut look = look(ViewLanguage::En, 1.0);
+    look.patch = PatchSection {
+        corner: Some(Corner::BottomRight),
+        size_cm: 2.0,
+    };
+    let whole = Rect::from_min_size(pos2(0.0, 0.0), vec2(SIZE.0 as f32, SIZE.1 as f32));
+    let picture = Picture::within(whole, &look.screen);
+    let side = picture.of_cm(2.0);
+    let corner = picture.rect().right_bottom();
+    let patch = Rect::from_min_max(corner - vec2(side, side), corner).shrink(1.5);
+    let area = f64::from(patch.width() * patch.height());
+    for lit in [None, Some(0), Some(2)] {
+        let drawn = Drawn {
+            look: look.clone(),
+            page: Page::default(),
+            scene: Scene {
+                stage: Stage::Fork {
+                    fork: 0,
+                    tiles: Arc::clone(&fork),
+                    due: MonoTime::from_nanos(0),
+                },
+                ..Scene::default()
+            },
+            lit,
+            dwell: [0.0; MAX_OPTIONS],
+        };
+        let pixels = pixels(&harness(drawn));
+        let colour = if lit.is_some() { Color32::WHITE } else { Color32::BLACK };
+        let count = pixels.count(colour, |x, y| patch.contains(pos2(x, y))) as f64;
+        assert!(count > 0.95 * area, "{lit:?}: {count} of {area}");
     }
 }
 
