@@ -763,6 +763,27 @@ pub(super) const OWN: &[Limit] = &[
         "side of the square for a photodiode; its area counts among what flashes",
     ),
     limit(
+        "view.scan.first_s",
+        "s",
+        (0.5, 20.0),
+        2.5,
+        "how long the first option stands out when options go up, by a single switch",
+    ),
+    limit(
+        "view.scan.period_s",
+        "s",
+        (0.3, 10.0),
+        1.2,
+        "how long each option stands out from then on",
+    ),
+    limit(
+        "view.scan.loops",
+        "",
+        (1.0, 20.0),
+        3.0,
+        "how often all options stand out; then the fork is left to its time",
+    ),
+    limit(
         "realtime.priority",
         "",
         (0.0, 99.0),

@@ -27,7 +27,7 @@ pub use sections::{
     Validity, WhichEyes, WriterSection,
 };
 pub use signal::{NOTCH_MIN_HZ, check_filter, check_quality};
-pub use view::{Corner, PatchSection, SurfaceKind, ThemeName, ViewLanguage, ViewSection};
+pub use view::{Corner, PatchSection, ScanSection, SurfaceKind, ThemeName, ViewLanguage, ViewSection};
 
 use crate::choice::FlashSettings;
 use crate::choice::ProtocolSettings;
@@ -406,6 +406,11 @@ impl Plan {
                 "[keys] names no keys: give keys.pins for a stream of them, keys.terminal = true to type them, keys.window = true to press \
                  them in the participant window, or several of these"
                     .into(),
+            );
+        }
+        if self.view.scan.on && !self.window_keys() {
+            return contradiction(
+                "view.scan.on = true scans options in the participant window, where the space bar takes one: set keys.window = true, too".into(),
             );
         }
         let flash = self.flash.config();

@@ -77,6 +77,31 @@ impl Default for PatchSection {
     }
 }
 
+/// Scanning by a single switch: options stand out one after the other, and the space bar takes the one that does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ScanSection {
+    /// Whether options are scanned.
+    pub on: bool,
+    /// How long the first option stands out when they go up, seconds: they are still being read.
+    pub first_s: f64,
+    /// How long each one does from then on, seconds.
+    pub period_s: f64,
+    /// How often all of them do; then the fork is left to its time.
+    pub loops: u32,
+}
+
+impl Default for ScanSection {
+    fn default() -> Self {
+        Self {
+            on: false,
+            first_s: default_of("view.scan.first_s"),
+            period_s: default_of("view.scan.period_s"),
+            loops: default_of("view.scan.loops") as u32,
+        }
+    }
+}
+
 /// The participant window.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -112,6 +137,8 @@ pub struct ViewSection {
     pub frame_rate_max_hz: f64,
     /// A square for a photodiode.
     pub patch: PatchSection,
+    /// Scanning by a single switch.
+    pub scan: ScanSection,
 }
 
 impl Default for ViewSection {
@@ -132,6 +159,7 @@ impl Default for ViewSection {
             frame_rate_min_hz: default_of("view.frame_rate_min_hz"),
             frame_rate_max_hz: default_of("view.frame_rate_max_hz"),
             patch: PatchSection::default(),
+            scan: ScanSection::default(),
         }
     }
 }
@@ -146,6 +174,9 @@ impl Checked for ViewSection {
             ("view.frame_rate_min_hz", self.frame_rate_min_hz),
             ("view.frame_rate_max_hz", self.frame_rate_max_hz),
             ("view.patch.size_cm", self.patch.size_cm),
+            ("view.scan.first_s", self.scan.first_s),
+            ("view.scan.period_s", self.scan.period_s),
+            ("view.scan.loops", f64::from(self.scan.loops)),
         ]
     }
 }

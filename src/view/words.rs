@@ -38,6 +38,7 @@ pub struct Words {
     pub cue: String,
     pub cannot_show: String,
     pub keys: String,
+    pub scan: String,
 }
 
 impl Words {

@@ -56,12 +56,13 @@ pub struct X11Notices {
 }
 
 impl X11Notices {
-    /// Listens to the window with this number on the display that `DISPLAY` names, and compares the clocks; takes some refreshes.
+    /// Listens to the window with this number on this display, or on the one that `DISPLAY` names, and compares the clocks; takes some
+    /// refreshes.
     ///
     /// # Errors
     /// [`NoNotices`] with what is missing.
-    pub fn open(window: u32) -> Result<Self, NoNotices> {
-        let (connection, _) = x11rb::connect(None)?;
+    pub fn open(display: Option<&str>, window: u32) -> Result<Self, NoNotices> {
+        let (connection, _) = RustConnection::connect(display)?;
         connection
             .extension_information(present::X11_EXTENSION_NAME)?
             .ok_or(NoNotices::NoPresent)?;
@@ -141,5 +142,107 @@ impl Notices for X11Notices {
             }
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Child, Command, Stdio};
+
+    use x11rb::protocol::xproto::{ConnectionExt, CreateWindowAux, WindowClass};
+    use x11rb::wrapper::ConnectionExt as _;
+
+    use super::*;
+    use crate::view::present::settling::{Frame, Settling};
+    use crate::view::surface::{StampQuality, What};
+
+    /// An X server without a screen, for as long as it lives.
+    struct Server(Child);
+
+    impl Drop for Server {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    /// Starts one and gives its display; `None` where there is none to start.
+    fn server() -> Option<(Server, String)> {
+        let mut child = Command::new("Xvfb")
+            .args(["-displayfd", "1", "-screen", "0", "320x200x24", "-nolisten", "tcp"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .ok()?;
+        let told = child.stdout.take()?;
+        let server = Server(child);
+        let mut line = String::new();
+        BufReader::new(told).read_line(&mut line).ok()?;
+        let number: u32 = line.trim().parse().ok()?;
+        Some((server, format!(":{number}")))
+    }
+
+    #[test]
+    fn a_second_connection_is_told_when_another_ones_frames_are_presented() {
+        let Some((_server, display)) = server() else {
+            eprintln!("SKIPPED: there is no Xvfb that starts here");
+            return;
+        };
+        let (drawing, screen) = RustConnection::connect(Some(&display)).unwrap();
+        let root = &drawing.setup().roots[screen];
+        let window = drawing.generate_id().unwrap();
+        let aux = CreateWindowAux::new();
+        let (depth, class) = (root.root_depth, WindowClass::INPUT_OUTPUT);
+        drawing
+            .create_window(depth, window, root.root, 0, 0, 64, 64, 0, class, 0, &aux)
+            .unwrap();
+        drawing.map_window(window).unwrap();
+        let pixmap = drawing.generate_id().unwrap();
+        drawing.create_pixmap(depth, pixmap, window, 64, 64).unwrap();
+        drawing.sync().unwrap();
+        // The server counts time as we do: it is on this machine.
+        let mut notices = X11Notices::open(Some(&display), window).unwrap();
+        let mut settling = Settling::default();
+        let mut presented = Vec::new();
+        let mut refresh = 0;
+        for frame in 0..20_u32 {
+            settling.begin(rt::now());
+            let called = rt::now();
+            // As a driver does: for the refresh after the last one that it was told of.
+            present::pixmap(
+                &drawing, window, pixmap, 70 + frame, 0, 0, 0, 0, 0, 0, 0, 0, refresh + 1, 0, 0, &[],
+            )
+            .unwrap();
+            drawing.flush().unwrap();
+            let frame_of = Frame {
+                called,
+                returned: rt::now(),
+                timed: false,
+            };
+            settling.handed_over(frame_of, [What::Flash(u64::from(frame))]);
+            let begun = rt::now();
+            let notice = loop {
+                if let Some(notice) = notices.poll() {
+                    break notice;
+                }
+                assert!(rt::now().nanos_since(begun) < 5_000_000_000, "no notice");
+                std::thread::sleep(LOOK);
+            };
+            assert_eq!((notice.serial, notice.way), (70 + frame, Way::Copied));
+            assert!(notice.refresh > refresh, "{notice:?} after {refresh}");
+            refresh = notice.refresh;
+            settling.notice(notice, rt::now());
+            for report in settling.settled(rt::now()) {
+                presented.push((report, called, rt::now()));
+            }
+        }
+        assert_eq!(presented.len(), 20);
+        // The first one may come at once, with the time of a refresh before it was drawn: then it is not believed.
+        for (report, called, read) in &presented[2..] {
+            assert_eq!(report.quality, StampQuality::PresentCopy);
+            assert!(report.at >= *called && report.at <= *read, "{report:?}");
+        }
+        assert!(X11Notices::open(Some(&display), 12_345).is_err(), "no such window");
     }
 }

@@ -20,6 +20,7 @@ use crate::view::present::Notices;
 use crate::view::present::settling::STILL_NS;
 use crate::view::present::stamper::Stamper;
 use crate::view::presses::{Press, meaning};
+use crate::view::scan;
 use crate::view::scene::{Scene, Stage};
 use crate::view::surface::What;
 
@@ -52,6 +53,8 @@ pub struct Participant {
     told: Option<u64>,
     /// The fork whose tiles are up.
     up: Option<u64>,
+    /// When they went up.
+    up_at: MonoTime,
     dwell: [f32; MAX_OPTIONS],
     /// Whether it was told that some text cannot be shown.
     complained: bool,
@@ -86,6 +89,7 @@ impl Participant {
             stamper: Stamper::default(),
             told: None,
             up: None,
+            up_at: MonoTime::from_nanos(0),
             dwell: [0.0; MAX_OPTIONS],
             complained: false,
             continuous: false,
@@ -147,6 +151,7 @@ impl Participant {
             scene: &scene,
             tiles_up: self.up.is_some(),
             lit: lit.item,
+            standing_out: self.standing_out(now),
             dwell: self.dwell,
             mark: self.board.mark(),
             now,
@@ -159,7 +164,7 @@ impl Participant {
         } else {
             let clicked = draw(ui, &self.look, &shot);
             if self.look.keys {
-                self.take_keys(ui, clicked);
+                self.take_keys(ui, clicked, shot.standing_out);
             }
         }
         self.next_frame(ui);
@@ -239,6 +244,7 @@ impl Participant {
         let is_due = due.nanos_since(now) <= (1.5e9 * period_s) as u64;
         if self.up != Some(*fork) {
             self.up = is_due.then_some(*fork);
+            self.up_at = now;
             self.stamper.show(self.up.map(What::Tiles));
         }
     }
@@ -253,6 +259,16 @@ impl Participant {
         }
     }
 
+    /// The option that stands out for the single switch.
+    fn standing_out(&self, now: MonoTime) -> Option<usize> {
+        let Stage::Fork { tiles, .. } = &self.scene.stage else {
+            return None;
+        };
+        let since_s = now.nanos_since(self.up_at) as f64 * 1e-9;
+        self.up?;
+        scan::standing_out(&self.look.scan, tiles.len(), since_s)
+    }
+
     fn follow_dwell(&mut self, period_s: f64) {
         let of_fork = self.page.dwell.filter(|(fork, _)| self.up == Some(*fork));
         let targets = of_fork.map_or([0.0; MAX_OPTIONS], |(_, shares)| shares);
@@ -265,7 +281,8 @@ impl Participant {
         }
     }
 
-    fn take_keys(&mut self, ui: &egui::Ui, clicked: Option<i32>) {
+    /// `standing_out` is what the person saw stand out when a switch was pressed.
+    fn take_keys(&mut self, ui: &egui::Ui, clicked: Option<i32>, standing_out: Option<usize>) {
         let at_s = rt::lsl_now().get();
         let pressed: Vec<Press> = ui.input(|input| {
             let press = |event: &egui::Event| match event {
@@ -275,7 +292,12 @@ impl Participant {
                     pressed: true,
                     repeat: false,
                     modifiers,
-                } if !modifiers.command && !modifiers.alt => press_of(*key, *physical_key),
+                } if !modifiers.command && !modifiers.alt => {
+                    if *key == Key::Space {
+                        return Some(Press::Switch(standing_out));
+                    }
+                    press_of(*key, *physical_key)
+                }
                 _ => None,
             };
             input.events.iter().filter_map(press).collect()

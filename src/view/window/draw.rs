@@ -13,7 +13,7 @@ use super::fit::{Fitted, fit};
 use super::patch;
 use super::theme::{Theme, paint};
 use crate::choice::MAX_FLASH_ITEMS;
-use crate::config::{PatchSection, ScreenSection};
+use crate::config::{PatchSection, ScanSection, ScreenSection};
 use crate::fork::MAX_OPTIONS;
 use crate::marker::{OptionKind, OptionTile};
 use crate::view::flashing::frame_deg;
@@ -57,6 +57,8 @@ pub struct Look {
     pub keys: bool,
     /// A square for a photodiode.
     pub patch: PatchSection,
+    /// Scanning by a single switch.
+    pub scan: ScanSection,
 }
 
 /// What one frame shows.
@@ -70,6 +72,8 @@ pub struct Shot<'a> {
     pub tiles_up: bool,
     /// The item that is lit.
     pub lit: Option<i32>,
+    /// Index of the tile that stands out for the single switch.
+    pub standing_out: Option<usize>,
     /// How far each option has come, smoothed.
     pub dwell: [f32; MAX_OPTIONS],
     /// A mark, degrees.
@@ -248,7 +252,8 @@ impl Drawing<'_, '_> {
                     let clicked = self.tiles(tiles, shot, None);
                     self.fillers(tiles.len(), shot.lit);
                     if look.keys {
-                        self.hint(&words.keys);
+                        let scans = look.scan.on;
+                        self.hint(if scans { &words.scan } else { &words.keys });
                     }
                     return clicked;
                 }
@@ -394,9 +399,9 @@ impl Drawing<'_, '_> {
     fn tiles(&mut self, tiles: &[OptionTile], shot: &Shot<'_>, cued: Option<i32>) -> Option<i32> {
         let size = self.branch_size(tiles);
         let mut clicked = None;
-        for tile in tiles {
+        for (index, tile) in tiles.iter().enumerate() {
             let lit = shot.lit == Some(tile.item);
-            let marked = cued == Some(tile.item);
+            let marked = cued == Some(tile.item) || shot.standing_out == Some(index);
             if self.tile(tile, lit, marked, &shot.dwell, size).clicked() {
                 clicked = Some(tile.item);
             }

@@ -94,6 +94,7 @@ pub fn look_of(plan: &Plan) -> Look {
         text_scale: plan.view.text_scale,
         flash_area_sr_max: plan.view.flash_area_sr_max - patch_sr(&plan.view.patch, &plan.screen),
         patch: plan.view.patch.clone(),
+        scan: plan.view.scan.clone(),
         flashes: plan.view.flashes && plan.eeg.is_some(),
         keys: plan.window_keys(),
     }

@@ -10,7 +10,7 @@ use crate::view::present::x11::X11Notices;
 pub(super) fn of(creation: &CreationContext<'_>) -> Option<Box<dyn Notices>> {
     let why = match number_of(creation) {
         None => "only an X server tells it".to_owned(),
-        Some(number) => match X11Notices::open(number) {
+        Some(number) => match X11Notices::open(None, number) {
             Ok(notices) => return Some(Box::new(notices)),
             Err(error) => error.to_string(),
         },

@@ -16,7 +16,7 @@ use super::draw::{Look, Picture, Shot, draw};
 use super::raster::{Pixels, raster};
 use super::theme::{Theme, paint};
 use super::{app, fonts};
-use crate::config::{Corner, PatchSection, ScreenSection, ThemeName, ViewLanguage};
+use crate::config::{Corner, PatchSection, ScanSection, ScreenSection, ThemeName, ViewLanguage};
 use crate::fork::MAX_OPTIONS;
 use crate::marker::{BlockKind, Key, OptionKind, OptionTile};
 use crate::rt;
@@ -44,6 +44,7 @@ fn look(language: ViewLanguage, text_scale: f64) -> Look {
         flashes: true,
         keys: true,
         patch: PatchSection::default(),
+        scan: ScanSection::default(),
     }
 }
 
@@ -161,6 +162,7 @@ fn harness(drawn: Drawn) -> Harness<'static> {
                 scene: &drawn.scene,
                 tiles_up: true,
                 lit: drawn.lit,
+                standing_out: None,
                 dwell: drawn.dwell,
                 mark: Some((1.0, 1.0)),
                 now: MonoTime::from_nanos(100_000_000),
@@ -463,11 +465,16 @@ fn a_bar_fills_the_tile_that_is_looked_at_by_its_share_and_no_other() {
 
 /// A window without a display, and the engine's side of its board.
 fn window(keys: bool) -> (Harness<'static>, Arc<Board>, BoardSurface) {
+    window_with(keys, ScanSection::default())
+}
+
+fn window_with(keys: bool, scan: ScanSection) -> (Harness<'static>, Arc<Board>, BoardSurface) {
     let board = Arc::new(Board::default());
     let surface = BoardSurface::new(Arc::clone(&board));
     let (ready, _is_ready) = crossbeam::channel::bounded(1);
     let mut look = look(ViewLanguage::En, 1.0);
     look.keys = keys;
+    look.scan = scan;
     let mut participant = app::Participant::new(
         Arc::clone(&board),
         look,
@@ -514,6 +521,73 @@ fn tiles_and_flashes_are_reported_once_the_frame_after_theirs_begins() {
     assert!(reports.iter().all(|report| report.at > before));
     harness.run_steps(2);
     assert_eq!(surface.reports().try_iter().count(), 0, "each of them once");
+}
+
+#[test]
+fn the_switch_takes_the_option_that_stands_out_and_nothing_else() {
+    let scan = ScanSection {
+        on: true,
+        first_s: 20.0,
+        ..ScanSection::default()
+    };
+    let (mut harness, board, mut surface) = window_with(true, scan);
+    let pressed = board.presses();
+    harness.key_press(eframe::egui::Key::Space);
+    harness.run_steps(1);
+    assert!(pressed.try_recv().is_err(), "no fork is open");
+    surface.show(5, &open(7), rt::lsl_now());
+    harness.run_steps(3);
+    harness.get_by_label(&Words::of(ViewLanguage::En).scan);
+    harness.key_press(eframe::egui::Key::Space);
+    harness.run_steps(1);
+    let (_, key) = pressed.try_recv().unwrap();
+    assert_eq!(Key::from_json(&key).unwrap(), Key::Select { item: 0 });
+    // Without scanning the space bar says nothing.
+    let (mut harness, board, mut surface) = window(true);
+    let pressed = board.presses();
+    surface.show(5, &open(7), rt::lsl_now());
+    harness.run_steps(3);
+    harness.key_press(eframe::egui::Key::Space);
+    harness.run_steps(1);
+    assert!(pressed.try_recv().is_err());
+}
+
+#[test]
+fn nothing_is_shown_before_the_warning_was_confirmed() {
+    let (mut harness, board, mut surface) = window(true);
+    let pressed = board.presses();
+    board.ask_for_flashes();
+    surface.show(5, &open(7), rt::lsl_now());
+    harness.run_steps(2);
+    let words = Words::of(ViewLanguage::En);
+    harness.get_by_label(&words.seizure_warning);
+    assert!(harness.query_by_label("found a key").is_none());
+    harness.key_press(eframe::egui::Key::Num1);
+    harness.run_steps(1);
+    assert!(!board.flashes_confirmed() && pressed.try_recv().is_err());
+    harness.get_by_label(&words.flashes_confirm).click();
+    harness.run_steps(2);
+    assert!(board.flashes_confirmed());
+    harness.get_by_label("found a key");
+}
+
+#[test]
+fn each_change_on_the_screen_is_reported_by_the_marker_that_told_of_it() {
+    let (mut harness, _board, mut surface) = window(false);
+    let point = crate::marker::Event::GazePoint {
+        point: 0,
+        x_deg: 1.0,
+        y_deg: 2.0,
+        phase: crate::marker::GazePhase::Fit,
+    };
+    surface.show(3, &point, rt::lsl_now());
+    harness.run_steps(2);
+    surface.show(4, &crate::marker::Event::Pause { on: true }, rt::lsl_now());
+    harness.run_steps(2);
+    surface.show(5, &open(7), rt::lsl_now());
+    harness.run_steps(2);
+    let whats: Vec<_> = surface.reports().try_iter().map(|report| report.what).collect();
+    assert_eq!(whats, [What::Scene(3), What::Scene(4), What::Tiles(7)]);
 }
 
 #[test]
