@@ -139,6 +139,14 @@ pub enum Event {
         /// What the stamp is worth.
         stamp: StampQuality,
     },
+    /// What another marker told of stands on a surface; this marker's own stamp is when. Tiles of a fork and flashes have markers of their
+    /// own.
+    Shown {
+        /// Number of that marker.
+        marker: u64,
+        /// What the stamp is worth.
+        stamp: StampQuality,
+    },
     /// A fork is open: the person is asked.
     ForkOpen {
         /// Identity of the fork in this session.

@@ -179,6 +179,8 @@ fn each_outside_system_is_named_in_its_own_room_only() {
     outside(&["rusqlite"], &["session/"]);
     outside(&["parquet"], &["cli/choices/export"]);
     outside(&["eframe", "egui", "egui_kittest"], &["view/window/"]);
+    outside(&["x11rb"], &["view/present/x11.rs"]);
+    outside(&["raw_window_handle"], &["view/window/"]);
     outside(&["ureq"], &["hub/net.rs", "decode/remote/http.rs"]);
     // System calls: threads and clock, signals, the terminal's mode.
     outside(

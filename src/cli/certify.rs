@@ -6,6 +6,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use super::display;
 use super::exit::{Exit, Failure};
 use super::play::{exit_code, load_model};
 use crate::config::Plan;
@@ -18,7 +19,7 @@ use crate::source::lsl::Network;
 /// Sends EEG and gaze over LSL on 127.0.0.1 through the threads of a live session, with the decoder at work, and prints
 /// p50, p99, p99.9, maximum, count and misses of every step; p99 from 100 measurements on, p99.9 from 1000. Ends with
 /// exit code 5 when a p99, or the maximum of fewer than 100 measurements, misses its budget. About 0.3 MB per second are
-/// written among the temporary files meanwhile, and removed.
+/// written among the temporary files meanwhile, and removed. With --display the display is certified instead.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     /// How long to measure, 5 to 3600 seconds
@@ -50,6 +51,9 @@ pub struct Args {
     /// Write the JSON object to this file, too
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// What is certified of the display
+    #[command(flatten)]
+    pub display: display::Typed,
     /// Be the driver of the streams, in this LSL session
     #[arg(long, value_name = "SESSION", hide = true)]
     pub drive: Option<String>,
@@ -63,6 +67,14 @@ pub struct Args {
 /// # Errors
 /// [`Failure`]: exit code 5 when a budget was missed, else that of what could not be set up.
 pub fn run(args: &Args, stop: &Arc<AtomicBool>) -> Result<(), Failure> {
+    if args.display.display {
+        let plan = args.config.as_deref().map(Plan::read).transpose()?;
+        let printing = display::Printing {
+            json: args.json,
+            out: args.out.as_deref(),
+        };
+        return display::run(&args.display, &plan.unwrap_or_default(), printing, stop);
+    }
     let load = Load {
         eeg_channels: usize::from(args.eeg_channels),
         eeg_rate_hz: f64::from(args.eeg_rate),

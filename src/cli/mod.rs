@@ -5,6 +5,7 @@ pub mod calibrate;
 pub mod certify;
 pub mod choices;
 pub mod demo;
+pub mod display;
 pub mod doctor;
 pub mod exit;
 mod flashes;

@@ -2,10 +2,17 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+#[cfg(feature = "window")]
+use std::sync::atomic::Ordering;
 
 use super::exit::{Exit, Failure};
 use crate::config::{Plan, SurfaceKind};
+#[cfg(feature = "window")]
+use crate::session::FlashWarning;
 use crate::view::board::Board;
+
+/// What is said before anything flashes.
+pub const SEIZURES: &str = "flashing can provoke seizures in people with photosensitive epilepsy; --no-flash leaves it out";
 
 /// What was typed about the window.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::Args)]
@@ -16,6 +23,9 @@ pub struct Typed {
     /// Let nothing flash: gaze or keys choose, and EEG is left out
     #[arg(long)]
     pub no_flash: bool,
+    /// Do not ask whether flashes may be shown: whoever looks at the screen was warned of seizures and agreed
+    #[arg(long)]
+    pub yes_flashes: bool,
 }
 
 impl Typed {
@@ -27,6 +37,7 @@ impl Typed {
         if self.window {
             plan.view.surface = SurfaceKind::Window;
         }
+        plan.view.flashes_confirmed |= self.yes_flashes;
         if self.no_flash || !plan.view.flashes {
             plan = plan.without_flashes();
         }
@@ -87,10 +98,9 @@ fn in_window<T: Send>(
 
     if let Some(flashing) = flashing_of(plan) {
         eprintln!("razvilka: {}", flashing.in_words());
-        eprintln!(
-            "razvilka: flashing can provoke seizures in people with photosensitive epilepsy; --no-flash leaves it out"
-        );
+        eprintln!("razvilka: {SEIZURES}");
     }
+    let warning = unconfirmed(plan);
     let board = Arc::new(Board::default());
     let (ready, is_ready) = bounded(1);
     std::thread::scope(|scope| {
@@ -100,6 +110,13 @@ fn in_window<T: Send>(
             let over = Over(Arc::clone(&shown_on));
             // The window tells when it is there, and lets go of its end when it never was.
             match is_ready.recv() {
+                Ok(()) if !confirmed(&over.0, warning.as_ref(), stop) => (
+                    Err(Failure::said(
+                        Exit::Usage,
+                        "nobody confirmed that flashes may be shown: read the warning and confirm it, or leave flashes out (--no-flash)",
+                    )),
+                    None,
+                ),
                 Ok(()) => (session(Some(Arc::clone(&over.0))).map(Some), None),
                 Err(_) => (Ok(None), Some(session)),
             }
@@ -128,6 +145,37 @@ fn in_window<T: Send>(
             )),
         }
     })
+}
+
+/// The warning of seizures that has to be confirmed before this session; `None` when nothing flashes, or it was.
+#[cfg(feature = "window")]
+fn unconfirmed(plan: &Plan) -> Option<FlashWarning> {
+    let flashes = plan.view.flashes && plan.eeg.is_some();
+    if !flashes || plan.view.flashes_confirmed {
+        return None;
+    }
+    let person = plan.person.as_ref().map(|person| person.id.as_path());
+    let warning = FlashWarning::of(person);
+    warning.confirmed_utc().is_none().then_some(warning)
+}
+
+/// Waits until the warning is confirmed in the window; `false` when it is closed instead.
+#[cfg(feature = "window")]
+fn confirmed(board: &Board, warning: Option<&FlashWarning>, stop: &AtomicBool) -> bool {
+    let Some(warning) = warning else {
+        return true;
+    };
+    board.ask_for_flashes();
+    while !board.flashes_confirmed() {
+        if board.is_closed() || stop.load(Ordering::Relaxed) {
+            return false;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    if let Err(error) = warning.confirm() {
+        eprintln!("razvilka: that flashes may be shown is not remembered: {error}");
+    }
+    true
 }
 
 /// Says that nothing more will be shown, when it goes.

@@ -27,7 +27,9 @@ pub use sections::{
     Validity, WhichEyes, WriterSection,
 };
 pub use signal::{NOTCH_MIN_HZ, check_filter, check_quality};
-pub use view::{SurfaceKind, ThemeName, ViewLanguage, ViewSection};
+pub use view::{
+    Corner, PatchSection, ScanSection, SurfaceKind, ThemeName, ViewLanguage, ViewSection,
+};
 
 use crate::choice::FlashSettings;
 use crate::choice::ProtocolSettings;
@@ -36,6 +38,7 @@ use crate::decode::{ServerSettings, WriterSettings};
 use crate::gate::{GateSettings, SettingsError};
 use crate::source::pins::Pins;
 use crate::source::{SourceError, named_twice};
+use crate::view::flashing::patch_sr;
 pub use person::PersonSection;
 pub use pupil::PupilSection;
 use sections::Checked;
@@ -411,10 +414,22 @@ impl Plan {
                     .into(),
             );
         }
+        if self.view.scan.on && !self.window_keys() {
+            return contradiction(
+                "view.scan.on = true scans options in the participant window, where the space bar takes one: set keys.window = true, too".into(),
+            );
+        }
         let flash = self.flash.config();
         self.view
             .check(flash.soa_s - flash.soa_jitter_s)
             .map_err(ConfigError::Contradiction)?;
+        let patch_sr = patch_sr(&self.view.patch, &self.screen);
+        if self.view.flashes && 2.0 * patch_sr > self.view.flash_area_sr_max {
+            return contradiction(format!(
+                "view.patch.size_cm = {}: the square is {patch_sr:.4} sr at this distance, more than half of view.flash_area_sr_max = {}, which it shares with                  the options. Make it smaller",
+                self.view.patch.size_cm, self.view.flash_area_sr_max
+            ));
+        }
         for pins in self.pins().into_iter().flatten() {
             pins.check().map_err(ConfigError::Pins)?;
         }

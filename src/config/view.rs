@@ -43,6 +43,65 @@ pub enum ThemeName {
     HighContrast,
 }
 
+/// A corner of the picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Corner {
+    /// Above, left.
+    TopLeft,
+    /// Above, right.
+    TopRight,
+    /// Below, left.
+    BottomLeft,
+    /// Below, right.
+    BottomRight,
+}
+
+/// A square for a photodiode: white while something flashes, else black.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PatchSection {
+    /// Where it is; no square where it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub corner: Option<Corner>,
+    /// Its side on the screen, centimetres.
+    pub size_cm: f64,
+}
+
+impl Default for PatchSection {
+    fn default() -> Self {
+        Self {
+            corner: None,
+            size_cm: default_of("view.patch.size_cm"),
+        }
+    }
+}
+
+/// Scanning by a single switch: options stand out one after the other, and the space bar takes the one that does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ScanSection {
+    /// Whether options are scanned.
+    pub on: bool,
+    /// How long the first option stands out when they go up, seconds: they are still being read.
+    pub first_s: f64,
+    /// How long each one does from then on, seconds.
+    pub period_s: f64,
+    /// How often all of them do; then the fork is left to its time.
+    pub loops: u32,
+}
+
+impl Default for ScanSection {
+    fn default() -> Self {
+        Self {
+            on: false,
+            first_s: default_of("view.scan.first_s"),
+            period_s: default_of("view.scan.period_s"),
+            loops: default_of("view.scan.loops") as u32,
+        }
+    }
+}
+
 /// The participant window.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -66,6 +125,8 @@ pub struct ViewSection {
     pub gaze_mark: bool,
     /// Whether options flash; without flashes `[eeg]` chooses nothing, and gaze or keys do.
     pub flashes: bool,
+    /// Whether whoever looks at the screen was warned of seizures and agreed, as a laboratory's protocol has it: it is not asked for then.
+    pub flashes_confirmed: bool,
     /// How long an option flashes, seconds; whole frames of the display.
     pub flash_s: f64,
     /// Largest solid angle that flashes at once, steradians; a frame within the tile is lit that is no larger.
@@ -74,6 +135,10 @@ pub struct ViewSection {
     pub frame_rate_min_hz: f64,
     /// Frames per second at most: a display that does not set the pace itself is held to it.
     pub frame_rate_max_hz: f64,
+    /// A square for a photodiode.
+    pub patch: PatchSection,
+    /// Scanning by a single switch.
+    pub scan: ScanSection,
 }
 
 impl Default for ViewSection {
@@ -88,10 +153,13 @@ impl Default for ViewSection {
             fonts: Vec::new(),
             gaze_mark: false,
             flashes: true,
+            flashes_confirmed: false,
             flash_s: default_of("view.flash_s"),
             flash_area_sr_max: default_of("view.flash_area_sr_max"),
             frame_rate_min_hz: default_of("view.frame_rate_min_hz"),
             frame_rate_max_hz: default_of("view.frame_rate_max_hz"),
+            patch: PatchSection::default(),
+            scan: ScanSection::default(),
         }
     }
 }
@@ -105,6 +173,10 @@ impl Checked for ViewSection {
             ("view.flash_area_sr_max", self.flash_area_sr_max),
             ("view.frame_rate_min_hz", self.frame_rate_min_hz),
             ("view.frame_rate_max_hz", self.frame_rate_max_hz),
+            ("view.patch.size_cm", self.patch.size_cm),
+            ("view.scan.first_s", self.scan.first_s),
+            ("view.scan.period_s", self.scan.period_s),
+            ("view.scan.loops", f64::from(self.scan.loops)),
         ]
     }
 }

@@ -109,13 +109,11 @@ impl MarkerStream {
 
     /// Publishes an event with its stamp on our LSL clock.
     pub fn say(&mut self, body: Event, stamp: LslTime) {
+        let seq = self.seq.fetch_add(1, Ordering::Relaxed);
         if let Some(surface) = &mut self.surface {
-            surface.show(&body, stamp);
+            surface.show(seq, &body, stamp);
         }
-        let marker = Marker {
-            seq: self.seq.fetch_add(1, Ordering::Relaxed),
-            body,
-        };
+        let marker = Marker { seq, body };
         let json = marker.to_json();
         // A listener that cannot be reached must not stop the session; the recording has the marker.
         let _ = self.sink.push(&json, stamp.get());
@@ -394,6 +392,11 @@ impl Presenting {
                 self.stream
                     .say(Event::TilesShown { fork, stamp }, rt::lsl_of(report.at));
             }
+            What::Scene(marker) => {
+                let stamp = report.quality;
+                self.stream
+                    .say(Event::Shown { marker, stamp }, rt::lsl_of(report.at));
+            }
         }
     }
 
@@ -463,7 +466,7 @@ mod tests {
     }
 
     impl StimulusSurface for Obedient {
-        fn show(&mut self, _event: &Event, _at: LslTime) {}
+        fn show(&mut self, _marker: u64, _event: &Event, _at: LslTime) {}
 
         fn flash(&mut self, order: FlashOrder) -> bool {
             if order.item != self.blind {

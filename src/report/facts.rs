@@ -90,6 +90,9 @@ pub(super) fn section(material: &Material) -> Markup {
                     (readable(&machine.system)) " " (readable(&machine.kernel)) ", " (readable(&machine.hostname))
                 }
             }
+            @if let Some(frames) = &manifest.display {
+                dl { dt { "display" } dd { (readable(&frames.in_words())) } }
+            }
             (streams(&manifest.streams))
             h3 { "What can be relied on" }
             dl {

@@ -10,6 +10,7 @@ use super::ledger::{ChainHead, SCHEMA_VERSION};
 use super::machine::Machine;
 use super::utc::{new_session_id, utc_of};
 use crate::source::StreamSpec;
+use crate::view::surface::Frames;
 
 /// The name that tells a manifest of ours from other JSON.
 const FORMAT: &str = "razvilka-session";
@@ -63,6 +64,9 @@ pub struct Manifest {
     /// The texts in `text.txt`, in order; empty when the session did not end by itself, and in folders of version 1.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub texts: Vec<TextRecord>,
+    /// How the frames of the participant window came, and what its stamps were worth; absent without one, and from folders of before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display: Option<Frames>,
     /// The session this one replays; absent from one that was lived.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replay_of: Option<ReplayOf>,
@@ -203,6 +207,7 @@ impl Manifest {
             ledger: None,
             text_sha256: None,
             texts: Vec::new(),
+            display: None,
             replay_of: None,
         }
     }

@@ -16,6 +16,7 @@
 
 mod autonomy;
 mod digest;
+mod flash_warning;
 mod folder;
 mod guard;
 mod ledger;
@@ -31,6 +32,7 @@ mod utc;
 
 pub use autonomy::{AutonomyEvent, AutonomySummary, Beginning};
 pub use digest::{sha256_file, sha256_hex};
+pub use flash_warning::FlashWarning;
 pub(crate) use folder::replace_atomically;
 pub use folder::{Folder, FolderError, Reserve, SessionFile};
 pub use guard::{GuardEvent, GuardSummary};

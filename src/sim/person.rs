@@ -267,7 +267,8 @@ impl Person {
             | Event::Guard { .. }
             | Event::Guarded { .. }
             | Event::Text { .. }
-            | Event::TilesShown { .. } => {}
+            | Event::TilesShown { .. }
+            | Event::Shown { .. } => {}
             Event::Pause { on } => self.paused = on,
         }
         // Any marker means that a session runs, even when its start was missed.

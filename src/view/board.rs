@@ -7,13 +7,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use crossbeam::atomic::AtomicCell;
 use crossbeam::channel::{Receiver, Sender, bounded};
 use crossbeam::queue::ArrayQueue;
 use razvilka_dsp::units::LslTime;
 
 use super::page::Page;
 use super::scene::Scene;
-use super::surface::{FlashOrder, Frames, Presented, StimulusSurface};
+use super::surface::{FlashOrder, Frames, Presented, Stamps, StimulusSurface};
 use crate::marker::Event;
 use crate::rt;
 
@@ -40,10 +41,14 @@ pub struct Board {
     /// Frames per second in thousandths; 0 while not known.
     rate_mhz: AtomicU64,
     missed: AtomicU64,
+    stamps: AtomicCell<Stamps>,
     /// A place in degrees as two `f32`; NaN for none.
     mark: AtomicU64,
     closed: AtomicBool,
     over: AtomicBool,
+    /// Whether the person must confirm that flashes may be shown, and whether that was done.
+    asked: AtomicBool,
+    confirmed: AtomicBool,
 }
 
 impl Default for Board {
@@ -57,9 +62,12 @@ impl Default for Board {
             pressed: bounded(PRESSES),
             rate_mhz: AtomicU64::new(0),
             missed: AtomicU64::new(0),
+            stamps: AtomicCell::default(),
             mark: AtomicU64::new(packed(None)),
             closed: AtomicBool::new(false),
             over: AtomicBool::new(false),
+            asked: AtomicBool::new(false),
+            confirmed: AtomicBool::new(false),
         }
     }
 }
@@ -78,6 +86,7 @@ impl Board {
         Frames {
             rate_hz: (rate_mhz > 0).then_some(rate_mhz as f64 / 1_000.0),
             missed: self.missed.load(Ordering::Relaxed),
+            stamps: self.stamps.load(),
         }
     }
 
@@ -85,6 +94,17 @@ impl Board {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Relaxed)
+    }
+
+    /// Asks whether flashes may be shown.
+    pub fn ask_for_flashes(&self) {
+        self.asked.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was confirmed that they may.
+    #[must_use]
+    pub fn flashes_confirmed(&self) -> bool {
+        self.confirmed.load(Ordering::Relaxed)
     }
 
     /// Nothing more will be shown: the window may close.
@@ -154,6 +174,22 @@ impl Board {
         self.missed.store(missed, Ordering::Relaxed);
     }
 
+    /// Tells what stamps were worth.
+    pub fn say_stamps(&self, stamps: Stamps) {
+        self.stamps.store(stamps);
+    }
+
+    /// Whether it is asked for, and not yet confirmed, that flashes may be shown.
+    #[must_use]
+    pub fn asks_for_flashes(&self) -> bool {
+        self.asked.load(Ordering::Relaxed) && !self.flashes_confirmed()
+    }
+
+    /// Tells that flashes may be shown.
+    pub fn confirm_flashes(&self) {
+        self.confirmed.store(true, Ordering::Relaxed);
+    }
+
     /// Tells that the window was closed.
     pub fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
@@ -204,8 +240,8 @@ impl BoardSurface {
 }
 
 impl StimulusSurface for BoardSurface {
-    fn show(&mut self, event: &Event, at: LslTime) {
-        if self.scene.follow(event, rt::mono_of(at)) {
+    fn show(&mut self, marker: u64, event: &Event, at: LslTime) {
+        if self.scene.follow(marker, event, rt::mono_of(at)) {
             self.board.scene.force_push(Arc::new(self.scene.clone()));
         }
     }

@@ -64,6 +64,12 @@ impl Flasher {
         }
     }
 
+    /// Shows nothing, and forgets what was ordered: it is never reported, so that it has no marker.
+    pub fn refuse(&mut self, board: &Board) {
+        (self.lit, self.waiting) = (None, None);
+        while board.next_flash().is_some() {}
+    }
+
     /// Whether something is lit or waits for its frame.
     #[must_use]
     pub const fn is_busy(&self) -> bool {
@@ -136,6 +142,25 @@ mod tests {
         surface.flash(order(3, 6));
         let later: Vec<_> = (3..8).map(|number| step(number).begins).collect();
         assert_eq!(later, [None, None, Some(3), None, None]);
+    }
+
+    #[test]
+    fn what_is_refused_is_not_shown_later() {
+        let board = Arc::new(Board::default());
+        let mut surface = BoardSurface::new(Arc::clone(&board));
+        let mut flasher = Flasher::default();
+        for number in 1..4 {
+            surface.flash(FlashOrder {
+                number,
+                item: 0,
+                due: frame(number),
+            });
+        }
+        assert_eq!(flasher.frame(&board, frame(0), 0.01, 0.05).begins, Some(1));
+        flasher.refuse(&board);
+        assert!(!flasher.is_busy());
+        let later = flasher.frame(&board, frame(9), 0.01, 0.05);
+        assert_eq!(later, LitFrame::default());
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! degrees of the visual field. A general flash is a pair of opposing changes in relative luminance of 10 % or more of the maximum, where
 //! the darker image is below 0.80. Saturated red is judged apart; no theme flashes in it.
 
+use crate::config::{PatchSection, ScreenSection};
 use crate::marker::OptionTile;
 
 /// What may flash at once at any rate, steradians within 10 degrees of the visual field.
@@ -85,6 +86,17 @@ pub fn frame_sr(tile: &OptionTile, frame_deg: f64) -> f64 {
     area(0.0) - area(frame_deg)
 }
 
+/// Solid angle of the square for a photodiode, steradians; 0 without one. Every corner is as far from the eye.
+#[must_use]
+pub fn patch_sr(patch: &PatchSection, screen: &ScreenSection) -> f64 {
+    if patch.corner.is_none() {
+        return 0.0;
+    }
+    let deg = |cm: f64| (cm / screen.distance_cm).atan().to_degrees();
+    let side = |half_cm: f64| (deg(half_cm - patch.size_cm), deg(half_cm));
+    solid_angle_sr(side(0.5 * screen.width_cm), side(0.5 * screen.height_cm))
+}
+
 /// What flashes, computed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Flashing {
@@ -99,6 +111,29 @@ pub struct Flashing {
 }
 
 impl Flashing {
+    /// The same with a square of `patch_sr` steradians for a photodiode, which goes from black to white with each of them and is counted to
+    /// them, wherever it is.
+    #[must_use]
+    pub fn with_patch(mut self, patch_sr: f64) -> Self {
+        if patch_sr > 0.0 {
+            self.area_sr += patch_sr;
+            self.contrast = 1.0;
+            self.darker = 0.0;
+        }
+        self
+    }
+
+    /// Of the square of a photodiode alone, which changes every `every_s` seconds: two changes make a flash.
+    #[must_use]
+    pub fn of_patch(patch_sr: f64, every_s: f64) -> Self {
+        Self {
+            area_sr: patch_sr,
+            rate_hz: 0.5 / every_s,
+            contrast: 1.0,
+            darker: 0.0,
+        }
+    }
+
     /// Of these tiles' frames: one item at a time, in `lit` instead of `unlit`, each for less time than there is to the next, which comes
     /// after `soa_min_s` at the soonest.
     #[must_use]

@@ -7,7 +7,9 @@
 //! | `scene`, `page` | what stands on the participant's screen, as it follows from markers and from the session's view |
 //! | `board` | the latest state from the engine to a window, reports and keys back, without a lock |
 //! | `pace`, `flasher` | how frames come, and which item is lit in each of them |
+//! | `present` | when each of them was really presented, where the display system tells |
 //! | `presses` | keys pressed in the window, as a source of keys |
+//! | `scan` | which option stands out, for who chooses by a single switch |
 //! | `flashing` | how much flashes and how often, against WCAG 2.3.1 |
 //! | `words`, `script` | what the window says, in each language; which texts it can set |
 //! | `window` | the participant window; only with the feature `window`, the only room that names egui |
@@ -19,7 +21,9 @@ pub mod flashing;
 pub mod layout;
 pub mod pace;
 pub mod page;
+pub mod present;
 pub mod presses;
+pub mod scan;
 pub mod scene;
 pub mod script;
 pub mod surface;

@@ -8,6 +8,9 @@ use razvilka_dsp::units::MonoTime;
 const WINDOW: usize = 120;
 /// Fewest of them: a second of a display at 60 Hz, and what a slow one gives within the three that somebody waits for it.
 const ENOUGH: usize = 40;
+/// Latest intervals that are held against the rate, and how far their median may be from it.
+const RECENT: usize = 20;
+const CHANGE: f64 = 0.15;
 /// Until the rate is known.
 const ASSUMED_S: f64 = 1.0 / 60.0;
 
@@ -17,6 +20,7 @@ pub struct Pace {
     last: Option<MonoTime>,
     intervals: VecDeque<f64>,
     missed: u64,
+    changes: u64,
 }
 
 impl Pace {
@@ -37,6 +41,37 @@ impl Pace {
             self.intervals.pop_front();
         }
         self.intervals.push_back(interval_s);
+        self.hold();
+    }
+
+    /// Holds the latest intervals against those before them: a rate that is another one must be measured anew.
+    fn hold(&mut self) {
+        if self.intervals.len() < ENOUGH + RECENT {
+            return;
+        }
+        let (before, recent) = (self.intervals.len() - RECENT, RECENT);
+        let median = |skip: usize, take: usize| {
+            let mut of: Vec<f64> = self
+                .intervals
+                .iter()
+                .skip(skip)
+                .take(take)
+                .copied()
+                .collect();
+            of.sort_unstable_by(f64::total_cmp);
+            of.get(of.len() / 2).copied().unwrap_or(ASSUMED_S)
+        };
+        let ratio = median(before, recent) / median(0, before);
+        if !(1.0 - CHANGE..=1.0 + CHANGE).contains(&ratio) {
+            self.intervals.clear();
+            self.changes += 1;
+        }
+    }
+
+    /// How often frames began to come at another rate; it is not known from then on until there are enough of them.
+    #[must_use]
+    pub const fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// Frames per second: one over the median interval; `None` until there are enough.
@@ -114,6 +149,42 @@ mod tests {
         assert_eq!(pace.missed(), 3);
         pace.frame(at_ms(1_289.0 + 80.0), true, false);
         assert_eq!(pace.missed(), 3);
+    }
+
+    #[test]
+    fn another_rate_is_noticed_and_not_believed_before_it_was_measured_anew() {
+        for (first_ms, then_ms, changes) in [
+            (16.7, 33.3, 1),
+            (16.7, 6.9, 1),
+            (20.0, 40.0, 1),
+            (16.7, 17.5, 0),
+        ] {
+            let mut pace = Pace::default();
+            let mut ms = 0.0;
+            let mut frames = |pace: &mut Pace, count: usize, step_ms: f64| {
+                for _ in 0..count {
+                    // Now and then one is late, which is no other rate.
+                    ms += step_ms;
+                    pace.frame(at_ms(ms), true, false);
+                }
+            };
+            frames(&mut pace, 200, first_ms);
+            frames(&mut pace, 6, 3.0 * first_ms);
+            frames(&mut pace, 60, first_ms);
+            assert_eq!(pace.changes(), 0);
+            let mut until_noticed = 0;
+            while pace.changes() < changes && until_noticed < RECENT {
+                frames(&mut pace, 1, then_ms);
+                until_noticed += 1;
+            }
+            assert_eq!(pace.changes(), changes);
+            if changes == 1 {
+                assert_eq!(pace.rate_hz(), None);
+                assert!(until_noticed < RECENT, "{until_noticed}");
+                frames(&mut pace, ENOUGH, then_ms);
+                assert!((pace.rate_hz().unwrap() - 1e3 / then_ms).abs() < 0.01);
+            }
+        }
     }
 
     #[test]

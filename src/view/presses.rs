@@ -30,6 +30,8 @@ pub enum Press {
     CarryOn,
     /// Tired.
     Tired,
+    /// The single switch: the option that stands out is its index.
+    Switch(Option<usize>),
 }
 
 /// What a press means with this on the screen; `None` for nothing.
@@ -47,6 +49,10 @@ pub fn meaning(press: Press, stage: &Stage) -> Option<Key> {
         Press::Number(number) => {
             let index = usize::from(number).checked_sub(1)?;
             tiles.get(index).map(|tile| Key::Select { item: tile.item })
+        }
+        Press::Switch(standing_out) => {
+            let tile = tiles.get(standing_out?)?;
+            Some(Key::Select { item: tile.item })
         }
         Press::Other => of_kind(OptionKind::Other),
         Press::GoOn => of_kind(OptionKind::GoOn),
@@ -155,6 +161,9 @@ mod tests {
             (Press::Number(1), select(0), None),
             (Press::Number(4), select(3), None),
             (Press::Number(5), None, None),
+            (Press::Switch(Some(1)), select(1), None),
+            (Press::Switch(Some(4)), None, None),
+            (Press::Switch(None), None, None),
             (Press::Other, select(2), None),
             (Press::GoOn, select(3), None),
             (Press::Undo, Some(Key::Undo), Some(Key::Undo)),

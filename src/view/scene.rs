@@ -100,6 +100,8 @@ pub struct Scene {
     pub paused: bool,
     /// The guard's latest step.
     pub guard: Option<GuardNotice>,
+    /// Number of the marker that told of the latest change; `None` when that was a fork, whose tiles go up at a time of their own.
+    pub told: Option<u64>,
 }
 
 /// A step of the guard, to be told.
@@ -116,8 +118,17 @@ pub struct GuardNotice {
 }
 
 impl Scene {
-    /// Follows what the engine says; `at` is when that is due. `false` when nothing on the screen changes.
-    pub fn follow(&mut self, event: &Event, at: MonoTime) -> bool {
+    /// Follows the marker with this number; `at` is when it is due. `false` when nothing on the screen changes.
+    pub fn follow(&mut self, marker: u64, event: &Event, at: MonoTime) -> bool {
+        let changes = self.turn(event, at);
+        if changes {
+            let is_fork = matches!(event, Event::ForkOpen { .. });
+            self.told = (!is_fork).then_some(marker);
+        }
+        changes
+    }
+
+    fn turn(&mut self, event: &Event, at: MonoTime) -> bool {
         let stage = match event {
             Event::SessionStart { .. } => Stage::Writing,
             Event::SessionEnd => Stage::Ended,
@@ -186,6 +197,7 @@ impl Scene {
             Event::Signal { .. }
             | Event::Flash { .. }
             | Event::TilesShown { .. }
+            | Event::Shown { .. }
             | Event::Imitated { .. }
             | Event::Autonomy { .. }
             | Event::Guarded { .. }
@@ -242,53 +254,53 @@ mod tests {
             outcome: Outcome::Committed,
             item: Some(0),
         };
-        assert!(scene.follow(&open(3), at(1)));
-        assert!(!scene.follow(&close(2), at(2)), "another fork's end");
+        assert!(scene.follow(1, &open(3), at(1)));
+        assert!(!scene.follow(2, &close(2), at(2)), "another fork's end");
         assert!(matches!(scene.stage, Stage::Fork { fork: 3, due, .. } if due == at(1)));
-        assert!(scene.follow(&close(3), at(4)));
+        assert!(scene.follow(3, &close(3), at(4)));
         let Stage::Answered { item, since, tiles } = &scene.stage else {
             panic!("{scene:?}");
         };
         assert_eq!((*item, *since, tiles.len()), (Some(0), at(4), 1));
-        assert!(!scene.follow(&close(3), at(5)), "it is closed already");
+        assert!(!scene.follow(4, &close(3), at(5)), "it is closed already");
     }
 
     #[test]
     fn a_call_to_act_keeps_the_block_it_belongs_to() {
         let mut scene = Scene::default();
         let kind = BlockKind::Signal;
-        scene.follow(&Event::Block { kind }, at(1));
-        scene.follow(&Event::contraction_signal(Muscle::Jaw), at(2));
+        scene.follow(5, &Event::Block { kind }, at(1));
+        scene.follow(6, &Event::contraction_signal(Muscle::Jaw), at(2));
         let expected = Stage::Block {
             kind,
             act: Some((Act::Contract(Muscle::Jaw), at(2))),
         };
         assert_eq!(scene.stage, expected);
-        scene.follow(&Event::BlockEnd, at(3));
+        scene.follow(7, &Event::BlockEnd, at(3));
         assert_eq!(scene.stage, Stage::Rest);
     }
 
     #[test]
     fn text_and_flashes_change_no_scene() {
         let mut scene = Scene::default();
-        scene.follow(&open(0), at(1));
+        scene.follow(8, &open(0), at(1));
         let before = scene.clone();
         let piece = Event::Text {
             piece: "a".into(),
             replace: false,
             prompt: false,
         };
-        assert!(!scene.follow(&piece, at(2)));
+        assert!(!scene.follow(9, &piece, at(2)));
         assert_eq!(scene, before);
-        assert!(scene.follow(&Event::Pause { on: true }, at(3)));
-        assert!(!scene.follow(&Event::Pause { on: true }, at(4)));
+        assert!(scene.follow(10, &Event::Pause { on: true }, at(3)));
+        assert!(!scene.follow(11, &Event::Pause { on: true }, at(4)));
         let step = Event::Guard {
             rung: Rung::LongerPauses,
             up: true,
             kind: Some(Kind::Overload),
             asked_for: false,
         };
-        assert!(scene.follow(&step, at(5)));
+        assert!(scene.follow(12, &step, at(5)));
         assert_eq!(scene.stage, before.stage, "the fork stays open");
         assert_eq!(scene.guard.unwrap().rung, Rung::LongerPauses);
     }

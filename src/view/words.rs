@@ -17,6 +17,7 @@ pub struct Words {
     pub title: String,
     pub waiting: String,
     pub seizure_warning: String,
+    pub flashes_confirm: String,
     pub rest: String,
     pub paused: String,
     pub ended: String,
@@ -49,6 +50,7 @@ pub struct Words {
     pub guard_back: String,
     pub guard_at_ease: String,
     pub guard_carry_on: String,
+    pub scan: String,
 }
 
 impl Words {

@@ -373,6 +373,7 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
     let conducted = conduct(setting);
     if let Some(frames) = board.map(|board| board.frames()) {
         let _ = view.note(&frames.in_words());
+        manifest.display = Some(frames);
     }
     // A disk that is full takes what remains to be said of the session.
     folder.reserve().inspect(|reserve| reserve.release());

@@ -18,6 +18,7 @@
 
 mod asking;
 mod certificate;
+pub mod display;
 mod driver;
 mod idle;
 mod load;

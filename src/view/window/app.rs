@@ -8,20 +8,26 @@ use crossbeam::channel::Sender;
 use eframe::egui::{self, Key, ViewportCommand};
 use razvilka_dsp::units::MonoTime;
 
-use super::draw::{Look, Shot, draw};
+use super::draw::{Look, Shot, draw, draw_warning};
 use super::fonts;
 use crate::fork::MAX_OPTIONS;
 use crate::rt;
 use crate::view::board::Board;
-use crate::view::flasher::Flasher;
+use crate::view::flasher::{Flasher, LitFrame};
 use crate::view::pace::Pace;
 use crate::view::page::Page;
+use crate::view::present::Notices;
+use crate::view::present::settling::STILL_NS;
+use crate::view::present::stamper::Stamper;
 use crate::view::presses::{Press, meaning};
+use crate::view::scan;
 use crate::view::scene::{Scene, Stage};
-use crate::view::surface::{Presented, StampQuality, What};
+use crate::view::surface::What;
 
 /// How often the board is looked at while nothing timed is on the screen.
 const IDLE: Duration = Duration::from_millis(25);
+/// How long the next frame waits after one that shows which notices belong to which frames: three refreshes of 60 Hz.
+pub(super) const PAIRING: Duration = Duration::from_millis(50);
 /// A bar follows gaze with this time constant, seconds: it grows and shrinks, and never flickers.
 const DWELL_S: f64 = 0.15;
 /// What has faded to this is gone.
@@ -33,16 +39,22 @@ pub struct Participant {
     look: Look,
     flash_s: f64,
     frame_rate_max_hz: f64,
+    frame_rate_min_hz: f64,
+    /// Changes of the display's rate that were told of, and after which it was told what it is now.
+    changes_told: (u64, u64),
     /// Raised when the window is closed: nobody sees any more what is asked.
     stop: Arc<AtomicBool>,
     page: Arc<Page>,
     scene: Arc<Scene>,
     flasher: Flasher,
     pace: Pace,
-    /// What the frame before began to show: its call to the display system has returned when the next frame begins.
-    shown: Vec<What>,
+    stamper: Stamper,
+    /// The marker whose scene was drawn last.
+    told: Option<u64>,
     /// The fork whose tiles are up.
     up: Option<u64>,
+    /// When they went up.
+    up_at: MonoTime,
     dwell: [f32; MAX_OPTIONS],
     /// Whether it was told that some text cannot be shown.
     complained: bool,
@@ -67,13 +79,17 @@ impl Participant {
             look,
             flash_s,
             frame_rate_max_hz,
+            frame_rate_min_hz: 0.0,
+            changes_told: (0, 0),
             stop,
             page: Arc::default(),
             scene: Arc::default(),
             flasher: Flasher::default(),
             pace: Pace::default(),
-            shown: Vec::new(),
+            stamper: Stamper::default(),
+            told: None,
             up: None,
+            up_at: MonoTime::from_nanos(0),
             dwell: [0.0; MAX_OPTIONS],
             complained: false,
             continuous: false,
@@ -81,18 +97,30 @@ impl Participant {
         }
     }
 
+    /// The same window, whose stamps are the display system's own where it tells.
+    #[must_use]
+    pub fn told_by(mut self, notices: Option<Box<dyn Notices>>) -> Self {
+        self.stamper = Stamper::new(notices);
+        self
+    }
+
+    /// The same window, in which nothing flashes any more when it shows fewer frames per second than this.
+    #[must_use]
+    pub fn flashing_from(mut self, frame_rate_min_hz: f64) -> Self {
+        self.frame_rate_min_hz = frame_rate_min_hz;
+        self
+    }
+
     /// One frame.
     pub fn frame(&mut self, ui: &mut egui::Ui) {
         let returned = rt::now();
-        for what in self.shown.drain(..) {
-            self.board.report(Presented {
-                what,
-                at: returned,
-                quality: StampQuality::AfterSwap,
-            });
+        for presented in self.stamper.settle(returned) {
+            self.board.report(presented);
         }
+        self.board.say_stamps(self.stamper.stamps());
         let now = self.in_time(returned);
         let timed = self.is_timed();
+        self.stamper.begin(now, timed && self.continuous);
         self.pace.frame(now, self.continuous, timed);
         if let Some(rate_hz) = self.pace.rate_hz() {
             self.board.say_frames(rate_hz, self.pace.missed());
@@ -107,9 +135,15 @@ impl Participant {
             self.scene = scene;
         }
         let period_s = self.pace.period_s();
-        let lit = self.flasher.frame(&self.board, now, period_s, self.flash_s);
-        self.shown.extend(lit.begins.map(What::Flash));
+        let lit = if self.may_flash() {
+            self.flasher.frame(&self.board, now, period_s, self.flash_s)
+        } else {
+            self.flasher.refuse(&self.board);
+            LitFrame::default()
+        };
+        self.stamper.show(lit.begins.map(What::Flash));
         self.raise_tiles(now, period_s);
+        self.tell_scene();
         self.follow_dwell(period_s);
         let scene = Arc::clone(&self.scene);
         let shot = Shot {
@@ -117,18 +151,55 @@ impl Participant {
             scene: &scene,
             tiles_up: self.up.is_some(),
             lit: lit.item,
+            standing_out: self.standing_out(now),
             dwell: self.dwell,
             mark: self.board.mark(),
             now,
         };
-        let clicked = draw(ui, &self.look, &shot);
-        if self.look.keys {
-            self.take_keys(ui, clicked);
+        if self.board.asks_for_flashes() {
+            let clicked = draw_warning(ui, &self.look);
+            if clicked || ui.input(|input| input.key_pressed(Key::Enter)) {
+                self.board.confirm_flashes();
+            }
+        } else {
+            let clicked = draw(ui, &self.look, &shot);
+            if self.look.keys {
+                self.take_keys(ui, clicked, shot.standing_out);
+            }
         }
         self.next_frame(ui);
         if let Some(ready) = self.ready.take() {
             let _ = ready.send(());
         }
+        self.stamper.drawn(rt::now());
+    }
+
+    /// Whether the display's rate is known to be fast enough, or was never known to be another: the session asks for it before anything
+    /// flashes. A window that was moved to another monitor, or whose monitor was unplugged, shows no flash until its rate is measured anew.
+    fn may_flash(&mut self) -> bool {
+        let rate_hz = self.pace.rate_hz();
+        let changes = self.pace.changes();
+        if changes > self.changes_told.0 {
+            self.changes_told.0 = changes;
+            eprintln!(
+                "razvilka: the display shows frames at another rate than before: nothing flashes until it is measured anew"
+            );
+        }
+        if self.changes_told.1 < changes
+            && let Some(rate_hz) = rate_hz
+        {
+            self.changes_told.1 = changes;
+            let least = self.frame_rate_min_hz;
+            let verdict = if rate_hz >= least {
+                "flashes go on".to_owned()
+            } else {
+                format!(
+                    "flashes need at least {least} (view.frame_rate_min_hz), so nothing flashes; gaze and keys choose"
+                )
+            };
+            eprintln!("razvilka: the display now shows {rate_hz:.1} frames per second: {verdict}");
+        }
+        changes == 0 || rate_hz.is_some_and(|rate_hz| rate_hz >= self.frame_rate_min_hz)
     }
 
     /// Tells the operator once of what cannot be shown as it should be.
@@ -175,8 +246,29 @@ impl Participant {
         let is_due = due.nanos_since(now) <= (1.5e9 * period_s) as u64;
         if self.up != Some(*fork) {
             self.up = is_due.then_some(*fork);
-            self.shown.extend(self.up.map(What::Tiles));
+            self.up_at = now;
+            self.stamper.show(self.up.map(What::Tiles));
         }
+    }
+
+    /// Each change of what stands on the screen is stamped by the marker that told of it; a fork's tiles have a time of their own.
+    fn tell_scene(&mut self) {
+        if let Some(marker) = self.scene.told
+            && self.told != Some(marker)
+        {
+            self.told = Some(marker);
+            self.stamper.show([What::Scene(marker)]);
+        }
+    }
+
+    /// The option that stands out for the single switch.
+    fn standing_out(&self, now: MonoTime) -> Option<usize> {
+        let Stage::Fork { tiles, .. } = &self.scene.stage else {
+            return None;
+        };
+        let since_s = now.nanos_since(self.up_at) as f64 * 1e-9;
+        self.up?;
+        scan::standing_out(&self.look.scan, tiles.len(), since_s)
     }
 
     fn follow_dwell(&mut self, period_s: f64) {
@@ -191,7 +283,8 @@ impl Participant {
         }
     }
 
-    fn take_keys(&mut self, ui: &egui::Ui, clicked: Option<i32>) {
+    /// `standing_out` is what the person saw stand out when a switch was pressed.
+    fn take_keys(&mut self, ui: &egui::Ui, clicked: Option<i32>, standing_out: Option<usize>) {
         let at_s = rt::lsl_now().get();
         let pressed: Vec<Press> = ui.input(|input| {
             let press = |event: &egui::Event| match event {
@@ -201,7 +294,12 @@ impl Participant {
                     pressed: true,
                     repeat: false,
                     modifiers,
-                } if !modifiers.command && !modifiers.alt => press_of(*key, *physical_key),
+                } if !modifiers.command && !modifiers.alt => {
+                    if *key == Key::Space {
+                        return Some(Press::Switch(standing_out));
+                    }
+                    press_of(*key, *physical_key)
+                }
                 _ => None,
             };
             input.events.iter().filter_map(press).collect()
@@ -229,10 +327,15 @@ impl Participant {
             self.closed();
         }
         // Until the rate is known, and whenever time matters: what this frame shows is stamped when the next one begins.
-        let stamps = !self.shown.is_empty();
+        let stamps = self.stamper.is_waiting();
         self.continuous = self.pace.rate_hz().is_none() || self.is_timed() || stamps;
-        if self.continuous {
+        if self.stamper.settling().is_pairing() {
+            self.continuous = false;
+            ui.request_repaint_after(PAIRING);
+        } else if self.continuous {
             ui.request_repaint();
+        } else if self.stamper.settling().wants_stillness() {
+            ui.request_repaint_after(Duration::from_nanos(STILL_NS) + IDLE);
         } else {
             ui.request_repaint_after(IDLE);
         }

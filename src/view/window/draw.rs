@@ -10,10 +10,11 @@ use eframe::egui::{
 use razvilka_dsp::units::MonoTime;
 
 use super::fit::{Fitted, fit};
+use super::patch;
 use super::theme::{Theme, paint};
 use crate::choice::MAX_FLASH_ITEMS;
 use crate::choice::guard::Rung;
-use crate::config::ScreenSection;
+use crate::config::{PatchSection, ScanSection, ScreenSection};
 use crate::fork::MAX_OPTIONS;
 use crate::marker::{OptionKind, OptionTile};
 use crate::view::flashing::frame_deg;
@@ -57,6 +58,10 @@ pub struct Look {
     pub flashes: bool,
     /// Whether keys count, so that tiles carry their numbers.
     pub keys: bool,
+    /// A square for a photodiode.
+    pub patch: PatchSection,
+    /// Scanning by a single switch.
+    pub scan: ScanSection,
 }
 
 /// What one frame shows.
@@ -70,6 +75,8 @@ pub struct Shot<'a> {
     pub tiles_up: bool,
     /// The item that is lit.
     pub lit: Option<i32>,
+    /// Index of the tile that stands out for the single switch.
+    pub standing_out: Option<usize>,
     /// How far each option has come, smoothed.
     pub dwell: [f32; MAX_OPTIONS],
     /// A mark, degrees.
@@ -106,6 +113,12 @@ impl Picture {
         self.rect
     }
 
+    /// A length on the screen, centimetres, in points.
+    #[must_use]
+    pub fn of_cm(&self, cm: f64) -> f32 {
+        cm as f32 * self.per_cm
+    }
+
     fn points(&self, deg: f64) -> f32 {
         (deg.to_radians().tan() * self.distance_cm) as f32 * self.per_cm
     }
@@ -138,6 +151,15 @@ pub fn draw(ui: &mut Ui, look: &Look, shot: &Shot<'_>) -> Option<i32> {
     let picture = Picture::within(whole, &look.screen);
     ui.painter()
         .rect_filled(whole, CornerRadius::ZERO, paint(look.theme.background));
+    if look.flashes {
+        patch::draw(
+            ui.painter(),
+            whole,
+            &look.patch,
+            &look.screen,
+            shot.lit.is_some(),
+        );
+    }
     let mut drawing = Drawing { look, picture, ui };
     let clicked = drawing.stage(shot);
     if shot.scene.paused {
@@ -164,6 +186,31 @@ fn notice_of(shot: &Shot<'_>) -> Option<GuardNotice> {
         let since_s = shot.now.nanos_since(notice.since) as f64 * 1e-9;
         written && (notice.rung != Rung::AtEase || since_s < NOTICE_S)
     })
+}
+
+/// Draws the warning before the first flash; `true` when its button was clicked.
+pub fn draw_warning(ui: &mut Ui, look: &Look) -> bool {
+    let whole = ui.max_rect();
+    let picture = Picture::within(whole, &look.screen);
+    ui.painter()
+        .rect_filled(whole, CornerRadius::ZERO, paint(look.theme.background));
+    let mut drawing = Drawing { look, picture, ui };
+    drawing.instruction(&look.words.seizure_warning, 0.3);
+    let words = &look.words.flashes_confirm;
+    let rect = picture.rect();
+    let room = vec2(0.6 * rect.width(), 0.2 * rect.height());
+    let button = Rect::from_center_size(rect.center() + vec2(0.0, 0.2 * rect.height()), room);
+    let (least, wish) = (drawing.least(), drawing.size(INSTRUCTION));
+    let (painter, colour) = (drawing.painter(), paint(look.theme.tile_text));
+    painter.rect_filled(button, CornerRadius::same(12), paint(look.theme.tile));
+    let fitted = fit(painter, words, colour, (least, wish), 0.9 * room);
+    let top = button.center() - vec2(0.0, 0.5 * fitted.galley.rect.height());
+    painter.galley(top, fitted.galley, colour);
+    let response = drawing
+        .ui
+        .interact(button, Id::unique("flashes"), Sense::click());
+    response.widget_info(|| WidgetInfo::labeled(Role::Button, true, words));
+    response.clicked()
 }
 
 struct Drawing<'a, 'u> {
@@ -233,7 +280,8 @@ impl Drawing<'_, '_> {
                     self.fillers(tiles.len(), shot.lit);
                     // A notice has its place.
                     if look.keys && notice_of(shot).is_none() {
-                        self.hint(&words.keys, 0.5);
+                        let scans = look.scan.on;
+                        self.hint(if scans { &words.scan } else { &words.keys }, 0.5);
                     }
                     return clicked;
                 }
@@ -381,9 +429,9 @@ impl Drawing<'_, '_> {
     fn tiles(&mut self, tiles: &[OptionTile], shot: &Shot<'_>, cued: Option<i32>) -> Option<i32> {
         let size = self.branch_size(tiles);
         let mut clicked = None;
-        for tile in tiles {
+        for (index, tile) in tiles.iter().enumerate() {
             let lit = shot.lit == Some(tile.item);
-            let marked = cued == Some(tile.item);
+            let marked = cued == Some(tile.item) || shot.standing_out == Some(index);
             if self.tile(tile, lit, marked, &shot.dwell, size).clicked() {
                 clicked = Some(tile.item);
             }

@@ -5,13 +5,18 @@
 //! | file | what |
 //! |---|---|
 //! | `app` | from frame to frame: stamps, flashes, keys |
+//! | `patch`, `alternating` | a square for a photodiode; the window of `certify --display` |
+//! | `notices` | where the display system tells when frames were presented |
 //! | `draw`, `fit` | how everything looks; text that is made to fit |
 //! | `theme`, `fonts` | colours; fonts, and what they cannot show |
 
+mod alternating;
 pub mod app;
 pub mod draw;
 pub mod fit;
 pub mod fonts;
+mod notices;
+mod patch;
 #[cfg(test)]
 mod raster;
 #[cfg(test)]
@@ -19,21 +24,23 @@ mod tests;
 pub mod theme;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam::channel::Sender;
 use eframe::egui::{ViewportBuilder, vec2};
 use eframe::{NativeOptions, Renderer};
 
+pub use self::alternating::Alternating;
 use self::app::Participant;
 use self::draw::Look;
 use self::theme::Theme;
 use super::board::Board;
-use super::flashing::Flashing;
+use super::flashing::{Flashing, patch_sr};
 use super::layout;
 use super::words::Words;
 use crate::config::Plan;
+use crate::engine::certify::display::Alternated;
 
 /// Width of a window that does not cover its monitor, points; the height follows from the screen's shape.
 const WIDTH: f32 = 1_280.0;
@@ -85,7 +92,9 @@ pub fn look_of(plan: &Plan) -> Look {
         words: Words::of(plan.view.language),
         screen: plan.screen.clone(),
         text_scale: plan.view.text_scale,
-        flash_area_sr_max: plan.view.flash_area_sr_max,
+        flash_area_sr_max: plan.view.flash_area_sr_max - patch_sr(&plan.view.patch, &plan.screen),
+        patch: plan.view.patch.clone(),
+        scan: plan.view.scan.clone(),
         flashes: plan.view.flashes && plan.eeg.is_some(),
         keys: plan.window_keys(),
     }
@@ -97,12 +106,14 @@ pub fn flashing_of(plan: &Plan) -> Option<Flashing> {
     plan.eeg.as_ref()?;
     let flash = plan.flash.config();
     let tiles = layout::calibration_tiles(flash.items_min as usize, &plan.screen);
-    Some(Flashing::of(
+    let patch_sr = patch_sr(&plan.view.patch, &plan.screen);
+    let flashing = Flashing::of(
         &tiles,
-        plan.view.flash_area_sr_max,
+        plan.view.flash_area_sr_max - patch_sr,
         flash.soa_s - flash.soa_jitter_s,
         Theme::of(plan.view.theme).flash(),
-    ))
+    );
+    Some(flashing.with_patch(patch_sr))
 }
 
 /// Opens the window and shows it until it is closed, or nothing more will be shown. Must be called on the main thread. `ready` is told when
@@ -123,25 +134,9 @@ pub fn show(
     let fonts = fonts::definitions(fonts::read(&view.fonts)?);
     fonts::check_before(&fonts, &plan.model.prompt).map_err(WindowError::Prompt)?;
     let look = look_of(plan);
-    let height = WIDTH * (plan.screen.height_cm / plan.screen.width_cm) as f32;
-    let mut viewport = ViewportBuilder::default()
-        .with_title(&look.words.title)
-        .with_app_id("razvilka")
-        .with_inner_size(vec2(WIDTH, height));
-    if view.full_screen {
-        viewport = viewport.with_fullscreen(true);
-        if let Some(monitor) = view.monitor.checked_sub(1) {
-            viewport = viewport.with_monitor(monitor as usize);
-        }
-    }
-    let options = NativeOptions {
-        viewport,
-        renderer: Renderer::Glow,
-        run_and_return: true,
-        centered: true,
-        ..NativeOptions::default()
-    };
+    let options = options_of(plan, &look.words.title);
     let timing = (view.flash_s, view.frame_rate_max_hz);
+    let least_hz = view.frame_rate_min_hz;
     let created = eframe::run_native(
         "razvilka",
         options,
@@ -150,18 +145,77 @@ pub fn show(
             ctx.set_fonts(fonts);
             // Nothing on the screen is selected, zoomed or moved by accident.
             ctx.options_mut(|options| options.zoom_with_keyboard = false);
-            Ok(Box::new(Participant::new(board, look, timing, stop, ready)))
+            let notices = notices::of(creation);
+            let window = Participant::new(board, look, timing, stop, ready);
+            Ok(Box::new(window.told_by(notices).flashing_from(least_hz)))
         }),
     );
-    created.map_err(|error| {
-        let words = error.to_string();
-        // winit names the line of its own source first, which tells nobody anything.
-        let told = words
-            .split_once(".rs:")
-            .and_then(|(_, behind)| behind.split_once(": "));
-        let words = told.map_or(words.as_str(), |(_, told)| told);
-        WindowError::Refused {
-            words: words.trim_end_matches('.').to_owned(),
+    created.map_err(|error| refused(&error))
+}
+
+/// Opens a window in which a patch alternates, and gives what was shown of it; ends when all was shown, when the window is closed, or when
+/// `stop` is raised. Must be called on the main thread.
+///
+/// # Errors
+/// [`WindowError`] when there is no display, or when it refuses.
+pub fn alternate(
+    plan: &Plan,
+    what: Alternating,
+    stop: &Arc<AtomicBool>,
+) -> Result<Alternated, WindowError> {
+    if !has_display() {
+        return Err(WindowError::NoDisplay);
+    }
+    let shown = Arc::new(Mutex::new(Alternated::default()));
+    let (kept, stopped) = (Arc::clone(&shown), Arc::clone(stop));
+    let options = options_of(plan, "Razvilka: certify --display");
+    let created = eframe::run_native(
+        "razvilka-certify",
+        options,
+        Box::new(move |creation| {
+            creation.egui_ctx.set_fonts(fonts::definitions(Vec::new()));
+            let notices = notices::of(creation);
+            Ok(Box::new(alternating::App::new(
+                what, notices, kept, stopped,
+            )))
+        }),
+    );
+    created.map_err(|error| refused(&error))?;
+    let alternated = shown.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    Ok(alternated)
+}
+
+/// A window as the experiment wants it.
+fn options_of(plan: &Plan, title: &str) -> NativeOptions {
+    let view = &plan.view;
+    let height = WIDTH * (plan.screen.height_cm / plan.screen.width_cm) as f32;
+    let mut viewport = ViewportBuilder::default()
+        .with_title(title)
+        .with_app_id("razvilka")
+        .with_inner_size(vec2(WIDTH, height));
+    if view.full_screen {
+        viewport = viewport.with_fullscreen(true);
+        if let Some(monitor) = view.monitor.checked_sub(1) {
+            viewport = viewport.with_monitor(monitor as usize);
         }
-    })
+    }
+    NativeOptions {
+        viewport,
+        renderer: Renderer::Glow,
+        run_and_return: true,
+        centered: true,
+        ..NativeOptions::default()
+    }
+}
+
+fn refused(error: &eframe::Error) -> WindowError {
+    let words = error.to_string();
+    // winit names the line of its own source first, which tells nobody anything.
+    let told = words
+        .split_once(".rs:")
+        .and_then(|(_, behind)| behind.split_once(": "));
+    let words = told.map_or(words.as_str(), |(_, told)| told);
+    WindowError::Refused {
+        words: words.trim_end_matches('.').to_owned(),
+    }
 }

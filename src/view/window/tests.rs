@@ -16,7 +16,7 @@ use super::draw::{Look, Picture, Shot, draw};
 use super::raster::{Pixels, raster};
 use super::theme::{Theme, paint};
 use super::{app, fonts};
-use crate::config::{ScreenSection, ThemeName, ViewLanguage};
+use crate::config::{Corner, PatchSection, ScanSection, ScreenSection, ThemeName, ViewLanguage};
 use crate::fork::MAX_OPTIONS;
 use crate::marker::{BlockKind, Key, OptionKind, OptionTile};
 use crate::rt;
@@ -43,6 +43,8 @@ fn look(language: ViewLanguage, text_scale: f64) -> Look {
         flash_area_sr_max: SAFE_AREA_SR,
         flashes: true,
         keys: true,
+        patch: PatchSection::default(),
+        scan: ScanSection::default(),
     }
 }
 
@@ -160,6 +162,7 @@ fn harness(drawn: Drawn) -> Harness<'static> {
                 scene: &drawn.scene,
                 tiles_up: true,
                 lit: drawn.lit,
+                standing_out: None,
                 dwell: drawn.dwell,
                 mark: Some((1.0, 1.0)),
                 now: MonoTime::from_nanos(100_000_000),
@@ -176,8 +179,7 @@ fn plain(look: Look, stage: Stage) -> Harness<'static> {
         page: page(SCRIPTS),
         scene: Scene {
             stage,
-            paused: false,
-            guard: None,
+            ..Scene::default()
         },
         lit: None,
         dwell: [0.0; MAX_OPTIONS],
@@ -355,8 +357,7 @@ fn the_pixels_that_flash_subtend_no_more_than_what_wcag_holds_safe() {
             page: Page::default(),
             scene: Scene {
                 stage: stage.clone(),
-                paused: false,
-                guard: None,
+                ..Scene::default()
             },
             lit,
             dwell: [0.0; MAX_OPTIONS],
@@ -387,6 +388,46 @@ fn the_pixels_that_flash_subtend_no_more_than_what_wcag_holds_safe() {
 }
 
 #[test]
+fn the_square_for_a_photodiode_is_white_exactly_while_something_is_lit() {
+    let fork = tiles(&["found a key", "lost a key", "hid a key"]);
+    let mut look = look(ViewLanguage::En, 1.0);
+    look.patch = PatchSection {
+        corner: Some(Corner::BottomRight),
+        size_cm: 2.0,
+    };
+    let whole = Rect::from_min_size(pos2(0.0, 0.0), vec2(SIZE.0 as f32, SIZE.1 as f32));
+    let picture = Picture::within(whole, &look.screen);
+    let side = picture.of_cm(2.0);
+    let corner = picture.rect().right_bottom();
+    let patch = Rect::from_min_max(corner - vec2(side, side), corner).shrink(1.5);
+    let area = f64::from(patch.width() * patch.height());
+    for lit in [None, Some(0), Some(2)] {
+        let drawn = Drawn {
+            look: look.clone(),
+            page: Page::default(),
+            scene: Scene {
+                stage: Stage::Fork {
+                    fork: 0,
+                    tiles: Arc::clone(&fork),
+                    due: MonoTime::from_nanos(0),
+                },
+                ..Scene::default()
+            },
+            lit,
+            dwell: [0.0; MAX_OPTIONS],
+        };
+        let pixels = pixels(&harness(drawn));
+        let colour = if lit.is_some() {
+            Color32::WHITE
+        } else {
+            Color32::BLACK
+        };
+        let count = pixels.count(colour, |x, y| patch.contains(pos2(x, y))) as f64;
+        assert!(count > 0.95 * area, "{lit:?}: {count} of {area}");
+    }
+}
+
+#[test]
 fn a_bar_fills_the_tile_that_is_looked_at_by_its_share_and_no_other() {
     let fork = tiles(&["found a key", "lost a key", "hid a key"]);
     let look = look(ViewLanguage::En, 1.0);
@@ -406,8 +447,7 @@ fn a_bar_fills_the_tile_that_is_looked_at_by_its_share_and_no_other() {
                     tiles: Arc::clone(&fork),
                     due: MonoTime::from_nanos(0),
                 },
-                paused: false,
-                guard: None,
+                ..Scene::default()
             },
             lit: None,
             dwell,
@@ -429,11 +469,16 @@ fn a_bar_fills_the_tile_that_is_looked_at_by_its_share_and_no_other() {
 
 /// A window without a display, and the engine's side of its board.
 fn window(keys: bool) -> (Harness<'static>, Arc<Board>, BoardSurface) {
+    window_with(keys, ScanSection::default())
+}
+
+fn window_with(keys: bool, scan: ScanSection) -> (Harness<'static>, Arc<Board>, BoardSurface) {
     let board = Arc::new(Board::default());
     let surface = BoardSurface::new(Arc::clone(&board));
     let (ready, _is_ready) = crossbeam::channel::bounded(1);
     let mut look = look(ViewLanguage::En, 1.0);
     look.keys = keys;
+    look.scan = scan;
     let mut participant = app::Participant::new(
         Arc::clone(&board),
         look,
@@ -460,7 +505,7 @@ fn open(fork: u64) -> crate::marker::Event {
 #[test]
 fn tiles_and_flashes_are_reported_once_the_frame_after_theirs_begins() {
     let (mut harness, _board, mut surface) = window(false);
-    surface.show(&open(7), rt::lsl_now());
+    surface.show(5, &open(7), rt::lsl_now());
     let order = FlashOrder {
         number: 1,
         item: 0,
@@ -483,6 +528,77 @@ fn tiles_and_flashes_are_reported_once_the_frame_after_theirs_begins() {
 }
 
 #[test]
+fn the_switch_takes_the_option_that_stands_out_and_nothing_else() {
+    let scan = ScanSection {
+        on: true,
+        first_s: 20.0,
+        ..ScanSection::default()
+    };
+    let (mut harness, board, mut surface) = window_with(true, scan);
+    let pressed = board.presses();
+    harness.key_press(eframe::egui::Key::Space);
+    harness.run_steps(1);
+    assert!(pressed.try_recv().is_err(), "no fork is open");
+    surface.show(5, &open(7), rt::lsl_now());
+    harness.run_steps(3);
+    harness.get_by_label(&Words::of(ViewLanguage::En).scan);
+    harness.key_press(eframe::egui::Key::Space);
+    harness.run_steps(1);
+    let (_, key) = pressed.try_recv().unwrap();
+    assert_eq!(Key::from_json(&key).unwrap(), Key::Select { item: 0 });
+    // Without scanning the space bar says nothing.
+    let (mut harness, board, mut surface) = window(true);
+    let pressed = board.presses();
+    surface.show(5, &open(7), rt::lsl_now());
+    harness.run_steps(3);
+    harness.key_press(eframe::egui::Key::Space);
+    harness.run_steps(1);
+    assert!(pressed.try_recv().is_err());
+}
+
+#[test]
+fn nothing_is_shown_before_the_warning_was_confirmed() {
+    let (mut harness, board, mut surface) = window(true);
+    let pressed = board.presses();
+    board.ask_for_flashes();
+    surface.show(5, &open(7), rt::lsl_now());
+    harness.run_steps(2);
+    let words = Words::of(ViewLanguage::En);
+    harness.get_by_label(&words.seizure_warning);
+    assert!(harness.query_by_label("found a key").is_none());
+    harness.key_press(eframe::egui::Key::Num1);
+    harness.run_steps(1);
+    assert!(!board.flashes_confirmed() && pressed.try_recv().is_err());
+    harness.get_by_label(&words.flashes_confirm).click();
+    harness.run_steps(2);
+    assert!(board.flashes_confirmed());
+    harness.get_by_label("found a key");
+}
+
+#[test]
+fn each_change_on_the_screen_is_reported_by_the_marker_that_told_of_it() {
+    let (mut harness, _board, mut surface) = window(false);
+    let point = crate::marker::Event::GazePoint {
+        point: 0,
+        x_deg: 1.0,
+        y_deg: 2.0,
+        phase: crate::marker::GazePhase::Fit,
+    };
+    surface.show(3, &point, rt::lsl_now());
+    harness.run_steps(2);
+    surface.show(4, &crate::marker::Event::Pause { on: true }, rt::lsl_now());
+    harness.run_steps(2);
+    surface.show(5, &open(7), rt::lsl_now());
+    harness.run_steps(2);
+    let whats: Vec<_> = surface
+        .reports()
+        .try_iter()
+        .map(|report| report.what)
+        .collect();
+    assert_eq!(whats, [What::Scene(3), What::Scene(4), What::Tiles(7)]);
+}
+
+#[test]
 fn a_key_or_a_click_chooses_what_stands_on_the_screen_and_only_where_keys_count() {
     for keys in [true, false] {
         let (mut harness, board, mut surface) = window(keys);
@@ -490,7 +606,7 @@ fn a_key_or_a_click_chooses_what_stands_on_the_screen_and_only_where_keys_count(
         harness.key_press(eframe::egui::Key::Num2);
         harness.run_steps(1);
         assert!(pressed.try_recv().is_err(), "no fork is open");
-        surface.show(&open(7), rt::lsl_now());
+        surface.show(5, &open(7), rt::lsl_now());
         harness.run_steps(2);
         harness.key_press(eframe::egui::Key::Num2);
         harness.run_steps(1);
