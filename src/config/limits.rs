@@ -756,6 +756,13 @@ pub(super) const OWN: &[Limit] = &[
         "frames per second at most, where the display does not set the pace",
     ),
     limit(
+        "operator.status_every_s",
+        "s",
+        (0.2, 60.0),
+        1.0,
+        "from one RazvilkaStatus to the next",
+    ),
+    limit(
         "realtime.priority",
         "",
         (0.0, 99.0),

@@ -5,6 +5,7 @@
 
 mod decoding;
 mod limits;
+mod operator;
 mod person;
 mod pupil;
 mod sections;
@@ -19,6 +20,7 @@ use sha2::{Digest, Sha256};
 
 pub use decoding::DecodeSection;
 pub use limits::{explain, limits, own as limit};
+pub use operator::{CONTROL_SOURCE_ID, OperatorSection, control_pins};
 pub use sections::{
     AUTO, AdaptationSection, AskSection, BlinkSection, BudgetSection, CalibrationSection,
     ClocksDisagree, ContractionSection, EegSection, EpochSection, FilterSection, GazeOrigin,
@@ -197,6 +199,9 @@ pub struct Plan {
     /// What the person sees.
     #[serde(default)]
     pub view: ViewSection,
+    /// What an operator elsewhere sees and may do.
+    #[serde(default)]
+    pub operator: OperatorSection,
     /// Real-time wishes.
     #[serde(default)]
     pub realtime: RealtimeSection,
@@ -293,7 +298,7 @@ impl Plan {
             all.push(("gaze.rate_hz", gaze.rate_hz));
             all.push(("gaze.margin_deg", gaze.margin_deg));
         }
-        let sections: [&dyn Checked; 16] = [
+        let sections: [&dyn Checked; 17] = [
             &self.decode,
             &self.server,
             &self.blink,
@@ -310,6 +315,7 @@ impl Plan {
             &self.adaptation,
             &self.budget,
             &self.view,
+            &self.operator,
         ];
         for section in sections {
             all.extend(section.numbers());
@@ -411,7 +417,8 @@ impl Plan {
         self.view
             .check(flash.soa_s - flash.soa_jitter_s)
             .map_err(ConfigError::Contradiction)?;
-        for pins in self.pins().into_iter().flatten() {
+        let operator = self.operator.control.then_some(&self.operator.control_pins);
+        for pins in self.pins().into_iter().flatten().chain(operator) {
             pins.check().map_err(ConfigError::Pins)?;
         }
         let used = self.eeg.as_ref().and_then(|eeg| eeg.use_channels.as_ref());

@@ -11,6 +11,7 @@
 //! | `flashing` | how much flashes and how often, against WCAG 2.3.1 |
 //! | `words`, `script` | what the window says, in each language; which texts it can set |
 //! | `window` | the participant window; only with the feature `window`, the only room that names egui |
+//! | `status` | the session in one line, for a terminal |
 //! | `terminal`, `watch` | the session in a terminal; whether a fork stands before the person |
 
 pub mod board;
@@ -22,6 +23,7 @@ pub mod page;
 pub mod presses;
 pub mod scene;
 pub mod script;
+pub mod status;
 pub mod surface;
 pub mod terminal;
 pub mod watch;

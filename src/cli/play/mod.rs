@@ -6,6 +6,7 @@ mod frames;
 mod learnt;
 mod manifest;
 mod mark;
+mod operator;
 mod person;
 mod progress;
 
@@ -26,13 +27,16 @@ use self::calibrating::{
 use self::frames::check_frames;
 use self::manifest::{chosen, models, stream_records, write_manifest};
 use self::mark::follow_gaze;
+use self::operator::open_operator;
 use self::person::{coins, open_person};
 use super::calibrate;
 use super::exit::{Exit, Failure};
 use super::model::{open_adapted, open_server};
 use crate::config::{Plan, is_a_server};
 use crate::decode::{Backend, Embedder, LoadSettings, Model, Threads};
-use crate::engine::conduct::{FeedbackSetting, Played, Setting, StateSetting, conduct};
+use crate::engine::conduct::{
+    FeedbackSetting, Played, Setting, StateSetting, conduct,
+};
 use crate::engine::streams::{
     Streams, feedback_outlet, feedback_spec, marker_outlet, measured_rate_hz, state_outlet,
     state_spec,
@@ -238,6 +242,7 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
     let (marker_spec, outlet) = marker_outlet(network, &marker_session)?;
     let mut state = open_state(&plan, network, &marker_session, view);
     let feedback = open_feedback(&plan, network, &marker_session, view);
+    let operator = open_operator(&plan, network, &marker_session, &stop, view)?;
     if let Some(wait) = listener {
         await_listener(&outlet, wait, &stop)?;
     } else if profile.is_none()
@@ -348,6 +353,7 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
         marker_spec,
         state,
         feedback,
+        operator,
         person,
         coins,
         model,
