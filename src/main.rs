@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use razvilka::cli::exit::{Exit, Failure};
 use razvilka::cli::{
-    calibrate, certify, choices, demo, generate, learn, model, prior, replay, report, run, score,
+    calibrate, certify, choices, demo, generate, learn, model, operator, prior, replay, report, run, score,
     signals, simulate, streams,
 };
 
@@ -31,6 +31,7 @@ enum Command {
     Score(score::Args),
     Generate(generate::Args),
     Model(model::Args),
+    Operator(operator::Args),
     Report(report::Args),
     Choices(choices::Args),
     Learn(learn::Args),
@@ -67,6 +68,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Score(args) => score::run(&args, &mut std::io::stdout(), &mut std::io::stderr()),
         Command::Generate(args) => generate::run(&args),
         Command::Model(args) => model::run(&args),
+        Command::Operator(args) => operator::run(&args, &stop()?),
         Command::Report(args) => report::run(&args),
         Command::Learn(args) => learn::run(&args, &stop()?),
         Command::Choices(args) => choices::run(&args),

@@ -10,6 +10,7 @@ mod flashes;
 pub mod generate;
 pub mod learn;
 pub mod model;
+pub mod operator;
 pub mod participant;
 pub mod paste;
 pub mod play;

@@ -10,7 +10,7 @@
 //! | `presses` | keys pressed in the window, as a source of keys |
 //! | `flashing` | how much flashes and how often, against WCAG 2.3.1 |
 //! | `words`, `script` | what the window says, in each language; which texts it can set |
-//! | `window` | the participant window; only with the feature `window`, the only room that names egui |
+//! | `window`, `operator` | the participant window, the operator's view; only with the feature `window`, the only rooms that name egui |
 //! | `status` | the session in one line, for a terminal |
 //! | `terminal`, `watch` | the session in a terminal; whether a fork stands before the person |
 
@@ -18,6 +18,8 @@ pub mod board;
 pub mod flasher;
 pub mod flashing;
 pub mod layout;
+#[cfg(feature = "window")]
+pub mod operator;
 pub mod pace;
 pub mod page;
 pub mod presses;
