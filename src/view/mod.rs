@@ -11,9 +11,10 @@
 //! | `flashing` | how much flashes and how often, against WCAG 2.3.1 |
 //! | `words`, `script` | what the window says, in each language; which texts it can set |
 //! | `window`, `operator` | the participant window, the operator's view; only with the feature `window`, the only rooms that name egui |
-//! | `status` | the session in one line, for a terminal |
+//! | `status`, `beneath` | the session in one line, for a terminal; where that line stands |
 //! | `terminal`, `watch` | the session in a terminal; whether a fork stands before the person |
 
+mod beneath;
 pub mod board;
 pub mod flasher;
 pub mod flashing;

@@ -9,7 +9,7 @@ use eframe::egui::{
     ViewportCommand, pos2, vec2,
 };
 
-use super::frame::{Places, inside, part};
+use super::frame::{Places, part};
 use super::traces::{Lanes, Traces};
 use super::words::Words;
 use super::{Shown, fork, gauges};
@@ -243,7 +243,7 @@ impl OperatorApp {
                 pos2(room.left(), middle - 0.5 * lane),
                 pos2(picture.left(), middle + 0.5 * lane),
             );
-            let response = ui.interact(place, ui.id().with(("channel", number)), Sense::click());
+            let response = ui.interact(place, ui.scope_id().with(("channel", number)), Sense::click());
             if response.clicked() {
                 live.brain().chosen = number;
             }
