@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use razvilka::cli::exit::{Exit, Failure};
 use razvilka::cli::{
-    calibrate, certify, choices, demo, generate, learn, model, operator, prior, replay, report, run, score,
-    signals, simulate, streams,
+    calibrate, certify, choices, demo, generate, learn, model, operator, prior, replay, report,
+    run, score, signals, simulate, streams,
 };
 
 /// At a decisive fork, hand the choice of the next meaning to a person: gaze and P300 over LSL gate a language model

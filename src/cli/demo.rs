@@ -150,7 +150,9 @@ pub fn run(args: &Args, command: Vec<String>, stop: &Arc<AtomicBool>) -> Result<
         );
         let laboratory =
             Laboratory::start(&settings, &args.participant, &lsl_session, &id, &truth.path)?;
-        let _operator = args.operator.then(|| Operator::start(args.lang, &lsl_session, &id));
+        let _operator = args
+            .operator
+            .then(|| Operator::start(args.lang, &lsl_session, &id));
         let mut views = Views::of(board.as_ref());
         let left = play(Play {
             plan,

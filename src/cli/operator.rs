@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::exit::{Exit, Failure};
 use crate::config::CONTROL_SOURCE_ID;
 use crate::engine::control::Command;
-use crate::operator::{Client, ClientError, Wanted};
+use crate::operator::{Asks, Client, ClientError, Wanted};
 use crate::source::lsl::Network;
 use crate::view::status::status_line;
 
@@ -195,13 +195,19 @@ fn print_once(client: &Client) -> std::io::Result<()> {
     let (eeg_channels, eeg_columns) = {
         let brain = client.live().brain();
         let columns = brain.columns.as_ref();
-        (brain.labels.len(), columns.map_or(0, |columns| columns.total()))
+        (
+            brain.labels.len(),
+            columns.map_or(0, |columns| columns.total()),
+        )
     };
     let page = now.page.as_deref();
     let options = page.and_then(|page| page.fork.as_ref());
     let printed = Printed {
         session: page.map(|page| page.session.as_str()),
-        line: now.status.as_ref().map(|status| status_line(status, &now.fork)),
+        line: now
+            .status
+            .as_ref()
+            .map(|status| status_line(status, &now.fork)),
         phase: format!("{:?}", now.fork.phase).to_lowercase(),
         fork: now.fork.fork,
         posterior: &now.fork.posterior,

@@ -51,6 +51,24 @@ pub enum ClientError {
     },
 }
 
+/// What a view needs: what is known, and somebody to ask.
+pub trait Asks {
+    /// What is known at the moment.
+    fn live(&self) -> &Arc<Live>;
+
+    /// Opens the stream by which the session can be asked, where it says that it may be.
+    ///
+    /// # Errors
+    /// [`ClientError::Source`] when no port is free.
+    fn offer_control(&self) -> Result<(), ClientError>;
+
+    /// Asks the session.
+    ///
+    /// # Errors
+    /// [`ClientError::NotHeard`] when it does not listen.
+    fn ask(&self, command: Command) -> Result<(), ClientError>;
+}
+
 /// The operator's side of the connection.
 pub struct Client {
     live: Arc<Live>,
@@ -91,18 +109,14 @@ impl Client {
         })?;
         Ok(client)
     }
+}
 
-    /// What is known at the moment.
-    #[must_use]
-    pub fn live(&self) -> &Arc<Live> {
+impl Asks for Client {
+    fn live(&self) -> &Arc<Live> {
         &self.live
     }
 
-    /// Opens the stream by which the session can be asked, where it says that it may be.
-    ///
-    /// # Errors
-    /// [`ClientError::Source`] when no port is free.
-    pub fn offer_control(&self) -> Result<(), ClientError> {
+    fn offer_control(&self) -> Result<(), ClientError> {
         let allowed = self.live.now().page.is_some_and(|page| page.control);
         let mut control = self.control.lock().unwrap_or_else(PoisonError::into_inner);
         if allowed && control.is_none() {
@@ -112,11 +126,7 @@ impl Client {
         Ok(())
     }
 
-    /// Asks the session.
-    ///
-    /// # Errors
-    /// [`ClientError::NotHeard`] when it does not listen.
-    pub fn ask(&self, command: Command) -> Result<(), ClientError> {
+    fn ask(&self, command: Command) -> Result<(), ClientError> {
         let mut control = self.control.lock().unwrap_or_else(PoisonError::into_inner);
         match control.as_mut().filter(|outlet| outlet.consumers() > 0) {
             Some(outlet) => Ok(outlet.push(&command.to_json(), rt::lsl_now().get())?),
@@ -187,7 +197,11 @@ impl Seeking {
             closed: Arc::clone(&self.over),
         };
         let _ended = Ended(over);
-        following.numbers("operator fork", pins(FORK_STREAM, "fork", session), take_fork)?;
+        following.numbers(
+            "operator fork",
+            pins(FORK_STREAM, "fork", session),
+            take_fork,
+        )?;
         let status = pins(STATUS_STREAM, "status", session);
         following.numbers("operator status", status, take_status)?;
         let state = pins(STATE_STREAM, "state", session);
@@ -246,7 +260,10 @@ mod tests {
         let of = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect();
         assert_eq!(pick(&of(&[]), None), Ok(None));
         assert_eq!(pick(&of(&["a"]), None), Ok(Some("a".into())));
-        assert_eq!(pick(&of(&["a", "b"]), None), Err(vec!["a".into(), "b".into()]));
+        assert_eq!(
+            pick(&of(&["a", "b"]), None),
+            Err(vec!["a".into(), "b".into()])
+        );
         assert_eq!(pick(&of(&["a", "b"]), Some("b")), Ok(Some("b".into())));
         assert_eq!(pick(&of(&["a"]), Some("b")), Ok(None), "it may come yet");
     }

@@ -152,7 +152,10 @@ mod tests {
             if number == 50 {
                 assert!((high - 80.0).abs() < 1.0, "{high}");
             } else {
-                assert!(high.abs() < 1.0 && low.abs() < 1.0, "{number}: {low} {high}");
+                assert!(
+                    high.abs() < 1.0 && low.abs() < 1.0,
+                    "{number}: {low} {high}"
+                );
             }
             assert_eq!(column[1], [0.0, 0.0]);
         }

@@ -20,7 +20,7 @@ mod live;
 mod spectra;
 mod trail;
 
-pub use client::{Client, ClientError, Wanted};
+pub use client::{Asks, Client, ClientError, Wanted};
 pub use columns::{COLUMN_S, Columns, HISTORY};
 pub use live::{Brain, Eye, Live, Now};
 pub use spectra::{SPECTRUM_HZ_MAX, Spectra};

@@ -100,7 +100,11 @@ mod tests {
             .map(|[_, density]| density)
             .sum();
         assert!(rest < 0.1, "{rest}");
-        assert!(spectrum.iter().all(|[hz, _]| *hz > 0.0 && *hz <= SPECTRUM_HZ_MAX));
+        assert!(
+            spectrum
+                .iter()
+                .all(|[hz, _]| *hz > 0.0 && *hz <= SPECTRUM_HZ_MAX)
+        );
         assert!(spectra.of(1).iter().all(|[_, density]| *density == 0.0));
         assert!(spectra.of(2).is_empty());
         assert!(Spectra::new(0.0, &[1.0]).is_none());

@@ -25,7 +25,10 @@ impl Trail {
         let Some(place) = place.filter(|(x, y)| x.is_finite() && y.is_finite()) else {
             return;
         };
-        let soon = self.places.back().is_some_and(|(last, _)| at < *last + EVERY);
+        let soon = self
+            .places
+            .back()
+            .is_some_and(|(last, _)| at < *last + EVERY);
         if soon {
             return;
         }
@@ -64,9 +67,16 @@ mod tests {
         }
         let now = begun + Duration::from_secs(3);
         let recent: Vec<_> = trail.recent(now).collect();
-        assert!(recent.len() <= PLACES && recent.len() > 200, "{}", recent.len());
+        assert!(
+            recent.len() <= PLACES && recent.len() > 200,
+            "{}",
+            recent.len()
+        );
         assert!(recent.iter().all(|(age_s, _)| *age_s <= TRAIL_S));
-        assert!(recent.windows(2).all(|pair| pair[0].0 > pair[1].0), "oldest first");
+        assert!(
+            recent.windows(2).all(|pair| pair[0].0 > pair[1].0),
+            "oldest first"
+        );
         trail.push(now, None);
         assert!(!trail.is_seen());
         trail.push(now + Duration::from_secs(1), Some((f64::NAN, 0.0)));

@@ -115,11 +115,20 @@ mod tests {
         let mut place = StatusPlace::Beneath(Beneath::default());
         assert_eq!(place.around("She "), "She ", "nothing was said yet");
         assert!(place.say("writes"));
-        assert!(!place.say("writes"), "the same line need not be written again");
-        let screen = screen(&[&place.around("She "), &place.around("lived"), &place.around("\nthere")]);
+        assert!(
+            !place.say("writes"),
+            "the same line need not be written again"
+        );
+        let screen = screen(&[
+            &place.around("She "),
+            &place.around("lived"),
+            &place.around("\nthere"),
+        ]);
         assert_eq!(screen, ["She lived", "there", "writes"]);
         // The line is written again where it changes, and cut to the terminal.
-        let StatusPlace::Beneath(beneath) = &mut place else { return };
+        let StatusPlace::Beneath(beneath) = &mut place else {
+            return;
+        };
         assert!(beneath.say("0123456789", 5));
         assert_eq!(beneath.line, "0123");
     }
@@ -131,12 +140,17 @@ mod tests {
         let text: String = writes.concat();
         let mut rest = text.as_str();
         while let Some(c) = rest.chars().next() {
-            let known: [(&str, fn(&mut Vec<Vec<char>>, &mut usize, &mut usize, &mut (usize, usize))); 8] = [
+            let known: [(
+                &str,
+                fn(&mut Vec<Vec<char>>, &mut usize, &mut usize, &mut (usize, usize)),
+            ); 8] = [
                 ("\x1b[J", |lines, row, column, _| {
                     lines[*row].truncate(*column);
                     lines[*row + 1..].iter_mut().for_each(Vec::clear);
                 }),
-                ("\x1b[K", |lines, row, column, _| lines[*row].truncate(*column)),
+                ("\x1b[K", |lines, row, column, _| {
+                    lines[*row].truncate(*column)
+                }),
                 ("\x1bD", |_, row, _, _| *row += 1),
                 ("\x1bM", |_, row, _, _| *row -= 1),
                 ("\x1b7", |_, row, column, kept| *kept = (*row, *column)),

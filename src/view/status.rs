@@ -47,7 +47,10 @@ fn phase(status: &Status, fork: &ForkNow) -> String {
         Phase::Open => {
             let best = fork.posterior.iter().copied().fold(0.0f32, f32::max);
             let open_s = fork.open_s.unwrap_or(0.0);
-            format!("fork {number} open {open_s:.1} s, best {:.0} %", 100.0 * best)
+            format!(
+                "fork {number} open {open_s:.1} s, best {:.0} %",
+                100.0 * best
+            )
         }
         Phase::Committed => format!("fork {number} chosen"),
         Phase::Declined => format!("fork {number} declined"),

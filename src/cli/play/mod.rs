@@ -34,9 +34,7 @@ use super::exit::{Exit, Failure};
 use super::model::{open_adapted, open_server};
 use crate::config::{Plan, is_a_server};
 use crate::decode::{Backend, Embedder, LoadSettings, Model, Threads};
-use crate::engine::conduct::{
-    FeedbackSetting, Played, Setting, StateSetting, conduct,
-};
+use crate::engine::conduct::{FeedbackSetting, Played, Setting, StateSetting, conduct};
 use crate::engine::streams::{
     Streams, feedback_outlet, feedback_spec, marker_outlet, measured_rate_hz, state_outlet,
     state_spec,

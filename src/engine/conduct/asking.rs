@@ -58,10 +58,7 @@ impl Conductor<'_> {
             None => true,
             // A stream that stays silent is lost before long, and then found or given up.
             Some(
-                Hindrance::Paused
-                | Hindrance::Searching
-                | Hindrance::Settling
-                | Hindrance::Silent,
+                Hindrance::Paused | Hindrance::Searching | Hindrance::Settling | Hindrance::Silent,
             ) => false,
             Some(Hindrance::Clock | Hindrance::Signal) => waited,
         };

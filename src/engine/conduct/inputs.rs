@@ -402,8 +402,14 @@ impl Inputs {
 
     /// EEG and gaze: the heartbeat of each, and whether the stream is looked for.
     pub(super) fn beats(&self) -> [Option<(&Heartbeat, bool)>; 2] {
-        let eeg = self.eeg.as_ref().map(|eeg| (&*eeg.feed.heartbeat, eeg.feed.is_away()));
-        let gaze = self.gaze.as_ref().map(|gaze| (&*gaze.feed.heartbeat, gaze.feed.is_away()));
+        let eeg = self
+            .eeg
+            .as_ref()
+            .map(|eeg| (&*eeg.feed.heartbeat, eeg.feed.is_away()));
+        let gaze = self
+            .gaze
+            .as_ref()
+            .map(|gaze| (&*gaze.feed.heartbeat, gaze.feed.is_away()));
         [eeg, gaze]
     }
 

@@ -41,7 +41,8 @@ impl Conductor<'_> {
         // In a pause somebody may be seeing to the electrodes.
         if !self.telling.paused
             && self.keys.is_none()
-            && self.inputs.poor_for().is_some_and(|poor| poor >= lost_wait) {
+            && self.inputs.poor_for().is_some_and(|poor| poor >= lost_wait)
+        {
             self.fail(EngineError::PoorSignal);
         }
         if self.gate.is_finished() {

@@ -20,7 +20,9 @@ pub use fork::{FORK_STREAM, ForkNow, Mirror, Phase, fork_spec};
 pub use page::{AskedNow, Named, PAGE_BYTES_MAX, PAGE_STREAM, Page, PageError, page_spec, tail};
 pub use stages::Stages;
 pub(crate) use status::level_of;
-pub use status::{Autonomous, STATUS_STREAM, Health, Status, StepNow, StreamNow, StreamState, status_spec};
+pub use status::{
+    Autonomous, Health, STATUS_STREAM, Status, StepNow, StreamNow, StreamState, status_spec,
+};
 
 use std::time::{Duration, Instant};
 

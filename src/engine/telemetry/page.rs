@@ -218,7 +218,10 @@ mod tests {
         assert!(json.len() < PAGE_BYTES_MAX, "{}", json.len());
         let read = Page::read(&json).unwrap();
         assert_eq!(read.notes.len(), NOTES);
-        assert_eq!(read.fork.as_ref().map(|f| f.options.len()), Some(MAX_OPTIONS));
+        assert_eq!(
+            read.fork.as_ref().map(|f| f.options.len()),
+            Some(MAX_OPTIONS)
+        );
         // What was cut is cut no further.
         assert_eq!(Page::read(&read.to_json()).unwrap(), read);
     }
@@ -241,9 +244,21 @@ mod tests {
     #[test]
     fn what_is_too_large_or_no_page_is_refused() {
         let large = format!("{{\"text\":\"{}\"}}", "a".repeat(PAGE_BYTES_MAX));
-        assert!(matches!(Page::read(&large), Err(PageError::TooLarge { .. })));
-        for text in ["", "null", "[]", "{\"text\":1}", "{\"screen\":{\"width_cm\":\"x\"}}"] {
-            assert!(matches!(Page::read(text), Err(PageError::NoPage(_))), "{text}");
+        assert!(matches!(
+            Page::read(&large),
+            Err(PageError::TooLarge { .. })
+        ));
+        for text in [
+            "",
+            "null",
+            "[]",
+            "{\"text\":1}",
+            "{\"screen\":{\"width_cm\":\"x\"}}",
+        ] {
+            assert!(
+                matches!(Page::read(text), Err(PageError::NoPage(_))),
+                "{text}"
+            );
         }
     }
 }

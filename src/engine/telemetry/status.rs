@@ -171,7 +171,8 @@ impl Status {
         visit("tokens", "tokens", &mut protocol.tokens);
         for (name, step) in STEPS.iter().zip(&mut self.steps) {
             let name = name.replace('>', "_");
-            let mut of = |what: &str, unit, value: &mut _| visit(&format!("{name}_{what}"), unit, value);
+            let mut of =
+                |what: &str, unit, value: &mut _| visit(&format!("{name}_{what}"), unit, value);
             of("latest", "microseconds", &mut step.latest_us);
             of("p50", "microseconds", &mut step.p50_us);
             of("p99", "microseconds", &mut step.p99_us);
@@ -181,7 +182,8 @@ impl Status {
             of("n", "number", &mut step.n);
         }
         for (name, stream) in [("eeg", &mut self.eeg), ("gaze", &mut self.gaze)] {
-            let mut of = |what: &str, unit, value: &mut _| visit(&format!("{name}_{what}"), unit, value);
+            let mut of =
+                |what: &str, unit, value: &mut _| visit(&format!("{name}_{what}"), unit, value);
             of("state", "code", &mut stream.state);
             of("rate", "Hz", &mut stream.rate_hz);
             of("clock_offset", "s", &mut stream.offset_s);

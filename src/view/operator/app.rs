@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use eframe::egui::{
-    self, Align2, Button, Color32, Context, CornerRadius, FontId, Rect, RichText, Sense, Stroke, Ui,
-    ViewportCommand, pos2, vec2,
+    self, Align2, Button, Color32, Context, CornerRadius, FontId, Rect, RichText, Sense, Stroke,
+    Ui, ViewportCommand, pos2, vec2,
 };
 
 use super::frame::{Places, part};
@@ -15,7 +15,7 @@ use super::words::Words;
 use super::{Shown, fork, gauges};
 use crate::config::{ThemeName, ViewLanguage};
 use crate::engine::control::Command;
-use crate::operator::{COLUMN_S, Client, Now};
+use crate::operator::{Asks, COLUMN_S, Now};
 use crate::view::window::theme::{Theme, paint};
 
 /// Frames per second.
@@ -29,7 +29,10 @@ const GAINS_UV: [f32; 7] = [20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 5_000.0];
 /// Width of the labels beside the EEG, points.
 const LABELS: f32 = 46.0;
 /// Two shades, so that neighbours can be told apart; what is bad.
-const SHADES: [Color32; 2] = [Color32::from_rgb(0xa8, 0xc8, 0xe0), Color32::from_rgb(0x7f, 0xa6, 0xc9)];
+const SHADES: [Color32; 2] = [
+    Color32::from_rgb(0xa8, 0xc8, 0xe0),
+    Color32::from_rgb(0x7f, 0xa6, 0xc9),
+];
 const BAD: Color32 = Color32::from_rgb(0xff, 0x8a, 0x7a);
 
 /// What was drawn.
@@ -53,7 +56,7 @@ pub fn prepare(ctx: &Context) {
 
 /// The view.
 pub struct OperatorApp {
-    client: Client,
+    client: Box<dyn Asks>,
     words: Words,
     options: crate::view::words::Words,
     theme: Theme,
@@ -70,7 +73,7 @@ pub struct OperatorApp {
 impl OperatorApp {
     /// A view of what this client follows; `drawn` is told of every frame.
     #[must_use]
-    pub fn new(client: Client, shown: Shown, drawn: Arc<Mutex<Drawn>>) -> Self {
+    pub fn new(client: Box<dyn Asks>, shown: Shown, drawn: Arc<Mutex<Drawn>>) -> Self {
         let language = if shown.words == Words::of(ViewLanguage::Ru) {
             ViewLanguage::Ru
         } else {
@@ -99,8 +102,11 @@ impl OperatorApp {
             self.said = error.to_string();
         }
         let places = Places::within(ui.max_rect());
-        ui.painter()
-            .rect_filled(ui.max_rect(), CornerRadius::ZERO, paint(self.theme.background));
+        ui.painter().rect_filled(
+            ui.max_rect(),
+            CornerRadius::ZERO,
+            paint(self.theme.background),
+        );
         self.bar(ui, places.bar, &now);
         self.eeg(ui, places.eeg, &now);
         self.fork(ui, &places, &now);
@@ -128,14 +134,30 @@ impl OperatorApp {
         };
         let painter = ui.painter().with_clip_rect(rect);
         let at = rect.left_center() + vec2(8.0, 0.0);
-        painter.text(at, Align2::LEFT_CENTER, &said, FontId::proportional(20.0), colour);
+        painter.text(
+            at,
+            Align2::LEFT_CENTER,
+            &said,
+            FontId::proportional(20.0),
+            colour,
+        );
         let time_s = status.and_then(|status| status.time_s).unwrap_or(0.0) as u64;
         let session = now.page.as_ref().map_or("", |page| page.session.as_str());
         let line = format!("{}:{:02}   {session}", time_s / 60, time_s % 60);
         let at = rect.left_center() + vec2(0.27 * rect.width(), 0.0);
         let ink = paint(theme.prompt);
-        painter.text(at, Align2::LEFT_CENTER, line, FontId::proportional(13.0), ink);
-        let trouble = if self.said.is_empty() { &now.trouble } else { &self.said };
+        painter.text(
+            at,
+            Align2::LEFT_CENTER,
+            line,
+            FontId::proportional(13.0),
+            ink,
+        );
+        let trouble = if self.said.is_empty() {
+            &now.trouble
+        } else {
+            &self.said
+        };
         let note = now.page.as_ref().and_then(|page| page.notes.last());
         let (line, colour) = match note {
             _ if !trouble.is_empty() => (trouble.as_str(), BAD),
@@ -147,7 +169,13 @@ impl OperatorApp {
             pos2(rect.right() - 280.0, rect.bottom()),
         );
         let clipped = ui.painter().with_clip_rect(room);
-        clipped.text(room.left_center(), Align2::LEFT_CENTER, line, FontId::proportional(12.0), colour);
+        clipped.text(
+            room.left_center(),
+            Align2::LEFT_CENTER,
+            line,
+            FontId::proportional(12.0),
+            colour,
+        );
         let right = rect.with_min_x(rect.right() - 270.0);
         self.buttons(ui, right.shrink2(vec2(0.0, 5.0)), now, paused);
     }
@@ -163,18 +191,36 @@ impl OperatorApp {
             };
             let ink = paint(self.theme.prompt);
             let painter = ui.painter();
-            painter.text(rect.right_center(), Align2::RIGHT_CENTER, words, FontId::proportional(12.0), ink);
+            painter.text(
+                rect.right_center(),
+                Align2::RIGHT_CENTER,
+                words,
+                FontId::proportional(12.0),
+                ink,
+            );
             return;
         }
         let sure = self.sure_until.is_some_and(|until| Instant::now() < until);
-        let word = if paused { &self.words.resume } else { &self.words.pause };
+        let word = if paused {
+            &self.words.resume
+        } else {
+            &self.words.pause
+        };
         let (left, right) = rect.split_left_right_at_fraction(0.5);
         let pause = Button::new(RichText::new(word).size(15.0));
         if ui.put(left.shrink2(vec2(4.0, 0.0)), pause).clicked() {
-            let command = if paused { Command::Resume } else { Command::Pause };
+            let command = if paused {
+                Command::Resume
+            } else {
+                Command::Pause
+            };
             self.ask(command);
         }
-        let word = if sure { &self.words.stop_sure } else { &self.words.stop };
+        let word = if sure {
+            &self.words.stop_sure
+        } else {
+            &self.words.stop
+        };
         let stop = Button::new(RichText::new(word).size(15.0));
         if ui.put(right.shrink2(vec2(4.0, 0.0)), stop).clicked() {
             if sure {
@@ -209,14 +255,21 @@ impl OperatorApp {
             let words = &self.words.no_eeg;
             let ink = paint(theme.prompt);
             let painter = ui.painter();
-            painter.text(room.center(), Align2::CENTER_CENTER, words, FontId::proportional(14.0), ink);
+            painter.text(
+                room.center(),
+                Align2::CENTER_CENTER,
+                words,
+                FontId::proportional(14.0),
+                ink,
+            );
             return;
         }
         let bad = now.page.as_ref().map_or(&[][..], |page| &page.bad);
         let is_bad = |label: &String| bad.contains(label);
-        let colours = labels.iter().enumerate().map(|(n, label)| {
-            if is_bad(label) { BAD } else { SHADES[n % 2] }
-        });
+        let colours = labels
+            .iter()
+            .enumerate()
+            .map(|(n, label)| if is_bad(label) { BAD } else { SHADES[n % 2] });
         let picture = room.with_min_x(room.left() + LABELS);
         let scale = ui.pixels_per_point();
         let lanes = Lanes {
@@ -234,7 +287,8 @@ impl OperatorApp {
             ui.painter().vline(x, picture.y_range(), grid);
             x -= second;
         }
-        self.traces.draw(&ui.painter().with_clip_rect(picture), picture, scale);
+        self.traces
+            .draw(&ui.painter().with_clip_rect(picture), picture, scale);
         let lane = picture.height() / labels.len() as f32;
         let size = (0.95 * lane).clamp(7.0, 13.0);
         for (number, label) in labels.iter().enumerate() {
@@ -243,7 +297,11 @@ impl OperatorApp {
                 pos2(room.left(), middle - 0.5 * lane),
                 pos2(picture.left(), middle + 0.5 * lane),
             );
-            let response = ui.interact(place, ui.scope_id().with(("channel", number)), Sense::click());
+            let response = ui.interact(
+                place,
+                ui.scope_id().with(("channel", number)),
+                Sense::click(),
+            );
             if response.clicked() {
                 live.brain().chosen = number;
             }
@@ -253,13 +311,22 @@ impl OperatorApp {
                 (false, false) => paint(theme.prompt),
             };
             let at = pos2(picture.left() - 4.0, middle);
-            ui.painter().text(at, Align2::RIGHT_CENTER, label, FontId::proportional(size), ink);
+            ui.painter().text(
+                at,
+                Align2::RIGHT_CENTER,
+                label,
+                FontId::proportional(size),
+                ink,
+            );
         }
     }
 
     fn gain_buttons(&mut self, ui: &mut Ui, rect: Rect) {
         let at = |from: f32| {
-            Rect::from_min_size(pos2(rect.right() - from, rect.top() + 1.0), vec2(24.0, 18.0))
+            Rect::from_min_size(
+                pos2(rect.right() - from, rect.top() + 1.0),
+                vec2(24.0, 18.0),
+            )
         };
         // A smaller gain makes the lines larger.
         if ui.put(at(56.0), Button::new("+")).clicked() {
@@ -282,7 +349,8 @@ impl OperatorApp {
             if page.gaze.is_none() {
                 let ink = paint(theme.prompt);
                 let (at, font) = (room.center(), FontId::proportional(14.0));
-                ui.painter().text(at, Align2::CENTER_CENTER, &words.no_gaze, font, ink);
+                ui.painter()
+                    .text(at, Align2::CENTER_CENTER, &words.no_gaze, font, ink);
             } else {
                 fork::gaze(ui, &theme, &self.options, room, page, &trail);
             }

@@ -56,20 +56,39 @@ pub(super) fn posterior(
     let row = (rect.height() / fork.posterior.len() as f32).min(30.0);
     for (number, share) in fork.posterior.iter().enumerate() {
         let top = rect.top() + number as f32 * row;
-        let lane = Rect::from_min_max(pos2(rect.left(), top + 1.0), pos2(rect.right(), top + row - 1.0));
+        let lane = Rect::from_min_max(
+            pos2(rect.left(), top + 1.0),
+            pos2(rect.right(), top + row - 1.0),
+        );
         let bar = Rect::from_min_size(lane.min, vec2(share * lane.width(), lane.height()));
         let taken = fork.taken == Some(number) && fork.phase == Phase::Committed;
         let filled = if taken { theme.chosen } else { theme.dwell };
         painter.rect_filled(lane, CornerRadius::same(2), paint(theme.background));
-        painter.rect_filled(bar, CornerRadius::same(2), paint(filled).gamma_multiply(0.6));
+        painter.rect_filled(
+            bar,
+            CornerRadius::same(2),
+            paint(filled).gamma_multiply(0.6),
+        );
         let tile = asked.and_then(|asked| asked.options.get(number));
         let phrase = tile.map_or("", |tile| said(tile, options));
         let text = format!("{number}  {phrase}");
         let colour = paint(theme.tile_text);
         let size = (0.62 * row).clamp(9.0, 15.0);
-        line(&painter, lane.with_max_x(lane.right() - 44.0).shrink2(vec2(6.0, 0.0)), &text, size, colour);
+        line(
+            &painter,
+            lane.with_max_x(lane.right() - 44.0).shrink2(vec2(6.0, 0.0)),
+            &text,
+            size,
+            colour,
+        );
         let at = lane.right_center() - vec2(6.0, 0.0);
-        painter.text(at, Align2::RIGHT_CENTER, format!("{share:.2}"), FontId::proportional(size), colour);
+        painter.text(
+            at,
+            Align2::RIGHT_CENTER,
+            format!("{share:.2}"),
+            FontId::proportional(size),
+            colour,
+        );
     }
 }
 
@@ -84,14 +103,24 @@ pub(super) fn gaze(
 ) {
     let picture = Picture::within(rect, &page.screen);
     let painter = ui.painter().with_clip_rect(picture.rect());
-    painter.rect_filled(picture.rect(), CornerRadius::same(2), paint(theme.background));
+    painter.rect_filled(
+        picture.rect(),
+        CornerRadius::same(2),
+        paint(theme.background),
+    );
     for tile in page.fork.iter().flat_map(|fork| &fork.options) {
         let place = picture.tile(tile);
         painter.rect_filled(place, CornerRadius::same(2), paint(theme.tile));
         let stroke = Stroke::new(1.0, paint(theme.edge));
         painter.rect_stroke(place, CornerRadius::same(2), stroke, StrokeKind::Inside);
         let size = (0.3 * place.height()).clamp(8.0, 13.0);
-        line(&painter, place.shrink(3.0), said(tile, options), size, paint(theme.tile_text));
+        line(
+            &painter,
+            place.shrink(3.0),
+            said(tile, options),
+            size,
+            paint(theme.tile_text),
+        );
     }
     let places: Vec<_> = trail.recent(Instant::now()).collect();
     for (age_s, (x, y)) in &places {

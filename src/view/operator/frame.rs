@@ -36,8 +36,12 @@ impl Places {
     /// Parts of a window of this rectangle.
     pub(super) fn within(whole: Rect) -> Self {
         let whole = whole.shrink(GAP);
-        let rect = |x: (f32, f32), y: (f32, f32)| Rect::from_min_max(pos2(x.0, y.0), pos2(x.1, y.1));
-        let bar = rect((whole.left(), whole.right()), (whole.top(), whole.top() + BAR));
+        let rect =
+            |x: (f32, f32), y: (f32, f32)| Rect::from_min_max(pos2(x.0, y.0), pos2(x.1, y.1));
+        let bar = rect(
+            (whole.left(), whole.right()),
+            (whole.top(), whole.top() + BAR),
+        );
         let top = bar.bottom() + GAP;
         let middle = top + UPPER * (whole.bottom() - top);
         let split = whole.left() + EEG * whole.width();
@@ -79,8 +83,15 @@ pub(super) fn part(ui: &Ui, theme: &Theme, rect: Rect, title: &str) -> Rect {
     painter.rect_filled(rect, CornerRadius::same(4), paint(theme.tile));
     let at = rect.left_top() + vec2(8.0, 3.0);
     let colour = paint(theme.prompt);
-    painter.text(at, Align2::LEFT_TOP, title, FontId::proportional(13.0), colour);
-    Rect::from_min_max(rect.left_top() + vec2(0.0, TITLE), rect.right_bottom()).shrink2(vec2(8.0, 4.0))
+    painter.text(
+        at,
+        Align2::LEFT_TOP,
+        title,
+        FontId::proportional(13.0),
+        colour,
+    );
+    Rect::from_min_max(rect.left_top() + vec2(0.0, TITLE), rect.right_bottom())
+        .shrink2(vec2(8.0, 4.0))
 }
 
 /// Adds widgets within a rectangle; what has no room is cut off.
@@ -114,7 +125,10 @@ impl<'a> Lines<'a> {
 
     /// A line: its name to the left, its value to the right.
     pub(super) fn line(&mut self, name: &str, value: &str, colour: Color32) {
-        self.cells(&[(0.0, Align2::LEFT_TOP, name, paint(self.theme.prompt))], 0.0);
+        self.cells(
+            &[(0.0, Align2::LEFT_TOP, name, paint(self.theme.prompt))],
+            0.0,
+        );
         self.cells(&[(1.0, Align2::RIGHT_TOP, value, colour)], 1.0);
     }
 
@@ -139,15 +153,31 @@ mod tests {
 
     #[test]
     fn no_part_lies_over_another_one_or_outside_the_window() {
-        for size in [vec2(1_280.0, 800.0), vec2(900.0, 560.0), vec2(2_560.0, 1_440.0)] {
+        for size in [
+            vec2(1_280.0, 800.0),
+            vec2(900.0, 560.0),
+            vec2(2_560.0, 1_440.0),
+        ] {
             let whole = Rect::from_min_size(pos2(0.0, 0.0), size);
             let p = Places::within(whole);
             let all = [
-                p.bar, p.eeg, p.posterior, p.gaze, p.text, p.spectrum, p.latency, p.protocol, p.state, p.streams,
+                p.bar,
+                p.eeg,
+                p.posterior,
+                p.gaze,
+                p.text,
+                p.spectrum,
+                p.latency,
+                p.protocol,
+                p.state,
+                p.streams,
             ];
             for (number, one) in all.iter().enumerate() {
                 assert!(whole.contains_rect(*one), "{number} of {size}");
-                assert!(one.width() > 40.0 && one.height() > 30.0, "{number} of {size}: {one:?}");
+                assert!(
+                    one.width() > 40.0 && one.height() > 30.0,
+                    "{number} of {size}: {one:?}"
+                );
                 for other in &all[number + 1..] {
                     assert!(!one.shrink(0.5).intersects(*other), "{one:?} {other:?}");
                 }

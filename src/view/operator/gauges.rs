@@ -23,7 +23,11 @@ const DISK_LOW_MIB: f64 = 512.0;
 const WRONG: Color32 = Color32::from_rgb(0xff, 0x8a, 0x7a);
 
 fn good(theme: &Theme, is_good: bool) -> Color32 {
-    if is_good { paint(theme.tile_text) } else { WRONG }
+    if is_good {
+        paint(theme.tile_text)
+    } else {
+        WRONG
+    }
 }
 
 /// The power density of the chosen channel, on a scale of powers of ten.
@@ -60,7 +64,11 @@ pub(super) fn spectrum(ui: &mut Ui, theme: &Theme, rect: Rect, points: &[[f64; 2
             .y_axis_formatter(|mark, _| power_of_ten(mark.value))
             .x_axis_formatter(|mark, _| format!("{:.0} Hz", mark.value))
             .show(ui, |plot| {
-                plot.line(Line::new("", logarithms).color(paint(theme.imitator)).width(1.5));
+                plot.line(
+                    Line::new("", logarithms)
+                        .color(paint(theme.imitator))
+                        .width(1.5),
+                );
             });
     });
 }
@@ -104,7 +112,12 @@ pub(super) fn latency(ui: &Ui, theme: &Theme, words: &Words, rect: Rect, status:
                 // Of few measurements there is no percentile: the largest stands for it, and is marked.
                 (0.66, right, &judged(step.p99_us, step.max_us), missed),
                 (0.84, right, &ms(step.budget_us), head),
-                (1.0, right, &format!("{misses:.0}"), good(theme, misses == 0.0)),
+                (
+                    1.0,
+                    right,
+                    &format!("{misses:.0}"),
+                    good(theme, misses == 0.0),
+                ),
             ],
             1.15,
         );
@@ -146,23 +159,45 @@ pub(super) fn protocol(ui: &Ui, theme: &Theme, words: &Words, rect: Rect, status
     lines.line(&words.autonomy, words.level(status.autonomy()), ink);
     lines.line(&words.answered, &of(now.answered, now.forks), ink);
     let left = good(theme, now.budget_left != Some(0.0));
-    lines.line(&words.questions_left, &of(now.budget_left, now.budget), left);
+    lines.line(
+        &words.questions_left,
+        &of(now.budget_left, now.budget),
+        left,
+    );
     if now.imitated.is_some_and(|n| n > 0.0) {
-        lines.line(&words.imitated, &format!("{:.0}", now.imitated.unwrap_or(0.0)), ink);
+        lines.line(
+            &words.imitated,
+            &format!("{:.0}", now.imitated.unwrap_or(0.0)),
+            ink,
+        );
     }
 }
 
 /// Indices of fatigue: the value, and with what probability it has moved the way of fatigue.
-pub(super) fn state(ui: &Ui, theme: &Theme, words: &Words, rect: Rect, state: &BTreeMap<String, f32>) {
+pub(super) fn state(
+    ui: &Ui,
+    theme: &Theme,
+    words: &Words,
+    rect: Rect,
+    state: &BTreeMap<String, f32>,
+) {
     /// Label of the value, label of the probability that it has moved, what stands before people.
     const SHOWN: [(&str, &str, &str); 7] = [
         ("theta_alpha", "theta_alpha_risen", "theta/alpha"),
         ("slow_fast", "slow_fast_risen", "(theta+alpha)/beta"),
-        ("spindles_per_min", "spindles_per_min_risen", "alpha spindles/min"),
+        (
+            "spindles_per_min",
+            "spindles_per_min_risen",
+            "alpha spindles/min",
+        ),
         ("p300_amplitude", "p300_fallen", "P300"),
         ("blinks_per_min", "blinks_per_min_risen", "blinks/min"),
         ("perclos", "perclos_risen", "PERCLOS"),
-        ("saccade_peak_deg_s", "saccade_peak_deg_s_risen", "saccade peak °/s"),
+        (
+            "saccade_peak_deg_s",
+            "saccade_peak_deg_s_risen",
+            "saccade peak °/s",
+        ),
     ];
     let mut lines = Lines::new(ui, theme, rect);
     let head = paint(theme.prompt);
@@ -196,7 +231,11 @@ pub(super) fn streams(ui: &Ui, theme: &Theme, words: &Words, rect: Rect, status:
             let doubts = stream.doubts.unwrap_or(0.0);
             let said = format!("{:+.1} ms, {doubts:.0} {}", 1e3 * shift, words.doubts);
             let name = format!("   {}", words.shift);
-            lines.line(&name, &said, good(theme, shift.abs() < 0.01 && doubts == 0.0));
+            lines.line(
+                &name,
+                &said,
+                good(theme, shift.abs() < 0.01 && doubts == 0.0),
+            );
         }
     }
     let health = &status.health;
@@ -210,18 +249,30 @@ pub(super) fn streams(ui: &Ui, theme: &Theme, words: &Words, rect: Rect, status:
     }
     if let Some(whole) = health.recording {
         let is_whole = whole != 0.0;
-        let said = if is_whole { &words.whole } else { &words.broken };
+        let said = if is_whole {
+            &words.whole
+        } else {
+            &words.broken
+        };
         lines.line(&words.recording, said, good(theme, is_whole));
     }
     if let Some(dropped) = health.gate_dropped {
-        lines.line(&words.dropped, &format!("{dropped:.0}"), good(theme, dropped == 0.0));
+        lines.line(
+            &words.dropped,
+            &format!("{dropped:.0}"),
+            good(theme, dropped == 0.0),
+        );
     }
 }
 
 fn stream_words(words: &Words, stream: &StreamNow) -> Option<(String, bool)> {
     let state = stream.stream_state()?;
     let doubted = stream.doubted == Some(1.0);
-    let said = if doubted { &words.doubted } else { words.stream(state) };
+    let said = if doubted {
+        &words.doubted
+    } else {
+        words.stream(state)
+    };
     let rate = stream.rate_hz.map(|hz| format!(", {hz:.1} Hz"));
     let said = format!("{said}{}", rate.unwrap_or_default());
     Some((said, state == StreamState::Live && !doubted))

@@ -93,7 +93,7 @@ pub fn show(client: Client, shown: Shown) -> Result<Drawn, OperatorError> {
             let ctx = &creation.egui_ctx;
             ctx.set_fonts(fonts::definitions(Vec::new()));
             app::prepare(ctx);
-            Ok(Box::new(OperatorApp::new(client, shown, counted)))
+            Ok(Box::new(OperatorApp::new(Box::new(client), shown, counted)))
         }),
     );
     created.map_err(|error| OperatorError::Refused {

@@ -169,7 +169,8 @@ impl Traces {
             let last = (end - 1) % HISTORY as u64;
             let count = left_to_draw.min(last as usize + 1);
             let width = count as f32 / pixels_per_point;
-            let part = Rect::from_min_max(pos2(right - width, rect.top()), pos2(right, rect.bottom()));
+            let part =
+                Rect::from_min_max(pos2(right - width, rect.top()), pos2(right, rect.bottom()));
             let u = |column: f32| column / HISTORY as f32;
             let uv = Rect::from_min_max(
                 pos2(u((last + 1) as f32 - count as f32), 0.0),
@@ -203,7 +204,9 @@ mod tests {
 
     fn rows(pixels: &[Color32], colour: Color32) -> Vec<usize> {
         let rows = pixels.iter().enumerate();
-        rows.filter(|(_, found)| **found == colour).map(|(row, _)| row).collect()
+        rows.filter(|(_, found)| **found == colour)
+            .map(|(row, _)| row)
+            .collect()
     }
 
     #[test]

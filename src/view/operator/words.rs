@@ -125,14 +125,24 @@ mod tests {
     #[test]
     fn both_message_files_say_everything_each_in_its_script() {
         for (language, file, cyrillic) in [
-            (ViewLanguage::En, include_str!("../words/operator.en.toml"), false),
-            (ViewLanguage::Ru, include_str!("../words/operator.ru.toml"), true),
+            (
+                ViewLanguage::En,
+                include_str!("../words/operator.en.toml"),
+                false,
+            ),
+            (
+                ViewLanguage::Ru,
+                include_str!("../words/operator.ru.toml"),
+                true,
+            ),
         ] {
             assert_ne!(Words::of(language), Words::default());
             let table: toml::Table = toml::from_str(file).unwrap();
             for (key, value) in &table {
                 let text = value.as_str().unwrap();
-                let found = text.chars().any(|c| ('а'..='я').contains(&c) || ('А'..='Я').contains(&c));
+                let found = text
+                    .chars()
+                    .any(|c| ('а'..='я').contains(&c) || ('А'..='Я').contains(&c));
                 assert_eq!(found, cyrillic, "{key}: {text}");
             }
         }
