@@ -429,7 +429,7 @@ fn an_operators_stream_is_heard_when_it_comes_and_what_it_may_not_ask_is_counted
     for text in [
         "{\"key\":\"select\",\"item\":1}",
         "quit",
-        &"[".repeat(200_000),
+        "[".repeat(200_000).as_str(),
     ] {
         say(text);
     }

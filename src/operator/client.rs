@@ -197,6 +197,9 @@ impl Seeking {
             closed: Arc::clone(&self.over),
         };
         let _ended = Ended(over);
+        self.live.trouble(&format!(
+            "session {session} is there and has not begun to write: it looks for its devices, or calibrates"
+        ));
         following.numbers(
             "operator fork",
             pins(FORK_STREAM, "fork", session),

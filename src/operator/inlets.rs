@@ -70,6 +70,7 @@ impl Following {
                     self.follow_devices(&page, &mut followed);
                     let page = Arc::new(page);
                     self.live.hear(|now| now.page = Some(page));
+                    self.live.trouble("");
                 }
                 Err(error) => self.live.trouble(&error.to_string()),
             }

@@ -102,11 +102,10 @@ impl OperatorApp {
             self.said = error.to_string();
         }
         let places = Places::within(ui.max_rect());
-        ui.painter().rect_filled(
-            ui.max_rect(),
-            CornerRadius::ZERO,
-            paint(self.theme.background),
-        );
+        let bar = Rect::from_min_max(ui.max_rect().min, places.eeg.right_top());
+        let bar = bar.with_max_x(ui.max_rect().right());
+        ui.painter()
+            .rect_filled(bar, CornerRadius::ZERO, paint(self.theme.background));
         self.bar(ui, places.bar, &now);
         self.eeg(ui, places.eeg, &now);
         self.fork(ui, &places, &now);
@@ -414,5 +413,9 @@ impl OperatorApp {
 impl eframe::App for OperatorApp {
     fn ui(&mut self, ui: &mut Ui, _frame: &mut eframe::Frame) {
         self.frame(ui);
+    }
+
+    fn clear_color(&self, _visuals: &egui::Visuals) -> [f32; 4] {
+        paint(self.theme.tile).to_normalized_gamma_f32()
     }
 }

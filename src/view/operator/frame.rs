@@ -1,7 +1,8 @@
 //! Where each part of the view stands, and how a part is framed.
 
 use eframe::egui::{
-    Align2, Color32, CornerRadius, FontId, Pos2, Rect, Ui, UiBuilder, Vec2, pos2, vec2,
+    Align2, Color32, CornerRadius, FontId, Pos2, Rect, Stroke, StrokeKind, Ui, UiBuilder, Vec2,
+    pos2, vec2,
 };
 
 use crate::view::window::theme::{Theme, paint};
@@ -61,7 +62,7 @@ impl Places {
             at += width + GAP;
             (from, from + width)
         });
-        let waist = low.0 + 0.38 * (low.1 - low.0);
+        let waist = low.0 + 0.31 * (low.1 - low.0);
         Self {
             bar,
             eeg: rect((whole.left(), split), (top, middle)),
@@ -77,10 +78,13 @@ impl Places {
     }
 }
 
-/// Frames a part and says what it is; gives the room inside.
+/// Frames a part and says what it is, on a window that is cleared to the colour of tiles; gives the room inside.
 pub(super) fn part(ui: &Ui, theme: &Theme, rect: Rect, title: &str) -> Rect {
     let painter = ui.painter().with_clip_rect(rect);
-    painter.rect_filled(rect, CornerRadius::same(4), paint(theme.tile));
+    // The window is cleared to the parts' colour, and what lies between them is drawn: a software renderer pays for every pixel.
+    let between = Stroke::new(GAP, paint(theme.background));
+    ui.painter()
+        .rect_stroke(rect, CornerRadius::ZERO, between, StrokeKind::Outside);
     let at = rect.left_top() + vec2(8.0, 3.0);
     let colour = paint(theme.prompt);
     painter.text(

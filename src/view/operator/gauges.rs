@@ -14,6 +14,10 @@ use crate::view::window::theme::{Theme, paint};
 
 /// Powers of ten of the density that are shown, from 0.001 to 10000 microvolts squared per hertz.
 const DECADES: (f64, f64) = (-3.0, 4.0);
+/// Room above and below them, for the labels.
+const PAD: f64 = 0.4;
+/// Hertz between two labels.
+const EVERY_HZ: f64 = 20.0;
 /// A probability from which an index counts as moved.
 const MOVED: f32 = 0.95;
 /// Below this much room the disk is a worry, MiB.
@@ -48,6 +52,7 @@ pub(super) fn spectrum(ui: &mut Ui, theme: &Theme, rect: Rect, points: &[[f64; 2
         };
         Plot::new("spectrum")
             .show_axes([true, true])
+            .show_background(false)
             .allow_drag(false)
             .allow_scroll(false)
             .allow_zoom(false)
@@ -57,9 +62,20 @@ pub(super) fn spectrum(ui: &mut Ui, theme: &Theme, rect: Rect, points: &[[f64; 2
             .show_y(false)
             .include_x(0.0)
             .include_x(SPECTRUM_HZ_MAX)
-            .include_y(DECADES.0)
-            .include_y(DECADES.1)
+            .include_y(DECADES.0 - PAD)
+            .include_y(DECADES.1 + PAD)
             .set_margin_fraction(vec2(0.0, 0.0))
+            .x_grid_spacer(|input| {
+                let (low, high) = input.bounds;
+                let first = (low / EVERY_HZ).ceil() as i32;
+                let last = (high / EVERY_HZ).floor() as i32;
+                (first..=last)
+                    .map(|n| GridMark {
+                        value: f64::from(n) * EVERY_HZ,
+                        step_size: EVERY_HZ,
+                    })
+                    .collect()
+            })
             .y_grid_spacer(marks)
             .y_axis_formatter(|mark, _| power_of_ten(mark.value))
             .x_axis_formatter(|mark, _| format!("{:.0} Hz", mark.value))
@@ -93,9 +109,9 @@ pub(super) fn latency(ui: &Ui, theme: &Theme, words: &Words, rect: Rect, status:
     let head = paint(theme.prompt);
     lines.cells(
         &[
-            (0.52, right, &words.latest, head),
-            (0.66, right, "p99", head),
-            (0.84, right, &words.budget, head),
+            (0.6, right, &words.latest, head),
+            (0.75, right, "p99", head),
+            (0.89, right, &words.budget, head),
             (1.0, right, &words.misses, head),
         ],
         1.0,
@@ -108,10 +124,10 @@ pub(super) fn latency(ui: &Ui, theme: &Theme, words: &Words, rect: Rect, status:
         lines.cells(
             &[
                 (0.0, Align2::LEFT_TOP, &short(name), head),
-                (0.52, right, &ms(step.latest_us), ink),
+                (0.6, right, &ms(step.latest_us), ink),
                 // Of few measurements there is no percentile: the largest stands for it, and is marked.
-                (0.66, right, &judged(step.p99_us, step.max_us), missed),
-                (0.84, right, &ms(step.budget_us), head),
+                (0.75, right, &judged(step.p99_us, step.max_us), missed),
+                (0.89, right, &ms(step.budget_us), head),
                 (
                     1.0,
                     right,
