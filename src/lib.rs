@@ -12,6 +12,7 @@
 //! | [`decode`] | the language model: KV tree, branches, fork detector; the only room that names candle |
 //! | `hub` | models fetched when a person names one; only with the feature `hub`, the only room that names an HTTP client |
 //! | [`choice`] | protocol: when to ask, which flashes to show |
+//! | [`operator`] | the other side of telemetry: follows a session from elsewhere |
 //! | [`session`] | the session folder: manifest, ledger, recording, text |
 //! | [`learn`] | remembered choices become lessons, lessons adapters, adapters versions |
 //! | [`sim`] | the simulated laboratory: amplifier, eye tracker, person |
@@ -30,6 +31,7 @@ pub mod gate;
 pub mod hub;
 pub mod learn;
 pub mod marker;
+pub mod operator;
 pub mod person;
 pub mod pipeline;
 pub mod recording;

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use razvilka::cli::exit::{Exit, Failure};
 use razvilka::cli::{
-    calibrate, certify, choices, demo, doctor, generate, learn, model, new, prior, replay, report,
-    run, score, signals, simulate, streams,
+    calibrate, certify, choices, demo, doctor, generate, learn, model, new, operator, prior,
+    replay, report, run, score, signals, simulate, streams,
 };
 
 /// At a decisive fork, hand the choice of the next meaning to a person: gaze and P300 over LSL gate a language model
@@ -33,6 +33,7 @@ enum Command {
     Score(score::Args),
     Generate(generate::Args),
     Model(model::Args),
+    Operator(operator::Args),
     Report(report::Args),
     Choices(choices::Args),
     Learn(learn::Args),
@@ -71,6 +72,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Score(args) => score::run(&args, &mut std::io::stdout(), &mut std::io::stderr()),
         Command::Generate(args) => generate::run(&args),
         Command::Model(args) => model::run(&args),
+        Command::Operator(args) => operator::run(&args, &stop()?),
         Command::Report(args) => report::run(&args),
         Command::Learn(args) => learn::run(&args, &stop()?),
         Command::Choices(args) => choices::run(&args),

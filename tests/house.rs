@@ -178,7 +178,11 @@ fn each_outside_system_is_named_in_its_own_room_only() {
     );
     outside(&["rusqlite"], &["session/"]);
     outside(&["parquet"], &["cli/choices/export"]);
-    outside(&["eframe", "egui", "egui_kittest"], &["view/window/"]);
+    // Two windows of two processes: what the participant sees, and what the operator does.
+    outside(
+        &["eframe", "egui", "egui_kittest", "egui_plot"],
+        &["view/window/", "view/operator/"],
+    );
     outside(&["x11rb"], &["view/present/x11.rs"]);
     outside(&["raw_window_handle"], &["view/window/"]);
     outside(&["ureq"], &["hub/net.rs", "decode/remote/http.rs"]);

@@ -16,10 +16,13 @@ use lsl_common::{PATIENCE, markers, network, session};
 use razvilka::choice::guard::{Cause, Rung, Sign, Step};
 use razvilka::choice::{AskReason, Decision, ModelReason, Why};
 use razvilka::decode::Model;
+use razvilka::engine::control::Command as Asked;
 use razvilka::engine::replay::RecordedSession;
+use razvilka::engine::telemetry::Phase;
 use razvilka::fork::{Chooser, ForkOrigin};
 use razvilka::gate::AbortReason;
 use razvilka::marker::{Key, OptionKind};
+use razvilka::operator::{Asks, Client, Now, Wanted};
 use razvilka::rt;
 use razvilka::session::person::{ChoiceStore, Person, Remembered, TakenBack, Which};
 use razvilka::session::{AutonomyEvent, ChoiceRow, Entry, Folder, GuardEvent, Ledger, SessionFile};
@@ -205,6 +208,121 @@ fn a_switch_that_is_lost_is_found_again() {
         let told =
             |entry: &&Entry| matches!(entry, Entry::Event(row) if row.detail.contains(words));
         assert_eq!(entries.iter().filter(told).count(), 1, "{words}");
+    }
+    session.assert_replays_bit_for_bit();
+}
+
+/// Waits until the operator knows this.
+fn known(client: &Client, what: &str, is_so: impl Fn(&Now) -> bool) -> Now {
+    let until = Instant::now() + 3 * PATIENCE;
+    loop {
+        let now = client.live().now();
+        if is_so(&now) {
+            return now;
+        }
+        assert!(Instant::now() < until, "{what}: {now:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn an_operator_elsewhere_sees_the_session_pauses_it_lets_it_go_on_and_stops_it() {
+    let spec = markers("watched");
+    let mut outlet = LslMarkerOutlet::new(network(), &spec).unwrap();
+    let control_id = format!("operator-of-{}", session());
+    let allowed = format!(
+        "[operator]\nstatus_every_s = 0.2\ncontrol = true\ncontrol_pins = {{ source_id = \"{control_id}\" }}\n"
+    );
+    let mut session = Session::with(&spec, 500, None, &allowed);
+    let manifest = session.parent.path().join("session/manifest.json");
+    let until = Instant::now() + 3 * PATIENCE;
+    // Other sessions of these tests are there as well.
+    let id = loop {
+        assert!(Instant::now() < until, "no manifest");
+        let text = std::fs::read_to_string(&manifest).unwrap_or_default();
+        let id = text.split_once("razvilka-markers-").map(|(_, rest)| rest);
+        if let Some((id, _)) = id.and_then(|rest| rest.split_once('"')) {
+            break id.to_owned();
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    let wanted = Wanted {
+        session: Some(id),
+        control_id,
+    };
+    let client = Client::start(network(), wanted).unwrap();
+    assert!(client.ask(Asked::Pause).is_err(), "nobody listens yet");
+
+    let is_open = |now: &Now| {
+        let asked = now.page.as_ref().and_then(|page| page.fork.as_ref());
+        now.fork.phase == Phase::Open
+            && asked.is_some_and(|fork| Some(fork.number) == now.fork.fork)
+    };
+    let open = known(&client, "an open fork", is_open);
+    let page = open.page.unwrap();
+    let options = &page.fork.as_ref().unwrap().options;
+    assert_eq!(open.fork.posterior.len(), options.len());
+    let whole: f32 = open.fork.posterior.iter().sum();
+    assert!((whole - 1.0).abs() < 1e-3, "{:?}", open.fork.posterior);
+    assert!(page.control && !page.text.is_empty());
+    let first = open.fork.fork.unwrap();
+
+    client.offer_control().unwrap();
+    known(&client, "a session that listens", |now| now.listens);
+    client.ask(Asked::Pause).unwrap();
+    let paused = |now: &Now| now.status.as_ref().is_some_and(|status| status.is_paused());
+    let held = known(&client, "a pause", |now| {
+        paused(now) && now.fork.phase == Phase::Held
+    });
+    assert_eq!(held.fork.fork, Some(first));
+    // What is pressed now finds no fork.
+    for _ in 0..3 {
+        let key = Key::Select { item: 0 };
+        outlet.push(&key.to_json(), rt::lsl_now().get()).unwrap();
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    client.ask(Asked::Resume).unwrap();
+    known(&client, "the fork again", |now| {
+        !paused(now) && is_open(now) && now.fork.fork == Some(first + 1)
+    });
+    let by_person =
+        |entry: &Entry| matches!(entry, Entry::Choice(row) if row.chooser == Some(Chooser::Human));
+    session.press_until(&mut outlet, Key::Select { item: 0 }, by_person);
+    client.ask(Asked::Stop).unwrap();
+    let until = Instant::now() + 3 * PATIENCE;
+    let code = loop {
+        if let Some(status) = session.child.try_wait().unwrap() {
+            break status.code();
+        }
+        assert!(Instant::now() < until, "the session does not end");
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    assert_eq!(code, Some(0), "it ends in order");
+
+    let entries = session.entries();
+    let rows = |fork: u64| {
+        let choice = entries.iter().find_map(|entry| match entry {
+            Entry::Choice(row) if row.fork.0 == fork => Some((**row).clone()),
+            _ => None,
+        });
+        let asked = entries.iter().find_map(|entry| match entry {
+            Entry::Fork(row) if row.fork.0 == fork => Some(row.clone()),
+            _ => None,
+        });
+        (asked.unwrap(), choice.unwrap())
+    };
+    let ((asked, choice), (again, _)) = (rows(first), rows(first + 1));
+    assert_eq!(choice.why, Why::Aborted(AbortReason::Paused));
+    assert_eq!((choice.chooser, choice.item), (None, None));
+    assert_eq!(
+        (again.position_tokens, again.attempt),
+        (asked.position_tokens, 1),
+        "the same place, asked again"
+    );
+    assert_eq!(again.decision, Decision::Ask(AskReason::Retry));
+    for word in ["pause", "resume", "stop"] {
+        let said = |entry: &&Entry| matches!(entry, Entry::Event(row) if row.detail.contains(&format!("\"{word}\"")));
+        assert_eq!(entries.iter().filter(said).count(), 1, "{word}");
     }
     session.assert_replays_bit_for_bit();
 }

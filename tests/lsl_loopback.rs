@@ -8,9 +8,14 @@ mod lsl_common;
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use lsl_common::{PATIENCE, WAIT, eeg, markers, named, network, pull_exactly, session};
+use razvilka::config::control_pins;
+use razvilka::engine::control::{Command as Asked, Heard, Listener, control_spec};
+use razvilka::engine::telemetry::Outlets;
 use razvilka::source::lsl::{
     LslMarkerOutlet, LslMarkers, LslSampleOutlet, LslSamples, clock, reopen,
 };
@@ -357,4 +362,102 @@ fn a_killed_source_is_lost_and_comes_back_only_by_reopening_with_everything_chec
     assert_ne!(again.spec().uid, was.uid);
     let mut inlet = LslSamples::open(&again, PATIENCE).unwrap();
     pull_exactly(&mut inlet, 3);
+}
+
+#[test]
+fn a_listener_that_stalls_loses_pages_of_its_own_and_nobody_waits_for_it() {
+    const PAGES: u32 = 7_000;
+    let outlets = Outlets::open(network(), "stalled").unwrap();
+    let mut page = outlets.page.unwrap();
+    let pins = Pins {
+        source_id: Some("razvilka-page-stalled".to_owned()),
+        ..Pins::default()
+    };
+    let stream = network().resolve(&pins, WAIT).unwrap();
+    let mut stalled = LslMarkers::open(&stream, PATIENCE).unwrap();
+    let mut reader = LslMarkers::open(&stream, PATIENCE).unwrap();
+    // As large as pages are: more than the queue and what the kernel holds.
+    let padding = "x".repeat(8_000);
+    let told = |number: u32| format!("{number} {padding}");
+    let number = |text: &str| -> u32 {
+        let (number, _) = text.split_once(' ').unwrap();
+        number.parse().unwrap()
+    };
+    // Both take part once the first page reaches them.
+    let mut sent = 0;
+    let mut both = [false; 2];
+    let until = Instant::now() + PATIENCE;
+    while both != [true; 2] {
+        assert!(Instant::now() < until, "{both:?}");
+        page.push(&told(0), clock()).unwrap();
+        for (there, source) in both.iter_mut().zip([&mut stalled, &mut reader]) {
+            *there |= source.pull(Duration::from_millis(50)).unwrap().is_some();
+        }
+    }
+    let mut read = 0;
+    while sent < PAGES {
+        for _ in 0..500 {
+            sent += 1;
+            page.push(&told(sent), clock()).unwrap();
+        }
+        // Whoever reads has all of them.
+        while read < sent {
+            let (_, text) = reader.pull(PATIENCE).unwrap().unwrap();
+            let got = number(&text);
+            assert!(got == 0 || got == read + 1, "{got} after {read}");
+            read = got;
+        }
+    }
+    let mut of_stalled = Vec::new();
+    while of_stalled.last() != Some(&PAGES) {
+        let (_, text) = stalled.pull(PATIENCE).unwrap().unwrap();
+        of_stalled.push(number(&text));
+    }
+    let lost = of_stalled.windows(2).any(|two| two[1] > two[0] + 1);
+    assert!(lost, "{} pages waited for it", of_stalled.len());
+}
+
+#[test]
+fn an_operators_stream_is_heard_when_it_comes_and_what_it_may_not_ask_is_counted() {
+    let stop = Arc::new(AtomicBool::new(false));
+    let pins = control_pins("operator-1");
+    let listener = Listener::start(network(), pins, Arc::clone(&stop)).unwrap();
+    let hear = || listener.heard.recv_timeout(PATIENCE).unwrap();
+    let mut outlet = LslMarkerOutlet::new(network(), &control_spec("operator-1")).unwrap();
+    assert!(matches!(hear(), Heard::Came(_)));
+    let mut say = |text: &str| outlet.push(text, clock()).unwrap();
+    for text in [
+        "{\"key\":\"select\",\"item\":1}",
+        "quit",
+        "[".repeat(200_000).as_str(),
+    ] {
+        say(text);
+    }
+    say(&Asked::Pause.to_json());
+    let unknown = hear();
+    assert!(
+        matches!(&unknown, Heard::Refused(why) if why.contains("neither")),
+        "{unknown:?}"
+    );
+    let long = hear();
+    assert!(
+        matches!(&long, Heard::Refused(why) if why.contains("longer")),
+        "{long:?}"
+    );
+    assert_eq!(hear(), Heard::Asked(Asked::Pause));
+    assert_eq!(listener.refused(), 3);
+    assert!(!stop.load(Ordering::Relaxed));
+    say(&Asked::Stop.to_json());
+    assert_eq!(hear(), Heard::Asked(Asked::Stop));
+    assert!(stop.load(Ordering::Relaxed));
+    drop(outlet);
+    assert_eq!(hear(), Heard::Gone);
+    // Two of one identity: neither is heard.
+    let _two =
+        [0, 1].map(|_| LslMarkerOutlet::new(network(), &control_spec("operator-1")).unwrap());
+    let several = hear();
+    assert!(
+        matches!(&several, Heard::Refused(why) if why.contains("2 streams fit")),
+        "{several:?}"
+    );
 }

@@ -146,6 +146,12 @@ impl Decider {
         }
     }
 
+    /// Questions that may still be asked within the last 100 tokens, when so many have been written.
+    #[must_use]
+    pub fn questions_left(&self, tokens_written: u64) -> u32 {
+        self.protocol.questions_left(tokens_written)
+    }
+
     /// How things stand; `None` without a deputy.
     #[must_use]
     pub fn report(&self) -> Option<Report> {

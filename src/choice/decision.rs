@@ -247,3 +247,17 @@ pub enum Step {
         why: Why,
     },
 }
+
+impl Step {
+    /// How often a place was asked before, when it is asked again after this step. A pause is nobody's failure to answer: beyond making a
+    /// question a repeated one it does not count.
+    #[must_use]
+    pub const fn attempt_after(&self, attempt: u32) -> u32 {
+        match self {
+            Self::AskAgain {
+                why: Why::Aborted(AbortReason::Paused),
+            } if attempt > 0 => attempt,
+            _ => attempt + 1,
+        }
+    }
+}

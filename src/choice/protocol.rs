@@ -202,7 +202,8 @@ impl Protocol {
             Presence::ClockDoubted => return Decision::LetModel(ModelReason::ClockDoubted),
             Presence::PoorSignal => return Decision::LetModel(ModelReason::PoorSignal),
         }
-        if ask.attempt > config.retries_max {
+        // Without retries the first attempt beyond the question itself comes from a pause alone.
+        if ask.attempt > config.retries_max.max(1) {
             return Decision::LetModel(ModelReason::RetriesSpent);
         }
         if ask.attempt > 0 {
@@ -283,9 +284,13 @@ impl Protocol {
             Verdict::Aborted { reason } => {
                 let why = Why::Aborted(reason);
                 Some(match config.after_abort {
-                    // The place was left, for a fork elsewhere or with its model: nothing is chosen here, however often it
-                    // was asked.
-                    _ if matches!(reason, AbortReason::Withdrawn | AbortReason::ModelFailed) => {
+                    // The place was left, for a fork elsewhere or with its model, or the session is paused: nothing is chosen
+                    // here, however often it was asked.
+                    _ if matches!(
+                        reason,
+                        AbortReason::Withdrawn | AbortReason::ModelFailed | AbortReason::Paused
+                    ) =>
+                    {
                         Step::AskAgain { why }
                     }
                     AbortPolicy::AskAgain if may_retry => Step::AskAgain { why },
@@ -293,6 +298,18 @@ impl Protocol {
                 })
             }
         }
+    }
+
+    /// Questions that may still be asked within the last 100 tokens, when so many have been written.
+    #[must_use]
+    pub fn questions_left(&self, tokens_written: u64) -> u32 {
+        let recent = |at: &&u64| tokens_written.saturating_sub(**at) < BUDGET_WINDOW_TOKENS;
+        let asked = self.asked_at.iter().filter(recent).count();
+        let asked = u32::try_from(asked).unwrap_or(u32::MAX);
+        self.settings
+            .0
+            .questions_per_100_tokens_max
+            .saturating_sub(asked)
     }
 
     /// Questions charged to the budget within the last 100 tokens, as of the last decision.

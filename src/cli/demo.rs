@@ -1,6 +1,8 @@
 //! `razvilka demo`: a whole session on this machine. The amplifier, the eye tracker and the person are simulated, in a process
 //! of their own; everything they and the engine say to each other travels over real LSL on 127.0.0.1.
 
+mod operator;
+
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
@@ -9,6 +11,7 @@ use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use self::operator::{Operator, operator_id};
 use super::exit::{Exit, Failure};
 use super::participant::Participant;
 use super::play::{Play, check_folder, open_model_of_person, play, progress_bar};
@@ -17,7 +20,7 @@ use super::window;
 use crate::choice::{FlashConfig, FlashSettings};
 use crate::config::{
     EegSection, GazeSection, GazeUnits, KeysSection, NetworkMode, NetworkSection, PersonSection,
-    Plan, ScreenSection, ViewLanguage,
+    Plan, ScreenSection, ViewLanguage, control_pins,
 };
 use crate::engine::streams::marker_source_id;
 use crate::gate::{ContradictionPolicy, GateConfig, GateSettings, SourceConfig};
@@ -56,6 +59,9 @@ pub struct Args {
     /// What is shown; the window has a mark where the simulated person looks
     #[command(flatten)]
     pub view: window::Typed,
+    /// Show what an operator sees as well, in a window and a process of its own that may pause and stop the demo
+    #[arg(long)]
+    pub operator: bool,
     /// Cover the monitor with the participant window
     #[arg(long, requires = "window")]
     pub full_screen: bool,
@@ -127,6 +133,11 @@ pub fn run(args: &Args, command: Vec<String>, stop: &Arc<AtomicBool>) -> Result<
         TerminalKeys::check()?;
     }
     let model = open_model_of_person(&mut plan, &mut |said| println!("{said}"))?;
+    if args.operator {
+        let pins = control_pins(&operator_id(&id));
+        plan.operator.control = true;
+        plan.operator.control_pins = pins;
+    }
     let truth = TruthFile::at(truth_beside(&out));
     let shown = plan.clone();
     window::shown(&shown, stop, |board| {
@@ -139,6 +150,9 @@ pub fn run(args: &Args, command: Vec<String>, stop: &Arc<AtomicBool>) -> Result<
         );
         let laboratory =
             Laboratory::start(&settings, &args.participant, &lsl_session, &id, &truth.path)?;
+        let _operator = args
+            .operator
+            .then(|| Operator::start(args.lang, &lsl_session, &id));
         let mut views = Views::of(board.as_ref());
         let left = play(Play {
             plan,
@@ -494,6 +508,7 @@ mod tests {
             preset: Preset::Easy,
             participant: Participant::default(),
             view: window::Typed::default(),
+            operator: true,
             full_screen: false,
             keys: true,
             lang: Language::Ru,

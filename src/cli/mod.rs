@@ -13,6 +13,7 @@ pub mod generate;
 pub mod learn;
 pub mod model;
 pub mod new;
+pub mod operator;
 pub mod participant;
 pub mod paste;
 pub mod play;

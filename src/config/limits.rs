@@ -785,6 +785,13 @@ pub(super) const OWN: &[Limit] = &[
         "how often all options stand out; then the fork is left to its time",
     ),
     limit(
+        "operator.status_every_s",
+        "s",
+        (0.2, 60.0),
+        1.0,
+        "from one RazvilkaStatus to the next",
+    ),
+    limit(
         "realtime.priority",
         "",
         (0.0, 99.0),

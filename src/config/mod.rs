@@ -5,6 +5,7 @@
 
 mod decoding;
 mod limits;
+mod operator;
 mod person;
 mod pupil;
 mod sections;
@@ -19,6 +20,7 @@ use sha2::{Digest, Sha256};
 
 pub use decoding::DecodeSection;
 pub use limits::{explain, limits, own as limit};
+pub use operator::{CONTROL_SOURCE_ID, OperatorSection, control_pins};
 pub use sections::{
     AUTO, AdaptationSection, AskSection, BlinkSection, BudgetSection, CalibrationSection,
     ClocksDisagree, ContractionSection, EegSection, EpochSection, FilterSection, GazeOrigin,
@@ -204,6 +206,9 @@ pub struct Plan {
     /// What the person sees.
     #[serde(default)]
     pub view: ViewSection,
+    /// What an operator elsewhere sees and may do.
+    #[serde(default)]
+    pub operator: OperatorSection,
     /// Real-time wishes.
     #[serde(default)]
     pub realtime: RealtimeSection,
@@ -300,7 +305,7 @@ impl Plan {
             all.push(("gaze.rate_hz", gaze.rate_hz));
             all.push(("gaze.margin_deg", gaze.margin_deg));
         }
-        let sections: [&dyn Checked; 16] = [
+        let sections: [&dyn Checked; 17] = [
             &self.decode,
             &self.server,
             &self.blink,
@@ -317,6 +322,7 @@ impl Plan {
             &self.adaptation,
             &self.budget,
             &self.view,
+            &self.operator,
         ];
         for section in sections {
             all.extend(section.numbers());
@@ -426,11 +432,12 @@ impl Plan {
         let patch_sr = patch_sr(&self.view.patch, &self.screen);
         if self.view.flashes && 2.0 * patch_sr > self.view.flash_area_sr_max {
             return contradiction(format!(
-                "view.patch.size_cm = {}: the square is {patch_sr:.4} sr at this distance, more than half of view.flash_area_sr_max = {}, which it shares with                  the options. Make it smaller",
+                "view.patch.size_cm = {}: the square is {patch_sr:.4} sr at this distance, more than half of view.flash_area_sr_max = {}, which it shares with the options. Make it smaller",
                 self.view.patch.size_cm, self.view.flash_area_sr_max
             ));
         }
-        for pins in self.pins().into_iter().flatten() {
+        let operator = self.operator.control.then_some(&self.operator.control_pins);
+        for pins in self.pins().into_iter().flatten().chain(operator) {
             pins.check().map_err(ConfigError::Pins)?;
         }
         let used = self.eeg.as_ref().and_then(|eeg| eeg.use_channels.as_ref());

@@ -4,6 +4,7 @@ pub mod adapting;
 pub mod calibrate;
 pub mod certify;
 pub mod conduct;
+pub mod control;
 pub mod desk;
 pub mod drift;
 pub mod eyes;
@@ -13,6 +14,7 @@ pub mod lines;
 pub mod question;
 pub mod replay;
 pub mod streams;
+pub mod telemetry;
 pub mod wishes;
 
 use crate::choice::imitator::BeliefError;

@@ -12,13 +12,17 @@
 //! | `scan` | which option stands out, for who chooses by a single switch |
 //! | `flashing` | how much flashes and how often, against WCAG 2.3.1 |
 //! | `words`, `script` | what the window says, in each language; which texts it can set |
-//! | `window` | the participant window; only with the feature `window`, the only room that names egui |
+//! | `window`, `operator` | the participant window, the operator's view; only with the feature `window`, the only rooms that name egui |
+//! | `status`, `beneath` | the session in one line, for a terminal; where that line stands |
 //! | `terminal`, `watch` | the session in a terminal; whether a fork stands before the person |
 
+mod beneath;
 pub mod board;
 pub mod flasher;
 pub mod flashing;
 pub mod layout;
+#[cfg(feature = "window")]
+pub mod operator;
 pub mod pace;
 pub mod page;
 pub mod present;
@@ -26,6 +30,7 @@ pub mod presses;
 pub mod scan;
 pub mod scene;
 pub mod script;
+pub mod status;
 pub mod surface;
 pub mod terminal;
 pub mod watch;

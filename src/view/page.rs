@@ -277,6 +277,10 @@ impl View for Views {
     fn note(&mut self, note: &str) -> io::Result<()> {
         self.each(|view| view.note(note))
     }
+
+    fn status(&mut self, line: &str) -> io::Result<()> {
+        self.each(|view| view.status(line))
+    }
 }
 
 #[cfg(test)]

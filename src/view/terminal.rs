@@ -4,6 +4,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use super::beneath::StatusPlace;
 use crate::fork::Chooser;
 use crate::marker::{OptionKind, OptionTile};
 
@@ -47,6 +48,10 @@ pub trait View {
     fn answered(&mut self, line: &ForkLine) -> io::Result<()>;
     /// Something the person or the operator should know.
     fn note(&mut self, note: &str) -> io::Result<()>;
+    /// How the session stands, one line that replaces the one before; twice a second. A view that has no place for it leaves it.
+    fn status(&mut self, _line: &str) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Writes to stdout; colours only when it is a terminal.
@@ -55,10 +60,11 @@ pub struct Terminal<W: Write> {
     colour: bool,
     column: usize,
     width: usize,
+    status: StatusPlace,
 }
 
 impl Terminal<io::Stdout> {
-    /// A view on this process's stdout.
+    /// A view on this process's stdout; how the session stands is shown where stderr is a terminal.
     #[must_use]
     pub fn stdout() -> Self {
         let colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
@@ -67,6 +73,7 @@ impl Terminal<io::Stdout> {
             colour,
             column: 0,
             width: 100,
+            status: StatusPlace::of_this_process(),
         }
     }
 }
@@ -80,6 +87,7 @@ impl<W: Write> Terminal<W> {
             colour: false,
             column: 0,
             width: 100,
+            status: StatusPlace::Nowhere,
         }
     }
 
@@ -96,19 +104,24 @@ impl<W: Write> Terminal<W> {
         }
     }
 
-    fn fresh_line(&mut self) -> io::Result<()> {
-        if self.column > 0 {
-            writeln!(self.out)?;
-            self.column = 0;
-        }
-        Ok(())
+    /// Writes all of it at once, as the person waits for it; a status beneath stays there.
+    fn put(&mut self, text: &str) -> io::Result<()> {
+        let text = self.status.around(text);
+        self.out.write_all(text.as_bytes())?;
+        self.out.flush()
     }
 
-    /// Writes running text, breaking lines between words: all of it at once, as the person waits for it.
+    /// A whole line of its own.
+    fn put_line(&mut self, line: &str) -> io::Result<()> {
+        let begin = if self.column > 0 { "\n" } else { "" };
+        self.column = 0;
+        self.put(&format!("{begin}{line}\n"))
+    }
+
+    /// Writes running text, breaking lines between words.
     fn run(&mut self, piece: &str) -> io::Result<()> {
         let laid = self.laid(piece);
-        self.out.write_all(laid.as_bytes())?;
-        self.out.flush()
+        self.put(&laid)
     }
 
     fn laid(&mut self, piece: &str) -> String {
@@ -161,12 +174,14 @@ impl<W: Write> View for Terminal<W> {
     fn prompt(&mut self, prompt: &str) -> io::Result<()> {
         let laid = self.laid(prompt);
         let painted = self.painted("2", &laid);
-        self.out.write_all(painted.as_bytes())?;
-        self.out.flush()
+        self.put(&painted)
     }
 
     fn replaced(&mut self, text: &str) -> io::Result<()> {
-        self.fresh_line()?;
+        if self.column > 0 {
+            self.column = 0;
+            self.put("\n")?;
+        }
         let tail: Vec<_> = text.split_inclusive(' ').rev().take(12).collect();
         let tail: String = tail.into_iter().rev().collect();
         let cut = if tail.len() < text.len() { "… " } else { "" };
@@ -174,18 +189,15 @@ impl<W: Write> View for Terminal<W> {
     }
 
     fn asked(&mut self, fork: u64, tiles: &[OptionTile]) -> io::Result<()> {
-        self.fresh_line()?;
         let options: Vec<_> = tiles
             .iter()
             .map(|tile| format!("{} {}", tile.item, quoted(tile)))
             .collect();
         let head = self.painted("1", &format!("  fork {fork}"));
-        writeln!(self.out, "{head}  {}", options.join("   "))?;
-        self.out.flush()
+        self.put_line(&format!("{head}  {}", options.join("   ")))
     }
 
     fn answered(&mut self, line: &ForkLine) -> io::Result<()> {
-        self.fresh_line()?;
         let taken = line.taken.and_then(|item| line.options.get(item));
         let what = taken.map_or_else(
             || line.ending.clone(),
@@ -209,19 +221,22 @@ impl<W: Write> View for Terminal<W> {
         } else {
             String::new()
         };
-        writeln!(
-            self.out,
+        self.put_line(&format!(
             "    -> {who}: {what}{ending}   {:.2} s, {flashes} flashes, {looks} gaze updates",
             line.seconds
-        )?;
-        self.out.flush()
+        ))
     }
 
     fn note(&mut self, note: &str) -> io::Result<()> {
-        self.fresh_line()?;
         let note = self.painted("2", &safe(note));
-        writeln!(self.out, "  {note}")?;
-        self.out.flush()
+        self.put_line(&format!("  {note}"))
+    }
+
+    fn status(&mut self, line: &str) -> io::Result<()> {
+        if self.status.say(&safe(line)) {
+            self.put("")?;
+        }
+        Ok(())
     }
 }
 

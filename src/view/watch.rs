@@ -52,6 +52,10 @@ impl View for ForkWatch<'_> {
     fn note(&mut self, note: &str) -> io::Result<()> {
         self.view.note(note)
     }
+
+    fn status(&mut self, line: &str) -> io::Result<()> {
+        self.view.status(line)
+    }
 }
 
 #[cfg(test)]

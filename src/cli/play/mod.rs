@@ -6,6 +6,7 @@ mod frames;
 mod learnt;
 mod manifest;
 mod mark;
+mod operator;
 mod person;
 mod progress;
 
@@ -26,6 +27,7 @@ use self::calibrating::{
 use self::frames::check_frames;
 use self::manifest::{chosen, models, stream_records, write_manifest};
 use self::mark::follow_gaze;
+use self::operator::open_operator;
 use self::person::{coins, open_person};
 use super::calibrate;
 use super::exit::{Exit, Failure};
@@ -251,6 +253,7 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
     let (marker_spec, outlet) = marker_outlet(network, &marker_session)?;
     let mut state = open_state(&plan, network, &marker_session, view);
     let feedback = open_feedback(&plan, network, &marker_session, view);
+    let operator = open_operator(&plan, network, &marker_session, &stop, view)?;
     if let Some(wait) = listener {
         await_listener(&outlet, wait, &stop)?;
     } else if profile.is_none()
@@ -361,6 +364,7 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
         marker_spec,
         state,
         feedback,
+        operator,
         person,
         coins,
         model,

@@ -196,6 +196,7 @@ impl Conductor<'_> {
         }
         if question.committed_option().is_some() {
             self.book.note(&trace);
+            self.telling.shown(&trace);
             self.answered += 1;
         }
         let done = Done {
@@ -316,6 +317,7 @@ impl Conductor<'_> {
                 .map_or(0.0, |end| end.decided_at.since(question.opened_at)),
             evidence: question.evidence_counts(),
         };
+        self.telling.answered(&line);
         let shown = self.view.answered(&line);
         self.seen(shown);
     }
@@ -344,6 +346,7 @@ impl Conductor<'_> {
         else {
             return;
         };
+        self.telling.record(record);
         if let Some(row) = question.take(record) {
             self.write_down(Entry::Evidence(Box::new(row)));
         }
@@ -368,6 +371,7 @@ impl Conductor<'_> {
                 .and_then(|option| i32::try_from(option).ok()),
         }));
         self.tell_attended(&question);
+        self.telling.ended(&question);
         let selected = question.committed_option().is_some();
         let fork = question.fork.id;
         match self
@@ -381,7 +385,7 @@ impl Conductor<'_> {
                     why,
                     Why::Aborted(AbortReason::Withdrawn | AbortReason::ModelFailed)
                 ) {
-                    let attempt = question.attempt + 1;
+                    let attempt = step.attempt_after(question.attempt);
                     self.ask(question.fork, attempt);
                 }
             }

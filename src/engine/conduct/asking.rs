@@ -60,7 +60,9 @@ impl Conductor<'_> {
         let ready = match self.hindrance() {
             None => true,
             // A stream that stays silent is lost before long, and then found or given up.
-            Some(Hindrance::Searching | Hindrance::Settling | Hindrance::Silent) => false,
+            Some(
+                Hindrance::Paused | Hindrance::Searching | Hindrance::Settling | Hindrance::Silent,
+            ) => false,
             Some(Hindrance::Clock | Hindrance::Signal) => waited,
         };
         if ready && let Some(Postponed { fork, attempt, .. }) = self.postponed.take() {
@@ -70,6 +72,9 @@ impl Conductor<'_> {
 
     /// Why no fork can be asked now.
     fn hindrance(&self) -> Option<Hindrance> {
+        if self.telling.paused {
+            return Some(Hindrance::Paused);
+        }
         let only_keys = self.keys.as_ref().filter(|_| self.inputs.is_empty());
         match only_keys {
             Some(keys) => (!keys.is_live()).then_some(Hindrance::Searching),
@@ -201,6 +206,8 @@ impl Conductor<'_> {
             at: question.opened_at,
             fused: heard.fused(),
         }));
+        let timeout_s = self.gate_settings.config().timeout_s;
+        self.telling.opened(&question, self.lease, timeout_s);
         if !opened {
             self.fail(EngineError::Internal("the gate takes no orders"));
         }

@@ -72,6 +72,7 @@ impl Conductor<'_> {
 
     /// The imitator takes a fork: said to whoever listens.
     pub(super) fn say_imitated(&mut self, fork: ForkId, branch: usize, text: String, p: f64) {
+        self.telling.imitated(fork);
         self.presenter.ask(presenter::Ask::Say(Event::Imitated {
             fork: fork.0,
             item: i32::try_from(branch).unwrap_or(-1),

@@ -114,6 +114,8 @@ pub(super) struct Gaze {
 /// Why no fork can be asked at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Hindrance {
+    /// An operator has paused the session.
+    Paused,
     /// A stream was lost and is looked for.
     Searching,
     /// A stream that has come back settles.
@@ -396,6 +398,35 @@ impl Inputs {
         self.gaze
             .as_ref()
             .map(|gaze| clock_of(&gaze.feed.heartbeat))
+    }
+
+    /// EEG and gaze: the heartbeat of each, and whether the stream is looked for.
+    pub(super) fn beats(&self) -> [Option<(&Heartbeat, bool)>; 2] {
+        let eeg = self
+            .eeg
+            .as_ref()
+            .map(|eeg| (&*eeg.feed.heartbeat, eeg.feed.is_away()));
+        let gaze = self
+            .gaze
+            .as_ref()
+            .map(|gaze| (&*gaze.feed.heartbeat, gaze.feed.is_away()));
+        [eeg, gaze]
+    }
+
+    /// Share of gaze samples in which no eye was seen.
+    pub(super) fn gaze_lost(&self) -> Option<f64> {
+        let watch = &self.gaze.as_ref()?.watch;
+        let samples = watch.samples();
+        (samples > 0).then(|| watch.lost() as f64 / samples as f64)
+    }
+
+    /// After a pause: channels that are bad have their time to become good again.
+    pub(super) fn begin_anew(&mut self) {
+        if let Some(eeg) = &mut self.eeg
+            && eeg.poor_since.is_some()
+        {
+            eeg.poor_since = Some(Instant::now());
+        }
     }
 
     fn heartbeats(&self) -> impl Iterator<Item = &Arc<Heartbeat>> {

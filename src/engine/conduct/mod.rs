@@ -16,6 +16,7 @@
 //! | `learning` | what the scorer learns from confirmed choices, and when that is taken over |
 //! | `masking` | bad channels, and the scorers that do without them |
 //! | `remembering` | the person's memory of choices |
+//! | `telling`, `pausing` | what an operator elsewhere is told, and what it may ask |
 //! | `relearning` | what that teaches the imitator when a session begins |
 //! | `following` | a tracker that drifts, followed by confirmed choices |
 //! | `saying` | text, notes, events, faults |
@@ -37,17 +38,20 @@ mod inputs;
 mod keys;
 mod learning;
 mod masking;
+mod pausing;
 mod relearning;
 mod remembering;
 mod rows;
 mod saying;
 mod state;
+mod telling;
 mod watching;
 
 pub use feedback::FeedbackSetting;
 pub use remembering::PersonSetting;
 pub use rows::{capped_prior, model_digest, option_rows, tiles_of, why_of};
 pub use state::StateSetting;
+pub use telling::OperatorSetting;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -67,6 +71,7 @@ use self::learning::Learning;
 use self::masking::Masking;
 use self::remembering::Remembering;
 use self::state::StateEnds;
+use self::telling::Telling;
 use super::EngineError;
 use super::desk::Desk;
 use super::drift::GazeDrift;
@@ -116,6 +121,8 @@ pub struct Setting<'a> {
     pub state: Option<StateSetting>,
     /// Dwell feedback; `None` leaves it to the view alone.
     pub feedback: Option<FeedbackSetting>,
+    /// What an operator elsewhere is told, and who hears it.
+    pub operator: OperatorSetting,
     /// The person's memory of choices; `None` remembers nothing.
     pub person: Option<PersonSetting>,
     /// Seed of the coins by which the imitator is audited: new in every session, and not to be foreseen.
@@ -185,6 +192,7 @@ struct Conductor<'a> {
     keys: Option<KeysEnds>,
     state: Option<StateEnds>,
     feedback: Option<Feedback>,
+    telling: Telling,
     learning: Option<Learning>,
     masking: Option<Masking>,
     remembering: Option<Remembering>,
@@ -301,6 +309,10 @@ impl<'a> Conductor<'a> {
             .map(|feedback| Feedback::start(feedback, &recorder))
             .transpose()?;
 
+        let operator = setting.operator;
+        let at = folder.path().to_owned();
+        let telling = Telling::new(operator, plan, gate_settings, &setting.session, at, &inputs);
+
         let imitate = plan.protocol.config().imitate;
         let at_work = setting.person.as_ref().filter(|_| imitate.config().on);
         let beginning = at_work.map(|person| person.beginning(setting.coins, adapter.as_deref()));
@@ -350,6 +362,7 @@ impl<'a> Conductor<'a> {
             keys,
             state,
             feedback,
+            telling,
             learning,
             masking: None,
             remembering,
@@ -411,6 +424,7 @@ impl<'a> Conductor<'a> {
             .keys
             .as_ref()
             .map_or(no_keys, |keys| keys.words.clone());
+        let operator = self.telling.heard();
         loop {
             select! {
                 recv(told) -> told => match told {
@@ -419,6 +433,9 @@ impl<'a> Conductor<'a> {
                 },
                 recv(keys) -> word => if let Ok(word) = word {
                     self.key_word(word);
+                },
+                recv(operator) -> heard => if let Ok(heard) = heard {
+                    self.operator(heard);
                 },
                 default(TURN) => {}
             }
@@ -429,6 +446,7 @@ impl<'a> Conductor<'a> {
             if self.failure.is_none() {
                 self.ask_postponed();
             }
+            self.tell_operator();
             if self.looked_after.elapsed() >= LOOK_AFTER {
                 self.look_after();
             }

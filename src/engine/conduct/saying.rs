@@ -64,6 +64,7 @@ impl Conductor<'_> {
     }
 
     pub(super) fn note(&mut self, note: &str) {
+        self.telling.noted(note);
         let shown = self.view.note(note);
         self.seen(shown);
     }

@@ -209,13 +209,18 @@ fn options_of(plan: &Plan, title: &str) -> NativeOptions {
 }
 
 fn refused(error: &eframe::Error) -> WindowError {
+    WindowError::Refused {
+        words: said_by(error),
+    }
+}
+
+/// What the system says of a window that it refuses.
+pub(in crate::view) fn said_by(error: &eframe::Error) -> String {
     let words = error.to_string();
     // winit names the line of its own source first, which tells nobody anything.
     let told = words
         .split_once(".rs:")
         .and_then(|(_, behind)| behind.split_once(": "));
     let words = told.map_or(words.as_str(), |(_, told)| told);
-    WindowError::Refused {
-        words: words.trim_end_matches('.').to_owned(),
-    }
+    words.trim_end_matches('.').to_owned()
 }

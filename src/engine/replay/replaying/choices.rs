@@ -67,7 +67,7 @@ impl Replaying<'_> {
             return None;
         };
         self.attempt = match step {
-            Step::AskAgain { .. } => question.attempt + 1,
+            Step::AskAgain { .. } => step.attempt_after(question.attempt),
             _ => 0,
         };
         let story = self.story.as_mut()?;
