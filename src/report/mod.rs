@@ -104,7 +104,9 @@ pub fn write(folder: &Path, truth: Option<&Truth>) -> Result<Written, ReportErro
 /// [`ReportError::Write`]; a former file stays as it was.
 pub fn write_across(across: &Across, path: &Path) -> Result<(), ReportError> {
     let html = network::across_page(across).into_string();
-    replace_atomically(path, html.as_bytes()).map_err(|source| ReportError::Write {
+    // Its folder has a name then.
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    replace_atomically(&whole, html.as_bytes()).map_err(|source| ReportError::Write {
         path: path.to_owned(),
         source,
     })

@@ -100,7 +100,7 @@ fn frame() -> Frame {
         height: 210.0,
         left: 54.0,
         right: 606.0,
-        top: 16.0,
+        top: 26.0,
         bottom: 160.0,
     }
 }
@@ -121,7 +121,7 @@ fn axes(frame: &Frame, of: usize, vertical: &str) -> Markup {
             text class="tick" x=(at(x)) y=(at(frame.bottom + 16.0)) text-anchor="middle" { (nth + 1) }
         }
         text class="tick" x=(at(f64::midpoint(frame.left, frame.right))) y=(at(frame.bottom + 34.0)) text-anchor="middle" { "session, in order of time" }
-        text class="tick" x=(at(frame.left - 46.0)) y="10" { (vertical) }
+        text class="tick" x=(at(frame.left - 50.0)) y="11" { (vertical) }
     }
 }
 

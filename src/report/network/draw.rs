@@ -18,15 +18,15 @@ const LEFT: f64 = 12.0;
 /// Width of a letter of the widest of the usual fonts, at the size of a way.
 const LETTER: f64 = 7.1;
 /// Letters in a line of text.
-const LINE_CHARS: usize = 42;
+const LINE_CHARS: usize = 36;
 /// From one line of text to the next.
 const LINE: f64 = 16.0;
 /// Centre of a row's own mark below its top.
 const MARK: f64 = 12.0;
 /// Radius of a mark.
 const RADIUS: f64 = 5.5;
-/// Height at which a band ends: less than a sheet of A4 between its margins.
-const BAND: f64 = 620.0;
+/// Height at which a band ends: a few of them fill a sheet of A4, and what one leaves empty at its foot is little.
+const BAND: f64 = 300.0;
 /// Visits of a place that are named in its row, at most.
 const NAMED: usize = 3;
 
@@ -34,8 +34,34 @@ const NAMED: usize = 3;
 struct Row {
     top: f64,
     height: f64,
+    /// Its visits, and who decided.
+    heading: Vec<String>,
     /// Of each way, its lines of text.
     ways: Vec<Vec<String>>,
+}
+
+impl Row {
+    fn of(told: &Told, lanes: &Lanes, number: usize, place: &Place, top: f64) -> Self {
+        // Bold letters are wider.
+        let heading = lines(&heading(told, place), LINE_CHARS - 5);
+        let words = |(text, to): (&str, &[usize])| {
+            let mut words = readable(text);
+            for to in to.iter().filter(|to| !lanes.draws(number, **to)) {
+                words.push_str(&format!(" \u{2192}\u{a0}place\u{a0}{}", to + 1));
+            }
+            lines(&words, LINE_CHARS)
+        };
+        let ways: Vec<Vec<String>> = (place.ways.iter())
+            .map(|way| words((&way.text, &way.leads_to)))
+            .collect();
+        let count = heading.len() + ways.iter().map(Vec::len).sum::<usize>();
+        Self {
+            top,
+            height: MARK + LINE * count as f64 + 14.0,
+            heading,
+            ways,
+        }
+    }
 }
 
 /// The picture: its bands, one below the other. Also gives its width.
@@ -47,19 +73,14 @@ pub(super) fn picture(told: &Told, lanes: &Lanes) -> (Markup, f64) {
     let mut rows: Vec<Row> = Vec::with_capacity(places.len());
     let (mut first, mut top) = (0, 0.0);
     for (number, place) in places.iter().enumerate() {
-        let ways: Vec<Vec<String>> = place
-            .ways
-            .iter()
-            .map(|way| lines(&readable(&way.text)))
-            .collect();
-        let count: usize = ways.iter().map(Vec::len).sum();
-        let height = MARK + LINE * (count as f64 + 1.0) + 14.0;
-        if top > 0.0 && top + height > BAND {
+        let mut row = Row::of(told, lanes, number, place, top);
+        if top > 0.0 && top + row.height > BAND {
             bands.push((first, number, top));
             (first, top) = (number, 0.0);
+            row.top = 0.0;
         }
-        rows.push(Row { top, height, ways });
-        top += height;
+        top += row.height;
+        rows.push(row);
     }
     bands.push((first, places.len(), top));
     let markup = html! {
@@ -146,21 +167,22 @@ fn place_at(
     let context = visits()
         .next()
         .map_or_else(String::new, |met| tail(&met.context, LINE_CHARS));
-    let mut line = 0.0;
+    let right = label + LETTER * LINE_CHARS as f64;
+    let mut next = y + 4.0 - LINE;
     let mut next_line = || {
-        line += LINE;
-        y + 4.0 + LINE + line - LINE
+        next += LINE;
+        next
     };
-    let context_y = next_line();
     html! {
         a class="place" href=(format!("#place-{number}")) id=(format!("at-{number}")) data-words=(words_of(told, place)) {
-            rect class="ground" x=(at(label - 6.0)) y=(at(row.top + 1.0)) width=(at(LETTER * LINE_CHARS as f64 + 22.0)) height=(at(row.height - 6.0)) rx="4" {}
+            rect class="ground" x=(at(label - 6.0)) y=(at(row.top + 1.0)) width=(at(right - label + 22.0)) height=(at(row.height - 6.0)) rx="4" {}
             @if let Some(met) = last {
                 (mark(x, y, RADIUS, met.chooser, met.taken.is_some(), met.taken_back.is_some()))
-                @if let Some(level) = met.level { (bars(label + LETTER * LINE_CHARS as f64, y + 4.0, level)) }
             }
-            text class="who" x=(at(label)) y=(at(y + 4.0)) { (heading(told, place)) }
-            text class="tick" x=(at(label)) y=(at(context_y)) { (context) }
+            @for words in &row.heading { text class="who" x=(at(label)) y=(at(next_line())) { (words) } }
+            @let y = next_line();
+            text class="tick" x=(at(label)) y=(at(y)) { (context) }
+            @if let Some(level) = last.and_then(|met| met.level) { (bars(right + 12.0, y, level)) }
             @for (way, lines) in place.ways.iter().zip(&row.ways) {
                 @let taker = way.taken.last().and_then(|visit| told.network.visits().get(*visit));
                 @for (nth, words) in lines.iter().enumerate() {
@@ -168,14 +190,7 @@ fn place_at(
                     @if nth == 0 {
                         (mark(label + 4.0, y - 4.0, 4.0, taker.and_then(|met| met.chooser), taker.is_some(), taker.is_some_and(|met| met.taken_back.is_some())))
                     }
-                    text class=(if taker.is_some() { "chosen" } else { "left" }) x=(at(label + 14.0)) y=(at(y)) {
-                        (words)
-                        @if nth + 1 == lines.len() {
-                            @for to in way.leads_to.iter().filter(|to| !lanes.draws(number, **to)) {
-                                tspan class="tick" { " → place " (to + 1) }
-                            }
-                        }
-                    }
+                    text class=(if taker.is_some() { "chosen" } else { "left" }) x=(at(label + 14.0)) y=(at(y)) { (words) }
                 }
             }
         }
@@ -260,20 +275,30 @@ pub(super) fn bars(x: f64, y: f64, level: Autonomy) -> Markup {
     }
 }
 
-/// A text in lines of at most [`LINE_CHARS`] letters, where a wide letter counts as two. A word that is longer is cut.
-fn lines(text: &str) -> Vec<String> {
-    let wide = |c: char| if c >= '\u{1100}' { 2 } else { 1 };
+/// A text in lines of at most `max` letters, where a wide letter counts as two. A word that is longer is cut.
+fn lines(text: &str, max: usize) -> Vec<String> {
+    let wide = |c: char| {
+        if c >= '\u{1100}' && c != '\u{2192}' {
+            2
+        } else {
+            1
+        }
+    };
     let length = |text: &str| text.chars().map(wide).sum::<usize>();
     let (mut lines, mut line) = (Vec::new(), String::new());
-    for word in text.split_whitespace() {
-        if !line.is_empty() && length(&line) + 1 + length(word) > LINE_CHARS {
+    // A blank that does not break stays.
+    for word in text
+        .split([' ', '\n', '\t'])
+        .filter(|word| !word.is_empty())
+    {
+        if !line.is_empty() && length(&line) + 1 + length(word) > max {
             lines.push(std::mem::take(&mut line));
         }
         if !line.is_empty() {
             line.push(' ');
         }
         for c in word.chars() {
-            if length(&line) + wide(c) > LINE_CHARS {
+            if length(&line) + wide(c) > max {
                 lines.push(std::mem::take(&mut line));
             }
             line.push(c);
@@ -296,7 +321,7 @@ mod tests {
             "Donaudampfschifffahrtsgesellschaftskapitänswitwenrentenauszahlungsstelle",
             "狐狸沿着河边一直走到磨坊然后在那里等着母鸡因为天色已经很晚了",
         ] {
-            let lines = lines(text);
+            let lines = lines(text, LINE_CHARS);
             let joined: String = lines.concat();
             assert_eq!(joined.replace(' ', ""), text.replace(' ', ""));
             let chars = |line: &String| {

@@ -130,7 +130,7 @@ fn body(told: &Told) -> Markup {
                     div id="network-bands" class="bands" data-width=(at(width)) { (picture) }
                 }
             }
-            aside id="network-panel" class="panel" aria-live="polite" hidden {}
+            aside id="network-panel" class="panel" aria-live="polite" hidden="hidden" {}
         }
         (words::list(told))
     }

@@ -172,5 +172,7 @@
   ['pointerup', 'pointercancel'].forEach(function (name) {
     window.addEventListener(name, function (event) { down.delete(event.pointerId); });
   });
+  // Where there is room beside the picture, the first place is told there from the start.
+  if (window.innerWidth > 800) { pick(0, false); }
   map.addEventListener('dragstart', function (event) { event.preventDefault(); });
 })();
