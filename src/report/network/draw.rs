@@ -278,11 +278,7 @@ pub(super) fn bars(x: f64, y: f64, level: Autonomy) -> Markup {
 /// A text in lines of at most `max` letters, where a wide letter counts as two. A word that is longer is cut.
 fn lines(text: &str, max: usize) -> Vec<String> {
     let wide = |c: char| {
-        if c >= '\u{1100}' && c != '\u{2192}' {
-            2
-        } else {
-            1
-        }
+        if c >= '\u{1100}' { 2 } else { 1 }
     };
     let length = |text: &str| text.chars().map(wide).sum::<usize>();
     let (mut lines, mut line) = (Vec::new(), String::new());
