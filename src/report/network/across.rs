@@ -335,6 +335,7 @@ pub(in crate::report) fn page(across: &Across) -> Markup {
 }
 
 fn verdict(across: &Across) -> String {
+    use crate::fork::Chooser::{Human, Imitator, Model};
     let visits = across.told.network.visits();
     let by = |chooser| {
         visits
@@ -343,7 +344,6 @@ fn verdict(across: &Across) -> String {
             .count()
     };
     let back = visits.iter().filter(|met| met.taken_back.is_some()).count();
-    use crate::fork::Chooser::{Human, Imitator, Model};
     format!(
         "{} over {}: the person chose at {}, the imitator at {}, the model at {}; {} taken back.",
         count(visits.len() as u64, "fork"),

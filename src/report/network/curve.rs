@@ -189,7 +189,7 @@ fn table(sittings: &[Sitting], bounds: &[Option<f64>]) -> Markup {
                 tr {
                     th class="n" { "session" } th { "began" } th class="n" { "questions" } th class="n" { "tokens" }
                     th class="n" { "questions per 100 tokens" } th class="n" { "audits" } th class="n" { "agreed" }
-                    th class="n" { "lower bound" } th { "level at the end: the imitator" }
+                    th class="n" { "lower bound" } th { "level at the end" }
                 }
             }
             tbody {
@@ -203,7 +203,7 @@ fn table(sittings: &[Sitting], bounds: &[Option<f64>]) -> Markup {
                         td class="n" { (sitting.audits.map_or_else(|| NONE.to_owned(), |(audits, _)| audits.to_string())) }
                         td class="n" { (sitting.audits.map_or_else(|| NONE.to_owned(), |(_, agreed)| agreed.to_string())) }
                         td class="n" { (figure(*bound)) }
-                        td { (sitting.level().map_or("was not at work", Autonomy::words)) }
+                        td { (sitting.level().map_or("no imitator at work", Autonomy::words)) }
                     }
                 }
             }

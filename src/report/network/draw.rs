@@ -265,7 +265,7 @@ pub(super) fn bars(x: f64, y: f64, level: Autonomy) -> Markup {
     };
     html! {
         g class="level" {
-            title { "level: the imitator " (level.words()) }
+            title { "level: " (level.words()) }
             @for bar in 0..3 {
                 @let height = 4.0 + 3.0 * f64::from(bar);
                 rect class=(if bar < filled { "full" } else { "empty" }) x=(at(x - 15.0 + 5.0 * f64::from(bar))) y=(at(y - height))

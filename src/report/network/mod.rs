@@ -167,7 +167,7 @@ fn legend(told: &Told) -> Markup {
             @for (chooser, taken, back, words) in marks {
                 span { (small(draw::mark(11.0, 8.0, 5.5, chooser, taken, back))) (words) } " "
             }
-            @for level in levels { span { (small(draw::bars(18.0, 14.0, level))) "the imitator " (level.words()) } " " }
+            @for level in levels { span { (small(draw::bars(18.0, 14.0, level))) "level: " (level.words()) } " " }
         }
         p class="aside" {
             (count(visits.len() as u64, "fork")) " at " (count(told.network.places().len() as u64, "place"))

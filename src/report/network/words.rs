@@ -29,7 +29,7 @@ fn item(told: &Told, number: usize, place: &Place) -> Markup {
                 @if let Some(met) = visits.get(visit) {
                     p {
                         span class=(chooser_class(met.chooser)) { (decided_at(told, visit)) }
-                        @if let Some(level) = met.level { ", level: the imitator " (level.words()) }
+                        @if let Some(level) = met.level { ", level: " (level.words()) }
                         @if let Some(session) = told.sessions.get(met.session).filter(|_| told.sessions.len() > 1) {
                             span class="aside" { " (session " (readable(&session.id)) ")" }
                         }

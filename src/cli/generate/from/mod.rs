@@ -15,7 +15,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::model;
 use crate::config::{Plan, is_a_server};
 use crate::decode::{Embedder, Generator, GeneratorSettings, LoadSettings, Model};
-use crate::engine::replay::{AnotherWay, PastText};
+use crate::engine::replay::{AnotherWay, PastText, ReplayError};
 use crate::fork::{Chooser, ForkId};
 
 pub(super) fn write(
@@ -29,12 +29,10 @@ pub(super) fn write(
         let said = "--from wants --fork N and --branch K, as the session's report shows them";
         return Err(Failure::said(Exit::Usage, said).into());
     };
-    let past = PastText::open(folder).map_err(Failure::from)?;
+    let past = PastText::open(folder).map_err(refused)?;
     let begun = Instant::now();
     let model = Arc::new(opened(args, past.plan())?);
-    let way = past
-        .along(&model, ForkId(fork), item)
-        .map_err(Failure::from)?;
+    let way = past.along(&model, ForkId(fork), item).map_err(refused)?;
     let run = Run::new(
         args,
         &model,
@@ -45,6 +43,17 @@ pub(super) fn write(
     let mut out = Out::new(out, talk, args.form(), run);
     out.say(&in_words(&way));
     answer(&mut generator, (&way.tokens, &way.text), &mut out).map(|_| ())
+}
+
+/// As a replay refuses it, with what can be said here.
+fn refused(error: ReplayError) -> Failure {
+    let hint = match &error {
+        ReplayError::Model { .. } => ", or say with --model where it is",
+        ReplayError::Adapter { .. } => ". --adapter says where it is now",
+        _ => "",
+    };
+    let Failure { exit, message } = error.into();
+    Failure::said(exit, message + hint)
 }
 
 /// The session's model, held as the session held it; from where it is now, if that is said.
