@@ -10,11 +10,22 @@ mod report_common;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use razvilka::report::{self, Authorship, AuthorshipError, Origin, ReportError};
-use razvilka::session::{Ledger, SessionFile, Summary, Truth};
+use razvilka::choice::handover::{Autonomy, Carried, HandoverSettings};
+use razvilka::choice::imitator::{Imitator, ImitatorSettings};
+use razvilka::fork::{Chooser, ForkId, ForkOrigin};
+use razvilka::marker::{OptionKind, Outcome};
+use razvilka::report::{
+    self, Across, AcrossError, Authorship, AuthorshipError, Origin, ReportError,
+};
+use razvilka::session::person::{ChoiceStore, Person, Remembered, RememberedOption};
+use razvilka::session::{
+    AutonomyEvent, Beginning, EventKind, Ledger, Manifest, SessionFile, Summary, Truth, sha256_hex,
+};
 use report_common::{Answer, Scene};
 use roxmltree::{Document, Node};
 
+/// The one script that a page may hold.
+const SCRIPT: &str = include_str!("../src/report/network/script.js");
 const HOSTILE: &str = "<script>alert('x')</script> & \" onload=\"y ]]> \u{202e}\u{0}";
 
 /// A session with every kind of end, in two scripts, one phrase an attack.
@@ -220,12 +231,53 @@ fn foreign_text_cannot_become_markup_and_nothing_outside_is_named() {
     assert!(
         words(by_id(&page, "text")).contains("<script>alert('x')</script> & \" onload=\"y ]]>")
     );
+    only_itself(&page);
+    // Links inside the page lead somewhere.
+    for link in page.descendants().filter_map(|node| node.attribute("href")) {
+        by_id(&page, &link[1..]);
+    }
+}
+
+/// Nothing outside the page is named, and nothing but the style and the one script of ours is at work in it.
+fn only_itself(page: &Document<'_>) {
+    let scripts: Vec<_> = page
+        .descendants()
+        .filter(|node| node.has_tag_name("script"))
+        .collect();
+    assert_eq!(scripts.len(), 1);
+    assert_eq!(scripts[0].text(), Some(SCRIPT));
+    assert_eq!(scripts[0].attributes().len(), 0);
+    for reaches_out in [
+        "http",
+        "fetch",
+        "XMLHttp",
+        "WebSocket",
+        "import",
+        "eval",
+        "innerHTML",
+        "document.write",
+        "localStorage",
+        "open(",
+    ] {
+        assert!(!SCRIPT.contains(reaches_out), "{reaches_out}");
+    }
+    let policy = page
+        .descendants()
+        .find_map(|node| {
+            node.attribute("content")
+                .filter(|value| value.contains("default-src"))
+        })
+        .unwrap();
+    let digest = policy
+        .strip_prefix("default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-")
+        .and_then(|rest| rest.strip_suffix('\''))
+        .unwrap();
+    assert_eq!(hex_of_base64(digest), sha256_hex(SCRIPT.as_bytes()));
     for node in page.descendants().filter(Node::is_element) {
         let name = node.tag_name().name();
         assert!(
             ![
-                "script", "link", "img", "iframe", "object", "embed", "image", "use", "base",
-                "form"
+                "link", "img", "iframe", "object", "embed", "image", "use", "base", "form"
             ]
             .contains(&name),
             "<{name}>"
@@ -247,10 +299,277 @@ fn foreign_text_cannot_become_markup_and_nothing_outside_is_named() {
             .unwrap(),
     );
     assert!(!style.contains("url(") && !style.contains("@import"));
-    // Links inside the page lead somewhere.
-    for link in page.descendants().filter_map(|node| node.attribute("href")) {
-        by_id(&page, &link[1..]);
+}
+
+/// Read by another way than it was written: six bits for each letter.
+fn hex_of_base64(text: &str) -> String {
+    let value = |c: u8| match c {
+        b'A'..=b'Z' => c - b'A',
+        b'a'..=b'z' => c - b'a' + 26,
+        b'0'..=b'9' => c - b'0' + 52,
+        b'+' => 62,
+        b'/' => 63,
+        other => panic!("{other}"),
+    };
+    let bits: String = text
+        .trim_end_matches('=')
+        .bytes()
+        .map(|c| format!("{:06b}", value(c)))
+        .collect();
+    let bytes = bits.as_bytes().chunks_exact(8);
+    bytes
+        .map(|byte| {
+            format!(
+                "{:02x}",
+                u8::from_str_radix(std::str::from_utf8(byte).unwrap(), 2).unwrap()
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn the_network_shows_who_chose_what_the_other_ways_say_and_how_to_go_them() {
+    let home = tempfile::tempdir().unwrap();
+    let (folder, _) = session(&home.path().join("a session"));
+    let (html, _) = html_of(&folder, None);
+    let xml = as_xml(&html);
+    let page = Document::parse(&xml).unwrap();
+    let network = words(by_id(&page, "network"));
+    assert!(network.contains("10 forks at 9 places"), "{network}");
+    let place = |number: usize| words(by_id(&page, &format!("place-{number}")));
+    assert!(place(0).contains("and swam across"), "{}", place(0));
+    let folder = std::path::absolute(&folder).unwrap();
+    let command = format!(
+        "razvilka generate --from '{}' --fork 0 --branch 2",
+        folder.display()
+    );
+    assert!(place(0).contains(&command), "{}", place(0));
+    assert!(!place(0).contains("--branch 1"), "that way was taken");
+    // Fork 7 was taken back and asked again as fork 9; its first choice led to fork 8.
+    assert!(
+        place(7).contains("fork 7 person, taken back") && place(7).contains("fork 9 person"),
+        "{}",
+        place(7)
+    );
+    assert!(place(7).contains("leads to place 9"), "{}", place(7));
+    assert!(
+        place(8).contains("fork 8 person: take the last back"),
+        "{}",
+        place(8)
+    );
+    assert!(place(5).contains("fork 5 nobody"), "{}", place(5));
+    // The picture says the same: each place once, with a mark of each kind by shape.
+    let marks: Vec<_> = page
+        .descendants()
+        .filter(|node| node.attribute("class") == Some("place"))
+        .collect();
+    assert_eq!(marks.len(), 9);
+    let shape = |number: usize, class: &str| {
+        let mark = marks[number]
+            .descendants()
+            .find(|node| node.attribute("class") == Some(class));
+        mark.map(|mark| mark.tag_name().name().to_owned())
+    };
+    assert_eq!(shape(0, "mark person").as_deref(), Some("circle"));
+    assert_eq!(shape(3, "mark model").as_deref(), Some("rect"));
+    assert!(words(marks[1]).contains("о мельнице"));
+    assert_eq!(
+        marks[7]
+            .descendants()
+            .filter(|node| node.attribute("class") == Some("back"))
+            .count(),
+        1
+    );
+}
+
+#[test]
+fn calls_and_keys_take_choices_back_and_levels_follow_the_ledger() {
+    let home = tempfile::tempdir().unwrap();
+    let mut scene = Scene::new(&home.path().join("session"));
+    let beginning = Beginning {
+        coins: 1,
+        carried: Carried::default(),
+        imitator: Imitator::new(ImitatorSettings::default()).record(),
+    };
+    let mut report = beginning
+        .deputy(HandoverSettings::default())
+        .unwrap()
+        .report();
+    let before = report.autonomy;
+    scene.event(
+        EventKind::Autonomy,
+        &AutonomyEvent::Begins(Box::new(beginning)).detail(),
+    );
+    scene.write("The fox");
+    scene.fork(&["ran", "slept"], None, Answer::Key(0));
+    scene.write(". Then");
+    scene.fork(&["it rained", "it snowed"], None, Answer::Key(0));
+    scene.write(". And");
+    report.autonomy = Autonomy::OftenChecked;
+    scene.event(
+        EventKind::Autonomy,
+        &AutonomyEvent::Stands(Box::new(report)).detail(),
+    );
+    scene.fork(&["it sang", "it wept"], None, Answer::Key(1));
+    // The person called for a fork behind the first choice: what was chosen at the other two is gone.
+    let position = 3;
+    scene.event(
+        EventKind::Operator,
+        &format!(r#"{{"call":{{"text":0,"position":{position}}}}}"#),
+    );
+    let kept = scene.text.as_str()[..11].to_owned();
+    scene.text.replace(&kept).unwrap();
+    scene.fork(&["and hid", "and fell"], None, Answer::Key(0));
+    scene.event(EventKind::Operator, r#"{"undo":{"position":5}}"#);
+    let (folder, _) = scene.end();
+    let (html, _) = html_of(&folder, None);
+    let xml = as_xml(&html);
+    let page = Document::parse(&xml).unwrap();
+    let place = |number: usize| words(by_id(&page, &format!("place-{number}")));
+    assert!(
+        place(0).contains(&format!("fork 0 person, level: {}", before.words())),
+        "{}",
+        place(0)
+    );
+    assert!(!place(0).contains("taken back"), "{}", place(0));
+    assert!(
+        place(1).contains("fork 1 person, taken back by a call"),
+        "{}",
+        place(1)
+    );
+    assert!(
+        place(2).contains("taken back by a call, level: chooses, often checked"),
+        "{}",
+        place(2)
+    );
+    assert!(
+        place(3).contains("fork 3 person, taken back,"),
+        "{}",
+        place(3)
+    );
+    // What was called for stands behind the first choice.
+    assert!(
+        place(0).contains("leads to place 2, leads to place 4"),
+        "{}",
+        place(0)
+    );
+}
+
+#[test]
+fn sessions_share_what_they_have_in_common_and_a_memory_joins_more() {
+    let home = tempfile::tempdir().unwrap();
+    let told = |name: &str, first: usize| {
+        let mut scene = Scene::new(&home.path().join(name));
+        scene.write("The fox came to the river");
+        scene.fork(&["and swam", "and waited"], None, Answer::Look(first));
+        scene.write(&format!(". At {name}"));
+        scene.fork(&["it slept", "it sang"], None, Answer::Look(0));
+        let (folder, _) = scene.end();
+        // The sessions of a test begin in one second: their names are told apart, as those of real ones are.
+        let file = folder.join(SessionFile::Manifest.name());
+        let mut manifest: Manifest =
+            serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        manifest.session = name.to_owned();
+        std::fs::write(&file, serde_json::to_vec(&manifest).unwrap()).unwrap();
+        folder
+    };
+    let folders = [told("dawn", 0), told("dusk", 1)];
+    let out = home.path().join("network.html");
+    let page_of = |folders: &[PathBuf], person: Option<&Path>| {
+        let across = Across::read(folders, person).unwrap();
+        report::write_across(&across, &out).unwrap();
+        let mode = std::fs::metadata(&out).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let shape = (
+            across.network().places().len(),
+            across.network().shared_places(),
+        );
+        (as_xml(&std::fs::read_to_string(&out).unwrap()), shape)
+    };
+    let (xml, shape) = page_of(&folders, None);
+    assert_eq!(shape, (3, 1), "one beginning, two ends");
+    let page = Document::parse(&xml).unwrap();
+    only_itself(&page);
+    assert!(
+        words(by_id(&page, "verdict")).contains("4 forks over 2 sessions: the person chose at 4")
+    );
+    let root = words(by_id(&page, "place-0"));
+    assert!(
+        root.contains("1/0 person") && root.contains("2/0 person"),
+        "{root}"
+    );
+    assert!(
+        root.contains("leads to place 2") && root.contains("leads to place 3"),
+        "{root}"
+    );
+    let curve = words(by_id(&page, "autonomy"));
+    assert!(
+        curve.contains("There was no audit yet") && curve.contains("no imitator at work"),
+        "{curve}"
+    );
+
+    // The same choice behind other words, in two sessions of which only the memory is left.
+    let mut person = Person::open_or_create(&home.path().join("anna")).unwrap();
+    person.say(true, 30).unwrap();
+    let mut store = ChoiceStore::open(person).unwrap();
+    for (session, context, phrase, state) in [
+        (
+            "noon",
+            "The wolf stood at the gate",
+            "it sang",
+            [1.0_f32, 0.0],
+        ),
+        (
+            "night",
+            "A wolf waited by the door",
+            "it crooned",
+            [0.999, 0.01],
+        ),
+    ] {
+        let option = |item: i32, text: &str, embedding: [f32; 2]| RememberedOption {
+            item,
+            kind: OptionKind::Branch,
+            text: text.to_owned(),
+            tokens: vec![1],
+            prior: 0.5,
+            log_prob_nats: Some(-1.0),
+            posterior: None,
+            preference: None,
+            embedding: Some(embedding.to_vec()),
+        };
+        let choice = Remembered {
+            session: session.to_owned(),
+            fork: ForkId(0),
+            at_utc: "2026-11-28T10:00:00.000Z".to_owned(),
+            context: context.to_owned(),
+            origin: ForkOrigin::Detected,
+            attempt: 0,
+            shown: true,
+            outcome: Some(Outcome::Committed),
+            chooser: Some(Chooser::Human),
+            why: razvilka::choice::Why::Selected,
+            chosen: Some(1),
+            selected: Some(1),
+            decision_s: Some(1.0),
+            model_sha256: sha256_hex(b"model"),
+            taken_back: None,
+            state: Some(state.to_vec()),
+            options: vec![option(0, "it slept", [0.0, 1.0]), option(1, phrase, state)],
+        };
+        store.remember(&choice).unwrap();
     }
+    drop(store);
+    let anna = home.path().join("anna");
+    let (xml, shape) = page_of(&folders, Some(&anna));
+    assert_eq!(shape, (4, 2));
+    let page = Document::parse(&xml).unwrap();
+    assert!(words(by_id(&page, "network")).contains("also worded it crooned"));
+    let (_, shape) = page_of(&[], Some(&anna));
+    assert_eq!(shape, (1, 1));
+
+    let twice = Across::read(&[folders[0].clone(), folders[0].clone()], None).unwrap_err();
+    assert!(matches!(twice, AcrossError::Twice { .. }), "{twice}");
+    assert!(matches!(Across::read(&[], None), Err(AcrossError::Nothing)));
 }
 
 #[test]

@@ -13,6 +13,9 @@
 //! with `--pairs FILE` every pair at the grammar's forks and wordings goes into a file: what thresholds are chosen on, on other seeds than those
 //! reported.
 //!
+//! With `--network` the network of choices is measured instead (`network.rs`): how often it joins forks of different texts that are at different
+//! places of the grammar.
+//!
 //! The embedded model knows the 730 words of its stories and no others, so on the hand-made cases its states and consequences are those of a
 //! reader who does not know the words: they are printed only with `--model`. Thresholds that are learned are learned on half of the cases, drawn
 //! by the seed, and counted on the other half.
@@ -22,6 +25,7 @@ mod cases;
 mod figures;
 mod grammar;
 mod judges;
+mod network;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -42,6 +46,8 @@ pub(crate) struct Options {
     show: usize,
     /// Whether forks are found and counted, and nothing else.
     detection_only: bool,
+    /// Whether the network of choices is measured, and nothing else.
+    network: bool,
     /// Where every pair of candidates goes, one JSON object a line.
     pairs: Option<PathBuf>,
     model: Option<PathBuf>,
@@ -57,6 +63,7 @@ fn options() -> anyhow::Result<Options> {
         language: Language::En,
         show: 0,
         detection_only: false,
+        network: false,
         pairs: None,
         model: None,
         embedder: None,
@@ -75,6 +82,7 @@ fn options() -> anyhow::Result<Options> {
             "--stories" => options.stories = value()?.parse()?,
             "--seed" => options.seed = value()?.parse()?,
             "--detection-only" => options.detection_only = true,
+            "--network" => options.network = true,
             "--show" => options.show = value()?.parse()?,
             "--pairs" => options.pairs = Some(value()?.into()),
             "--language" => options.language = value()?.parse()?,
@@ -111,6 +119,9 @@ fn main() -> anyhow::Result<()> {
         model = model.with_embedder(Arc::clone(embedder));
     }
     let model = Arc::new(model);
+    if options.network {
+        return network::network(&options, &model);
+    }
     let mut pairs = Vec::new();
     grammar::detect(&options, &model, &mut pairs)?;
     if options.detection_only {

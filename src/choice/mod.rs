@@ -3,7 +3,8 @@
 //! [`Protocol`] decides for each fork whether the person is asked, and what follows from the gate's verdict; it names who chose
 //! and why, so that nothing is handed over silently. [`handover`] decides between a question, the imitator and the model, by what
 //! [`imitator`] expects and [`bound`] allows; [`deputy`] keeps them in step with a session; [`Decider`] is protocol and deputy in one; [`memory`] says what the person chose at
-//! places like this one; [`guard`] watches whether it is too much for the person. [`FlashSequence`] says which item flashes next and for how long to wait, [`cued_items`] which one a
+//! places like this one; [`guard`] watches whether it is too much for the person; [`network`] joins the forks of many sessions.
+//! [`FlashSequence`] says which item flashes next and for how long to wait, [`cued_items`] which one a
 //! calibration cues.
 //! None has a clock: the protocol counts tokens, the handover is given recorded times, the sequence hands out durations. What may
 //! not enter this room: samples, logits, files.
@@ -18,6 +19,7 @@ pub mod guard;
 pub mod handover;
 pub mod imitator;
 pub mod memory;
+pub mod network;
 mod protocol;
 
 pub use cues::cued_items;

@@ -275,7 +275,10 @@ fn verdict(report: &ReplayReport) -> Result<(), Failure> {
 impl From<ReplayError> for Failure {
     fn from(error: ReplayError) -> Self {
         let exit = match &error {
-            ReplayError::Folder(_) | ReplayError::Config(_) => Exit::Usage,
+            ReplayError::Folder(_)
+            | ReplayError::Config(_)
+            | ReplayError::NoFork { .. }
+            | ReplayError::NoBranch { .. } => Exit::Usage,
             ReplayError::Model { .. } | ReplayError::Decode(_) => Exit::Model,
             ReplayError::Write { .. } => Exit::RecordingIncomplete,
             _ => Exit::Source,

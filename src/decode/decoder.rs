@@ -75,6 +75,11 @@ pub trait Decoder: Send {
     /// Number of tokens so far.
     fn position(&self) -> usize;
 
+    /// The tokens so far, those of the prompt included. None behind a server, whose tokens are texts.
+    fn tokens(&self) -> &[u32] {
+        &[]
+    }
+
     /// Whether there is a choice that [`Decoder::undo`] can take back.
     fn can_undo(&self) -> bool;
 
@@ -147,6 +152,10 @@ impl Decoder for Writer {
 
     fn position(&self) -> usize {
         Self::position(self)
+    }
+
+    fn tokens(&self) -> &[u32] {
+        Self::tokens(self)
     }
 
     fn can_undo(&self) -> bool {

@@ -54,16 +54,16 @@ fn row(story: &ForkStory) -> Markup {
         |of: fn(&Evidence) -> f64| evidence.as_ref().map_or_else(String::new, |e| nats(of(e)));
     html! {
         tr id=(format!("fork-{}", story.id().0)) {
-            td class="n" { (story.id().0) }
+            td class="n" data-label="fork" { (story.id().0) }
             td class="context" { bdi lang="" { (tail(&story.row.context, CONTEXT_CHARS)) } }
             td class="choices" { (options(story)) }
             td class="ending" { (ending(story)) }
-            td class="n" { @if let Some(s) = story.seconds() { (seconds(s)) } }
-            td class="n" { @if let Some(choice) = counts { (choice.flashes) } }
-            td class="n" { @if let Some(choice) = counts { (choice.items_gaze) } }
-            td class="n" { (figure(|e| e.prior)) }
-            td class="n" { (figure(|e| e.gaze)) }
-            td class="n" { (figure(|e| e.p300)) }
+            td class="n" data-label="s" { @if let Some(s) = story.seconds() { (seconds(s)) } }
+            td class="n" data-label="flashes" { @if let Some(choice) = counts { (choice.flashes) } }
+            td class="n" data-label="gaze updates" { @if let Some(choice) = counts { (choice.items_gaze) } }
+            td class="n" data-label="prior, nats" { (figure(|e| e.prior)) }
+            td class="n" data-label="gaze, nats" { (figure(|e| e.gaze)) }
+            td class="n" data-label="P300, nats" { (figure(|e| e.p300)) }
         }
     }
 }

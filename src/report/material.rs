@@ -1,10 +1,13 @@
 //! What a report is made of, read from the session folder.
 
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::ReportError;
 use super::rerun::Rerun;
+use crate::choice::handover::HandoverSettings;
+use crate::config::Plan;
+use crate::decode::WriterSettings;
 use crate::engine::latency::LatencyReport;
 use crate::fork::{Chooser, ForkId};
 use crate::marker::{OptionKind, Outcome};
@@ -16,7 +19,13 @@ use crate::session::{
 /// Everything a report shows.
 #[derive(Debug)]
 pub(super) struct Material {
+    /// The folder, from the root.
+    pub(super) folder: PathBuf,
     pub(super) manifest: Manifest,
+    /// How the text was written; `None` where the configuration in the manifest is not one of this version.
+    pub(super) writer: Option<WriterSettings>,
+    /// What was left to the imitator, and when.
+    pub(super) imitate: HandoverSettings,
     /// All forks, in the order they were met.
     pub(super) forks: Vec<ForkStory>,
     pub(super) events: Vec<EventRow>,
@@ -72,7 +81,13 @@ impl Material {
                 })
             })
             .collect::<Result<_, ReportError>>()?;
+        let file = folder.file(SessionFile::Manifest);
+        let plan = Plan::parse(&manifest.config.text, &file).ok();
+        let path = folder.path();
         Ok(Self {
+            folder: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
+            writer: plan.map(|plan| plan.writer_settings()),
+            imitate: ledger.session()?.protocol.config().imitate,
             latency,
             text: text_of(&folder)?,
             events: ledger.events()?,

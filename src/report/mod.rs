@@ -1,18 +1,20 @@
 //! The session's report: one self-contained HTML file, made from the session folder alone.
 //!
-//! It opens with the verdict, then shows the text with who chose what, every fork, the four arms, the posterior as it moved,
-//! the timing, and the facts a reader needs to judge all that. It holds no script and refers to nothing outside itself; all
-//! text that came from a model, a person or a device is escaped. Whatever was computed while the session ran is computed
+//! It opens with the verdict, then shows the text with who chose what, the network of choices, every fork, the four arms, the posterior as
+//! it moved, the timing, and the facts a reader needs to judge all that. It refers to nothing outside itself, and its policy lets only one
+//! script run, ours, without which it says as much; all text that came from a model, a person or a device is escaped. Whatever was computed while the session ran is computed
 //! again here from the ledger: the report trusts no figure that it cannot trace to a row.
 //!
 //! Control plane only; nothing here may be called from a real-time thread.
 
 mod arms;
 mod authorship;
+mod base64;
 mod facts;
 mod figures;
 mod forks;
 mod material;
+mod network;
 mod page;
 mod plot;
 mod posterior;
@@ -29,6 +31,7 @@ use crate::session::{FolderError, LedgerError, SessionFile, Summary, Truth, repl
 use material::Material;
 
 pub use authorship::{Alternative, Authorship, AuthorshipError, Choice, Origin, Piece};
+pub use network::{Across, AcrossError};
 
 /// Why a report could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -92,5 +95,19 @@ pub fn write(folder: &Path, truth: Option<&Truth>) -> Result<Written, ReportErro
     Ok(Written {
         path,
         summary: material.summary,
+    })
+}
+
+/// Writes the network over several sessions as one self-contained HTML file (0600), replacing a former one as a whole.
+///
+/// # Errors
+/// [`ReportError::Write`]; a former file stays as it was.
+pub fn write_across(across: &Across, path: &Path) -> Result<(), ReportError> {
+    let html = network::across_page(across).into_string();
+    // Its folder has a name then.
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    replace_atomically(&whole, html.as_bytes()).map_err(|source| ReportError::Write {
+        path: path.to_owned(),
+        source,
     })
 }

@@ -4,12 +4,18 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::figures::readable;
 use super::material::Material;
-use super::{arms, facts, forks, posterior, state, text, timing, verdict};
+use super::{arms, facts, forks, network, posterior, state, text, timing, verdict};
 
 /// Colours, type and print. Holds no `<` and refers to nothing.
-const STYLE: &str = include_str!("style.css");
-/// Forbids the page everything but its own style, whatever text it may hold.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
+pub(super) const STYLE: &str = include_str!("style.css");
+
+/// Forbids the page everything but its own style and script, whatever text it may hold.
+pub(super) fn policy() -> String {
+    format!(
+        "default-src 'none'; style-src 'unsafe-inline'; {}",
+        network::script_policy()
+    )
+}
 
 pub(super) fn page(material: &Material) -> Markup {
     let session = readable(&material.manifest.session);
@@ -18,7 +24,7 @@ pub(super) fn page(material: &Material) -> Markup {
         html lang="en" {
             head {
                 meta charset="utf-8";
-                meta http-equiv="Content-Security-Policy" content=(POLICY);
+                meta http-equiv="Content-Security-Policy" content=(policy());
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 title { "Razvilka session " (session) }
@@ -34,10 +40,11 @@ pub(super) fn page(material: &Material) -> Markup {
                     }
                     (verdict::section(material))
                     nav {
-                        a href="#text" { "Text" } a href="#forks" { "Forks" } a href="#arms" { "Four arms" }
+                        a href="#text" { "Text" } a href="#network" { "Network" } a href="#forks" { "Forks" } a href="#arms" { "Four arms" }
                         a href="#posterior" { "Posterior" } a href="#state" { "State" } a href="#timing" { "Timing" } a href="#facts" { "Facts" }
                     }
                     (text::section(material))
+                    (network::section(material))
                     (forks::section(material))
                     (arms::section(material))
                     (posterior::section(material))
@@ -45,6 +52,7 @@ pub(super) fn page(material: &Material) -> Markup {
                     (timing::section(material))
                     (facts::section(material))
                 }
+                (network::script())
             }
         }
     }

@@ -102,7 +102,7 @@ fn picture(story: &ForkStory, rerun: &Rerun, scale: &Scale, taken: Option<i32>) 
     let frame = Frame {
         width: 330.0,
         height: 170.0,
-        left: 26.0,
+        left: 42.0,
         right: 318.0,
         top: 6.0,
         bottom: 120.0,
@@ -115,7 +115,7 @@ fn picture(story: &ForkStory, rerun: &Rerun, scale: &Scale, taken: Option<i32>) 
     let mut order: Vec<_> = story.options.iter().enumerate().collect();
     order.sort_by_key(|(_, option)| Some(option.tile.item) == taken);
     let content = html! {
-        (frame.y_grid(&p_scale, &[0.0, 0.5, 1.0], |p| if p == 0.5 { ".5".to_owned() } else { format!("{p:.0}") }))
+        (frame.y_grid(&p_scale, &[0.0, 0.5, 1.0], |p| format!("{:.0}\u{a0}%", 100.0 * p)))
         line class="limit" x1=(at(frame.left)) x2=(at(frame.right)) y1=(at(threshold)) y2=(at(threshold)) {}
         @if let Some(x) = end { line class="end" x1=(at(x)) x2=(at(x)) y1=(at(frame.top)) y2=(at(frame.bottom)) {} }
         @for (index, option) in order {
@@ -136,7 +136,7 @@ fn picture(story: &ForkStory, rerun: &Rerun, scale: &Scale, taken: Option<i32>) 
         @for s in scale.ticks() {
             @let x = frame.x(scale.share(s));
             line class="axis" x1=(at(x)) x2=(at(x)) y1=(at(frame.bottom + 26.0)) y2=(at(frame.bottom + 29.0)) {}
-            text class="tick" x=(at(x)) y=(at(frame.bottom + 40.0)) text-anchor="middle" { (tick(s)) }
+            text class="tick" x=(at(x)) y=(at(frame.bottom + 40.0)) text-anchor="middle" { (tick(s)) "\u{a0}s" }
         }
     };
     let title = format!(

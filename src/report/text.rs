@@ -210,7 +210,7 @@ pub(super) fn place<'a>(text: &str, material: &'a Material) -> Vec<Placed<'a>> {
 }
 
 /// An undo that was asked for while no fork was open.
-fn is_undo(detail: &str) -> bool {
+pub(super) fn is_undo(detail: &str) -> bool {
     serde_json::from_str::<serde_json::Value>(detail)
         .is_ok_and(|detail| detail.get("undo").is_some())
 }

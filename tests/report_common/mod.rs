@@ -421,6 +421,8 @@ impl Scene {
     }
 
     pub(crate) fn event(&mut self, kind: EventKind, detail: &str) {
+        // What was decided just before has been committed by now.
+        self.now_s += 0.01;
         self.ledger
             .event(&EventRow {
                 kind,

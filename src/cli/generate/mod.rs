@@ -1,7 +1,9 @@
-//! `razvilka generate`: plain decoding, nobody is asked. A prompt, a conversation from a file, or one that is typed.
+//! `razvilka generate`: plain decoding, nobody is asked. A prompt, a conversation from a file, or one that is typed; or a session's text from
+//! one of its forks on.
 
 mod answer;
 mod chat;
+mod from;
 mod input;
 mod output;
 mod served;
@@ -43,6 +45,15 @@ pub struct Args {
     /// A conversation: every line of standard input is answered. /clear begins anew, /quit or the end of input ends
     #[arg(long, group = "input")]
     pub chat: bool,
+    /// A session folder: its text is written again up to --fork and goes on along --branch, by the session's model
+    #[arg(long, value_name = "FOLDER", group = "input", requires = "fork", requires = "branch", conflicts_with_all = ["precision", "context"])]
+    pub from: Option<PathBuf>,
+    /// The fork in that session, by its number in the report
+    #[arg(long, value_name = "N", requires = "from")]
+    pub fork: Option<u64>,
+    /// The branch at that fork, by its number in the report
+    #[arg(long, value_name = "K", requires = "from")]
+    pub branch: Option<i32>,
     /// What the model is told before the conversation
     #[arg(long, value_name = "TEXT", requires = "chat")]
     pub system: Option<String>,
@@ -167,11 +178,15 @@ fn generate(
 ) -> Result<(), Ended> {
     let mut settings = args.settings();
     settings.check()?;
-    if let Some(address) = args.model.as_deref().filter(|path| is_a_server(path)) {
+    let server = args.model.as_deref().filter(|path| is_a_server(path));
+    if let Some(address) = server.filter(|_| args.from.is_none()) {
         return served::write(args, address, stdin, out, talk);
     }
     // A large model takes minutes to load: in vain, if there is no such device.
     args.device.check()?;
+    if let Some(folder) = &args.from {
+        return from::write(args, folder, settings, out, talk);
+    }
     let input = Input::of(args, stdin)?;
     let begun = Instant::now();
     let model = Arc::new(opened(args)?);
@@ -209,6 +224,11 @@ fn opened(args: &Args) -> Result<Model, Failure> {
         ..usual
     };
     let model = model::open_adapted(args.model.as_deref(), &settings, args.adapter.as_deref())?;
+    with_threads(model, args)
+}
+
+/// The model with as many threads as were asked for.
+fn with_threads(model: Model, args: &Args) -> Result<Model, Failure> {
     let threads = Threads {
         count: usize::from(args.threads),
         begin: None,

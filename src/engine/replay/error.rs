@@ -8,6 +8,7 @@ use crate::choice::imitator::BeliefError;
 use crate::config::ConfigError;
 use crate::decode::DecodeError;
 use crate::engine::lines;
+use crate::fork::ForkId;
 use crate::recording::xdf::XdfError;
 use crate::session::{FolderError, LedgerError};
 
@@ -107,6 +108,32 @@ pub enum ReplayError {
     /// Profile, plan and streams do not fit together.
     #[error(transparent)]
     Line(#[from] lines::LineError),
+    /// There is no such fork.
+    #[error("there is no fork {} in this session: it has {forks}, numbered from 0 as in its report", fork.0)]
+    NoFork {
+        /// As asked for.
+        fork: ForkId,
+        /// How many there are.
+        forks: u64,
+    },
+    /// There is no such branch at the fork.
+    #[error("fork {} offered no branch {item}: it offered {branches}", fork.0)]
+    NoBranch {
+        /// The fork.
+        fork: ForkId,
+        /// As asked for.
+        item: i32,
+        /// Those that there are, with their numbers.
+        branches: String,
+    },
+    /// The text does not come again as it was recorded.
+    #[error("the text does not come again as recorded at fork {}: {reason}. Use the version of the program that wrote the session; the manifest names it", fork.0)]
+    Astray {
+        /// Where.
+        fork: ForkId,
+        /// How.
+        reason: String,
+    },
     /// No text can be begun.
     #[error(transparent)]
     Decode(#[from] DecodeError),

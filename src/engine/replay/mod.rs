@@ -15,6 +15,7 @@
 //! ledger is written from what was made again; as rows are chained by their hashes, two ledgers that end in the same hash
 //! agree in every bit of every row.
 
+mod another_way;
 mod difference;
 mod eeg;
 mod error;
@@ -26,6 +27,7 @@ mod report;
 mod signals;
 mod story;
 
+pub use another_way::{AnotherWay, PastText};
 pub use difference::Difference;
 pub use error::ReplayError;
 pub use recorded::RecordedSession;

@@ -41,6 +41,61 @@ pub struct RecordedSession {
     rewritten: bool,
 }
 
+/// A ledger's rows, known to be those of the manifest's session.
+pub(super) struct Rows {
+    pub(super) session: SessionRow,
+    pub(super) entries: Vec<Entry>,
+    /// The end of its chain; of a ledger of an older form, the end that its rows have in today's.
+    head: ChainHead,
+    rewritten: bool,
+}
+
+/// What the session was asked to do, as the manifest has it.
+pub(super) fn plan_of(folder: &Folder, manifest: &Manifest) -> Result<Plan, ReplayError> {
+    let digest = sha256_hex(manifest.config.text.as_bytes());
+    if digest != manifest.config.sha256 {
+        return Err(ReplayError::Changed {
+            what: "the configuration in manifest.json",
+            expected: manifest.config.sha256.clone(),
+            got: digest,
+        });
+    }
+    let file = folder.file(SessionFile::Manifest);
+    Ok(Plan::parse(&manifest.config.text, &file)?)
+}
+
+/// The ledger's rows, its chain walked and held against the manifest.
+pub(super) fn rows_of(folder: &Folder, manifest: &Manifest) -> Result<Rows, ReplayError> {
+    let ledger = Ledger::open_read_only(&folder.file(SessionFile::Ledger))?;
+    let head = ledger.verify()?;
+    if let Some(expected) = &manifest.ledger
+        && *expected != head
+    {
+        return Err(ReplayError::Cut {
+            expected: expected.rows,
+            found: head.rows,
+        });
+    }
+    let session = ledger.session()?;
+    if session.session != manifest.session {
+        let (ledger, manifest) = (session.session, manifest.session.clone());
+        return Err(ReplayError::Mixed { ledger, manifest });
+    }
+    let entries = ledger.entries()?;
+    let rewritten = ledger.is_older();
+    let head = if rewritten {
+        Ledger::head_today(&entries)?
+    } else {
+        head
+    };
+    Ok(Rows {
+        session,
+        entries,
+        head,
+        rewritten,
+    })
+}
+
 impl RecordedSession {
     /// Opens a session folder: manifest, plan, profile, and the ledger with its whole chain.
     ///
@@ -48,15 +103,7 @@ impl RecordedSession {
     /// [`ReplayError`] when something is missing, was altered, or does not belong together.
     pub fn open(path: &Path) -> Result<Self, ReplayError> {
         let (folder, manifest) = Folder::open(path)?;
-        let digest = sha256_hex(manifest.config.text.as_bytes());
-        if digest != manifest.config.sha256 {
-            return Err(ReplayError::Changed {
-                what: "the configuration in manifest.json",
-                expected: manifest.config.sha256,
-                got: digest,
-            });
-        }
-        let plan = Plan::parse(&manifest.config.text, &folder.file(SessionFile::Manifest))?;
+        let plan = plan_of(&folder, &manifest)?;
         let profile_path = path.join(PROFILE);
         // Keys need no calibration: a session of keys alone may have no profile.
         let calibrated =
@@ -99,28 +146,12 @@ impl RecordedSession {
         } else {
             lines::profile_of_keys()
         };
-        let ledger = Ledger::open_read_only(&folder.file(SessionFile::Ledger))?;
-        let head = ledger.verify()?;
-        if let Some(expected) = &manifest.ledger
-            && *expected != head
-        {
-            return Err(ReplayError::Cut {
-                expected: expected.rows,
-                found: head.rows,
-            });
-        }
-        let session = ledger.session()?;
-        if session.session != manifest.session {
-            let (ledger, manifest) = (session.session, manifest.session);
-            return Err(ReplayError::Mixed { ledger, manifest });
-        }
-        let entries = ledger.entries()?;
-        let rewritten = ledger.is_older();
-        let head = if rewritten {
-            Ledger::head_today(&entries)?
-        } else {
-            head
-        };
+        let Rows {
+            session,
+            entries,
+            head,
+            rewritten,
+        } = rows_of(&folder, &manifest)?;
         Ok(Self {
             folder,
             manifest,

@@ -3,9 +3,10 @@
 //! Model, settings, prompt and choices give the text; what the person did unasked (a call, an undo) comes from the ledger's
 //! events. Tokens are counted as the conductor counts them, because the protocol's budget lives on that count.
 
-use crate::choice::Step;
+use crate::choice::{Step, Why};
 use crate::decode::{self, Cancel, DecodeError, Decoder};
 use crate::fork::{Chooser, Divergence, Fork};
+use crate::gate::TimeoutPolicy;
 use crate::marker::OptionKind;
 use crate::pipeline::scribe::{BETWEEN_TEXTS, Texts};
 use crate::session::{ChoiceRow, ForkRow, TextRecord};
@@ -189,6 +190,49 @@ impl Story {
             },
         };
         Ok((taken, self.tokens_written))
+    }
+
+    /// Follows a choice as it was recorded, without asking what it follows from.
+    pub(super) fn follow_recorded(
+        &mut self,
+        kinds: &[OptionKind],
+        recorded: &ChoiceRow,
+    ) -> Result<(), Astray> {
+        let why = recorded.why;
+        let branch = || recorded.item.and_then(|item| usize::try_from(item).ok());
+        let step = match (recorded.kind, recorded.chooser) {
+            (Some(OptionKind::Undo), _) => Step::TakeBack { why },
+            (Some(OptionKind::Branch | OptionKind::Item), Some(Chooser::Model)) => {
+                Step::ModelChooses { why }
+            }
+            (Some(OptionKind::Branch | OptionKind::Item), Some(chooser)) => Step::TakeBranch {
+                option: branch().ok_or_else(|| Astray("the branch has no number".into()))?,
+                chooser,
+                why,
+            },
+            (Some(OptionKind::Other), Some(_)) => Step::OfferOther { why },
+            _ if why == Why::TimedOut(TimeoutPolicy::OfferOther) => Step::OfferOther { why },
+            _ => Step::AskAgain { why },
+        };
+        let (taken, _) = self.follow(&step, kinds, recorded)?;
+        if taken.text != recorded.text {
+            let (got, expected) = (taken.text, &recorded.text);
+            return Err(Astray(format!("{got:?} is written, not {expected:?}")));
+        }
+        Ok(())
+    }
+
+    /// The present text, from its prompt.
+    pub(super) fn present(&self) -> &str {
+        self.writer.text()
+    }
+
+    /// Takes a branch of the open fork; gives the tokens of the present text behind it.
+    pub(super) fn take(&mut self, branch: usize) -> Result<Vec<u32>, Astray> {
+        let fork = self.fork.take();
+        let fork = fork.ok_or_else(|| Astray("no fork is open".into()))?;
+        self.writer.commit(fork.id, branch)?;
+        Ok(self.writer.tokens().to_vec())
     }
 
     /// The person called for a fork behind the first `position` tokens of text `number`.

@@ -1,0 +1,407 @@
+//! A session's text gone on with: held against the session's own text, and against plain decoding of the text as a prompt.
+
+use std::collections::BTreeMap;
+
+use clap::Parser;
+use razvilka_dsp::units::{LslTime, MonoTime};
+
+use super::*;
+use crate::choice::{AskReason, Decision, FlashSettings, ModelReason, Why};
+use crate::cli::generate::with;
+use crate::decode::{self, Backend, Cancel, Decoder};
+use crate::engine::conduct::{model_digest, option_rows};
+use crate::engine::question::Question;
+use crate::fork::{Fork, ForkOrigin, options_of};
+use crate::gate::{GateSettings, Lease};
+use crate::marker::{OptionKind, Outcome};
+use crate::pipeline::scribe::Texts;
+use crate::session::{
+    ChoiceRow, ConfigRecord, Folder, ForkRow, LedgerWriter, Manifest, SessionFile, SessionRow,
+};
+use crate::view::layout;
+
+/// What the person does at a fork.
+#[derive(Clone, Copy)]
+enum Does {
+    /// Takes this branch while so many steps are decoded ahead.
+    Takes(usize, usize),
+    LetsGoOn,
+    Undoes,
+    AsksForOthers,
+    Nothing,
+}
+
+/// A session whose text follows the likeliest token everywhere.
+struct Session {
+    holder: tempfile::TempDir,
+    text: String,
+    /// Fork, branch taken, and where in the text the fork is, of choices that stand in the text.
+    standing: Vec<(u64, i32, usize)>,
+    forks: u64,
+}
+
+struct Recording {
+    plan: Plan,
+    model: Backend,
+    ledger: LedgerWriter,
+    writer: Box<dyn Decoder>,
+    position: usize,
+    written: u64,
+    forks: u64,
+}
+
+impl Recording {
+    fn count(&mut self, position: usize) {
+        self.written += position.saturating_sub(self.position) as u64;
+        self.position = position;
+    }
+
+    fn asked(&mut self, fork: &Fork) -> (ForkRow, Vec<OptionKind>) {
+        self.count(fork.position);
+        let id = ForkId(self.forks);
+        self.forks += 1;
+        let kinds = options_of(fork.branches.len(), self.writer.can_undo());
+        let tiles = layout::tiles(fork, &kinds, &self.plan.screen);
+        let at = LslTime::new(100.0 + 10.0 * self.forks as f64).unwrap();
+        let question = Question::new(id, fork.clone(), 0, kinds.clone(), tiles, at);
+        let row = ForkRow {
+            fork: id,
+            position_tokens: fork.position as u64,
+            tokens_written: self.written,
+            context: fork.context.clone(),
+            origin: ForkOrigin::Detected,
+            attempt: 0,
+            decision: Decision::Ask(AskReason::Decisive),
+            opened_at: at,
+            opened_mono: MonoTime::from_nanos(1_000 * self.forks),
+            lease: Lease { epoch: 1 },
+            gate: GateSettings::default(),
+            prior_capped: None,
+            eeg_clock: None,
+            gaze_clock: None,
+            model_sha256: model_digest(&self.model),
+            adapter: None,
+        };
+        self.ledger.fork(&row, &option_rows(&question)).unwrap();
+        (row, kinds)
+    }
+
+    fn ended(
+        &mut self,
+        row: &ForkRow,
+        kinds: &[OptionKind],
+        end: (Option<usize>, Option<Chooser>, Why, String),
+    ) {
+        let (item, chooser, why, text) = end;
+        self.ledger
+            .choice(&ChoiceRow {
+                fork: row.fork,
+                outcome: Some(Outcome::Committed),
+                item: item.and_then(|item| i32::try_from(item).ok()),
+                kind: item.and_then(|item| kinds.get(item).copied()),
+                chooser,
+                why,
+                text,
+                posterior: None,
+                arms: None,
+                items_gaze: 0,
+                items_p300: 0,
+                flashes: 0,
+                tokens_written: self.written,
+                decided_at: row.opened_at,
+                decided_mono: row.opened_mono,
+                committed_mono: row.opened_mono,
+                latency_ns: BTreeMap::new(),
+                model_sha256: row.model_sha256.clone(),
+                adapter: None,
+            })
+            .unwrap();
+    }
+}
+
+fn session(does: &[Does]) -> Session {
+    let words = "[keys]\npins = { source_id = \"keys\" }\n[model]\nprompt = \"Once upon a time\"\n\
+                 [writer]\ntemperature = 0.0\ntokens_max = 150\n";
+    let holder = tempfile::tempdir().unwrap();
+    let plan = Plan::parse(words, Path::new("experiment.toml")).unwrap();
+    let folder = Folder::create(&holder.path().join("session")).unwrap();
+    let mut manifest = Manifest::begin(vec!["razvilka".into()], ConfigRecord::new(plan.to_toml()));
+    let ledger = LedgerWriter::create(
+        &folder.file(SessionFile::Ledger),
+        &SessionRow {
+            session: manifest.session.clone(),
+            started_utc: manifest.started_utc.clone(),
+            razvilka_version: manifest.versions.razvilka.clone(),
+            seed: plan.session.seed,
+            config_sha256: manifest.config.sha256.clone(),
+            flash: FlashSettings::default(),
+            protocol: plan.protocol,
+        },
+    )
+    .unwrap();
+    let model = Backend::from(Arc::new(Model::embedded().unwrap()));
+    let texts = Texts {
+        model: model.clone(),
+        settings: plan.writer_settings(),
+        prompt: plan.model.prompt.clone(),
+    };
+    let writer = texts.begin(0).unwrap();
+    let mut to = Recording {
+        position: writer.position(),
+        plan,
+        model,
+        ledger,
+        writer,
+        written: 0,
+        forks: 0,
+    };
+    let (mut does, mut fork, mut standing) = (does.iter(), None, Vec::new());
+    loop {
+        let Some(open) = fork.take() else {
+            match to.writer.advance(&Cancel::new()).unwrap() {
+                decode::Step::Fork(found) => fork = Some(found),
+                decode::Step::Text(_) => {}
+                _ => break,
+            }
+            continue;
+        };
+        let Some(act) = does.next() else {
+            break;
+        };
+        let (row, kinds) = to.asked(&open);
+        let at = to.writer.text().len();
+        let place = |kind| kinds.iter().position(|found| *found == kind);
+        match *act {
+            Does::Takes(branch, steps) => {
+                for _ in 0..steps {
+                    to.writer.think(&Cancel::new()).unwrap();
+                }
+                let commit = to.writer.commit(open.id, branch).unwrap();
+                to.count(to.writer.position());
+                to.ended(
+                    &row,
+                    &kinds,
+                    (
+                        Some(branch),
+                        Some(Chooser::Human),
+                        Why::Selected,
+                        commit.text,
+                    ),
+                );
+                standing.push((row.fork.0, branch as i32, at));
+            }
+            Does::LetsGoOn => {
+                let commit = to.writer.go_on(open.id).unwrap();
+                to.count(to.writer.position());
+                let why = Why::NotAsked(ModelReason::BudgetSpent);
+                to.ended(
+                    &row,
+                    &kinds,
+                    (Some(commit.branch), Some(Chooser::Model), why, commit.text),
+                );
+                standing.push((row.fork.0, commit.branch as i32, at));
+            }
+            Does::Undoes => {
+                let undone = to.writer.undo().unwrap().unwrap();
+                to.count(to.writer.position());
+                to.ended(
+                    &row,
+                    &kinds,
+                    (
+                        place(OptionKind::Undo),
+                        Some(Chooser::Human),
+                        Why::Selected,
+                        String::new(),
+                    ),
+                );
+                standing.pop();
+                fork = Some(undone.fork);
+            }
+            Does::AsksForOthers => {
+                let other = to.writer.other(open.id).unwrap();
+                fork = Some(other.expect("there is something else here"));
+                to.ended(
+                    &row,
+                    &kinds,
+                    (
+                        place(OptionKind::Other),
+                        Some(Chooser::Human),
+                        Why::Selected,
+                        String::new(),
+                    ),
+                );
+            }
+            Does::Nothing => {
+                to.ended(
+                    &row,
+                    &kinds,
+                    (
+                        None,
+                        None,
+                        Why::Aborted(crate::gate::AbortReason::SourceLost),
+                        String::new(),
+                    ),
+                );
+                fork = Some(open);
+            }
+        }
+    }
+    let text = to.writer.text().to_owned();
+    let forks = to.forks;
+    manifest.ledger = Some(to.ledger.finish().unwrap());
+    folder.write_manifest(&manifest).unwrap();
+    Session {
+        holder,
+        text,
+        standing,
+        forks,
+    }
+}
+
+impl Session {
+    fn folder(&self) -> String {
+        self.holder
+            .path()
+            .join("session")
+            .to_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    /// `generate --from` here, along the likeliest tokens.
+    fn from(&self, fork: u64, branch: i32, more: &[&str]) -> Result<String, Failure> {
+        let (fork, branch) = (fork.to_string(), branch.to_string());
+        let folder = self.folder();
+        let words = [
+            "--from",
+            &folder,
+            "--fork",
+            &fork,
+            "--branch",
+            &branch,
+            "--temperature",
+            "0",
+        ];
+        generated(&[&words[..], more].concat())
+    }
+}
+
+fn generated(words: &[&str]) -> Result<String, Failure> {
+    #[derive(Debug, Parser)]
+    struct Typed {
+        #[command(flatten)]
+        args: Args,
+    }
+    let args = Typed::parse_from(["generate"].iter().chain(words)).args;
+    let mut out = Vec::new();
+    with(&args, false, &mut &b""[..], &mut out, &mut Vec::new())?;
+    Ok(String::from_utf8(out).unwrap())
+}
+
+const AFTERNOON: [Does; 9] = [
+    Does::Takes(0, 3),
+    Does::Takes(1, 0),
+    Does::Undoes,
+    Does::Takes(0, 2),
+    Does::Nothing,
+    Does::AsksForOthers,
+    Does::LetsGoOn,
+    Does::Takes(1, 6),
+    Does::Takes(0, 0),
+];
+
+#[test]
+fn along_what_was_taken_the_text_is_the_sessions_and_what_plain_decoding_gives() {
+    let session = session(&AFTERNOON);
+    assert_eq!(session.standing.len(), 5, "five choices stand");
+    let mut next: Vec<usize> = session
+        .standing
+        .iter()
+        .skip(1)
+        .map(|(.., at)| *at)
+        .collect();
+    next.push(session.text.len());
+    for (&(fork, branch, at), until) in session.standing.iter().zip(next) {
+        let text = session.from(fork, branch, &["--max-tokens", "60"]).unwrap();
+        // The person's next choice may be another than the likeliest token.
+        assert_eq!(text.get(..until), session.text.get(..until), "fork {fork}");
+        let phrase = PastText::open(Path::new(&session.folder())).unwrap();
+        let model = Arc::new(Model::embedded().unwrap());
+        let way = phrase.along(&model, ForkId(fork), branch).unwrap();
+        assert_eq!((way.before, &way.text[..at]), (at, &session.text[..at]));
+        assert!(session.text.starts_with(&way.text), "fork {fork}");
+        // The embedded model's words are its tokens: the text read as a prompt is the same tokens.
+        let plain = generated(&[
+            "--prompt",
+            &way.text,
+            "--temperature",
+            "0",
+            "--max-tokens",
+            "60",
+        ]);
+        assert_eq!(text, plain.unwrap(), "fork {fork}");
+    }
+}
+
+#[test]
+fn along_another_branch_the_text_begins_as_the_session_and_says_the_other() {
+    let session = session(&AFTERNOON);
+    for &(fork, taken, at) in &session.standing {
+        let other = 1 - taken;
+        let text = session.from(fork, other, &["--max-tokens", "5"]).unwrap();
+        assert_eq!(text.get(..at), session.text.get(..at));
+        assert_ne!(
+            text.get(..at + 12),
+            session.text.get(..at + 12),
+            "fork {fork}"
+        );
+    }
+}
+
+#[test]
+fn what_is_not_there_or_was_altered_is_refused_with_what_to_do() {
+    let session = session(&AFTERNOON[..2]);
+    let refused = |fork, branch, more: &[&str]| session.from(fork, branch, more).unwrap_err();
+    let no_fork = refused(9, 0, &[]);
+    assert_eq!(no_fork.exit, Exit::Usage);
+    assert!(
+        no_fork
+            .message
+            .contains(&format!("it has {}", session.forks)),
+        "{}",
+        no_fork.message
+    );
+    let no_branch = refused(0, 7, &[]);
+    assert_eq!(no_branch.exit, Exit::Usage);
+    assert!(
+        no_branch.message.contains("offered no branch 7"),
+        "{}",
+        no_branch.message
+    );
+    let other = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/golden/decode/qwen3");
+    let another = refused(0, 0, &["--model", other.to_str().unwrap()]);
+    assert_eq!(another.exit, Exit::Model);
+    assert!(
+        another.message.contains("Put the session's model"),
+        "{}",
+        another.message
+    );
+    let server = refused(0, 0, &["--model", "http://127.0.0.1:1"]);
+    assert_eq!(server.exit, Exit::Usage);
+
+    let ledger = session.holder.path().join("session/ledger.sqlite");
+    let bytes = std::fs::read(&ledger).unwrap();
+    // A letter of an option, wherever the database keeps it.
+    let model = Arc::new(Model::embedded().unwrap());
+    let way = PastText::open(Path::new(&session.folder())).unwrap();
+    let phrase = way.along(&model, ForkId(0), 1).unwrap().branch;
+    let at = bytes
+        .windows(phrase.len())
+        .rposition(|found| found == phrase.as_bytes())
+        .unwrap();
+    let mut altered = bytes;
+    altered[at] ^= 1;
+    std::fs::write(&ledger, altered).unwrap();
+    let tampered = refused(0, 0, &[]);
+    assert_eq!(tampered.exit, Exit::Source);
+}
