@@ -21,6 +21,7 @@ mod cost;
 mod figures;
 mod learning;
 mod memory;
+mod payoff;
 mod people;
 mod regret;
 mod session;
@@ -33,13 +34,23 @@ use session::{Arm, Life, Session, session};
 pub(crate) struct Options {
     pub(crate) people: u64,
     pub(crate) forks: u32,
-    seed: u64,
+    pub(crate) seed: u64,
     pub(crate) remembered: usize,
+    /// Stories that somebody has in mind, texts that are drawn to check an estimate, and particles of an estimate.
+    pub(crate) wishes: usize,
+    pub(crate) texts: usize,
+    pub(crate) particles: usize,
+    pub(crate) questions_per_100_tokens: usize,
+    /// Persons with a taste in stories, and stories that each writes in a session.
+    pub(crate) tastes: usize,
+    pub(crate) stories: usize,
     tables: Vec<String>,
 }
 
 /// What can be asked for by `--tables`.
-const TABLES: [&str; 6] = ["claim", "worst", "imitator", "sessions", "regret", "cost"];
+const TABLES: [&str; 9] = [
+    "claim", "worst", "imitator", "sessions", "regret", "cost", "offload", "habits", "tasks",
+];
 
 fn options() -> anyhow::Result<Options> {
     let mut options = Options {
@@ -47,6 +58,12 @@ fn options() -> anyhow::Result<Options> {
         forks: 400,
         seed: 1,
         remembered: 128,
+        wishes: 5,
+        texts: 20,
+        particles: 2,
+        questions_per_100_tokens: 20,
+        tastes: 2,
+        stories: 1,
         tables: TABLES.map(String::from).to_vec(),
     };
     let mut arguments = std::env::args().skip(1);
@@ -56,10 +73,20 @@ fn options() -> anyhow::Result<Options> {
             value.with_context(|| format!("{argument} wants a value"))
         };
         match argument.as_str() {
-            "--bench" => options.people = options.people.max(1_000),
+            "--bench" => {
+                options.people = options.people.max(1_000);
+                (options.wishes, options.texts, options.particles) = (100, 1_000, 8);
+                (options.tastes, options.stories) = (8, 4);
+            }
             "--people" => options.people = value()?.parse()?,
             "--forks" => options.forks = value()?.parse()?,
             "--remembered" => options.remembered = value()?.parse()?,
+            "--wishes" => options.wishes = value()?.parse()?,
+            "--texts" => options.texts = value()?.parse()?,
+            "--particles" => options.particles = value()?.parse()?,
+            "--questions-per-100-tokens" => options.questions_per_100_tokens = value()?.parse()?,
+            "--tastes" => options.tastes = value()?.parse()?,
+            "--stories" => options.stories = value()?.parse()?,
             "--seed" => options.seed = value()?.parse()?,
             "--tables" => options.tables = value()?.split(',').map(String::from).collect(),
             other => {
@@ -107,6 +134,9 @@ fn main() -> anyhow::Result<()> {
             "imitator" => learning::learning(&options),
             "sessions" => learning::sessions(&options)?,
             "regret" => regret::regret(&options)?,
+            "offload" => payoff::offload(&options)?,
+            "habits" => payoff::habits(&options)?,
+            "tasks" => payoff::tasks(&options)?,
             _ => cost::cost(&options),
         }
     }
