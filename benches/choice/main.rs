@@ -23,6 +23,7 @@ mod figures;
 mod guard;
 mod learning;
 mod memory;
+mod payoff;
 mod people;
 mod regret;
 mod session;
@@ -35,14 +36,23 @@ use session::{Arm, Life, Session, session};
 pub(crate) struct Options {
     pub(crate) people: u64,
     pub(crate) forks: u32,
-    seed: u64,
+    pub(crate) seed: u64,
     pub(crate) remembered: usize,
+    /// Stories that somebody has in mind, texts that are drawn to check an estimate, and particles of an estimate.
+    pub(crate) wishes: usize,
+    pub(crate) texts: usize,
+    pub(crate) particles: usize,
+    pub(crate) questions_per_100_tokens: usize,
+    /// Persons with a taste in stories, and stories that each writes in a session.
+    pub(crate) tastes: usize,
+    pub(crate) stories: usize,
     tables: Vec<String>,
 }
 
 /// What can be asked for by `--tables`.
-const TABLES: [&str; 7] = [
-    "claim", "worst", "imitator", "sessions", "regret", "guard", "cost",
+const TABLES: [&str; 10] = [
+    "claim", "worst", "imitator", "sessions", "regret", "guard", "cost", "offload", "habits",
+    "tasks",
 ];
 
 fn options() -> anyhow::Result<Options> {
@@ -51,6 +61,12 @@ fn options() -> anyhow::Result<Options> {
         forks: 400,
         seed: 1,
         remembered: 128,
+        wishes: 5,
+        texts: 20,
+        particles: 2,
+        questions_per_100_tokens: 20,
+        tastes: 2,
+        stories: 1,
         tables: TABLES.map(String::from).to_vec(),
     };
     let mut arguments = std::env::args().skip(1);
@@ -60,10 +76,20 @@ fn options() -> anyhow::Result<Options> {
             value.with_context(|| format!("{argument} wants a value"))
         };
         match argument.as_str() {
-            "--bench" => options.people = options.people.max(1_000),
+            "--bench" => {
+                options.people = options.people.max(1_000);
+                (options.wishes, options.texts, options.particles) = (100, 1_000, 8);
+                (options.tastes, options.stories) = (8, 4);
+            }
             "--people" => options.people = value()?.parse()?,
             "--forks" => options.forks = value()?.parse()?,
             "--remembered" => options.remembered = value()?.parse()?,
+            "--wishes" => options.wishes = value()?.parse()?,
+            "--texts" => options.texts = value()?.parse()?,
+            "--particles" => options.particles = value()?.parse()?,
+            "--questions-per-100-tokens" => options.questions_per_100_tokens = value()?.parse()?,
+            "--tastes" => options.tastes = value()?.parse()?,
+            "--stories" => options.stories = value()?.parse()?,
             "--seed" => options.seed = value()?.parse()?,
             "--tables" => options.tables = value()?.split(',').map(String::from).collect(),
             other => {
@@ -112,6 +138,9 @@ fn main() -> anyhow::Result<()> {
             "sessions" => learning::sessions(&options)?,
             "regret" => regret::regret(&options)?,
             "guard" => guard::guard(&options)?,
+            "offload" => payoff::offload(&options)?,
+            "habits" => payoff::habits(&options)?,
+            "tasks" => payoff::tasks(&options)?,
             _ => cost::cost(&options),
         }
     }

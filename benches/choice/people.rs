@@ -179,14 +179,38 @@ impl Person {
         }
     }
 
-    /// What the person would choose here if asked. The same number of random values is drawn whatever it sees.
-    pub(crate) fn would_choose(&mut self, fork: &Fork, seen: &Seen<'_>) -> Answer {
-        let taste = self.tastes[self.topic];
-        let noise = match self.kind {
+    /// How much chance plays a part in what it chooses: the scale of the noise.
+    const fn noise(&self) -> f64 {
+        match self.kind {
             Kind::Noisy => 1.0,
             Kind::Indifferent => 4.0,
             _ => 0.25,
-        };
+        }
+    }
+
+    /// With what probability this person takes each branch here, `other` last: what nobody can guess better than, as long as it
+    /// is honest.
+    pub(crate) fn chances(&self, fork: &Fork) -> Option<Guess> {
+        let taste = self.tastes[self.topic];
+        let liking = |meaning: &Meaning| TASTE * dot(&taste, meaning);
+        let liked = fork.meanings.iter().map(liking).fold(f64::MIN, f64::max);
+        let other = if liked < DISLIKES { ASKS_OTHER } else { 0.0 };
+        // The largest of utilities with Gumbel noise (McFadden 1974).
+        let utilities = fork.meanings.iter().zip(&fork.masses);
+        let utilities = utilities.map(|(meaning, mass)| liking(meaning) + LIKELY * mass.ln());
+        let utilities: Vec<f64> = utilities.map(|u| u / self.noise()).collect();
+        let most = utilities.iter().copied().fold(f64::MIN, f64::max);
+        let masses: Vec<f64> = utilities.iter().map(|u| (u - most).exp()).collect();
+        let sum: f64 = masses.iter().sum();
+        let mut chances: Vec<f64> = masses.iter().map(|m| (1.0 - other) * m / sum).collect();
+        chances.push(other);
+        Guess::of(&chances)
+    }
+
+    /// What the person would choose here if asked. The same number of random values is drawn whatever it sees.
+    pub(crate) fn would_choose(&mut self, fork: &Fork, seen: &Seen<'_>) -> Answer {
+        let taste = self.tastes[self.topic];
+        let noise = self.noise();
         let other: f64 = self.random.random();
         let mut best = (0, f64::NEG_INFINITY);
         let mut liked = f64::NEG_INFINITY;

@@ -85,6 +85,9 @@ impl Budget {
 pub(crate) struct Session {
     pub(crate) forks: u32,
     pub(crate) asked: u32,
+    /// Of those, where the guesser was not sure; where it still had to be shown to agree.
+    pub(crate) unsure: u32,
+    pub(crate) unshown: u32,
     pub(crate) imitated: u32,
     /// Imitated forks that the person would have taken otherwise.
     pub(crate) other_way: u32,
@@ -111,8 +114,20 @@ enum Taken {
     By { branch: usize, imitator: bool },
 }
 
+/// Who guesses what the person would choose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Guesser {
+    /// The program's imitator.
+    Imitator,
+    /// The same, which never learns and remembers nothing.
+    Unlearning,
+    /// One that knows the person: the ceiling.
+    Oracle,
+}
+
 /// A person with what is remembered and learnt of it, from session to session.
 pub(crate) struct Life {
+    pub(crate) guesser: Guesser,
     seed: u64,
     person: Person,
     memory: Memory,
@@ -122,6 +137,7 @@ pub(crate) struct Life {
 impl Life {
     pub(crate) fn new(kind: Kind, seed: u64, forks: u32, remembered: usize) -> Self {
         Self {
+            guesser: Guesser::Imitator,
             seed,
             person: Person::new(kind, seed, forks),
             memory: Memory::new(remembered),
@@ -133,6 +149,7 @@ impl Life {
 /// One session; `claim` is the share that may go another way, and from how many forks on it counts.
 pub(crate) fn session(life: &mut Life, forks: u32, arm: &mut Arm, claim: (f64, u32)) -> Session {
     let Life {
+        guesser,
         seed,
         person,
         memory,
@@ -148,7 +165,10 @@ pub(crate) fn session(life: &mut Life, forks: u32, arm: &mut Arm, claim: (f64, u
     for number in 0..forks {
         let fork = person.next_fork();
         let offer = memory.offer(&fork);
-        let guess = imitator.guess(&offer);
+        let guess = match guesser {
+            Guesser::Oracle => person.chances(&fork),
+            Guesser::Imitator | Guesser::Unlearning => imitator.guess(&offer),
+        };
         let seen = Seen {
             guess: guess.as_ref(),
             imitated: found.imitated,
@@ -161,7 +181,10 @@ pub(crate) fn session(life: &mut Life, forks: u32, arm: &mut Arm, claim: (f64, u
             wanted,
         };
         since_audit = since_audit.saturating_add(1);
-        let (taken, audited) = decide(arm, number, seed, &at);
+        let (taken, reason) = decide(arm, number, seed, &at);
+        let audited = reason.map(|reason| reason == Reason::Audit);
+        found.unsure += u32::from(reason == Some(Reason::NotSure));
+        found.unshown += u32::from(reason == Some(Reason::NotShown));
         match taken {
             Taken::Asked => {
                 found.asked += 1;
@@ -172,7 +195,9 @@ pub(crate) fn session(life: &mut Life, forks: u32, arm: &mut Arm, claim: (f64, u
                 }
                 let place = match wanted {
                     Answer::Branch(branch) => {
-                        memory.note(&fork, branch);
+                        if *guesser != Guesser::Unlearning {
+                            memory.note(&fork, branch);
+                        }
                         branch
                     }
                     Answer::Other | Answer::NotThis(_) => offer.branches(),
@@ -180,10 +205,12 @@ pub(crate) fn session(life: &mut Life, forks: u32, arm: &mut Arm, claim: (f64, u
                 if let Some(guess) = &guess {
                     card.note(guess, &offer, place);
                 }
-                // The offer is its own: learning cannot fail.
-                imitator
-                    .learn(&offer, wanted)
-                    .expect("the answer was offered");
+                if *guesser != Guesser::Unlearning {
+                    // The offer is its own: learning cannot fail.
+                    imitator
+                        .learn(&offer, wanted)
+                        .expect("the answer was offered");
+                }
             }
             Taken::By { branch, imitator } => {
                 let lost = match wanted {
@@ -206,8 +233,8 @@ pub(crate) fn session(life: &mut Life, forks: u32, arm: &mut Arm, claim: (f64, u
     found
 }
 
-/// Who takes a fork; for a question of the handover, whether it is an audit.
-fn decide(arm: &mut Arm, number: u32, seed: u64, at: &At<'_>) -> (Taken, Option<bool>) {
+/// Who takes a fork; for a question of the handover, why it is asked.
+fn decide(arm: &mut Arm, number: u32, seed: u64, at: &At<'_>) -> (Taken, Option<Reason>) {
     // The masses are sorted: the model's choice is the first.
     let model = Taken::By {
         branch: 0,
@@ -227,7 +254,7 @@ fn decide(arm: &mut Arm, number: u32, seed: u64, at: &At<'_>) -> (Taken, Option<
             match handover.decide(&place) {
                 Course::Ask(reason) => {
                     handover.end(Ended::Answered(at.wanted));
-                    (Taken::Asked, Some(reason == Reason::Audit))
+                    (Taken::Asked, Some(reason))
                 }
                 Course::Imitate { branch, .. } => (
                     Taken::By {
