@@ -181,7 +181,7 @@ impl Judged<'_> {
 
     fn shape(&self) -> String {
         format!(
-            "{:?}, {} channels",
+            "{:?}, channels {}",
             self.one.spec.kind, self.one.channel_count
         )
     }

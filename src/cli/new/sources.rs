@@ -181,8 +181,8 @@ fn active(role: Role, spec: &StreamSpec, template: &Block<'_>, remarks: &str) ->
         }
     }
     text.push_str(&format!(
-        "[{name}.pins]                               # what it says of itself now: another one is refused. Delete a line that may change\n\
-         {}",
+        "{:<40}# what it says of itself now: another one is refused. Delete a line that may change\n{}",
+        format!("[{name}.pins]"),
         pins_toml(&Pins::of(spec))
     ));
     text
@@ -206,7 +206,7 @@ pub(super) fn in_words(one: &Surveyed) -> String {
         (nominal, Some(rate)) => format!("{nominal} Hz declared, {:.1} measured", rate.hz),
     };
     format!(
-        "{} from {}: {} channels, {rate}",
+        "{} from {}: channels {}, {rate}",
         toml_text(&one.spec.name),
         toml_text(&one.spec.hostname),
         one.channel_count
