@@ -402,6 +402,42 @@ mod tests {
     }
 
     #[test]
+    fn a_fork_that_the_whole_budget_would_have_asked_is_left_to_the_model_by_name() {
+        let asked = |share: f64, distance: u64| {
+            let mut protocol = Protocol::new(ProtocolSettings::default());
+            protocol.leave(share);
+            let decisions: Vec<_> = (0..100 / distance)
+                .map(|n| protocol.decide(&detected(distance * n)))
+                .collect();
+            let of = |wanted: Decision| decisions.iter().filter(|d| **d == wanted).count();
+            (
+                of(Decision::Ask(AskReason::Decisive)),
+                of(Decision::LetModel(ModelReason::Guarded)),
+                of(Decision::LetModel(ModelReason::BudgetSpent)),
+            )
+        };
+        // Twelve in 100 tokens; of 20 forks the other eight were nobody's anyway.
+        assert_eq!(asked(1.0, 5), (12, 0, 8));
+        assert_eq!(asked(0.5, 5), (6, 14, 0));
+        assert_eq!(asked(f64::NAN, 5), (12, 0, 8));
+        assert_eq!(asked(0.0, 5), (1, 19, 0), "one is always left");
+        // What the person calls for is asked all the same, and so is the same place again.
+        let mut protocol = Protocol::new(ProtocolSettings::default());
+        protocol.leave(0.0);
+        protocol.decide(&detected(0));
+        let called = Ask {
+            origin: ForkOrigin::Called,
+            ..detected(10)
+        };
+        assert_eq!(protocol.decide(&called), Decision::Ask(AskReason::Called));
+        let again = Ask {
+            attempt: 1,
+            ..detected(10)
+        };
+        assert_eq!(protocol.decide(&again), Decision::Ask(AskReason::Retry));
+    }
+
+    #[test]
     fn an_undo_that_shortens_the_text_does_not_refill_the_budget() {
         let mut protocol = Protocol::new(ProtocolSettings::default());
         assert_eq!(

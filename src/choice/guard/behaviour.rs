@@ -106,7 +106,7 @@ impl Behaviour {
 #[derive(Debug, Clone)]
 struct Rote {
     baseline: usize,
-    rote_min: f64,
+    rote_max: f64,
     patience: f64,
     first: Vec<(f64, bool)>,
     quick_ln: f64,
@@ -118,7 +118,7 @@ impl Rote {
     fn new(config: &GuardConfig) -> Self {
         Self {
             baseline: config.baseline_forks as usize,
-            rote_min: config.rote_max,
+            rote_max: config.rote_max,
             patience: config.patience,
             first: Vec::new(),
             quick_ln: f64::NEG_INFINITY,
@@ -153,7 +153,7 @@ impl Rote {
             .filter(|(ln, same)| *same && *ln < self.quick_ln);
         let allowed = wilson_upper(rote.count() as f64, self.first.len() as f64);
         self.alarm = Some(Alarm::new(
-            allowed.max(self.rote_min).min(ROTE_MAX),
+            allowed.max(self.rote_max).min(ROTE_MAX),
             self.patience,
         ));
         self.first = Vec::new();

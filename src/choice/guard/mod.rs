@@ -239,9 +239,9 @@ impl Guard {
     }
 
     fn below(&self) -> Rung {
-        let lower = Rung::ALL.into_iter().rev().filter(|rung| *rung < self.rung);
+        let lower = Rung::ALL.into_iter().rev();
         lower
-            .into_iter()
+            .filter(|rung| *rung < self.rung)
             .find(|rung| self.has(*rung))
             .unwrap_or(Rung::AtEase)
     }

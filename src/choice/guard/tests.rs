@@ -273,18 +273,20 @@ fn an_index_counts_only_beyond_time_on_task() {
 fn a_p300_that_fades_is_habituation() {
     let faded = |minute: f64| {
         let lost = 0.03 * (minute - 25.0).max(0.0);
-        let mut state = PersonState::default();
-        state.p300 = Some(Drift {
-            amplitude: 1.0 - lost + 0.1 * wobble(minute),
-            se: 0.1,
-            forks: 20.0,
-            since: Some(Since {
-                baseline: 1.0,
-                z: -3.0,
-                fallen: if lost > 0.1 { 0.99 } else { 0.5 },
+        let since = Since {
+            baseline: 1.0,
+            z: -3.0,
+            fallen: if lost > 0.1 { 0.99 } else { 0.5 },
+        };
+        PersonState {
+            p300: Some(Drift {
+                amplitude: 1.0 - lost + 0.1 * wobble(minute),
+                se: 0.1,
+                forks: 20.0,
+                since: Some(since),
             }),
-        });
-        state
+            ..PersonState::default()
+        }
     };
     let steps = hour(&mut guard(), faded);
     let (_, step) = steps.first().unwrap();

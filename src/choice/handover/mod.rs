@@ -305,6 +305,10 @@ impl Handover {
     pub fn tired(&mut self, fatigue: f64) {
         if !fatigue.is_nan() {
             self.fatigue = fatigue.clamp(0.0, 1.0);
+            if self.fatigue == 0.0 {
+                // What tiredness made dear is so no longer.
+                self.price_bits = self.price_bits.min(self.rested_price_bits);
+            }
         }
     }
 

@@ -280,6 +280,38 @@ fn no_minute_holds_more_questions_than_the_budget_but_for_audits() {
 }
 
 #[test]
+fn what_is_not_asked_of_a_tired_person_alone_is_named_so() {
+    let counts = |fatigue: f64| {
+        let config = HandoverConfig {
+            questions_per_min_max: 8.0,
+            ..on()
+        };
+        let mut handover = handover(config, 4);
+        handover.tired(fatigue);
+        let mut tired = 0;
+        let mut asked = 0;
+        // Ten forks a minute, at each of which everything is open.
+        for number in 0..100 {
+            match handover.decide(&place(number, 0.4)) {
+                Course::Ask(_) => {
+                    asked += 1;
+                    handover.end(Ended::Answered(Answer::Branch(0)));
+                }
+                Course::LetModel { why, .. } => tired += u32::from(why == Unasked::Tired),
+                Course::Imitate { .. } => {}
+            }
+        }
+        (asked, tired)
+    };
+    let (rested_asked, rested) = counts(0.0);
+    let (asked, tired) = counts(0.5);
+    assert_eq!(rested, 0);
+    assert!(asked < rested_asked, "{asked} {rested_asked}");
+    // All that the lowered budget refused the whole one would have asked: it has not been used up.
+    assert_eq!(asked + tired, 100, "{asked} {tired}");
+}
+
+#[test]
 fn a_scarce_budget_goes_to_the_forks_where_most_is_at_stake() {
     let config = HandoverConfig {
         questions_per_min_max: 3.0,

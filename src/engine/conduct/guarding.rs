@@ -98,12 +98,13 @@ impl Conductor<'_> {
         }
     }
 
-    /// A fork was decided: the guard hears of a question, and whoever listens hears of one that was not asked for its sake.
+    /// The person is asked.
     pub(super) fn guard_asked(&mut self, question: &Question) {
         let at_s = question.opened_at.get();
         self.guard_hears(|guard| guard.asked(at_s));
     }
 
+    /// A fork is not asked as the budget was lowered: said to whoever listens.
     pub(super) fn say_guarded(&mut self, fork: ForkId) {
         self.presenter
             .ask(presenter::Ask::Say(Event::Guarded { fork: fork.0 }));
