@@ -127,7 +127,11 @@ fn print(certificate: &DisplayCertificate, printing: Printing<'_>) -> io::Result
 }
 
 #[cfg(not(feature = "window"))]
-fn show(_typed: &Typed, _plan: &Plan, _stop: &Arc<AtomicBool>) -> Result<DisplayCertificate, Failure> {
+fn show(
+    _typed: &Typed,
+    _plan: &Plan,
+    _stop: &Arc<AtomicBool>,
+) -> Result<DisplayCertificate, Failure> {
     Err(Failure::said(
         Exit::Usage,
         "this razvilka was built without the participant window, so it has no display to certify: build it with the feature `window`",

@@ -12,8 +12,7 @@ use crate::session::FlashWarning;
 use crate::view::board::Board;
 
 /// What is said before anything flashes.
-pub const SEIZURES: &str =
-    "flashing can provoke seizures in people with photosensitive epilepsy; --no-flash leaves it out";
+pub const SEIZURES: &str = "flashing can provoke seizures in people with photosensitive epilepsy; --no-flash leaves it out";
 
 /// What was typed about the window.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::Args)]

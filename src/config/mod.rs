@@ -27,7 +27,9 @@ pub use sections::{
     Validity, WhichEyes, WriterSection,
 };
 pub use signal::{NOTCH_MIN_HZ, check_filter, check_quality};
-pub use view::{Corner, PatchSection, ScanSection, SurfaceKind, ThemeName, ViewLanguage, ViewSection};
+pub use view::{
+    Corner, PatchSection, ScanSection, SurfaceKind, ThemeName, ViewLanguage, ViewSection,
+};
 
 use crate::choice::FlashSettings;
 use crate::choice::ProtocolSettings;

@@ -65,7 +65,10 @@ impl FlashWarning {
     /// The system's, when it cannot be written: it will be asked for again.
     pub fn confirm(&self) -> io::Result<()> {
         if let Some(folder) = self.file.parent() {
-            DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(folder)?;
         }
         let confirmed = Confirmed {
             at_utc: utc_of(SystemTime::now()),

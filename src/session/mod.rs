@@ -31,8 +31,8 @@ mod utc;
 
 pub use autonomy::{AutonomyEvent, AutonomySummary, Beginning};
 pub use digest::{sha256_file, sha256_hex};
-pub(crate) use folder::replace_atomically;
 pub use flash_warning::FlashWarning;
+pub(crate) use folder::replace_atomically;
 pub use folder::{Folder, FolderError, Reserve, SessionFile};
 pub use ledger::{
     ChainHead, ChoiceRow, Entry, EventKind, EventRow, EvidenceRow, ForkRow, Ledger, LedgerError,

@@ -51,7 +51,13 @@ impl Pace {
         }
         let (before, recent) = (self.intervals.len() - RECENT, RECENT);
         let median = |skip: usize, take: usize| {
-            let mut of: Vec<f64> = self.intervals.iter().skip(skip).take(take).copied().collect();
+            let mut of: Vec<f64> = self
+                .intervals
+                .iter()
+                .skip(skip)
+                .take(take)
+                .copied()
+                .collect();
             of.sort_unstable_by(f64::total_cmp);
             of.get(of.len() / 2).copied().unwrap_or(ASSUMED_S)
         };

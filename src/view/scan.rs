@@ -25,7 +25,9 @@ pub fn standing_out(scan: &ScanSection, options: usize, since_s: f64) -> Option<
 /// How long all of it takes for so many options, seconds.
 #[must_use]
 pub fn whole_s(scan: &ScanSection, options: usize) -> f64 {
-    let steps = options.saturating_mul(scan.loops as usize).saturating_sub(1);
+    let steps = options
+        .saturating_mul(scan.loops as usize)
+        .saturating_sub(1);
     scan.first_s + steps as f64 * scan.period_s
 }
 

@@ -73,17 +73,16 @@ impl Diode {
         std::thread::sleep(AFTER);
         self.stop.store(true, Ordering::Relaxed);
         let heard = self.thread.join().map_err(|_| {
-            Failure::said(Exit::Internal, "the thread that listened to the photodiode panicked")
+            Failure::said(
+                Exit::Internal,
+                "the thread that listened to the photodiode panicked",
+            )
         })?;
         Ok(heard?)
     }
 }
 
-fn listen(
-    source: &mut LslSamples,
-    index: usize,
-    stop: &AtomicBool,
-) -> Result<Trace, SourceError> {
+fn listen(source: &mut LslSamples, index: usize, stop: &AtomicBool) -> Result<Trace, SourceError> {
     let channels = source.spec().labels.len().max(1);
     let mut data = vec![0.0_f32; AT_ONCE * channels];
     let mut stamps = vec![0.0_f64; AT_ONCE];
@@ -95,7 +94,9 @@ fn listen(
         };
         for (row, stamp) in data.chunks(channels).zip(&stamps).take(pulled) {
             trace.at_s.push(stamp + offset.offset_s);
-            trace.values.push(row.get(index).copied().map_or(f64::NAN, f64::from));
+            trace
+                .values
+                .push(row.get(index).copied().map_or(f64::NAN, f64::from));
         }
     }
     Ok(trace)
@@ -104,7 +105,9 @@ fn listen(
 /// The channel with this label, or with this number where no channel is called so.
 fn channel_of(spec: &StreamSpec, channel: &str) -> Result<usize, Failure> {
     let numbered = channel.parse::<usize>().ok();
-    let by_number = numbered.and_then(|n| n.checked_sub(1)).filter(|n| *n < spec.labels.len());
+    let by_number = numbered
+        .and_then(|n| n.checked_sub(1))
+        .filter(|n| *n < spec.labels.len());
     match (spec.channel(channel), by_number) {
         (Ok(index), _) | (Err(_), Some(index)) => Ok(index),
         (Err(error), None) => Err(error.into()),
@@ -127,7 +130,10 @@ pub(super) fn recorded(file: &Path, channel: &str) -> Result<Trace, Failure> {
         })
         .collect();
     let [stream] = having.as_slice() else {
-        let names: Vec<_> = having.iter().map(|stream| stream.spec.name.as_str()).collect();
+        let names: Vec<_> = having
+            .iter()
+            .map(|stream| stream.spec.name.as_str())
+            .collect();
         return Err(said(format!(
             "one stream must have a channel '{channel}', and {} have: {}",
             names.len(),
@@ -135,7 +141,11 @@ pub(super) fn recorded(file: &Path, channel: &str) -> Result<Trace, Failure> {
         )));
     };
     let index = channel_of(&stream.spec, channel)?;
-    let value = |sample| stream.numbers(sample).and_then(|row| row.get(index).copied());
+    let value = |sample| {
+        stream
+            .numbers(sample)
+            .and_then(|row| row.get(index).copied())
+    };
     Ok(Trace {
         values: (0..stream.stamps.len())
             .map(|sample| value(sample).unwrap_or(f64::NAN))
@@ -148,7 +158,10 @@ pub(super) fn recorded(file: &Path, channel: &str) -> Result<Trace, Failure> {
 fn table(text: &str, channel: &str) -> Result<Trace, String> {
     let mut lines = text.lines().filter(|line| !line.trim().is_empty());
     let labels = lines.next().ok_or("it is empty")?;
-    let column = labels.split(',').skip(1).position(|label| label.trim() == channel);
+    let column = labels
+        .split(',')
+        .skip(1)
+        .position(|label| label.trim() == channel);
     let column = 1 + column.ok_or_else(|| {
         format!("its first line has no column '{channel}' behind the seconds: {labels}")
     })?;
@@ -161,7 +174,9 @@ fn table(text: &str, channel: &str) -> Result<Trace, String> {
         };
         let (at_s, value) = (field(0)?, field(column)?);
         if trace.at_s.last().is_some_and(|last| at_s < *last) {
-            return Err(format!("line {number}: its time is before that of the line above"));
+            return Err(format!(
+                "line {number}: its time is before that of the line above"
+            ));
         }
         trace.at_s.push(at_s);
         trace.values.push(value);

@@ -170,7 +170,15 @@ mod tests {
     /// Starts one and gives its display; `None` where there is none to start.
     fn server() -> Option<(Server, String)> {
         let mut child = Command::new("Xvfb")
-            .args(["-displayfd", "1", "-screen", "0", "320x200x24", "-nolisten", "tcp"])
+            .args([
+                "-displayfd",
+                "1",
+                "-screen",
+                "0",
+                "320x200x24",
+                "-nolisten",
+                "tcp",
+            ])
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -199,7 +207,9 @@ mod tests {
             .unwrap();
         drawing.map_window(window).unwrap();
         let pixmap = drawing.generate_id().unwrap();
-        drawing.create_pixmap(depth, pixmap, window, 64, 64).unwrap();
+        drawing
+            .create_pixmap(depth, pixmap, window, 64, 64)
+            .unwrap();
         drawing.sync().unwrap();
         // The server counts time as we do: it is on this machine.
         let mut notices = X11Notices::open(Some(&display), window).unwrap();
@@ -211,7 +221,22 @@ mod tests {
             let called = rt::now();
             // As a driver does: for the refresh after the last one that it was told of.
             present::pixmap(
-                &drawing, window, pixmap, 70 + frame, 0, 0, 0, 0, 0, 0, 0, 0, refresh + 1, 0, 0, &[],
+                &drawing,
+                window,
+                pixmap,
+                70 + frame,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                refresh + 1,
+                0,
+                0,
+                &[],
             )
             .unwrap();
             drawing.flush().unwrap();
@@ -243,6 +268,9 @@ mod tests {
             assert_eq!(report.quality, StampQuality::PresentCopy);
             assert!(report.at >= *called && report.at <= *read, "{report:?}");
         }
-        assert!(X11Notices::open(Some(&display), 12_345).is_err(), "no such window");
+        assert!(
+            X11Notices::open(Some(&display), 12_345).is_err(),
+            "no such window"
+        );
     }
 }

@@ -84,7 +84,8 @@ impl App {
         let follows = !self.stamper.settling().is_pairing();
         self.pace.frame(now, follows, true);
         let since = self.frame.checked_sub(FRAMES_BEFORE);
-        self.stamper.begin(now, since.is_some_and(|since| since > 0));
+        self.stamper
+            .begin(now, since.is_some_and(|since| since > 0));
         let number = since.map(|since| since / u64::from(self.what.frames_each.max(1)));
         let wanted = u64::from(self.what.alternations);
         let is_over = number.is_some_and(|number| number >= wanted);
@@ -95,7 +96,13 @@ impl App {
         patch::draw(painter, whole, &self.what.patch, &self.what.screen, white);
         let words = format!("{} / {wanted}", number.unwrap_or(0).min(wanted));
         let font = FontId::proportional(0.03 * whole.height());
-        painter.text(whole.center(), Align2::CENTER_CENTER, words, font, Color32::GRAY);
+        painter.text(
+            whole.center(),
+            Align2::CENTER_CENTER,
+            words,
+            font,
+            Color32::GRAY,
+        );
         // Beyond the last alternation frames go on until everything has its stamp.
         if is_over && !self.stamper.is_waiting() || self.stop.load(Ordering::Relaxed) {
             ui.send_viewport_cmd(ViewportCommand::Close);

@@ -149,7 +149,13 @@ pub fn draw(ui: &mut Ui, look: &Look, shot: &Shot<'_>) -> Option<i32> {
     ui.painter()
         .rect_filled(whole, CornerRadius::ZERO, paint(look.theme.background));
     if look.flashes {
-        patch::draw(ui.painter(), whole, &look.patch, &look.screen, shot.lit.is_some());
+        patch::draw(
+            ui.painter(),
+            whole,
+            &look.patch,
+            &look.screen,
+            shot.lit.is_some(),
+        );
     }
     let mut drawing = Drawing { look, picture, ui };
     let clicked = drawing.stage(shot);
@@ -181,7 +187,9 @@ pub fn draw_warning(ui: &mut Ui, look: &Look) -> bool {
     let fitted = fit(painter, words, colour, (least, wish), 0.9 * room);
     let top = button.center() - vec2(0.0, 0.5 * fitted.galley.rect.height());
     painter.galley(top, fitted.galley, colour);
-    let response = drawing.ui.interact(button, Id::unique("flashes"), Sense::click());
+    let response = drawing
+        .ui
+        .interact(button, Id::unique("flashes"), Sense::click());
     response.widget_info(|| WidgetInfo::labeled(Role::Button, true, words));
     response.clicked()
 }

@@ -175,7 +175,9 @@ pub fn alternate(
         Box::new(move |creation| {
             creation.egui_ctx.set_fonts(fonts::definitions(Vec::new()));
             let notices = notices::of(creation);
-            Ok(Box::new(alternating::App::new(what, notices, kept, stopped)))
+            Ok(Box::new(alternating::App::new(
+                what, notices, kept, stopped,
+            )))
         }),
     );
     created.map_err(|error| refused(&error))?;

@@ -16,7 +16,11 @@ pub(super) fn draw(
     let Some(corner) = patch.corner else {
         return;
     };
-    let colour = if white { Color32::WHITE } else { Color32::BLACK };
+    let colour = if white {
+        Color32::WHITE
+    } else {
+        Color32::BLACK
+    };
     let rect = place(&Picture::within(whole, screen), corner, patch.size_cm);
     painter.rect_filled(rect, CornerRadius::ZERO, colour);
 }
@@ -31,7 +35,15 @@ pub(super) fn place(picture: &Picture, corner: Corner, size_cm: f64) -> Rect {
         Corner::BottomLeft => (false, true),
         Corner::BottomRight => (true, true),
     };
-    let x = if right { rect.right() - side } else { rect.left() };
-    let y = if bottom { rect.bottom() - side } else { rect.top() };
+    let x = if right {
+        rect.right() - side
+    } else {
+        rect.left()
+    };
+    let y = if bottom {
+        rect.bottom() - side
+    } else {
+        rect.top()
+    };
     Rect::from_min_size(pos2(x, y), vec2(side, side))
 }

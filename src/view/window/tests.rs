@@ -417,7 +417,11 @@ fn the_square_for_a_photodiode_is_white_exactly_while_something_is_lit() {
             dwell: [0.0; MAX_OPTIONS],
         };
         let pixels = pixels(&harness(drawn));
-        let colour = if lit.is_some() { Color32::WHITE } else { Color32::BLACK };
+        let colour = if lit.is_some() {
+            Color32::WHITE
+        } else {
+            Color32::BLACK
+        };
         let count = pixels.count(colour, |x, y| patch.contains(pos2(x, y))) as f64;
         assert!(count > 0.95 * area, "{lit:?}: {count} of {area}");
     }
@@ -586,7 +590,11 @@ fn each_change_on_the_screen_is_reported_by_the_marker_that_told_of_it() {
     harness.run_steps(2);
     surface.show(5, &open(7), rt::lsl_now());
     harness.run_steps(2);
-    let whats: Vec<_> = surface.reports().try_iter().map(|report| report.what).collect();
+    let whats: Vec<_> = surface
+        .reports()
+        .try_iter()
+        .map(|report| report.what)
+        .collect();
     assert_eq!(whats, [What::Scene(3), What::Scene(4), What::Tiles(7)]);
 }
 

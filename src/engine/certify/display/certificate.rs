@@ -106,7 +106,8 @@ impl DisplayCertificate {
         }
         match &self.photodiode {
             None => uncertified.push(
-                "no photodiode: what the panel adds from the stamp to the light is not known".into(),
+                "no photodiode: what the panel adds from the stamp to the light is not known"
+                    .into(),
             ),
             Some(compared) => {
                 let lost = compared.stamps_unmatched + compared.edges_unmatched;
@@ -168,7 +169,9 @@ impl DisplayCertificate {
             p99_s.as_ref().map_or_else(|| "-".into(), ms),
             ms(max_s),
             ms(deviation_s),
-            self.intervals.rate_hz().map_or_else(|| "-".into(), |hz| format!("{hz:.1}")),
+            self.intervals
+                .rate_hz()
+                .map_or_else(|| "-".into(), |hz| format!("{hz:.1}")),
         )?;
         for line in self.intervals.lines() {
             writeln!(out, "  {line}")?;
@@ -190,7 +193,10 @@ impl DisplayCertificate {
                 ms(&compared.sample_s),
                 compared.matched,
                 ms(&compared.latency_s),
-                compared.latency_p99_s.as_ref().map_or_else(|| "-".into(), ms),
+                compared
+                    .latency_p99_s
+                    .as_ref()
+                    .map_or_else(|| "-".into(), ms),
                 ms(least),
                 ms(most),
                 ms(&compared.jitter_s),
@@ -266,7 +272,12 @@ mod tests {
         let json = serde_json::to_string(&own).unwrap();
         let read: DisplayCertificate = serde_json::from_str(&json).unwrap();
         assert_eq!(read, own);
-        for part in ["50.0 Hz", "missed refreshes: 0", "within WCAG 2.3.1", "100 alternations"] {
+        for part in [
+            "50.0 Hz",
+            "missed refreshes: 0",
+            "within WCAG 2.3.1",
+            "100 alternations",
+        ] {
             assert!(own.table().contains(part), "{part}: {}", own.table());
         }
     }

@@ -89,7 +89,10 @@ impl Intervals {
         let line = |(begins, count): &(f64, u64)| {
             let bar = "#".repeat((40 * count).div_ceil(most) as usize);
             let from_ms = 1e3 * begins;
-            format!("{from_ms:>7.2} to {:>7.2} ms {count:>7} {bar}", from_ms + 1e3 * width_s)
+            format!(
+                "{from_ms:>7.2} to {:>7.2} ms {count:>7} {bar}",
+                from_ms + 1e3 * width_s
+            )
         };
         self.bins.iter().map(line).collect()
     }

@@ -13,7 +13,7 @@ pub use certificate::{Alternation, DisplayCertificate};
 use self::intervals::Intervals;
 use self::photodiode::{Compared, NoEdges, Shown, Trace, compare};
 use crate::session::Machine;
-use crate::view::surface::{Presented, Stamps, StampQuality, What};
+use crate::view::surface::{Presented, StampQuality, Stamps, What};
 use crate::{rt, view::flashing::Flashing};
 
 /// What the window showed.
@@ -63,9 +63,10 @@ pub fn certify_display(
     flashing: &Flashing,
 ) -> DisplayCertificate {
     let begin = alternated.frames_before;
-    let timed = alternated.frames.iter().filter(|presented| {
-        matches!(presented.what, What::Scene(frame) if frame >= begin)
-    });
+    let timed = alternated
+        .frames
+        .iter()
+        .filter(|presented| matches!(presented.what, What::Scene(frame) if frame >= begin));
     let at_s: Vec<f64> = timed.map(|frame| rt::lsl_of(frame.at).get()).collect();
     let intervals = Intervals::of(&at_s);
     let missed = alternated

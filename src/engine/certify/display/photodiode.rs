@@ -257,7 +257,9 @@ mod tests {
         let at_s: Vec<f64> = (0..count).map(|n| 999.0 + n as f64 / rate_hz).collect();
         let values = at_s.iter().map(|at| {
             let came = shown.iter().zip(&latencies);
-            let last = came.take_while(|(s, l)| s.at_s + **l - 0.5 * RISE_S <= *at).last();
+            let last = came
+                .take_while(|(s, l)| s.at_s + **l - 0.5 * RISE_S <= *at)
+                .last();
             let light = last.map_or(0.0, |(stamp, latency)| {
                 let share = ((at - stamp.at_s - latency) / RISE_S + 0.5).min(1.0);
                 if stamp.white { share } else { 1.0 - share }
@@ -293,7 +295,10 @@ mod tests {
             // An edge of 2 ms is seen by samples 1 to 4 ms apart.
             let step = 1.0 / rate_hz;
             assert!((found.latency_s - mean).abs() < 0.35 * step, "{found:?}");
-            assert!((found.jitter_s - deviation).abs() < 0.35 * step, "{found:?}");
+            assert!(
+                (found.jitter_s - deviation).abs() < 0.35 * step,
+                "{found:?}"
+            );
             let p99 = found.latency_p99_s.unwrap();
             assert!((p99 - 0.022).abs() < 0.6 * step, "{found:?}");
             assert!((found.sample_s - step).abs() < 1e-9);
@@ -312,7 +317,11 @@ mod tests {
             }
         }
         let found = compare(&made.shown, EVERY_S, &made.trace).unwrap();
-        assert_eq!((found.stamps_unmatched, found.edges_unmatched), (2, 2), "{found:?}");
+        assert_eq!(
+            (found.stamps_unmatched, found.edges_unmatched),
+            (2, 2),
+            "{found:?}"
+        );
         assert!((found.latency_s - 0.012).abs() < 3e-4, "{found:?}");
     }
 
@@ -344,8 +353,8 @@ mod tests {
     #[test]
     fn noise_around_the_middle_makes_no_edges() {
         let values = [
-            0.0, 0.1, 0.0, 0.45, 0.55, 0.45, 0.6, 0.55, 1.0, 1.0, 0.9, 1.0, 1.0, 0.4, 0.0, 0.0, 0.0, 0.0,
-            0.0, 0.0,
+            0.0, 0.1, 0.0, 0.45, 0.55, 0.45, 0.6, 0.55, 1.0, 1.0, 0.9, 1.0, 1.0, 0.4, 0.0, 0.0,
+            0.0, 0.0, 0.0, 0.0,
         ];
         let trace = Trace {
             at_s: (0..values.len()).map(|n| n as f64).collect(),

@@ -70,7 +70,11 @@ fn played(fates: &[Fate], pauses: &[u64]) -> (Vec<Presented>, Vec<Option<MonoTim
             returned: at(now),
             timed: pause_ns == 0,
         });
-        let late = if let Fate::Shown { late } = fate { late } else { 0 };
+        let late = if let Fate::Shown { late } = fate {
+            late
+        } else {
+            0
+        };
         let refresh = (now / REFRESH_NS + 1).max(taken_until + 1) + late;
         let presented = refresh * REFRESH_NS;
         taken_until = refresh;
@@ -184,7 +188,10 @@ fn a_driver_that_says_nothing_delays_no_stamp_but_the_first() {
     }
     assert!(waited <= 1 + NOTICE_NS_MAX / REFRESH_NS, "{waited}");
     assert!(!settling.is_waiting() && !settling.wants_stillness());
-    assert_eq!((settling.stamps().after_swap, settling.stamps().missed), (100, None));
+    assert_eq!(
+        (settling.stamps().after_swap, settling.stamps().missed),
+        (100, None)
+    );
 }
 
 #[test]
@@ -208,15 +215,33 @@ fn a_frame_that_was_drawn_without_us_gives_up_the_pair_and_stillness_finds_it_ag
         };
         settling.notice(notice, at((ms + 6) * 1_000_000));
         let settled = settling.settled(at((ms + 6) * 1_000_000));
-        settled.iter().map(|report| report.quality).collect::<Vec<_>>()
+        settled
+            .iter()
+            .map(|report| report.quality)
+            .collect::<Vec<_>>()
     };
-    assert_eq!(presented(&mut settling, 0, 9, true), [StampQuality::PresentCopy]);
-    assert_eq!(presented(&mut settling, 20, 10, false), [StampQuality::PresentCopy]);
+    assert_eq!(
+        presented(&mut settling, 0, 9, true),
+        [StampQuality::PresentCopy]
+    );
+    assert_eq!(
+        presented(&mut settling, 20, 10, false),
+        [StampQuality::PresentCopy]
+    );
     // The toolkit drew one frame by itself: number 11.
-    assert_eq!(presented(&mut settling, 40, 12, false), [StampQuality::AfterSwap]);
+    assert_eq!(
+        presented(&mut settling, 40, 12, false),
+        [StampQuality::AfterSwap]
+    );
     assert!(settling.wants_stillness());
-    assert_eq!(presented(&mut settling, 60, 13, false), [StampQuality::AfterSwap]);
-    assert_eq!(presented(&mut settling, 300, 14, true), [StampQuality::PresentCopy]);
+    assert_eq!(
+        presented(&mut settling, 60, 13, false),
+        [StampQuality::AfterSwap]
+    );
+    assert_eq!(
+        presented(&mut settling, 300, 14, true),
+        [StampQuality::PresentCopy]
+    );
 }
 
 #[test]
@@ -228,7 +253,11 @@ fn notices_that_cannot_be_true_are_not_believed() {
     assert_eq!(reports[4].quality, StampQuality::AfterSwap);
     assert_eq!(Some(reports[5].at), truth[5], "one of them moves nothing");
     let (reports, ..) = played(&[Fate::Untrue; 40], &[0; 40]);
-    assert!(reports.iter().all(|report| report.quality == StampQuality::AfterSwap));
+    assert!(
+        reports
+            .iter()
+            .all(|report| report.quality == StampQuality::AfterSwap)
+    );
 }
 
 fn fate() -> impl Strategy<Value = Fate> {
