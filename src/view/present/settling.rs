@@ -18,6 +18,8 @@ use crate::view::surface::{Presented, StampQuality, Stamps, What};
 pub const STILL_NS: u64 = 150_000_000;
 /// A frame whose notice has not come so long after it was handed over will get none, nanoseconds.
 const NOTICE_NS_MAX: u64 = 250_000_000;
+/// Frames that were waited for in vain until a driver that never said anything is taken for one that never will.
+const UNHEARD_MAX: u32 = 3;
 /// Notices in a row that cannot be true before the pair is given up.
 const UNTRUE_MAX: u32 = 8;
 /// What the server's rounding to microseconds, and one of ours, may put a stamp on the wrong side by, nanoseconds.
@@ -60,7 +62,9 @@ pub struct Settling {
     /// What was on frames that were never seen.
     carried: Vec<What>,
     untrue: u32,
+    /// Whether there was ever a notice, and the frames that were waited for before.
     heard: bool,
+    unheard: u32,
     stamps: Stamps,
 }
 
@@ -70,7 +74,8 @@ impl Settling {
         let still = self
             .last_called
             .is_none_or(|called| now.nanos_since(called) >= STILL_NS);
-        if still && self.waiting.is_empty() {
+        let hopeful = self.heard || self.unheard < UNHEARD_MAX;
+        if still && hopeful && self.waiting.is_empty() {
             self.pairing = Some(self.next);
         }
     }
@@ -135,7 +140,8 @@ impl Settling {
                 break;
             };
             if expected && !has {
-                self.stamps.lost += 1;
+                self.stamps.lost += u64::from(self.heard);
+                self.unheard += u32::from(!self.heard);
                 self.pair = None;
                 self.pairing = None;
             }

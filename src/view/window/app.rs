@@ -146,12 +146,13 @@ impl Participant {
         self.tell_scene();
         self.follow_dwell(period_s);
         let scene = Arc::clone(&self.scene);
+        let standing_out = self.standing_out(now);
         let shot = Shot {
             page: &self.page,
             scene: &scene,
             tiles_up: self.up.is_some(),
             lit: lit.item,
-            standing_out: self.standing_out(now),
+            standing_out,
             dwell: self.dwell,
             mark: self.board.mark(),
             now,
@@ -164,7 +165,7 @@ impl Participant {
         } else {
             let clicked = draw(ui, &self.look, &shot);
             if self.look.keys {
-                self.take_keys(ui, clicked, shot.standing_out);
+                self.take_keys(ui, clicked, standing_out);
             }
         }
         self.next_frame(ui);
