@@ -133,6 +133,8 @@ mod tests {
         assert_eq!(beneath.line, "0123");
     }
 
+    type Act = fn(&mut Vec<Vec<char>>, &mut usize, &mut usize, &mut (usize, usize));
+
     /// A terminal of 24 lines that knows what is used here.
     fn screen(writes: &[&str]) -> Vec<String> {
         let mut lines = vec![Vec::<char>::new(); 24];
@@ -140,10 +142,7 @@ mod tests {
         let text: String = writes.concat();
         let mut rest = text.as_str();
         while let Some(c) = rest.chars().next() {
-            let known: [(
-                &str,
-                fn(&mut Vec<Vec<char>>, &mut usize, &mut usize, &mut (usize, usize)),
-            ); 8] = [
+            let known: [(&str, Act); 8] = [
                 ("\x1b[J", |lines, row, column, _| {
                     lines[*row].truncate(*column);
                     lines[*row + 1..].iter_mut().for_each(Vec::clear);
