@@ -262,13 +262,8 @@ fn without_a_session_it_says_so_and_with_another_amplifier_it_draws_that_one() {
     }
     let live = live(8, true);
     let (mut harness, _, drawn) = harness(&live, ViewLanguage::En, (900.0, 560.0));
-    assert_eq!(
-        (
-            drawn.lock().unwrap().channels,
-            drawn.lock().unwrap().columns
-        ),
-        (8, 300)
-    );
+    let before = *drawn.lock().unwrap();
+    assert_eq!((before.channels, before.columns), (8, 300));
     {
         let mut brain = live.brain();
         brain.labels = vec!["Cz".to_owned()].into();
