@@ -163,7 +163,7 @@ mod tests {
                     lines[*row + 1..].iter_mut().for_each(Vec::clear);
                 }),
                 ("\x1b[K", |lines, row, column, _| {
-                    lines[*row].truncate(*column)
+                    lines[*row].truncate(*column);
                 }),
                 ("\x1bD", |_, row, _, _| *row += 1),
                 ("\x1bM", |_, row, _, _| *row -= 1),

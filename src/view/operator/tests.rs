@@ -135,15 +135,14 @@ fn live(channels: usize, control: bool) -> Arc<Live> {
     live
 }
 
-fn harness(
-    live: &Arc<Live>,
-    language: ViewLanguage,
-    size: (f32, f32),
-) -> (
+/// A view without a display, what it asked, and what it drew.
+type Viewed = (
     Harness<'static>,
     Arc<Mutex<Vec<Command>>>,
     Arc<Mutex<Drawn>>,
-) {
+);
+
+fn harness(live: &Arc<Live>, language: ViewLanguage, size: (f32, f32)) -> Viewed {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let drawn = Arc::new(Mutex::new(Drawn::default()));
     let client = Asked {
