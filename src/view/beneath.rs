@@ -39,10 +39,14 @@ impl StatusPlace {
         }
     }
 
-    /// Takes a new line; `true` when it has to be written along with the text.
+    /// Takes a new line, an empty one for none; `true` when it has to be written along with the text.
     pub(super) fn say(&mut self, line: &str) -> bool {
         match self {
             Self::Nowhere => false,
+            Self::Stderr(bar) if line.is_empty() => {
+                bar.finish_and_clear();
+                false
+            }
             Self::Stderr(bar) => {
                 bar.set_message(line.to_owned());
                 bar.tick();
@@ -53,12 +57,17 @@ impl StatusPlace {
     }
 
     /// The text, with what keeps the line beneath it.
-    pub(super) fn around(&self, text: &str) -> String {
+    pub(super) fn around(&mut self, text: &str) -> String {
         match self {
-            Self::Beneath(Beneath { line }) if !line.is_empty() => {
+            Self::Beneath(Beneath { line, shown }) if !line.is_empty() => {
+                *shown = true;
                 // Erased before the text may run into it. Then: room for a line beneath the cursor without moving it sideways (index,
                 // reverse index), the cursor kept, the line, the cursor again. VT100, which every terminal knows.
                 format!("{ERASE}{text}\x1bD\x1bM\x1b7\x1bD\r\x1b[2m{line}\x1b[0m\x1b[K\x1b8")
+            }
+            Self::Beneath(Beneath { shown, .. }) if *shown => {
+                *shown = false;
+                format!("{ERASE}{text}")
             }
             _ => text.to_owned(),
         }
@@ -69,6 +78,8 @@ impl StatusPlace {
 #[derive(Debug, Default)]
 pub(super) struct Beneath {
     line: String,
+    /// Whether it stands on the screen.
+    shown: bool,
 }
 
 impl Beneath {
@@ -83,7 +94,7 @@ impl Beneath {
 
 impl Drop for Beneath {
     fn drop(&mut self) {
-        if !self.line.is_empty() {
+        if self.shown {
             let mut terminal = io::stderr();
             let _ = terminal.write_all(ERASE.as_bytes());
             let _ = terminal.flush();
@@ -94,7 +105,8 @@ impl Drop for Beneath {
 /// Characters in a line of the terminal.
 fn width() -> usize {
     let size = rustix::termios::tcgetwinsize(io::stderr());
-    size.map_or(WIDTH, |size| usize::from(size.ws_col)).max(20)
+    let width = size.map_or(0, |size| usize::from(size.ws_col));
+    if width == 0 { WIDTH } else { width }
 }
 
 #[cfg(test)]
@@ -119,12 +131,15 @@ mod tests {
             !place.say("writes"),
             "the same line need not be written again"
         );
-        let screen = screen(&[
-            &place.around("She "),
-            &place.around("lived"),
-            &place.around("\nthere"),
-        ]);
-        assert_eq!(screen, ["She lived", "there", "writes"]);
+        let mut written = vec![place.around("She ")];
+        written.push(place.around("lived"));
+        written.push(place.around("\nthere"));
+        assert_eq!(screen(&written), ["She lived", "there", "writes"]);
+        // An empty one takes it away, and what comes then is the text alone.
+        assert!(place.say(""));
+        written.push(place.around(""));
+        assert_eq!(screen(&written), ["She lived", "there"]);
+        assert_eq!(place.around("more"), "more");
         // The line is written again where it changes, and cut to the terminal.
         let StatusPlace::Beneath(beneath) = &mut place else {
             return;
@@ -133,23 +148,22 @@ mod tests {
         assert_eq!(beneath.line, "0123");
     }
 
+    type Act = fn(&mut Vec<Vec<char>>, &mut usize, &mut usize, &mut (usize, usize));
+
     /// A terminal of 24 lines that knows what is used here.
-    fn screen(writes: &[&str]) -> Vec<String> {
+    fn screen(writes: &[String]) -> Vec<String> {
         let mut lines = vec![Vec::<char>::new(); 24];
         let (mut row, mut column, mut kept) = (0, 0, (0, 0));
         let text: String = writes.concat();
         let mut rest = text.as_str();
         while let Some(c) = rest.chars().next() {
-            let known: [(
-                &str,
-                fn(&mut Vec<Vec<char>>, &mut usize, &mut usize, &mut (usize, usize)),
-            ); 8] = [
+            let known: [(&str, Act); 8] = [
                 ("\x1b[J", |lines, row, column, _| {
                     lines[*row].truncate(*column);
                     lines[*row + 1..].iter_mut().for_each(Vec::clear);
                 }),
                 ("\x1b[K", |lines, row, column, _| {
-                    lines[*row].truncate(*column)
+                    lines[*row].truncate(*column);
                 }),
                 ("\x1bD", |_, row, _, _| *row += 1),
                 ("\x1bM", |_, row, _, _| *row -= 1),

@@ -48,7 +48,7 @@ pub trait View {
     fn answered(&mut self, line: &ForkLine) -> io::Result<()>;
     /// Something the person or the operator should know.
     fn note(&mut self, note: &str) -> io::Result<()>;
-    /// How the session stands, one line that replaces the one before; twice a second. A view that has no place for it leaves it.
+    /// How the session stands, one line that replaces the one before; twice a second, and an empty one when it is over. A view that has no place for it leaves it.
     fn status(&mut self, _line: &str) -> io::Result<()> {
         Ok(())
     }

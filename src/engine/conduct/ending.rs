@@ -29,6 +29,8 @@ pub(super) enum Ending {
 impl Conductor<'_> {
     pub(super) fn finish(mut self, ending: Ending) -> Result<Played, EngineError> {
         self.ending = true;
+        let cleared = self.view.status("");
+        self.seen(cleared);
         if self.question.is_some() {
             let reason = match ending {
                 Ending::Failed => AbortReason::Internal,

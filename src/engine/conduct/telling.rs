@@ -202,7 +202,10 @@ impl Conductor<'_> {
             .ended_at
             .is_none_or(|at| at.elapsed() >= END_LASTS)
         {
-            self.telling.fork.phase = Phase::Writing;
+            self.telling.fork = ForkNow {
+                fork: self.telling.fork.fork,
+                ..ForkNow::default()
+            };
         }
         if let Some(teller) = &mut self.telling.teller {
             teller.fork(&self.telling.fork);

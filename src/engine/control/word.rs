@@ -1,6 +1,6 @@
 //! The three words, and the parser that knows no other.
 
-use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::source::{Format, StreamSpec};
 
@@ -10,8 +10,7 @@ pub const CONTROL_STREAM: &str = "RazvilkaControl";
 pub const WORD_BYTES_MAX: usize = 64;
 
 /// What an operator may ask.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "control", rename_all = "snake_case", deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Command {
     /// Open no fork; abort the open one.
     Pause,
@@ -36,8 +35,7 @@ impl Command {
     /// The word as one line of JSON: `{"control":"pause"}`.
     #[must_use]
     pub fn to_json(self) -> String {
-        // An enum without fields has no failing case in serde_json.
-        serde_json::to_string(&self).unwrap_or_default()
+        self.value().to_string()
     }
 
     /// Reads a word.
@@ -48,7 +46,15 @@ impl Command {
         if text.len() > WORD_BYTES_MAX {
             return Err(Refused::TooLong);
         }
-        serde_json::from_str(text).map_err(|_| Refused::Unknown)
+        let value: Value = serde_json::from_str(text).map_err(|_| Refused::Unknown)?;
+        // Held against the three whole values: what is derived for an enum would let other shapes and more fields pass.
+        let mut all = [Self::Pause, Self::Resume, Self::Stop].into_iter();
+        all.find(|command| command.value() == value)
+            .ok_or(Refused::Unknown)
+    }
+
+    fn value(self) -> Value {
+        json!({ "control": self.word() })
     }
 
     /// The word itself.

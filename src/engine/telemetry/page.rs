@@ -128,6 +128,11 @@ impl Page {
         if text.len() > PAGE_BYTES_MAX {
             return Err(PageError::TooLarge { bytes: text.len() });
         }
+        // What is derived for a struct reads a list as well.
+        if !text.trim_start().starts_with('{') {
+            let no_object = <serde_json::Error as serde::de::Error>::custom("no object");
+            return Err(PageError::NoPage(no_object));
+        }
         Ok(serde_json::from_str::<Self>(text)?.bounded())
     }
 

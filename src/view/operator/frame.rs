@@ -62,7 +62,7 @@ impl Places {
             at += width + GAP;
             (from, from + width)
         });
-        let waist = low.0 + 0.31 * (low.1 - low.0);
+        let waist = low.0 + 0.35 * (low.1 - low.0);
         Self {
             bar,
             eeg: rect((whole.left(), split), (top, middle)),

@@ -135,15 +135,14 @@ fn live(channels: usize, control: bool) -> Arc<Live> {
     live
 }
 
-fn harness(
-    live: &Arc<Live>,
-    language: ViewLanguage,
-    size: (f32, f32),
-) -> (
+/// A view without a display, what it asked, and what it drew.
+type Viewed = (
     Harness<'static>,
     Arc<Mutex<Vec<Command>>>,
     Arc<Mutex<Drawn>>,
-) {
+);
+
+fn harness(live: &Arc<Live>, language: ViewLanguage, size: (f32, f32)) -> Viewed {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let drawn = Arc::new(Mutex::new(Drawn::default()));
     let client = Asked {
@@ -262,13 +261,8 @@ fn without_a_session_it_says_so_and_with_another_amplifier_it_draws_that_one() {
     }
     let live = live(8, true);
     let (mut harness, _, drawn) = harness(&live, ViewLanguage::En, (900.0, 560.0));
-    assert_eq!(
-        (
-            drawn.lock().unwrap().channels,
-            drawn.lock().unwrap().columns
-        ),
-        (8, 300)
-    );
+    let before = *drawn.lock().unwrap();
+    assert_eq!((before.channels, before.columns), (8, 300));
     {
         let mut brain = live.brain();
         brain.labels = vec!["Cz".to_owned()].into();
