@@ -143,6 +143,9 @@ class Browser:
     def picture(self, file: pathlib.Path) -> None:
         self.ask("Emulation.setDeviceMetricsOverride", width=self.value("innerWidth"), height=min(12000, self.value("document.documentElement.scrollHeight")),
                  deviceScaleFactor=1, mobile=False)
+        # What has come into sight is laid out with the next frame.
+        frames = "new Promise(shown => requestAnimationFrame(() => requestAnimationFrame(shown)))"
+        self.ask("Runtime.evaluate", expression=frames, awaitPromise=True)
         file.write_bytes(base64.b64decode(self.ask("Page.captureScreenshot", format="png")["data"]))
 
     def close(self) -> None:

@@ -224,6 +224,8 @@ fn nonsense_is_taken_as_the_beginning_of_a_text_and_as_no_choice() {
 }
 
 proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(48))]
+
     /// Whatever is met: every fork is at one place, every branch is one way, no two branches of a fork are the same way, and what leads
     /// somewhere was taken.
     #[test]
