@@ -14,8 +14,8 @@ use razvilka_grammar::{Language, Truth};
 use super::Options;
 
 /// Rules that are tried: of the states at forks, and of those over phrases.
-const STATES: [f64; 7] = [0.8, 0.9, 0.95, 0.97, 0.98, 0.99, 0.995];
-const PHRASES: [f64; 5] = [0.9, 0.95, 0.98, 0.99, 0.999];
+const STATES: [f64; 5] = [0.7, 0.8, 0.9, 0.95, 0.97];
+const PHRASES: [f64; 5] = [0.7, 0.8, 0.85, 0.9, 0.95];
 
 /// A fork, and what the grammar says of it.
 struct Known {

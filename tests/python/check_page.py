@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 
 WIDTHS = (400, 800, 1280)
 # What sticks out of the page, or out of a box that neither scrolls nor wraps.
@@ -143,6 +144,8 @@ class Browser:
     def picture(self, file: pathlib.Path) -> None:
         self.ask("Emulation.setDeviceMetricsOverride", width=self.value("innerWidth"), height=min(12000, self.value("document.documentElement.scrollHeight")),
                  deviceScaleFactor=1, mobile=False)
+        # What has come into sight is laid out some frames later.
+        time.sleep(0.5)
         file.write_bytes(base64.b64decode(self.ask("Page.captureScreenshot", format="png")["data"]))
 
     def close(self) -> None:

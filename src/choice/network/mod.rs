@@ -7,9 +7,11 @@
 //! - **Same text.** The text before both forks is the same, as far as forks remember it: one place.
 //! - **Same state.** The model's states at both forks point the same way ([`Rule::state_cosine_min`]), *and* each branch of the shorter
 //!   offer has one of the same meaning in the other: one place. Without states (a model behind a server) this joins nothing.
-//! - **Same meaning.** At one place, two branches that read the same ([`reads_the_same`]), or whose mean states over the phrase point the
-//!   same way ([`Rule::phrase_cosine_min`]) while neither contradicts the other ([`contradict`]), are one way. That is how the fork
-//!   detector merges wordings (`decode/meaning.rs`), but for consequences, which nobody can roll out afterwards.
+//! - **Same meaning.** At one place, two branches are one way that read the same ([`reads_the_same`]), or whose mean states over the phrase
+//!   point the same way ([`Rule::phrase_cosine_min`]) and more so than either and any branch offered beside it, while neither contradicts the
+//!   other ([`contradict`]). Branches of one fork mean different things, so their cosines say what nearness is worth with this model: in many
+//!   models all states point roughly one way. Consequences, by which the fork detector merges wordings (`decode/meaning.rs`), cannot be rolled
+//!   out afterwards.
 //! - **Never back.** A text does not come to a place that it has passed and not taken back: what goes in circles is drawn as it went.
 //!
 //! A place is compared by its first visit, a way by its first wording, so that no chain of small steps joins what is far apart. How often
@@ -39,8 +41,8 @@ impl Default for Rule {
     /// Chosen on stories of seed 1, its error counted on those of seed 2: docs/network.md.
     fn default() -> Self {
         Self {
-            state_cosine_min: 0.97,
-            phrase_cosine_min: 0.98,
+            state_cosine_min: 0.9,
+            phrase_cosine_min: 0.85,
         }
     }
 }
@@ -110,6 +112,8 @@ pub struct Way {
     /// Places that follow, in order, none twice.
     pub leads_to: Vec<usize>,
     embedding: Option<Vec<f32>>,
+    /// Cosine to the nearest branch that was offered beside its first wording.
+    beside: f64,
 }
 
 /// Where something could be chosen.
@@ -271,6 +275,7 @@ impl Network {
                     taken: Vec::new(),
                     leads_to: Vec::new(),
                     embedding: offered.embedding.clone(),
+                    beside: nearest_beside(&met.offered, branch),
                 });
                 place.ways.len() - 1
             });
@@ -294,9 +299,10 @@ impl Network {
 /// For each branch the way that means the same, the most alike first, none twice: branches of one fork differ in meaning.
 fn matched(ways: &[Way], offered: &[Offered], rule: &Rule) -> Vec<Option<usize>> {
     let mut pairs: Vec<(f64, usize, usize)> = Vec::new();
-    for (branch, offered) in offered.iter().enumerate() {
+    for (branch, one) in offered.iter().enumerate() {
+        let beside = nearest_beside(offered, branch);
         for (number, way) in ways.iter().enumerate() {
-            let likeness = likeness(way, offered);
+            let likeness = likeness(way, one, beside);
             if likeness >= rule.phrase_cosine_min {
                 pairs.push((likeness, branch, number));
             }
@@ -314,18 +320,35 @@ fn matched(ways: &[Way], offered: &[Offered], rule: &Rule) -> Vec<Option<usize>>
     found
 }
 
-/// How alike a way and a branch are: 2 where they read the same, else the cosine of their states; -1 where nothing can be said.
-fn likeness(way: &Way, offered: &Offered) -> f64 {
-    let wordings = std::iter::once(&way.text).chain(&way.also);
-    if wordings
-        .into_iter()
-        .any(|text| reads_the_same(text, &offered.text))
-    {
+/// Cosine of a branch's states and those of the nearest other branch of its fork, which means something else; -1 where nothing is known.
+fn nearest_beside(offered: &[Offered], branch: usize) -> f64 {
+    let own = offered.get(branch).and_then(|one| one.embedding.as_deref());
+    let others = offered
+        .iter()
+        .enumerate()
+        .filter(|(number, _)| *number != branch);
+    let cosines = others.filter_map(|(_, other)| {
+        let (own, other) = (own?, other.embedding.as_deref()?);
+        (own.len() == other.len()).then(|| cosine(own, other))
+    });
+    cosines.fold(-1.0, f64::max)
+}
+
+/// How alike a way and a branch are: 2 where they read the same, else the cosine of their states; -1 where nothing can be said, and where
+/// either is as near to what was offered `beside` it, which means something else.
+fn likeness(way: &Way, offered: &Offered, beside: f64) -> f64 {
+    let mut wordings = std::iter::once(&way.text).chain(&way.also);
+    if wordings.any(|text| reads_the_same(text, &offered.text)) {
         return 2.0;
     }
     match (&way.embedding, &offered.embedding) {
         (Some(a), Some(b)) if a.len() == b.len() && !contradict(&way.text, &offered.text) => {
-            cosine(a, b)
+            let cosine = cosine(a, b);
+            if cosine > way.beside.max(beside) {
+                cosine
+            } else {
+                -1.0
+            }
         }
         _ => -1.0,
     }

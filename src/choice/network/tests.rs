@@ -224,6 +224,8 @@ fn nonsense_is_taken_as_the_beginning_of_a_text_and_as_no_choice() {
 }
 
 proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(48))]
+
     /// Whatever is met: every fork is at one place, every branch is one way, no two branches of a fork are the same way, and what leads
     /// somewhere was taken.
     #[test]
@@ -253,4 +255,34 @@ proptest::proptest! {
         }
         proptest::prop_assert!(seen.iter().all(|times| *times == 1));
     }
+}
+
+#[test]
+fn a_branch_is_no_wording_of_what_is_farther_from_it_than_what_was_offered_beside_it() {
+    // A model whose states all point roughly one way.
+    let at = |angle: f32| [angle.cos(), angle.sin()];
+    let fork = |session, context: &str, phrases: [(&str, f32); 2]| Met {
+        state: Some(vec![1.0, 0.0]),
+        offered: (0..)
+            .zip(phrases)
+            .map(|(item, (text, angle))| offered(item, text, Some(&at(angle))))
+            .collect(),
+        ..met(session, 0, None, context, &[], 0)
+    };
+    let here = [("by the sea", 0.0), ("in the hills", 0.2)];
+    let rule = Rule::default();
+    let near = [("at the shore", 0.05), ("up the hills", 0.25)];
+    let joined = Network::of(vec![fork(0, "a", here), fork(1, "b", near)], &rule);
+    assert_eq!(joined.places().len(), 1);
+    assert_eq!(
+        (joined.way_of(1, 0), joined.way_of(1, 1)),
+        (Some(0), Some(1))
+    );
+    let elsewhere = [("at a market", -0.25), ("in a tower", -0.45)];
+    let apart = Network::of(vec![fork(0, "a", here), fork(1, "b", elsewhere)], &rule);
+    assert_eq!(
+        apart.places().len(),
+        2,
+        "their cosines are above the rule's"
+    );
 }
