@@ -8,7 +8,7 @@ use super::Options;
 use super::figures::{config, mean, percent, share, wilson};
 use super::payoff::figure;
 use super::people::Kind;
-use super::session::{Arm, Guesser, Life, Session, handover, session};
+use super::session::{Arm, Guesser, Life, Reliability, Session, handover, session};
 
 pub(crate) fn learning(options: &Options) {
     println!("\n## The imitator, every fork asked\n");
@@ -41,6 +41,15 @@ pub(crate) fn learning(options: &Options) {
         line("model", |s| s.standing.model);
         line("last place", |s| s.standing.last);
         line("frequency of places", |s| s.standing.frequency);
+        let mut all = Reliability::default();
+        sessions.iter().for_each(|s| all.add(&s.claimed));
+        println!(
+            "| {} | imitator's calibration: a session's as if calibrated {:.3}; all answers together {:.3}, right {:+.1} % more often than claimed | | | |",
+            kind.name(),
+            mean(&sessions, |s| s.as_calibrated.error()),
+            all.error(),
+            100.0 * all.modesty(),
+        );
     }
 }
 /// Sessions of a steady person.

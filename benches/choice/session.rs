@@ -1,5 +1,7 @@
 //! One session: a person, its memory, its imitator, and somebody who decides whether to ask.
 
+use std::collections::VecDeque;
+
 use razvilka::choice::bound::Counted;
 use razvilka::choice::handover::{
     Carried, Course, Ended, Handover, HandoverConfig, HandoverSettings, Place, Reason,
@@ -36,6 +38,8 @@ pub(crate) enum Score {
     Entropy,
     /// 1 minus the imitator's probability of its best branch; sure forks from this probability on are never asked.
     Unsure(f64),
+    /// What the handover asks by, without its proof: divergence that would be lost on average.
+    Value,
 }
 
 /// Who takes what is not asked.
@@ -51,28 +55,43 @@ pub(crate) enum Rest {
 #[derive(Clone)]
 pub(crate) struct Budget {
     per_fork: f64,
+    latest: VecDeque<f64>,
     price: f64,
-    asked: std::collections::VecDeque<u32>,
+    asked: VecDeque<u32>,
 }
 
 impl Budget {
     pub(crate) fn new(per_min: f64) -> Self {
         Self {
             per_fork: per_min * FORK_EVERY_S / 60.0,
+            latest: VecDeque::new(),
             price: 0.0,
-            asked: Default::default(),
+            asked: VecDeque::new(),
         }
     }
 
     fn allows(&mut self, fork: u32, score: f64) -> bool {
+        /// As in `src/choice/handover`.
+        const PRICED_FORKS: usize = 48;
+        const WANTED: f64 = 1.5;
         let window = (60.0 / FORK_EVERY_S) as u32;
         while self.asked.front().is_some_and(|at| fork - at >= window) {
             self.asked.pop_front();
         }
         let wanted = score > 0.0 && score >= self.price;
         let asked = wanted && self.asked.len() as f64 + 1.0 <= self.per_fork * f64::from(window);
-        self.price =
-            (self.price + 0.02 * (f64::from(u8::from(wanted)) - self.per_fork)).clamp(0.0, 1.6);
+        if self.latest.len() == PRICED_FORKS {
+            self.latest.pop_front();
+        }
+        self.latest.push_back(score);
+        let forks = self.latest.len();
+        let worth_it = (WANTED * self.per_fork * forks as f64) as usize;
+        self.price = 0.0;
+        if forks >= 2 && worth_it < forks {
+            let mut sorted: Vec<f64> = self.latest.iter().copied().collect();
+            sorted.sort_by(|a, b| b.total_cmp(a));
+            self.price = sorted[worth_it.max(1) - 1];
+        }
         if asked {
             self.asked.push_back(fork);
         }
@@ -99,6 +118,49 @@ pub(crate) struct Session {
     /// Divergence between what was taken and what the person would have chosen, bits, summed.
     pub(crate) lost_bits: f64,
     pub(crate) standing: Standing,
+    /// What the guesser claimed of its best option, and what came of it; the same with answers drawn as it guessed them, which is
+    /// what somebody perfectly calibrated would show in as many answers.
+    pub(crate) claimed: Reliability,
+    pub(crate) as_calibrated: Reliability,
+}
+
+/// Ten bins of claimed probability: answers, sum of what was claimed, right ones.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Reliability([(u32, f64, u32); 10]);
+
+impl Reliability {
+    fn note(&mut self, guess: &Guess, answer: usize) {
+        let mut best = (0, 0.0);
+        for (option, p) in guess.probabilities().iter().enumerate() {
+            if *p > best.1 {
+                best = (option, *p);
+            }
+        }
+        let (answers, sum, right) = &mut self.0[((best.1 * 10.0) as usize).min(9)];
+        *answers += 1;
+        *sum += best.1;
+        *right += u32::from(best.0 == answer);
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) {
+        for (own, more) in self.0.iter_mut().zip(other.0) {
+            *own = (own.0 + more.0, own.1 + more.1, own.2 + more.2);
+        }
+    }
+
+    /// Expected calibration error of these bins, as [`Scorecard`] has it.
+    pub(crate) fn error(&self) -> f64 {
+        let answers: u32 = self.0.iter().map(|bin| bin.0).sum();
+        let gaps = self.0.iter().map(|bin| (f64::from(bin.2) - bin.1).abs());
+        gaps.sum::<f64>() / f64::from(answers.max(1))
+    }
+
+    /// By how much more it was right than it claimed, on average.
+    pub(crate) fn modesty(&self) -> f64 {
+        let answers: u32 = self.0.iter().map(|bin| bin.0).sum();
+        let gaps = self.0.iter().map(|bin| f64::from(bin.2) - bin.1);
+        gaps.sum::<f64>() / f64::from(answers.max(1))
+    }
 }
 
 /// What the imitator expects at a fork, and what became of it.
@@ -204,6 +266,15 @@ pub(crate) fn session(life: &mut Life, forks: u32, arm: &mut Arm, claim: (f64, u
                 };
                 if let Some(guess) = &guess {
                     card.note(guess, &offer, place);
+                    found.claimed.note(guess, place);
+                    let mut left = hash(seed ^ 0x6361_6c69, number);
+                    let options = guess.probabilities();
+                    let drawn = options.iter().position(|p| {
+                        left -= p;
+                        left < 0.0
+                    });
+                    let drawn = drawn.unwrap_or(options.len() - 1);
+                    found.as_calibrated.note(guess, drawn);
                 }
                 if *guesser != Guesser::Unlearning {
                     // The offer is its own: learning cannot fail.
@@ -241,46 +312,45 @@ fn decide(arm: &mut Arm, number: u32, seed: u64, at: &At<'_>) -> (Taken, Option<
         imitator: false,
     };
     let (best, sure) = at.guess.map_or((0, 0.0), |guess| guess.best());
+    let place = Place {
+        question: u64::from(number),
+        at_s: f64::from(number) * FORK_EVERY_S,
+        guess: at.guess,
+        divergence_bits: Some(at.fork.divergence_bits),
+    };
     match arm {
         Arm::Always => (Taken::Asked, None),
         Arm::Never => (model, None),
-        Arm::Handover { handover, leans } => {
-            let place = Place {
-                question: u64::from(number),
-                at_s: f64::from(number) * FORK_EVERY_S,
-                guess: at.guess,
-                divergence_bits: Some(at.fork.divergence_bits),
-            };
-            match handover.decide(&place) {
-                Course::Ask(reason) => {
-                    handover.end(Ended::Answered(at.wanted));
-                    (Taken::Asked, Some(reason))
-                }
-                Course::Imitate { branch, .. } => (
+        Arm::Handover { handover, leans } => match handover.decide(&place) {
+            Course::Ask(reason) => {
+                handover.end(Ended::Answered(at.wanted));
+                (Taken::Asked, Some(reason))
+            }
+            Course::Imitate { branch, .. } => (
+                Taken::By {
+                    branch,
+                    imitator: true,
+                },
+                None,
+            ),
+            Course::LetModel { leaning, .. } => {
+                let branch = leaning.filter(|_| *leans).unwrap_or(0);
+                (
                     Taken::By {
                         branch,
-                        imitator: true,
+                        imitator: false,
                     },
                     None,
-                ),
-                Course::LetModel { leaning, .. } => {
-                    let branch = leaning.filter(|_| *leans).unwrap_or(0);
-                    (
-                        Taken::By {
-                            branch,
-                            imitator: false,
-                        },
-                        None,
-                    )
-                }
+                )
             }
-        }
+        },
         Arm::Score(by, rest, budget) => {
             let score = match by {
                 Score::Random => hash(seed, number),
                 Score::Entropy => at.fork.masses.iter().map(|p| -p * p.log2()).sum(),
                 Score::Unsure(from) if sure >= *from => 0.0,
                 Score::Unsure(_) => 1.0 - sure,
+                Score::Value => place.value_bits(),
             };
             let taken = if budget.allows(number, score) {
                 Taken::Asked

@@ -5,8 +5,8 @@
 //!
 //! 1. The person asked to be asked, or nothing is guessed: a question.
 //! 2. The imitator is not sure: a question, if it is worth one. Its value is the divergence of what follows that is lost on
-//!    average if the imitator's best is taken ([`Place::value_bits`]); its price rises when more is asked than the budget per
-//!    minute allows and falls else.
+//!    average if the imitator's best is taken ([`Place::value_bits`]); its price is what that was worth at as many of
+//!    the latest forks as the budget per minute pays for.
 //! 3. It is sure, and has not been shown to agree: a question, from which both learn.
 //! 4. It is sure and shown to agree, but the [`Account`] could not keep its claim: a question.
 //! 5. Else a coin is tossed at the account's rate: an **audit** (a question that no budget refuses, or the sample would be biased),
@@ -35,8 +35,10 @@ pub use words::{Autonomy, Carried, Course, Ended, Place, Reason, Report, Shown, 
 
 /// Length of time the question budget speaks of, seconds.
 const BUDGET_WINDOW_S: f64 = 60.0;
-/// What a question too many adds to the price, bits.
-const PRICE_STEP_BITS: f64 = 0.02;
+/// Forks whose values set the price.
+const PRICED_FORKS: usize = 48;
+/// So many times what the budget pays for is wanted: the questions of a minute may be used up just when one is.
+const WANTED: f64 = 1.5;
 /// The price is never higher: a fork at which everything is open is worth asking in the end.
 const PRICE_MAX_BITS: f64 = 1.0;
 /// What a question is worth that shows whether the imitator agrees, bits.
@@ -67,12 +69,10 @@ pub struct Handover {
     fatigue: f64,
     /// When the questions of the last minute were asked.
     asked_at_s: VecDeque<f64>,
-    last_at_s: Option<f64>,
+    /// When the latest forks came, and what a question was worth there, bits; an audit is always wanted, what the imitator took
+    /// never.
+    valued: VecDeque<(f64, f64)>,
     price_bits: f64,
-    /// What it would be by the whole budget.
-    rested_price_bits: f64,
-    /// Whether the place looked at last was worth a question that the budget refused.
-    refused: bool,
     open: Option<Open>,
 }
 
@@ -101,10 +101,8 @@ impl Handover {
             wished: false,
             fatigue: 0.0,
             asked_at_s: VecDeque::with_capacity(config.questions_per_min_max.ceil() as usize + 1),
-            last_at_s: None,
+            valued: VecDeque::with_capacity(PRICED_FORKS),
             price_bits: 0.0,
-            rested_price_bits: 0.0,
-            refused: false,
             open: None,
         }
     }
@@ -124,7 +122,7 @@ impl Handover {
     pub fn decide(&mut self, place: &Place) -> Course {
         self.end(Ended::NoAnswer);
         let course = self.course(place);
-        self.charge(place.at_s, course);
+        self.charge(place, course);
         if let Course::Ask(reason) = course {
             self.open = Some(Open {
                 reason,
@@ -185,30 +183,16 @@ impl Handover {
         {
             self.asked_at_s.pop_front();
         }
-        // Where it is sure little is lost, but asking shows something.
-        let shows_bits = if reason == Reason::NotShown {
-            SHOWS_BITS
-        } else {
-            0.0
-        };
-        let worth_bits = place.value_bits().max(shows_bits);
-        let asked = self.asked_at_s.len() as f64;
-        // At least one a minute, however tired: who is never asked is overruled.
-        let refused = |price_bits: f64, budget: f64| {
-            if worth_bits < price_bits {
-                Some(Unasked::NotWorthIt)
-            } else {
-                (asked + 1.0 > budget.max(1.0)).then_some(Unasked::BudgetSpent)
-            }
-        };
-        let Some(why) = refused(self.price_bits, self.budget_per_min()) else {
+        let worth_bits = Self::worth_bits(place, reason == Reason::NotShown);
+        let Some(why) = self.refusal(worth_bits, self.price_bits, self.budget_per_min()) else {
             return Course::Ask(reason);
         };
-        self.refused = why == Unasked::BudgetSpent;
         let whole = self.settings.config().questions_per_min_max;
-        let why = match refused(self.rested_price_bits, whole) {
-            None if self.fatigue > 0.0 => Unasked::Tired,
-            _ => why,
+        let rested = || self.refusal(worth_bits, self.price_of(whole), whole);
+        let why = if self.fatigue > 0.0 && rested().is_none() {
+            Unasked::Tired
+        } else {
+            why
         };
         let leaning = place.guess.map(|guess| guess.best().0);
         Course::LetModel { why, leaning }
@@ -218,27 +202,83 @@ impl Handover {
         self.settings.config().questions_per_min_max * (1.0 - self.fatigue)
     }
 
-    /// Moves the price on: up by a question that was wanted, down by what the time that has passed would have paid for. It settles
-    /// where as much is wanted as can be asked.
-    fn charge(&mut self, at_s: f64, course: Course) {
-        let asked = matches!(course, Course::Ask(_));
-        let wanted = std::mem::take(&mut self.refused) || asked;
-        let passed_s = self.last_at_s.map_or(0.0, |last| (at_s - last).max(0.0));
-        let moved = |price_bits: f64, per_min: f64| {
-            let too_many = f64::from(u8::from(wanted)) - per_min * passed_s / 60.0;
-            (price_bits + PRICE_STEP_BITS * too_many).clamp(0.0, PRICE_MAX_BITS)
+    /// Why a question that is worth so much is not asked at this price and budget; `None` when it is.
+    fn refusal(&self, worth_bits: f64, price_bits: f64, budget_per_min: f64) -> Option<Unasked> {
+        if worth_bits < price_bits {
+            return Some(Unasked::NotWorthIt);
+        }
+        // At least one a minute, however tired: who is never asked is overruled.
+        let mut budget = budget_per_min.max(1.0);
+        if price_bits > 0.0 && worth_bits <= price_bits {
+            // As many forks may be worth just the price as there are: they have what better ones leave.
+            budget -= self.better_per_min(price_bits);
+        }
+        (self.asked_at_s.len() as f64 + 1.0 > budget).then_some(Unasked::BudgetSpent)
+    }
+
+    /// Where it is sure little is lost, but while agreement is to be shown asking shows something.
+    fn worth_bits(place: &Place, shows: bool) -> f64 {
+        let shows_bits = if shows { SHOWS_BITS } else { 0.0 };
+        place.value_bits().max(shows_bits)
+    }
+
+    /// Sets the price anew: so high that of the latest forks as many are worth it as the time between them pays for, and some
+    /// more. A quantile over a window is there at once when values fall, as they do while the imitator learns.
+    fn charge(&mut self, place: &Place, course: Course) {
+        let worth_bits = match course {
+            Course::Ask(Reason::Audit) => PRICE_MAX_BITS,
+            Course::Imitate { .. } => 0.0,
+            Course::Ask(_) | Course::LetModel { .. } => {
+                let shows = self.sure(place).is_some() && !self.is_shown();
+                Self::worth_bits(place, shows)
+            }
         };
-        self.price_bits = moved(self.price_bits, self.budget_per_min());
-        let whole = self.settings.config().questions_per_min_max;
-        self.rested_price_bits = moved(self.rested_price_bits, whole);
-        self.last_at_s = Some(at_s);
-        if asked {
+        if self.valued.len() == PRICED_FORKS {
+            self.valued.pop_front();
+        }
+        self.valued.push_back((place.at_s, worth_bits));
+        self.price_bits = self.price_of(self.budget_per_min());
+        if matches!(course, Course::Ask(_)) {
             if self.asked_at_s.len() == self.asked_at_s.capacity() {
                 // Audits are never refused and may fill it; the oldest matters least.
                 self.asked_at_s.pop_front();
             }
-            self.asked_at_s.push_back(at_s);
+            self.asked_at_s.push_back(place.at_s);
         }
+    }
+
+    /// Forks a minute, of the latest, that were worth more than this price.
+    fn better_per_min(&self, price_bits: f64) -> f64 {
+        let (Some((first_s, _)), Some((last_s, _))) = (self.valued.front(), self.valued.back())
+        else {
+            return 0.0;
+        };
+        let better = self.valued.iter().filter(|(_, w)| *w > price_bits);
+        let passed_s = last_s - first_s;
+        if passed_s > 0.0 {
+            60.0 * better.count() as f64 / passed_s
+        } else {
+            0.0
+        }
+    }
+
+    fn price_of(&self, budget_per_min: f64) -> f64 {
+        let (Some((first_s, _)), Some((last_s, _))) = (self.valued.front(), self.valued.back())
+        else {
+            return 0.0;
+        };
+        let forks = self.valued.len();
+        let gaps = forks.saturating_sub(1).max(1) as f64;
+        let between_s = ((last_s - first_s) / gaps).max(0.0);
+        let paid_for = budget_per_min / 60.0 * between_s * forks as f64;
+        let wanted = (WANTED * paid_for) as usize;
+        if forks < 2 || wanted >= forks {
+            return 0.0;
+        }
+        let mut worth: Vec<f64> = self.valued.iter().map(|(_, worth)| *worth).collect();
+        worth.sort_by(|a, b| b.total_cmp(a));
+        let last = worth.get(wanted.saturating_sub(1)).copied().unwrap_or(0.0);
+        last.clamp(0.0, PRICE_MAX_BITS)
     }
 
     /// The coin of a question: uniform in 0..1, from seed and number alone.
@@ -305,10 +345,8 @@ impl Handover {
     pub fn tired(&mut self, fatigue: f64) {
         if !fatigue.is_nan() {
             self.fatigue = fatigue.clamp(0.0, 1.0);
-            if self.fatigue == 0.0 {
-                // What tiredness made dear is so no longer.
-                self.price_bits = self.price_bits.min(self.rested_price_bits);
-            }
+            // What tiredness made dear is so no longer when it has gone.
+            self.price_bits = self.price_of(self.budget_per_min());
         }
     }
 

@@ -383,8 +383,9 @@ mod tests {
         };
         let sure = learnt(0.98, 0);
         assert!(sure.best().0 == 1 && sure.best().1 > 0.85, "{sure:?}");
-        let (forgets, never) = (learnt(0.9, 6), learnt(1.0, 6));
+        let (forgets, never) = (learnt(0.9, 4), learnt(1.0, 4));
         assert!(forgets.probabilities()[2] > never.probabilities()[2]);
+        assert!(forgets.probabilities()[1] < never.probabilities()[1]);
     }
 
     #[test]
