@@ -572,6 +572,7 @@ fn nothing_is_shown_before_the_warning_was_confirmed() {
     harness.key_press(eframe::egui::Key::Num1);
     harness.run_steps(1);
     assert!(!board.flashes_confirmed() && pressed.try_recv().is_err());
+    assert!(surface.reports().try_recv().is_err(), "nothing was seen");
     harness.get_by_label(&words.flashes_confirm).click();
     harness.run_steps(2);
     assert!(board.flashes_confirmed());
