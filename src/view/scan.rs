@@ -18,7 +18,7 @@ pub fn standing_out(scan: &ScanSection, options: usize, since_s: f64) -> Option<
         return Some(0);
     }
     // Far beyond any fork's time, and the cast saturates.
-    let step = 1 + (later_s / scan.period_s).floor() as usize;
+    let step = 1_usize.saturating_add((later_s / scan.period_s).floor() as usize);
     (step < options.saturating_mul(scan.loops as usize)).then_some(step % options)
 }
 

@@ -131,7 +131,10 @@ impl Participant {
             }
             self.page = page;
         }
-        if let Some(scene) = self.board.scene() {
+        // Behind the warning nothing else is shown, and nothing counts as shown.
+        if !self.board.asks_for_flashes()
+            && let Some(scene) = self.board.scene()
+        {
             self.scene = scene;
         }
         let period_s = self.pace.period_s();

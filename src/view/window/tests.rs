@@ -395,35 +395,37 @@ fn the_square_for_a_photodiode_is_white_exactly_while_something_is_lit() {
         corner: Some(Corner::BottomRight),
         size_cm: 2.0,
     };
-    let whole = Rect::from_min_size(pos2(0.0, 0.0), vec2(SIZE.0 as f32, SIZE.1 as f32));
-    let picture = Picture::within(whole, &look.screen);
-    let side = picture.of_cm(2.0);
-    let corner = picture.rect().right_bottom();
-    let patch = Rect::from_min_max(corner - vec2(side, side), corner).shrink(1.5);
-    let area = f64::from(patch.width() * patch.height());
-    for lit in [None, Some(0), Some(2)] {
-        let drawn = Drawn {
-            look: look.clone(),
-            page: Page::default(),
-            scene: Scene {
-                stage: Stage::Fork {
-                    fork: 0,
-                    tiles: Arc::clone(&fork),
-                    due: MonoTime::from_nanos(0),
-                },
-                ..Scene::default()
+    let drawn = |lit| Drawn {
+        look: look.clone(),
+        page: Page::default(),
+        scene: Scene {
+            stage: Stage::Fork {
+                fork: 0,
+                tiles: Arc::clone(&fork),
+                due: MonoTime::from_nanos(0),
             },
-            lit,
-            dwell: [0.0; MAX_OPTIONS],
-        };
-        let pixels = pixels(&harness(drawn));
-        let colour = if lit.is_some() {
-            Color32::WHITE
-        } else {
-            Color32::BLACK
-        };
-        let count = pixels.count(colour, |x, y| patch.contains(pos2(x, y))) as f64;
-        assert!(count > 0.95 * area, "{lit:?}: {count} of {area}");
+            ..Scene::default()
+        },
+        lit,
+        dwell: [0.0; MAX_OPTIONS],
+    };
+    let dark = pixels(&harness(drawn(None)));
+    // Two centimetres of the screen's width, as many pixels high.
+    let side = 2.0 * SIZE.0 as f64 / look.screen.width_cm;
+    for lit in [0, 2] {
+        let light = pixels(&harness(drawn(Some(lit))));
+        let mut area = 0.0;
+        for (index, (on, off)) in light.colours.iter().zip(&dark.colours).enumerate() {
+            if (*on, *off) == (Color32::WHITE, Color32::BLACK) {
+                area += 1.0;
+                let (x, y) = (index % SIZE.0, index / SIZE.0);
+                assert!(x > SIZE.0 * 9 / 10 && y > SIZE.1 * 8 / 10, "{x}, {y}");
+            }
+        }
+        assert!(
+            (area / (side * side) - 1.0_f64).abs() < 0.08,
+            "{area} of {side} squared"
+        );
     }
 }
 
@@ -541,7 +543,8 @@ fn the_switch_takes_the_option_that_stands_out_and_nothing_else() {
     assert!(pressed.try_recv().is_err(), "no fork is open");
     surface.show(5, &open(7), rt::lsl_now());
     harness.run_steps(3);
-    harness.get_by_label(&Words::of(ViewLanguage::En).scan);
+    let hint = Words::of(ViewLanguage::En).scan;
+    assert!(texts(&harness).iter().any(|(text, ..)| *text == hint));
     harness.key_press(eframe::egui::Key::Space);
     harness.run_steps(1);
     let (_, key) = pressed.try_recv().unwrap();
@@ -569,6 +572,7 @@ fn nothing_is_shown_before_the_warning_was_confirmed() {
     harness.key_press(eframe::egui::Key::Num1);
     harness.run_steps(1);
     assert!(!board.flashes_confirmed() && pressed.try_recv().is_err());
+    assert!(surface.reports().try_recv().is_err(), "nothing was seen");
     harness.get_by_label(&words.flashes_confirm).click();
     harness.run_steps(2);
     assert!(board.flashes_confirmed());

@@ -32,7 +32,7 @@ fn played(fates: &[Fate], pauses: &[u64]) -> (Vec<Presented>, Vec<Option<MonoTim
     let mut settling = Settling::default();
     let mut reports = Vec::new();
     let mut truth = Vec::new();
-    let (mut now, mut taken_until, mut serial) = (0, 0, SERIAL);
+    let (mut now, mut taken_until, mut serial) = (10_000_000, 0, SERIAL);
     let mut under_way: VecDeque<(u64, Option<Notice>)> = VecDeque::new();
     let mut before: Option<Frame> = None;
     let ends = [(Fate::Shown { late: 0 }, 0); 40];
