@@ -8,7 +8,8 @@ use super::Options;
 use super::figures::{config, mean, percent, share, wilson};
 use super::payoff::figure;
 use super::people::Kind;
-use super::session::{Arm, Guesser, Life, Reliability, Session, handover, session};
+use super::reliability::Reliability;
+use super::session::{Arm, Guesser, Life, Session, handover, session};
 
 pub(crate) fn learning(options: &Options) {
     println!("\n## The imitator, every fork asked\n");

@@ -25,6 +25,7 @@ mod memory;
 mod payoff;
 mod people;
 mod regret;
+mod reliability;
 mod session;
 
 use anyhow::{Context, bail};
