@@ -1,14 +1,15 @@
 //! How good does the imitator become, and what is left of the questions?
 
 use razvilka::choice::bound::{Counted, Tally};
-use razvilka::choice::handover::Carried;
+use razvilka::choice::handover::{Carried, HandoverConfig};
 use razvilka::choice::imitator::Figures;
 
 use super::Options;
 use super::figures::{config, mean, percent, share, wilson};
 use super::payoff::figure;
 use super::people::Kind;
-use super::session::{Arm, Guesser, Life, Reliability, Session, handover, session};
+use super::reliability::Reliability;
+use super::session::{Arm, Guesser, Life, Session, handover, session};
 
 pub(crate) fn learning(options: &Options) {
     println!("\n## The imitator, every fork asked\n");
@@ -83,7 +84,10 @@ fn lives(
     name: &str,
     together: bool,
 ) -> anyhow::Result<()> {
-    let base = config(60.0);
+    let base = HandoverConfig {
+        confidence_min: options.sure,
+        ..config(60.0)
+    };
     let people = options.people.div_ceil(5);
     let mut by_session: Vec<Vec<Session>> = vec![Vec::new(); SESSIONS];
     let (mut broken, mut of) = (0, 0);

@@ -12,7 +12,7 @@
 //! answer, beside three baselines, every fork asked. *sessions*: what is left of the questions as choices are remembered.
 //! *regret*: divergence between what was taken and what the person would have chosen, bits per fork, at equal budgets of
 //! questions, one fork every six seconds. *guard*: persons of its own who tire, are overloaded, answer by habit. *cost*: what the
-//! parts take, timed.
+//! parts take, timed. *offload*, *habits*, *tasks* (`payoff/`): what choosing buys with the story model, docs/payoff.md.
 //!
 //! Every person meets the same forks in every arm and, where it does not answer to the arm, wants the same. The memory is a
 //! stand-in (`memory.rs`), meanings are points in eight dimensions, nobody tires: figures of a simulation, not of people.
@@ -26,6 +26,7 @@ mod memory;
 mod payoff;
 mod people;
 mod regret;
+mod reliability;
 mod session;
 
 use anyhow::{Context, bail};
@@ -38,6 +39,8 @@ pub(crate) struct Options {
     pub(crate) forks: u32,
     pub(crate) seed: u64,
     pub(crate) remembered: usize,
+    /// From which probability on the guesser is sure, in the table of sessions.
+    pub(crate) sure: f64,
     /// Stories that somebody has in mind, texts that are drawn to check an estimate, and particles of an estimate.
     pub(crate) wishes: usize,
     pub(crate) texts: usize,
@@ -61,6 +64,7 @@ fn options() -> anyhow::Result<Options> {
         forks: 400,
         seed: 1,
         remembered: 128,
+        sure: 0.85,
         wishes: 5,
         texts: 20,
         particles: 2,
@@ -84,6 +88,7 @@ fn options() -> anyhow::Result<Options> {
             "--people" => options.people = value()?.parse()?,
             "--forks" => options.forks = value()?.parse()?,
             "--remembered" => options.remembered = value()?.parse()?,
+            "--sure" => options.sure = value()?.parse()?,
             "--wishes" => options.wishes = value()?.parse()?,
             "--texts" => options.texts = value()?.parse()?,
             "--particles" => options.particles = value()?.parse()?,
@@ -94,7 +99,7 @@ fn options() -> anyhow::Result<Options> {
             "--tables" => options.tables = value()?.split(',').map(String::from).collect(),
             other => {
                 bail!(
-                    "{other}: only --people, --forks, --remembered, --seed and --tables are understood"
+                    "{other}: only --people, --forks, --remembered, --sure, --wishes, --texts, --particles, --tastes, --stories, --questions-per-100-tokens, --seed and --tables are understood"
                 )
             }
         }
@@ -106,8 +111,20 @@ fn options() -> anyhow::Result<Options> {
     {
         bail!("--tables {table}: there are {}", TABLES.join(", "));
     }
-    if options.people == 0 || options.forks == 0 || options.remembered == 0 {
-        bail!("--people, --forks and --remembered: there must be one at least");
+    let counts = [
+        options.people as usize,
+        options.forks as usize,
+        options.remembered,
+        options.wishes,
+        options.texts,
+        options.particles,
+        options.tastes,
+        options.stories,
+    ];
+    if counts.contains(&0) {
+        bail!(
+            "--people, --forks, --remembered, --wishes, --texts, --particles, --tastes, --stories: there must be one at least"
+        );
     }
     Ok(options)
 }

@@ -9,17 +9,15 @@ use super::chance::{TOKENS_MAX, sampling};
 use super::truth::{OPENING, Trace, Turn, opening};
 
 /// How often the person asks for other branches at one place.
-const OTHERS_MAX: usize = 20;
+const OTHERS_MAX: usize = 6;
 /// How often it calls for a fork in one text.
-const CALLS_MAX: usize = 100;
+const CALLS_MAX: usize = 24;
 
 /// What the person wants of the plot.
 #[derive(Debug, Clone)]
 pub(crate) enum Aim {
     /// These turns, in this order; what follows them does not matter.
     Wish(Vec<Turn>),
-    /// These words, from the beginning of the text on.
-    Words(Vec<u32>),
     /// At each turn what it likes best there, whatever story comes of it: a fixed order of all meanings of a turn, drawn by the
     /// seed.
     Taste(u64),
@@ -30,7 +28,6 @@ impl Aim {
     pub(crate) fn wants(&self, number: usize, turn: &Turn, offered: &[&'static str]) -> bool {
         match self {
             Self::Wish(turns) => turns.get(number).is_none_or(|wanted| wanted.is(turn)),
-            Self::Words(_) => true,
             Self::Taste(seed) => {
                 let liking = |meaning: &str| liking(*seed, turn.name, meaning);
                 let own = liking(turn.meaning);
@@ -39,11 +36,10 @@ impl Aim {
         }
     }
 
-    /// How much is wanted: turns of the plot, or words.
-    fn length(&self) -> usize {
+    /// How many turns are wanted.
+    fn turns(&self) -> usize {
         match self {
             Self::Wish(turns) => turns.len(),
-            Self::Words(words) => words.len(),
             Self::Taste(_) => usize::MAX,
         }
     }
@@ -140,14 +136,10 @@ pub(crate) fn write(model: &Arc<Model>, aim: &Aim, manner: &Manner) -> anyhow::R
                 continue;
             }
             None => {
-                let right = match aim {
-                    Aim::Words(_) => pass.trace.tokens.len(),
-                    Aim::Wish(_) | Aim::Taste(_) => pass.trace.turns.len(),
-                };
-                let right = right.min(aim.length());
+                let right = pass.trace.turns.len().min(aim.turns());
                 let spent = pass.whole;
                 pass.at_turn.resize(right.max(pass.at_turn.len()), spent);
-                if right == aim.length() {
+                if right == aim.turns() {
                     break;
                 }
             }
@@ -168,17 +160,13 @@ pub(crate) fn write(model: &Arc<Model>, aim: &Aim, manner: &Manner) -> anyhow::R
 
 /// The first token at which a text is not as wanted.
 fn first_wrong(aim: &Aim, trace: &Trace) -> Option<usize> {
-    if let Aim::Words(words) = aim {
-        let mut pairs = trace.tokens.iter().zip(words);
-        return pairs.position(|(found, wanted)| found != wanted);
-    }
     let wrong = match aim {
         Aim::Wish(_) => {
             let mut turns = trace.turns.iter().enumerate();
             turns.find(|(number, turn)| !aim.wants(*number, turn, &[]))
         }
         // What has come unasked is taken as it is.
-        Aim::Taste(_) | Aim::Words(_) => None,
+        Aim::Taste(_) => None,
     };
     match (wrong.map(|(_, turn)| turn.at), trace.strange) {
         (Some(turn), Some(strange)) => Some(turn.min(strange)),
@@ -214,34 +202,12 @@ fn judge(aim: &Aim, trace: &Trace, fork: &Fork) -> Vec<bool> {
     right
 }
 
-/// Which branch begins with the wanted words, by as many of them as there are.
-fn begins(words: &[u32], trace: &Trace, fork: &Fork) -> Option<usize> {
-    let wanted = words.get(trace.tokens.len()..)?;
-    let agree = |tokens: &[u32]| {
-        tokens
-            .iter()
-            .zip(wanted)
-            .take_while(|(a, b)| a == b)
-            .count()
-    };
-    let agreed = fork.branches.iter().map(|branch| agree(&branch.tokens));
-    let best = agreed
-        .enumerate()
-        .max_by_key(|(number, n)| (*n, usize::MAX - number))?;
-    (best.1 > 0).then_some(best.0)
-}
-
 /// The person answers: a branch that is as wanted, else other ones, else whatever the model takes.
 fn answer(writer: &mut Writer, aim: &Aim, pass: &mut Pass, fork: Fork) -> anyhow::Result<bool> {
     let mut fork = fork;
     for _ in 0..=OTHERS_MAX {
-        let wanted = match aim {
-            Aim::Words(words) => begins(words, &pass.trace, &fork),
-            Aim::Wish(_) | Aim::Taste(_) => {
-                let right = judge(aim, &pass.trace, &fork);
-                right.iter().position(|right| *right)
-            }
-        };
+        let right = judge(aim, &pass.trace, &fork);
+        let wanted = right.iter().position(|right| *right);
         pass.whole.selections += 1;
         pass.offered.push(Offered {
             states: writer.states(),

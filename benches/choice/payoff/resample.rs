@@ -62,7 +62,7 @@ pub(crate) fn short(value: f64) -> String {
         let whole = format!("{value:.0}");
         let (head, tail) = whole.split_at(whole.len() - 3);
         return match head.len() {
-            5.. => format!(
+            4.. => format!(
                 "{},{},{tail}",
                 &head[..head.len() - 3],
                 &head[head.len() - 3..]

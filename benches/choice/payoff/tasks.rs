@@ -1,7 +1,7 @@
 //! Selections per intended sentence, and what each of them told.
 //!
-//! *Copied meaning*: a story's turns of the plot, in their order. *Copied words*: the story itself, word by word. *Free wish*: a
-//! taste in turns, whatever story comes of it. In the first two the person calls for a fork where the text goes wrong unasked.
+//! *Copied meaning*: a story's turns of the plot, in their order; the person calls for a fork where the text goes wrong unasked.
+//! *Free wish*: a taste in turns, whatever story comes of it.
 
 use std::sync::Arc;
 
@@ -32,18 +32,13 @@ pub(crate) fn tasks(options: &Options) -> anyhow::Result<()> {
     println!(
         "| task | texts | reached | sentences | selections per sentence (95 %) | calls, of these | minutes per sentence | bits a choice: surprisal (95 %) | through the channel (95 %) | Wolpaw | bits a minute, through the channel (95 %) |\n|---|---|---|---|---|---|---|---|---|---|---|"
     );
-    for (name, task) in [
-        ("copied meaning", Task::Meaning),
-        ("copied words", Task::Words),
-        ("free wish", Task::Free),
-    ] {
+    for (name, task) in [("copied meaning", Task::Meaning), ("free wish", Task::Free)] {
         let mut random = ChaCha8Rng::seed_from_u64(options.seed);
         let mut done = Vec::with_capacity(options.wishes);
         for number in 0..options.wishes as u64 {
             let (story, _) = story(&mut random);
             let aim = match task {
                 Task::Meaning => Aim::Wish(story.turns.clone()),
-                Task::Words => Aim::Words(story.tokens[..story.tokens.len() - 1].to_vec()),
                 Task::Free => Aim::Taste(options.seed.wrapping_mul(1_000_003).wrapping_add(number)),
             };
             let manner = Manner {
@@ -62,7 +57,6 @@ pub(crate) fn tasks(options: &Options) -> anyhow::Result<()> {
 #[derive(Clone, Copy, PartialEq)]
 enum Task {
     Meaning,
-    Words,
     Free,
 }
 
@@ -87,19 +81,18 @@ impl Done {
     fn of(story: &Trace, task: Task, pass: Pass) -> Self {
         let intended = match task {
             Task::Meaning => story.turns.len(),
-            Task::Words => story.tokens.len() - 1,
             Task::Free => usize::MAX,
         };
         let reached = pass.at_turn.len() >= intended;
         let sentences = match task {
             // Those of the wish whose turns stand there.
-            Task::Meaning | Task::Words if reached => story.sentences.len(),
+            Task::Meaning if reached => story.sentences.len(),
             Task::Meaning => story
                 .sentences
                 .iter()
                 .filter(|turns| **turns <= pass.at_turn.len())
                 .count(),
-            Task::Words | Task::Free => pass.trace.sentences.len(),
+            Task::Free => pass.trace.sentences.len(),
         };
         let mut done = Self {
             reached: reached || task == Task::Free,
