@@ -109,8 +109,8 @@ pub(super) fn latency(ui: &Ui, theme: &Theme, words: &Words, rect: Rect, status:
     let head = paint(theme.prompt);
     lines.cells(
         &[
-            (0.57, right, &words.latest, head),
-            (0.71, right, "p99", head),
+            (0.54, right, &words.latest, head),
+            (0.68, right, "p99", head),
             (0.89, right, &words.budget, head),
             (1.0, right, &words.misses, head),
         ],
@@ -124,9 +124,9 @@ pub(super) fn latency(ui: &Ui, theme: &Theme, words: &Words, rect: Rect, status:
         lines.cells(
             &[
                 (0.0, Align2::LEFT_TOP, &short(name), head),
-                (0.57, right, &ms(step.latest_us), ink),
+                (0.54, right, &ms(step.latest_us), ink),
                 // Of few measurements there is no percentile: the largest stands for it, and is marked.
-                (0.71, right, &judged(step.p99_us, step.max_us), missed),
+                (0.68, right, &judged(step.p99_us, step.max_us), missed),
                 (0.89, right, &ms(step.budget_us), head),
                 (
                     1.0,
