@@ -28,6 +28,8 @@ use crate::view::surface::What;
 const IDLE: Duration = Duration::from_millis(25);
 /// How long the next frame waits after one that shows which notices belong to which frames: three refreshes of 60 Hz.
 pub(super) const PAIRING: Duration = Duration::from_millis(50);
+/// How long the warning before flashes must have been on the screen before it can be confirmed.
+pub(super) const READ: Duration = Duration::from_secs(2);
 /// A bar follows gaze with this time constant, seconds: it grows and shrinks, and never flickers.
 const DWELL_S: f64 = 0.15;
 /// What has faded to this is gone.
@@ -55,6 +57,10 @@ pub struct Participant {
     up: Option<u64>,
     /// When they went up.
     up_at: MonoTime,
+    /// The option that stood out for the single switch in the frame before.
+    stood_out: Option<usize>,
+    /// When the warning before flashes went up.
+    warned_at: Option<MonoTime>,
     dwell: [f32; MAX_OPTIONS],
     /// Whether it was told that some text cannot be shown.
     complained: bool,
@@ -90,6 +96,8 @@ impl Participant {
             told: None,
             up: None,
             up_at: MonoTime::from_nanos(0),
+            stood_out: None,
+            warned_at: None,
             dwell: [0.0; MAX_OPTIONS],
             complained: false,
             continuous: false,
@@ -162,13 +170,19 @@ impl Participant {
         };
         if self.board.asks_for_flashes() {
             let clicked = draw_warning(ui, &self.look);
-            if clicked || ui.input(|input| input.key_pressed(Key::Enter)) {
+            let since = *self.warned_at.get_or_insert(now);
+            // A key that is still held, or a click meant for something else, has not read it.
+            let read = Duration::from_nanos(now.nanos_since(since)) >= READ;
+            if read && (clicked || is_entered(ui)) {
                 self.board.confirm_flashes();
             }
+            self.stood_out = None;
         } else {
             let clicked = draw(ui, &self.look, &shot);
+            // What is pressed by now was pressed at the sight of the frame before.
+            let seen = std::mem::replace(&mut self.stood_out, standing_out);
             if self.look.keys {
-                self.take_keys(ui, clicked, standing_out);
+                self.take_keys(ui, clicked, seen);
             }
         }
         self.next_frame(ui);
@@ -245,12 +259,14 @@ impl Participant {
     fn raise_tiles(&mut self, now: MonoTime, period_s: f64) {
         let Stage::Fork { fork, due, .. } = &self.scene.stage else {
             self.up = None;
+            self.stood_out = None;
             return;
         };
         let is_due = due.nanos_since(now) <= (1.5e9 * period_s) as u64;
         if self.up != Some(*fork) {
             self.up = is_due.then_some(*fork);
             self.up_at = now;
+            self.stood_out = None;
             self.stamper.show(self.up.map(What::Tiles));
         }
     }
@@ -287,8 +303,8 @@ impl Participant {
         }
     }
 
-    /// `standing_out` is what the person saw stand out when a switch was pressed.
-    fn take_keys(&mut self, ui: &egui::Ui, clicked: Option<i32>, standing_out: Option<usize>) {
+    /// `seen` is the option that the person saw stand out when a switch was pressed.
+    fn take_keys(&mut self, ui: &egui::Ui, clicked: Option<i32>, seen: Option<usize>) {
         let at_s = rt::lsl_now().get();
         let pressed: Vec<Press> = ui.input(|input| {
             let press = |event: &egui::Event| match event {
@@ -300,7 +316,7 @@ impl Participant {
                     modifiers,
                 } if !modifiers.command && !modifiers.alt => {
                     if *key == Key::Space {
-                        return Some(Press::Switch(standing_out));
+                        return Some(Press::Switch(seen));
                     }
                     press_of(*key, *physical_key)
                 }
@@ -333,7 +349,8 @@ impl Participant {
         // Until the rate is known, and whenever time matters: what this frame shows is stamped when the next one begins.
         let stamps = self.stamper.is_waiting();
         self.continuous = self.pace.rate_hz().is_none() || self.is_timed() || stamps;
-        if self.stamper.settling().is_pairing() {
+        // Not where something has just been shown: should no notice come, its stamp is when the next frame begins.
+        if self.stamper.settling().is_pairing() && !stamps {
             self.continuous = false;
             ui.request_repaint_after(PAIRING);
         } else if self.continuous {
@@ -362,6 +379,23 @@ impl eframe::App for Participant {
     fn on_exit(&mut self, _gl: Option<&eframe::glow::Context>) {
         self.closed();
     }
+}
+
+/// Whether Enter was pressed: one that is held counts once.
+fn is_entered(ui: &egui::Ui) -> bool {
+    ui.input(|input| {
+        input.events.iter().any(|event| {
+            matches!(
+                event,
+                egui::Event::Key {
+                    key: Key::Enter,
+                    pressed: true,
+                    repeat: false,
+                    ..
+                }
+            )
+        })
+    })
 }
 
 /// By what stands on the key, or else by its place: under a Cyrillic layout the keys lie where they always lay.

@@ -541,8 +541,12 @@ fn the_switch_takes_the_option_that_stands_out_and_nothing_else() {
     harness.key_press(eframe::egui::Key::Space);
     harness.run_steps(1);
     assert!(pressed.try_recv().is_err(), "no fork is open");
+    // With the frame that puts the tiles up nothing has been seen to stand out yet.
     surface.show(5, &open(7), rt::lsl_now());
-    harness.run_steps(3);
+    harness.key_press(eframe::egui::Key::Space);
+    harness.run_steps(1);
+    assert!(pressed.try_recv().is_err(), "nothing stood out");
+    harness.run_steps(2);
     let hint = Words::of(ViewLanguage::En).scan;
     assert!(texts(&harness).iter().any(|(text, ..)| *text == hint));
     harness.key_press(eframe::egui::Key::Space);
@@ -573,6 +577,7 @@ fn nothing_is_shown_before_the_warning_was_confirmed() {
     harness.run_steps(1);
     assert!(!board.flashes_confirmed() && pressed.try_recv().is_err());
     assert!(surface.reports().try_recv().is_err(), "nothing was seen");
+    std::thread::sleep(app::READ);
     harness.get_by_label(&words.flashes_confirm).click();
     harness.run_steps(2);
     assert!(board.flashes_confirmed());
