@@ -24,6 +24,8 @@ const FRAMES_HZ: f64 = 30.0;
 const SILENT: Duration = Duration::from_secs(4);
 /// How long a press on "stop" waits for the second one.
 const SURE: Duration = Duration::from_secs(4);
+/// A second press that comes sooner is half of a double click.
+pub(super) const DOUBLE_CLICK: Duration = Duration::from_millis(500);
 /// Microvolts between two lines that can be chosen.
 const GAINS_UV: [f32; 7] = [20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 5_000.0];
 /// Width of the labels beside the EEG, points.
@@ -65,9 +67,13 @@ pub struct OperatorApp {
     shown: Shown,
     begun: Option<Instant>,
     next: Instant,
-    sure_until: Option<Instant>,
+    /// When "stop" was pressed once.
+    stop_pressed: Option<Instant>,
     drawn: Arc<Mutex<Drawn>>,
+    /// Why the latest word could not be asked.
     said: String,
+    /// Why no word can be asked.
+    mute: String,
 }
 
 impl OperatorApp {
@@ -89,18 +95,18 @@ impl OperatorApp {
             shown,
             begun: None,
             next: Instant::now(),
-            sure_until: None,
+            stop_pressed: None,
             drawn,
             said: String::new(),
+            mute: String::new(),
         }
     }
 
     /// One frame.
     pub fn frame(&mut self, ui: &mut Ui) {
         let now = self.client.live().now();
-        if let Err(error) = self.client.offer_control() {
-            self.said = error.to_string();
-        }
+        let offered = self.client.offer_control();
+        self.mute = offered.map_or_else(|error| error.to_string(), |()| String::new());
         let places = Places::within(ui.max_rect());
         let bar = Rect::from_min_max(ui.max_rect().min, places.eeg.right_top());
         let bar = bar.with_max_x(ui.max_rect().right());
@@ -152,16 +158,14 @@ impl OperatorApp {
             FontId::proportional(13.0),
             ink,
         );
-        let trouble = if self.said.is_empty() {
-            &now.trouble
-        } else {
-            &self.said
-        };
+        // Trouble with the connection comes first: every page that arrives takes it back.
+        let troubles = [&now.trouble, &self.said, &self.mute];
+        let trouble = troubles.into_iter().find(|words| !words.is_empty());
         let note = now.page.as_ref().and_then(|page| page.notes.last());
-        let (line, colour) = match note {
-            _ if !trouble.is_empty() => (trouble.as_str(), BAD),
-            Some(note) => (note.as_str(), ink),
-            None => ("", ink),
+        let (line, colour) = match (trouble, note) {
+            (Some(trouble), _) => (trouble.as_str(), BAD),
+            (None, Some(note)) => (note.as_str(), ink),
+            (None, None) => ("", ink),
         };
         let room = Rect::from_min_max(
             pos2(rect.left() + 0.5 * rect.width(), rect.top()),
@@ -199,7 +203,8 @@ impl OperatorApp {
             );
             return;
         }
-        let sure = self.sure_until.is_some_and(|until| Instant::now() < until);
+        let pressed_for = self.stop_pressed.map(|at| at.elapsed());
+        let sure = pressed_for.is_some_and(|since| since < SURE);
         let word = if paused {
             &self.words.resume
         } else {
@@ -222,11 +227,13 @@ impl OperatorApp {
         };
         let stop = Button::new(RichText::new(word).size(15.0));
         if ui.put(right.shrink2(vec2(4.0, 0.0)), stop).clicked() {
-            if sure {
-                self.sure_until = None;
-                self.ask(Command::Stop);
-            } else {
-                self.sure_until = Some(Instant::now() + SURE);
+            match pressed_for.filter(|_| sure) {
+                None => self.stop_pressed = Some(Instant::now()),
+                Some(since) if is_second(since) => {
+                    self.stop_pressed = None;
+                    self.ask(Command::Stop);
+                }
+                Some(_) => {}
             }
         }
     }
@@ -399,15 +406,23 @@ impl OperatorApp {
         if over || self.shown.stop.load(Ordering::Relaxed) {
             ui.send_viewport_cmd(ViewportCommand::Close);
         }
-        // At a steady pace: a frame that came late does not move the next one.
         let period = Duration::from_secs_f64(1.0 / FRAMES_HZ);
         let now = Instant::now();
-        self.next += period;
-        if self.next < now {
-            self.next = now + period;
-        }
+        self.next = after(self.next, now, period);
         ui.request_repaint_after(self.next - now);
     }
+}
+
+/// When the frame behind this one is drawn, which was to come at `next` and came at `now`. At a steady pace: one that came late does not
+/// move the next one, and those that a moving pointer brings beyond the pace do not put it off.
+fn after(next: Instant, now: Instant, period: Duration) -> Instant {
+    let steady = (next + period).min(now + period);
+    if steady < now { now + period } else { steady }
+}
+
+/// Whether a press on "stop" so long after the first one was meant as the second one.
+fn is_second(since: Duration) -> bool {
+    since >= DOUBLE_CLICK
 }
 
 impl eframe::App for OperatorApp {
@@ -417,5 +432,31 @@ impl eframe::App for OperatorApp {
 
     fn clear_color(&self, _visuals: &egui::Visuals) -> [f32; 4] {
         paint(self.theme.tile).to_normalized_gamma_f32()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_beyond_the_pace_do_not_put_the_next_one_off_and_late_ones_do_not_move_it() {
+        let begun = Instant::now();
+        let ms = |ms| begun + Duration::from_millis(ms);
+        let period = Duration::from_millis(33);
+        // A pointer that moves brings a frame every millisecond.
+        let mut next = ms(0);
+        for at in 0..1_000 {
+            next = after(next, ms(at), period);
+            assert!(next <= ms(at) + period, "{at}");
+        }
+        assert_eq!(after(ms(33), ms(40), period), ms(66), "a little late");
+        assert_eq!(after(ms(33), ms(500), period), ms(533), "much too late");
+    }
+
+    #[test]
+    fn a_double_click_on_stop_is_one_press() {
+        assert!(!is_second(Duration::from_millis(200)));
+        assert!(is_second(DOUBLE_CLICK));
     }
 }

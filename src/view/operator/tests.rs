@@ -221,6 +221,7 @@ fn pause_is_asked_at_once_stop_when_it_was_pressed_twice_and_nothing_else() {
     harness.get_by_label(&words.stop).click();
     harness.run_steps(2);
     assert_eq!(asked.lock().unwrap().len(), 1, "not yet");
+    std::thread::sleep(super::app::DOUBLE_CLICK);
     harness.get_by_label(&words.stop_sure).click();
     harness.run_steps(2);
     assert_eq!(*asked.lock().unwrap(), [Command::Pause, Command::Stop]);
