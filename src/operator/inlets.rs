@@ -60,7 +60,7 @@ impl Following {
     pub(super) fn page(&self, pins: &Pins) -> Result<(), SourceError> {
         let stream = self.network.resolve(pins, LOOK)?;
         let mut source = LslMarkers::open(&stream, OPEN)?;
-        let mut followed = (None, None);
+        let mut followed = (false, false);
         while !self.is_over() {
             let Some((_, text)) = source.pull(PULL_WAIT)? else {
                 continue;
@@ -78,26 +78,23 @@ impl Following {
         Ok(())
     }
 
-    /// The page says which amplifier and tracker the session uses: they are followed from the first page that does.
-    fn follow_devices(&self, page: &Page, followed: &mut (Option<Named>, Option<Named>)) {
-        if page.eeg != followed.0 {
-            followed.0.clone_from(&page.eeg);
-            if let Some(named) = page.eeg.clone() {
-                let begun = self.spawn("operator eeg", move |this| {
-                    this.again(|this| this.eeg(&named));
-                });
-                self.began(begun);
-            }
+    /// The page says which amplifier and tracker the session uses: they are followed from the first page that does. A session changes neither,
+    /// and a page that says so would have a thread for each of its words.
+    fn follow_devices(&self, page: &Page, followed: &mut (bool, bool)) {
+        if let Some(named) = page.eeg.clone().filter(|_| !followed.0) {
+            followed.0 = true;
+            let begun = self.spawn("operator eeg", move |this| {
+                this.again(|this| this.eeg(&named));
+            });
+            self.began(begun);
         }
-        if page.gaze != followed.1 {
-            followed.1.clone_from(&page.gaze);
-            if let Some(named) = page.gaze.clone() {
-                let page = page.clone();
-                let begun = self.spawn("operator gaze", move |this| {
-                    this.again(|this| this.gaze(&named, &page));
-                });
-                self.began(begun);
-            }
+        if let Some(named) = page.gaze.clone().filter(|_| !followed.1) {
+            followed.1 = true;
+            let page = page.clone();
+            let begun = self.spawn("operator gaze", move |this| {
+                this.again(|this| this.gaze(&named, &page));
+            });
+            self.began(begun);
         }
     }
 
