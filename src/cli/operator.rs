@@ -156,12 +156,21 @@ fn print(client: &Client, seconds: Option<u32>, stop: &AtomicBool) -> Result<(),
     let begun = Instant::now();
     let mut next = begun;
     let mut wanted: Option<(Command, Instant)> = None;
+    let mut mute = String::new();
     loop {
         let over = seconds.is_some_and(|s| begun.elapsed() >= Duration::from_secs(u64::from(s)));
         if over || stop.load(Ordering::Relaxed) {
             return Ok(());
         }
-        client.offer_control()?;
+        // Who cannot ask can still watch.
+        let refused = client.offer_control().err().map(|error| error.to_string());
+        let refused = refused.unwrap_or_default();
+        if refused != mute {
+            mute = refused;
+            if !mute.is_empty() {
+                eprintln!("razvilka: {mute}");
+            }
+        }
         while let Ok(word) = words.try_recv() {
             match Command::from_json(&format!("{{\"control\":\"{word}\"}}")) {
                 Ok(command) => wanted = Some((command, Instant::now())),
