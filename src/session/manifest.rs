@@ -28,7 +28,7 @@ pub struct Manifest {
     pub format: String,
     /// Version of this form.
     pub format_version: u32,
-    /// Identity of the session; also in the first marker and in the ledger.
+    /// Identity of the session; also in the first marker, in the ledger and in the `source_id` of its streams.
     pub session: String,
     /// The command and its arguments.
     pub command: Vec<String>,

@@ -70,7 +70,7 @@ pub struct Play<'a> {
     pub command: Vec<String>,
     /// The plan's model, where it was loaded before.
     pub model: Option<Backend>,
-    /// Identity of the engine's marker stream.
+    /// Identity of the session, also in the `source_id` of each of its streams.
     pub marker_session: String,
     /// How long somebody is awaited who listens to the markers; a simulated person must.
     pub listener: Option<Duration>,
@@ -267,6 +267,8 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
 
     let folder = Folder::create(&out).map_err(|error| Failure::new(Exit::Usage, error))?;
     let mut manifest = Manifest::begin(command, ConfigRecord::new(plan.to_toml()));
+    // One identity for folder, ledger and streams: what `--session` takes is what a page says.
+    manifest.session.clone_from(&marker_session);
     manifest.seeds.insert("session".into(), plan.session.seed);
     manifest.models = models(&model);
     manifest.streams = stream_records(
