@@ -424,7 +424,7 @@ fn an_operators_stream_is_heard_when_it_comes_and_what_it_may_not_ask_is_counted
     let listener = Listener::start(network(), pins, Arc::clone(&stop)).unwrap();
     let hear = || listener.heard.recv_timeout(PATIENCE).unwrap();
     let mut outlet = LslMarkerOutlet::new(network(), &control_spec("operator-1")).unwrap();
-    assert!(matches!(hear(), Heard::Came(_)));
+    assert!(matches!(hear(), Heard::Came { .. }));
     let mut say = |text: &str| outlet.push(text, clock()).unwrap();
     for text in [
         "{\"key\":\"select\",\"item\":1}",

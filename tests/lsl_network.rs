@@ -139,7 +139,7 @@ fn the_machine_with_the_session() {
     let mut teller = Teller::new(Outlets::open(network, "elsewhere").unwrap(), 0.2);
     let stop = Arc::new(AtomicBool::new(false));
     let listener = Listener::start(network, control_pins("operator-2"), stop).unwrap();
-    let page = Page {
+    let mut page = Page {
         session: "elsewhere".into(),
         eeg: Some(Named {
             source_id: "amp-1".into(),
@@ -169,12 +169,13 @@ fn the_machine_with_the_session() {
             teller.status(&Status::default());
         }
         teller.page(page.clone());
-        if listener
-            .heard
-            .try_iter()
-            .any(|heard| heard == Heard::Asked(Asked::Pause))
-        {
-            println!("HEARD pause");
+        for heard in listener.heard.try_iter() {
+            match heard {
+                Heard::Came { uid, .. } => page.heard = uid,
+                Heard::Gone => page.heard.clear(),
+                Heard::Asked(Asked::Pause) => println!("HEARD pause"),
+                Heard::Asked(_) | Heard::Refused(_) => {}
+            }
         }
         std::thread::sleep(Duration::from_millis(20));
     }

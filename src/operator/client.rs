@@ -103,7 +103,10 @@ impl Client {
         let over = Arc::clone(&client.over);
         named("operator asks").spawn(move || {
             while !over.load(Ordering::Relaxed) {
-                live.listens(is_heard(&control));
+                let heard = control.lock().unwrap_or_else(PoisonError::into_inner);
+                let listens = heard.as_ref().is_some_and(|outlet| hears(&live, outlet));
+                drop(heard);
+                live.listens(listens);
                 std::thread::sleep(WATCH);
             }
         })?;
@@ -128,7 +131,7 @@ impl Asks for Client {
 
     fn ask(&self, command: Command) -> Result<(), ClientError> {
         let mut control = self.control.lock().unwrap_or_else(PoisonError::into_inner);
-        match control.as_mut().filter(|outlet| outlet.consumers() > 0) {
+        match control.as_mut().filter(|outlet| hears(&self.live, outlet)) {
             Some(outlet) => Ok(outlet.push(&command.to_json(), rt::lsl_now().get())?),
             None => Err(ClientError::NotHeard {
                 control_id: self.wanted.control_id.clone(),
@@ -137,11 +140,10 @@ impl Asks for Client {
     }
 }
 
-fn is_heard(control: &Mutex<Option<LslMarkerOutlet>>) -> bool {
-    let control = control.lock().unwrap_or_else(PoisonError::into_inner);
-    control
-        .as_ref()
-        .is_some_and(|outlet| outlet.consumers() > 0)
+/// Whether the session hears this outlet: by its own word, as anybody may read the stream, a recorder for one.
+fn hears(live: &Live, outlet: &LslMarkerOutlet) -> bool {
+    let page = live.now().page;
+    outlet.consumers() > 0 && page.is_some_and(|page| page.heard == outlet.spec().uid)
 }
 
 impl Drop for Client {
@@ -169,7 +171,8 @@ impl Seeking {
                     }
                     self.live.over();
                 }
-                Ok(None) => {}
+                // Whatever stood there was said of sessions that are gone.
+                Ok(None) => self.live.trouble(""),
                 Err(error) => self.live.trouble(&error.to_string()),
             }
             std::thread::sleep(REST);

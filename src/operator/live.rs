@@ -105,6 +105,9 @@ impl Live {
         };
         *self.eye() = Eye::default();
         let mut now = open(&self.now);
+        if let Some(page) = &mut now.page {
+            Arc::make_mut(page).heard.clear();
+        }
         now.heard = None;
         now.listens = false;
     }

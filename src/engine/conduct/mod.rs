@@ -16,6 +16,7 @@
 //! | `learning` | what the scorer learns from confirmed choices, and when that is taken over |
 //! | `masking` | bad channels, and the scorers that do without them |
 //! | `remembering` | the person's memory of choices |
+//! | `disk` | how much room is left for the recording |
 //! | `telling`, `pausing` | what an operator elsewhere is told, and what it may ask |
 //! | `relearning` | what that teaches the imitator when a session begins |
 //! | `following` | a tracker that drifts, followed by confirmed choices |
@@ -27,6 +28,7 @@
 
 mod answers;
 mod asking;
+mod disk;
 mod ending;
 mod feed;
 mod feedback;
@@ -61,6 +63,7 @@ use crossbeam::channel::{never, select};
 use razvilka_calibration::{Epochs, Profile};
 use razvilka_dsp::units::MonoTime;
 
+use self::disk::Disk;
 use self::ending::Ending;
 use self::feedback::Feedback;
 use self::guarding::Guarding;
@@ -310,8 +313,15 @@ impl<'a> Conductor<'a> {
             .transpose()?;
 
         let operator = setting.operator;
-        let at = folder.path().to_owned();
-        let telling = Telling::new(operator, plan, gate_settings, &setting.session, at, &inputs);
+        let disk = Disk::watch(folder.path().to_owned());
+        let telling = Telling::new(
+            operator,
+            plan,
+            gate_settings,
+            &setting.session,
+            disk,
+            &inputs,
+        );
 
         let imitate = plan.protocol.config().imitate;
         let at_work = setting.person.as_ref().filter(|_| imitate.config().on);

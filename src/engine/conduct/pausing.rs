@@ -1,7 +1,8 @@
 //! What an operator elsewhere may ask: to pause, to go on, to stop. Every word is written down.
 //!
 //! A pause closes the open fork, with its reason, and stops the decoder; the fork is asked anew when the session goes on. Streams are watched
-//! and recorded meanwhile, and the session's time goes on. Nobody has answered or failed to answer: the attempt does not count.
+//! and recorded meanwhile, and the session's time goes on. Nobody has answered or failed to answer: the
+//! fork is a repeated one from its first pause on, and however many more there are, they count as no further attempts.
 
 use super::Conductor;
 use crate::engine::control::{Command, Heard};
@@ -17,11 +18,13 @@ impl Conductor<'_> {
     pub(super) fn operator(&mut self, heard: Heard) {
         match heard {
             Heard::Asked(command) => self.asked_by_operator(command),
-            Heard::Came(host) => {
+            Heard::Came { host, uid } => {
+                self.telling.hears(uid);
                 self.note(&format!("an operator's stream is there, from '{host}'"));
                 self.operator_event("came", Some(host));
             }
             Heard::Gone => {
+                self.telling.hears(String::new());
                 let stays = if self.telling.paused {
                     ": the session stays paused"
                 } else {
@@ -50,7 +53,7 @@ impl Conductor<'_> {
     }
 
     fn pause(&mut self) {
-        self.telling.paused = true;
+        self.telling.pause(true);
         self.tell_decoder(scribe::Ask::Pause);
         if self.question.is_some() {
             self.gate.orders.send(Order::Abort(AbortReason::Paused));
@@ -62,7 +65,7 @@ impl Conductor<'_> {
     }
 
     fn resume(&mut self) {
-        self.telling.paused = false;
+        self.telling.pause(false);
         self.inputs.begin_anew();
         self.presenter
             .ask(presenter::Ask::Say(Event::Pause { on: false }));

@@ -1,12 +1,12 @@
 //! What an operator elsewhere, and the line in the terminal, are told of the session.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, never};
 
 use super::Conductor;
+use super::disk::Disk;
 use super::inputs::{Inputs, SILENCE_MAX};
 use crate::engine::control::{Heard, Listener};
 use crate::engine::question::Question;
@@ -31,7 +31,6 @@ const NOTES: usize = 6;
 const LINE_EVERY: Duration = Duration::from_millis(500);
 /// How long the end of a fork is told before the text goes on.
 const END_LASTS: Duration = Duration::from_secs(1);
-const MIB: f64 = (1u64 << 20) as f64;
 
 /// What the operator's streams need from outside.
 #[derive(Default)]
@@ -57,7 +56,9 @@ pub(super) struct Telling {
     answer: String,
     /// What never changes of the page.
     page: Page,
-    folder: PathBuf,
+    disk: Disk,
+    /// Offsets of the clocks of EEG and gaze when they were first measured, seconds.
+    clocks: [Option<f64>; 2],
     line_at: Instant,
 }
 
@@ -67,7 +68,7 @@ impl Telling {
         plan: &crate::config::Plan,
         gate: GateSettings,
         session: &str,
-        folder: PathBuf,
+        disk: Disk,
         inputs: &Inputs,
     ) -> Self {
         let teller = setting
@@ -95,7 +96,8 @@ impl Telling {
             notes: VecDeque::new(),
             answer: String::new(),
             page,
-            folder,
+            disk,
+            clocks: [None; 2],
             line_at: Instant::now(),
         }
     }
@@ -104,6 +106,19 @@ impl Telling {
     pub(super) fn heard(&self) -> Receiver<Heard> {
         let listener = self.listener.as_ref();
         listener.map_or_else(never, |listener| listener.heard.clone())
+    }
+
+    /// The session is paused from now on, or no more; an operator's view must not offer the wrong word.
+    pub(super) fn pause(&mut self, paused: bool) {
+        self.paused = paused;
+        if let Some(teller) = &mut self.teller {
+            teller.status_at_once();
+        }
+    }
+
+    /// The stream with this uid is heard from now on; none when it is empty.
+    pub(super) fn hears(&mut self, uid: String) {
+        self.page.heard = uid;
     }
 
     /// The gate was ordered to open this question.
@@ -144,6 +159,10 @@ impl Telling {
         };
         self.fork.taken = question.committed_option();
         self.ended_at = Some(Instant::now());
+        // At once: a fork that is asked again, or has to wait, has another phase before the conductor's turn is over.
+        if let Some(teller) = &mut self.teller {
+            teller.fork(&self.fork);
+        }
     }
 
     /// The text of a decided fork has been shown.
@@ -211,6 +230,7 @@ impl Conductor<'_> {
             teller.fork(&self.telling.fork);
         }
         if line_due || wants_status {
+            self.follow_clocks();
             let status = self.status();
             if let Some(teller) = self.telling.teller.as_mut().filter(|_| wants_status) {
                 teller.status(&status);
@@ -258,12 +278,23 @@ impl Conductor<'_> {
             .collect()
     }
 
+    /// Keeps the offset that each clock had when it was first measured; of a stream that was lost it is measured anew.
+    fn follow_clocks(&mut self) {
+        let beats = self.inputs.beats();
+        for (first, beat) in self.telling.clocks.iter_mut().zip(beats) {
+            let here = beat.filter(|(beat, away)| !(*away || beat.is_lost()));
+            let offset_s = here.and_then(|(beat, _)| Some(beat.clock_offset()?.offset_s));
+            *first = here.and(first.or(offset_s));
+        }
+    }
+
     /// The session in numbers.
     fn status(&self) -> Status {
         let yes = |is: bool| Some(f64::from(u8::from(is)));
         let now = rt::now();
         let [eeg, gaze] = self.inputs.beats();
-        let stream = |found: Option<(&Heartbeat, bool)>| {
+        let [eeg_first, gaze_first] = self.telling.clocks;
+        let stream = |found: Option<(&Heartbeat, bool)>, first_s: Option<f64>| {
             found.map_or_else(StreamNow::default, |(beat, away)| {
                 let state = if away || beat.is_lost() {
                     StreamState::Lost
@@ -276,7 +307,7 @@ impl Conductor<'_> {
                 StreamNow {
                     state: Some(state.into()),
                     rate_hz: counts.measured_rate_hz,
-                    offset_s: beat.clock_offset().map(|clock| clock.offset_s),
+                    drift_s: drift_s(beat.clock_offset().map(|clock| clock.offset_s), first_s),
                     shift_s: Some(beat.clock().shift_s()),
                     doubts: Some(counts.doubts.values().sum::<u64>() as f64),
                     doubted: yes(beat.clock().is_doubted(now)),
@@ -307,8 +338,8 @@ impl Conductor<'_> {
                 tokens: Some(self.tokens_written as f64),
             },
             steps,
-            eeg: stream(eeg),
-            gaze: stream(gaze),
+            eeg: stream(eeg, eeg_first),
+            gaze: stream(gaze, gaze_first),
             health: Health {
                 channels: channels.filter(|_| watch.is_some()),
                 channels_bad: watch.map(|watch| watch.bad().iter().count() as f64),
@@ -316,7 +347,7 @@ impl Conductor<'_> {
                 flashes_rejected: watch.map(|watch| watch.rejected() as f64),
                 gaze_lost: self.inputs.gaze_lost(),
                 gate_dropped: Some(self.gate.dropped() as f64),
-                disk_free_mib: free_bytes(&telling.folder).map(|bytes| bytes / MIB),
+                disk_free_mib: telling.disk.free_mib(),
                 recording: yes(self.recorder.status().failure.is_none()),
                 control_refused: telling
                     .listener
@@ -327,8 +358,22 @@ impl Conductor<'_> {
     }
 }
 
-/// Room that is left for us on the disk of this folder, bytes; `None` when the system does not say.
-fn free_bytes(folder: &std::path::Path) -> Option<f64> {
-    let disk = rustix::fs::statvfs(folder).ok()?;
-    Some(disk.f_bavail as f64 * disk.f_frsize as f64)
+/// How far an offset has moved since it was first measured, seconds. Between machines the offset itself is as large as the time one has been
+/// up longer than the other, of which a `float32` keeps no milliseconds.
+fn drift_s(now_s: Option<f64>, first_s: Option<f64>) -> Option<f64> {
+    Some(now_s? - first_s?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_of_another_machine_that_moves_by_a_millisecond_is_seen_to() {
+        let first_s = 1_700_000_000.25;
+        let drift = drift_s(Some(first_s + 0.001), Some(first_s)).unwrap();
+        assert!((f64::from(drift as f32) - 0.001).abs() < 1e-6, "{drift}");
+        assert_eq!(drift_s(None, Some(1.0)), None);
+        assert_eq!(drift_s(Some(1.0), None), None);
+    }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, Sender, bounded};
 
@@ -22,14 +22,22 @@ const REST: Duration = Duration::from_millis(500);
 const OPEN: Duration = Duration::from_secs(2);
 /// How long one pull waits; bounds how late an end is noticed.
 const PULL_WAIT: Duration = Duration::from_millis(50);
+/// Between two words that are followed; of those that come sooner the latest is followed when it is over. Each is written down, and nobody
+/// presses faster than this. A word to stop never waits.
+const REST_BETWEEN: Duration = Duration::from_millis(200);
 
 /// What the thread says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Heard {
     /// The operator asks this.
     Asked(Command),
-    /// The stream is there; from this machine.
-    Came(String),
+    /// The stream is there.
+    Came {
+        /// The machine that serves it.
+        host: String,
+        /// Its uid: no other outlet has the same.
+        uid: String,
+    },
     /// It is gone. A pause stays one.
     Gone,
     /// It cannot be used, or what it said was not followed; each reason once for each stream that came.
@@ -106,7 +114,9 @@ impl Listening {
             match self.look() {
                 Ok(source) => {
                     unusable.clear();
-                    self.tell(Heard::Came(source.spec().hostname.clone()));
+                    let spec = source.spec();
+                    let (host, uid) = (spec.hostname.clone(), spec.uid.clone());
+                    self.tell(Heard::Came { host, uid });
                     self.hear(source);
                     self.tell(Heard::Gone);
                 }
@@ -131,14 +141,21 @@ impl Listening {
     /// Until the stream goes.
     fn hear(&self, mut source: impl MarkerSource) {
         let mut told = Vec::new();
+        let mut turns = Turns::default();
         while !self.is_over() {
+            if let Some(command) = turns.due(Instant::now()) {
+                self.tell(Heard::Asked(command));
+            }
             match source.pull(PULL_WAIT) {
                 Ok(Some((_, text))) => match Command::from_json(&text) {
+                    Ok(Command::Stop) => {
+                        self.stop.store(true, Ordering::Relaxed);
+                        self.tell(Heard::Asked(Command::Stop));
+                    }
                     Ok(command) => {
-                        if command == Command::Stop {
-                            self.stop.store(true, Ordering::Relaxed);
+                        if turns.take(command) {
+                            self.refused.fetch_add(1, Ordering::Relaxed);
                         }
-                        self.tell(Heard::Asked(command));
                     }
                     Err(why) => {
                         self.refused.fetch_add(1, Ordering::Relaxed);
@@ -149,8 +166,12 @@ impl Listening {
                     }
                 },
                 Ok(None) => {}
-                Err(_) => return,
+                Err(_) => break,
             }
+        }
+        // The last word of a stream that goes is followed as well.
+        if let Some(command) = turns.waiting {
+            self.tell(Heard::Asked(command));
         }
     }
 
@@ -159,5 +180,55 @@ impl Listening {
         if self.say.try_send(heard).is_err() {
             self.refused.fetch_add(1, Ordering::Relaxed);
         }
+    }
+}
+
+/// Words to pause and to go on, one after the other.
+#[derive(Debug, Default)]
+struct Turns {
+    followed: Option<Instant>,
+    waiting: Option<Command>,
+}
+
+impl Turns {
+    /// A word was heard. Gives whether an earlier one is dropped for it.
+    fn take(&mut self, command: Command) -> bool {
+        self.waiting.replace(command).is_some()
+    }
+
+    /// The word that is to be followed now.
+    fn due(&mut self, now: Instant) -> Option<Command> {
+        let rests = |at| now.saturating_duration_since(at) < REST_BETWEEN;
+        if self.followed.is_some_and(rests) {
+            return None;
+        }
+        let due = self.waiting.take()?;
+        self.followed = Some(now);
+        Some(due)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_words_that_come_at_any_rate_a_few_are_followed_and_the_last_one_always_is() {
+        let begun = Instant::now();
+        let at = |ms| begun + Duration::from_millis(ms);
+        let mut turns = Turns::default();
+        assert_eq!(turns.due(at(0)), None, "nothing was asked");
+        let (mut followed, mut dropped) = (Vec::new(), 0);
+        for ms in 0..1_000 {
+            let word = [Command::Pause, Command::Resume][(ms % 2) as usize];
+            dropped += u64::from(turns.take(word));
+            followed.extend(turns.due(at(ms)).map(|word| (ms, word)));
+        }
+        let times: Vec<_> = followed.iter().map(|(ms, _)| *ms).collect();
+        assert_eq!(times, [0, 200, 400, 600, 800]);
+        assert_eq!(turns.due(at(999)), None);
+        assert_eq!(turns.due(at(1_000)), Some(Command::Resume));
+        assert_eq!(dropped + 6, 1_000, "each was followed or counted");
+        assert_eq!(turns.due(at(5_000)), None, "once");
     }
 }

@@ -116,6 +116,11 @@ impl Teller {
             .is_none_or(|at| at.elapsed() >= self.status_every)
     }
 
+    /// A status is due now: something changed that an operator acts on.
+    pub fn status_at_once(&mut self) {
+        self.status_at = None;
+    }
+
     /// Tells the status.
     pub fn status(&mut self, status: &Status) {
         self.status_at = Some(Instant::now());
@@ -160,5 +165,22 @@ fn spec(name: &str, kind: &str, id: &str, format: Format) -> StreamSpec {
         labels: Vec::new(),
         units: Vec::new(),
         xml: String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_due_by_its_period_and_at_once_where_it_must_not_wait() {
+        let mut teller = Teller::new(Outlets::default(), 60.0);
+        assert!(teller.wants_status(), "the first one");
+        teller.status(&Status::default());
+        assert!(!teller.wants_status());
+        teller.status_at_once();
+        assert!(teller.wants_status());
+        teller.status(&Status::default());
+        assert!(!teller.wants_status(), "once");
     }
 }

@@ -24,6 +24,8 @@ const NOTES: usize = 6;
 const BAD: usize = 64;
 /// Characters of a label.
 const LABEL_CHARS: usize = 24;
+/// Characters of a stream's uid: those of LSL have 36.
+const UID_CHARS: usize = 64;
 
 /// What the stream says of itself.
 #[must_use]
@@ -96,6 +98,8 @@ pub struct Page {
     pub notes: Vec<String>,
     /// Whether an operator's stream may pause and stop the session.
     pub control: bool,
+    /// The operator's stream that is heard, by its uid; empty when none is.
+    pub heard: String,
 }
 
 /// Why a page cannot be read.
@@ -140,6 +144,7 @@ impl Page {
         self.text = tail(&self.text, TEXT_CHARS);
         shorten(&mut self.session, PHRASE_CHARS);
         shorten(&mut self.answer, PHRASE_CHARS);
+        shorten(&mut self.heard, UID_CHARS);
         if let Some(fork) = &mut self.fork {
             fork.options.truncate(MAX_OPTIONS);
             for option in &mut fork.options {
@@ -216,7 +221,8 @@ mod tests {
             }),
             answer: long.clone(),
             bad: vec![long.clone(); 512],
-            notes: vec![long; 100],
+            notes: vec![long.clone(); 100],
+            heard: long,
             ..Page::default()
         };
         let json = page.to_json();

@@ -60,8 +60,8 @@ pub struct StreamNow {
     pub state: Option<f64>,
     /// Rate as measured, Hz.
     pub rate_hz: Option<f64>,
-    /// Offset of its clock to the engine's, seconds.
-    pub offset_s: Option<f64>,
+    /// How far its clock has moved against the engine's since it was first measured, seconds.
+    pub drift_s: Option<f64>,
     /// How much later than usual the promptest sample of the last second came, seconds.
     pub shift_s: Option<f64>,
     /// How often its clock was doubted so far.
@@ -186,7 +186,7 @@ impl Status {
                 |what: &str, unit, value: &mut _| visit(&format!("{name}_{what}"), unit, value);
             of("state", "code", &mut stream.state);
             of("rate", "Hz", &mut stream.rate_hz);
-            of("clock_offset", "s", &mut stream.offset_s);
+            of("clock_drift", "s", &mut stream.drift_s);
             of("clock_shift", "s", &mut stream.shift_s);
             of("clock_doubts", "number", &mut stream.doubts);
             of("clock_doubted", "0 or 1", &mut stream.doubted);
