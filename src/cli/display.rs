@@ -11,7 +11,7 @@ use self::diode::Diode;
 use super::exit::{Exit, Failure};
 use crate::config::{Corner, Plan};
 use crate::engine::certify::display::DisplayCertificate;
-use crate::engine::certify::display::photodiode::NoEdges;
+use crate::engine::certify::display::photodiode::{NoEdges, Trace};
 
 /// What was typed about the display.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -32,7 +32,7 @@ pub struct Typed {
     /// The LSL stream that has the photodiode's channel: its name, or source_id=...
     #[arg(long, value_name = "STREAM", requires_all = ["display", "photodiode_channel"], conflicts_with = "photodiode_file")]
     pub photodiode: Option<String>,
-    /// Label of that channel; the number of a channel without one, from 1
+    /// Label of that channel, or its number, from 1, where none is called so
     #[arg(long, value_name = "LABEL", requires = "display")]
     pub photodiode_channel: Option<String>,
     /// A recording of the photodiode, made on this machine meanwhile: .xdf, or .csv with seconds of the LSL clock in its first column; compared
@@ -64,10 +64,10 @@ pub fn run(
     stop: &Arc<AtomicBool>,
 ) -> Result<(), Failure> {
     let channel = typed.photodiode_channel.as_deref().unwrap_or_default();
-    let certificate = match (&typed.stamps, &typed.photodiode_file) {
+    let (certificate, failed) = match (&typed.stamps, &typed.photodiode_file) {
         (Some(stamps), Some(file)) => {
             let trace = diode::recorded(file, channel)?;
-            read(stamps)?.beside(&trace)?
+            (read(stamps)?.beside(&trace)?, None)
         }
         _ => {
             let diode = typed
@@ -77,11 +77,8 @@ pub fn run(
                 .transpose()?;
             let certificate = show(typed, plan, stop)?;
             match diode {
-                None => certificate,
-                Some(diode) => {
-                    let trace = diode.end()?;
-                    certificate.beside(&trace)?
-                }
+                None => (certificate, None),
+                Some(diode) => beside(certificate, diode.end()),
             }
         }
     };
@@ -89,6 +86,9 @@ pub fn run(
         let words = format!("the certificate cannot be written: {error}");
         Failure::said(Exit::Usage, words)
     })?;
+    if let Some(failed) = failed {
+        return Err(failed);
+    }
     if certificate.within_budget() {
         return Ok(());
     }
@@ -97,6 +97,18 @@ pub fn run(
         Exit::BudgetMissed,
         format!("the display misses what flashes need: {missed}"),
     ))
+}
+
+/// The certificate held against the light. Where that cannot be, it is the one without, which minutes of alternations were shown for, and why.
+fn beside(
+    certificate: DisplayCertificate,
+    trace: Result<Trace, Failure>,
+) -> (DisplayCertificate, Option<Failure>) {
+    let compared = trace.and_then(|trace| Ok(certificate.clone().beside(&trace)?));
+    match compared {
+        Ok(compared) => (compared, None),
+        Err(failed) => (certificate, Some(failed)),
+    }
 }
 
 fn read(file: &Path) -> Result<DisplayCertificate, Failure> {

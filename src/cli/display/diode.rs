@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::cli::exit::{Exit, Failure};
 use crate::config::{NetworkMode, Plan};
 use crate::engine::certify::display::photodiode::Trace;
-use crate::recording::{Recording, Samples};
+use crate::recording::{RecordedStream, Recording, Samples};
 use crate::source::lsl::{LslSamples, Network};
 use crate::source::pins::Pins;
 use crate::source::{SampleSource, SourceError, StreamSpec};
@@ -122,13 +122,17 @@ pub(super) fn recorded(file: &Path, channel: &str) -> Result<Trace, Failure> {
         return table(&text, channel).map_err(said);
     }
     let recording = Recording::open(file).map_err(|error| said(error.to_string()))?;
-    let having: Vec<_> = recording
-        .streams
-        .iter()
-        .filter(|stream| {
-            matches!(stream.samples, Samples::Numeric(_)) && stream.spec.channel(channel).is_ok()
-        })
-        .collect();
+    let numeric = |stream: &&RecordedStream| matches!(stream.samples, Samples::Numeric(_));
+    let with = |has: fn(&StreamSpec, &str) -> bool| {
+        let streams = recording.streams.iter().filter(numeric);
+        streams
+            .filter(|stream| has(&stream.spec, channel))
+            .collect::<Vec<_>>()
+    };
+    let mut having = with(|spec, channel| spec.channel(channel).is_ok());
+    if having.is_empty() {
+        having = with(|spec, channel| channel_of(spec, channel).is_ok());
+    }
     let [stream] = having.as_slice() else {
         let names: Vec<_> = having
             .iter()
@@ -154,15 +158,18 @@ pub(super) fn recorded(file: &Path, channel: &str) -> Result<Trace, Failure> {
     })
 }
 
-/// A table with a line of labels, and seconds in its first column.
+/// A table with a line of labels, and seconds in its first column. The first channel is the column behind them.
 fn table(text: &str, channel: &str) -> Result<Trace, String> {
     let mut lines = text.lines().filter(|line| !line.trim().is_empty());
     let labels = lines.next().ok_or("it is empty")?;
-    let column = labels
+    let of_label = labels
         .split(',')
         .skip(1)
         .position(|label| label.trim() == channel);
-    let column = 1 + column.ok_or_else(|| {
+    let numbered = channel.parse::<usize>().ok();
+    let by_number = numbered.and_then(|n| n.checked_sub(1));
+    let by_number = by_number.filter(|n| *n < labels.split(',').skip(1).count());
+    let column = 1 + of_label.or(by_number).ok_or_else(|| {
         format!("its first line has no column '{channel}' behind the seconds: {labels}")
     })?;
     let mut trace = Trace::default();
@@ -191,9 +198,17 @@ mod tests {
     #[test]
     fn a_table_is_read_by_its_labels_and_refused_by_its_line() {
         let text = "time_s,Cz,AUX1\n1.5,9,0.25\n\n1.75, 8,-4e2\n";
-        let trace = table(text, "AUX1").unwrap();
-        assert_eq!(trace.at_s, [1.5, 1.75]);
-        assert_eq!(trace.values, [0.25, -400.0]);
+        for channel in ["AUX1", "2"] {
+            let trace = table(text, channel).unwrap();
+            assert_eq!(trace.at_s, [1.5, 1.75]);
+            assert_eq!(trace.values, [0.25, -400.0]);
+        }
+        let numbers = table("time_s,2,1\n1.5,9,0.25\n", "1").unwrap();
+        assert_eq!(numbers.values, [0.25], "a label comes first");
+        for channel in ["0", "3"] {
+            let refused = table(text, channel).unwrap_err();
+            assert!(refused.contains("no column"), "{refused}");
+        }
         for (text, words) in [
             ("", "empty"),
             ("time_s,Cz\n1,2\n", "no column 'AUX1'"),
