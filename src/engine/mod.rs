@@ -45,6 +45,18 @@ pub enum EngineError {
         "too few EEG channels were good for too long; the session ended in order. Check electrodes and amplifier and start again: what was recorded is whole up to here"
     )]
     PoorSignal,
+    /// EEG alone could choose, and the display is too slow for flashes.
+    #[error(
+        "the participant window shows {shows}, and flashes need at least {least_hz} (view.frame_rate_min_hz): each would come up to a \
+         frame early or late, and so would what the EEG says of it. Choose by gaze or by a switch instead (--no-flash, or \
+         view.flashes = false), use a graphics driver that is no software renderer, or a smaller window (view.full_screen = false)"
+    )]
+    SlowDisplay {
+        /// How many frames, in words.
+        shows: String,
+        /// How many there must be in a second.
+        least_hz: f64,
+    },
     /// The disk takes nothing more.
     #[error(
         "the disk has taken no row of the ledger for too long; the session ended in order. Free or exchange the disk: what was acknowledged is in the folder"

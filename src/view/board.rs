@@ -14,7 +14,7 @@ use razvilka_dsp::units::LslTime;
 
 use super::page::Page;
 use super::scene::Scene;
-use super::surface::{FlashOrder, Frames, Presented, Stamps, StimulusSurface};
+use super::surface::{FlashOrder, Flashes, Frames, Presented, Stamps, StimulusSurface};
 use crate::marker::Event;
 use crate::rt;
 
@@ -42,6 +42,7 @@ pub struct Board {
     rate_mhz: AtomicU64,
     missed: AtomicU64,
     stamps: AtomicCell<Stamps>,
+    shown: AtomicCell<Flashes>,
     /// A place in degrees as two `f32`; NaN for none.
     mark: AtomicU64,
     closed: AtomicBool,
@@ -63,6 +64,7 @@ impl Default for Board {
             rate_mhz: AtomicU64::new(0),
             missed: AtomicU64::new(0),
             stamps: AtomicCell::default(),
+            shown: AtomicCell::default(),
             mark: AtomicU64::new(packed(None)),
             closed: AtomicBool::new(false),
             over: AtomicBool::new(false),
@@ -88,6 +90,12 @@ impl Board {
             missed: self.missed.load(Ordering::Relaxed),
             stamps: self.stamps.load(),
         }
+    }
+
+    /// Whether the window shows flashes.
+    #[must_use]
+    pub fn flashes(&self) -> Flashes {
+        self.shown.load()
     }
 
     /// Whether the window was closed.
@@ -177,6 +185,11 @@ impl Board {
     /// Tells what stamps were worth.
     pub fn say_stamps(&self, stamps: Stamps) {
         self.stamps.store(stamps);
+    }
+
+    /// Tells whether flashes are shown.
+    pub fn say_flashes(&self, flashes: Flashes) {
+        self.shown.store(flashes);
     }
 
     /// Whether it is asked for, and not yet confirmed, that flashes may be shown.

@@ -119,6 +119,18 @@ pub struct Presented {
     pub quality: StampQuality,
 }
 
+/// Whether a surface shows flashes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Flashes {
+    /// As they are ordered.
+    #[default]
+    Shown,
+    /// None: the display shows frames at another rate than before, and that is being measured.
+    Unmeasured,
+    /// None: the display shows too few frames per second.
+    TooSlow,
+}
+
 /// How a surface's frames come.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -139,6 +151,15 @@ impl Frames {
             Some(missed) => missed,
             None => self.missed,
         }
+    }
+
+    /// The rate, for people.
+    #[must_use]
+    pub fn rate_in_words(&self) -> String {
+        self.rate_hz.map_or_else(
+            || "fewer than 10 frames per second".to_owned(),
+            |rate_hz| format!("{rate_hz:.1} frames per second"),
+        )
     }
 
     /// For the operator.

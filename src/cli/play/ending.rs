@@ -50,7 +50,10 @@ pub fn exit_code(error: &EngineError) -> Exit {
     match error {
         EngineError::Source(_) | EngineError::Lost { .. } | EngineError::PoorSignal => Exit::Source,
         EngineError::Line(lines::LineError::Source(_)) => Exit::Source,
-        EngineError::Line(_) | EngineError::Settings(_) | EngineError::Folder(_) => Exit::Usage,
+        EngineError::Line(_)
+        | EngineError::Settings(_)
+        | EngineError::Folder(_)
+        | EngineError::SlowDisplay { .. } => Exit::Usage,
         EngineError::Model(_) | EngineError::Decoder(_) => Exit::Model,
         EngineError::Recording(_)
         | EngineError::Ledger(_)

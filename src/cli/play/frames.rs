@@ -3,8 +3,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::cli::exit::{Exit, Failure};
+use crate::cli::exit::Failure;
 use crate::config::Plan;
+use crate::engine::EngineError;
 use crate::view::board::Board;
 
 /// How long the window may take to know its frame rate: 40 frames of a display of 10 Hz, and some.
@@ -15,7 +16,7 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Waits until the window knows its frame rate, and refuses flashes on a display that is too slow for them.
 ///
 /// # Errors
-/// [`Exit::Usage`] that says how slow it is and what can be done.
+/// [`EngineError::SlowDisplay`] that says how slow it is and what can be done.
 pub(super) fn check_frames(plan: &Plan, board: &Board, stop: &AtomicBool) -> Result<(), Failure> {
     let begun = Instant::now();
     let mut frames = board.frames();
@@ -29,18 +30,8 @@ pub(super) fn check_frames(plan: &Plan, board: &Board, stop: &AtomicBool) -> Res
     if fast || plan.eeg.is_none() || stop.load(Ordering::Relaxed) {
         return Ok(());
     }
-    let shows = frames.rate_hz.map_or_else(
-        || "fewer than 10 frames per second".to_owned(),
-        |rate_hz| format!("{rate_hz:.1} frames per second"),
-    );
-    Err(Failure::said(
-        Exit::Usage,
-        format!(
-            "the participant window shows {shows}, and flashes need at least {least_hz} (view.frame_rate_min_hz): each would come up to a \
-             frame early or late, and so would what the EEG says of it. Choose by gaze or by a switch instead (--no-flash, or \
-             view.flashes = false), use a graphics driver that is no software renderer, or a smaller window (view.full_screen = false)"
-        ),
-    ))
+    let shows = frames.rate_in_words();
+    Err(EngineError::SlowDisplay { shows, least_hz }.into())
 }
 
 #[cfg(test)]

@@ -371,6 +371,7 @@ pub fn play(play: Play<'_>) -> Result<Left, Failure> {
         coins,
         model,
         folder: &folder,
+        board: board.clone(),
         session: manifest.session.clone(),
         started_utc: manifest.started_utc.clone(),
         view: &mut *view,

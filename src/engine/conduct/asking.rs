@@ -59,9 +59,13 @@ impl Conductor<'_> {
         }
         let ready = match self.hindrance() {
             None => true,
-            // A stream that stays silent is lost before long, and then found or given up.
+            // A stream that stays silent is lost before long, and then found or given up, and so is a display that stays too slow.
             Some(
-                Hindrance::Paused | Hindrance::Searching | Hindrance::Settling | Hindrance::Silent,
+                Hindrance::Paused
+                | Hindrance::Display
+                | Hindrance::Searching
+                | Hindrance::Settling
+                | Hindrance::Silent,
             ) => false,
             Some(Hindrance::Clock | Hindrance::Signal) => waited,
         };
@@ -74,6 +78,9 @@ impl Conductor<'_> {
     fn hindrance(&self) -> Option<Hindrance> {
         if self.telling.paused {
             return Some(Hindrance::Paused);
+        }
+        if self.lacks_flashes() {
+            return Some(Hindrance::Display);
         }
         let only_keys = self.keys.as_ref().filter(|_| self.inputs.is_empty());
         match only_keys {

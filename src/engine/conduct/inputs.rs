@@ -126,6 +126,8 @@ pub(super) enum Hindrance {
     Clock,
     /// EEG alone could choose, and too few of its channels are good.
     Signal,
+    /// EEG alone could choose, and the window shows no flashes.
+    Display,
 }
 
 /// Whose evidence counts at a fork.

@@ -22,6 +22,7 @@
 //! | `following` | a tracker that drifts, followed by confirmed choices |
 //! | `saying` | text, notes, events, faults |
 //! | `watching` | streams, clocks, gate and recording, while the session runs |
+//! | `window` | a display that becomes too slow for flashes |
 //! | `ending` | the end of a session, in order |
 //! | `state` | state of the person: beside every fork |
 //! | `rows` | what rows and orders are made from, shared with the replay |
@@ -48,6 +49,7 @@ mod saying;
 mod state;
 mod telling;
 mod watching;
+mod window;
 
 pub use feedback::FeedbackSetting;
 pub use remembering::PersonSetting;
@@ -75,6 +77,7 @@ use self::masking::Masking;
 use self::remembering::Remembering;
 use self::state::StateEnds;
 use self::telling::Telling;
+use self::window::FlashWatch;
 use super::EngineError;
 use super::desk::Desk;
 use super::drift::GazeDrift;
@@ -97,6 +100,7 @@ use crate::rt::{self, Granted, Wish};
 use crate::session::{ChainHead, Folder, LedgerWriter, SessionFile, SessionRow, TextRecord};
 use crate::source::StreamSpec;
 use crate::source::lsl::Network;
+use crate::view::board::Board;
 use crate::view::terminal::View;
 
 /// How often the streams are looked after.
@@ -134,6 +138,8 @@ pub struct Setting<'a> {
     pub model: Backend,
     /// Where everything goes.
     pub folder: &'a Folder,
+    /// The board of the participant window, where there is one.
+    pub board: Option<Arc<Board>>,
     /// Identity of the session.
     pub session: String,
     /// Start, UTC.
@@ -196,6 +202,7 @@ struct Conductor<'a> {
     state: Option<StateEnds>,
     feedback: Option<Feedback>,
     telling: Telling,
+    window: Option<FlashWatch>,
     learning: Option<Learning>,
     masking: Option<Masking>,
     remembering: Option<Remembering>,
@@ -373,6 +380,7 @@ impl<'a> Conductor<'a> {
             state,
             feedback,
             telling,
+            window: FlashWatch::new(plan, setting.board),
             learning,
             masking: None,
             remembering,

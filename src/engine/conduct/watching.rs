@@ -31,6 +31,7 @@ impl Conductor<'_> {
             self.changed(change);
         }
         self.mask_meanwhile();
+        self.look_at_window();
         let lost_wait = Duration::from_secs_f64(self.plan.streams.lost_wait_s);
         if self.inputs.is_empty()
             && let Some(keys) = &self.keys

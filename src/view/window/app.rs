@@ -22,7 +22,7 @@ use crate::view::present::stamper::Stamper;
 use crate::view::presses::{Press, meaning};
 use crate::view::scan;
 use crate::view::scene::{Scene, Stage};
-use crate::view::surface::What;
+use crate::view::surface::{Flashes, What};
 
 /// How often the board is looked at while nothing timed is on the screen.
 const IDLE: Duration = Duration::from_millis(25);
@@ -30,6 +30,8 @@ const IDLE: Duration = Duration::from_millis(25);
 pub(super) const PAIRING: Duration = Duration::from_millis(50);
 /// How long the warning before flashes must have been on the screen before it can be confirmed.
 pub(super) const READ: Duration = Duration::from_secs(2);
+/// A display that was too slow must be faster than the least rate by this factor, so that one on the edge does not go to and fro.
+const FAST_AGAIN: f64 = 1.05;
 /// A bar follows gaze with this time constant, seconds: it grows and shrinks, and never flickers.
 const DWELL_S: f64 = 0.15;
 /// What has faded to this is gone.
@@ -42,8 +44,8 @@ pub struct Participant {
     flash_s: f64,
     frame_rate_max_hz: f64,
     frame_rate_min_hz: f64,
-    /// Changes of the display's rate that were told of, and after which it was told what it is now.
-    changes_told: (u64, u64),
+    /// Whether flashes are shown, as it was told last.
+    flashes: Flashes,
     /// Raised when the window is closed: nobody sees any more what is asked.
     stop: Arc<AtomicBool>,
     page: Arc<Page>,
@@ -86,7 +88,7 @@ impl Participant {
             flash_s,
             frame_rate_max_hz,
             frame_rate_min_hz: 0.0,
-            changes_told: (0, 0),
+            flashes: Flashes::Shown,
             stop,
             page: Arc::default(),
             scene: Arc::default(),
@@ -146,7 +148,9 @@ impl Participant {
             self.scene = scene;
         }
         let period_s = self.pace.period_s();
-        let lit = if self.may_flash() {
+        let flashes = self.flashes();
+        self.tell_flashes(flashes);
+        let lit = if flashes == Flashes::Shown {
             self.flasher.frame(&self.board, now, period_s, self.flash_s)
         } else {
             self.flasher.refuse(&self.board);
@@ -194,30 +198,37 @@ impl Participant {
 
     /// Whether the display's rate is known to be fast enough, or was never known to be another: the session asks for it before anything
     /// flashes. A window that was moved to another monitor, or whose monitor was unplugged, shows no flash until its rate is measured anew.
-    fn may_flash(&mut self) -> bool {
-        let rate_hz = self.pace.rate_hz();
-        let changes = self.pace.changes();
-        if changes > self.changes_told.0 {
-            self.changes_told.0 = changes;
-            eprintln!(
+    fn flashes(&self) -> Flashes {
+        let least_hz = if self.flashes == Flashes::TooSlow {
+            FAST_AGAIN * self.frame_rate_min_hz
+        } else {
+            self.frame_rate_min_hz
+        };
+        match self.pace.rate_hz() {
+            _ if self.pace.changes() == 0 => Flashes::Shown,
+            None => Flashes::Unmeasured,
+            Some(rate_hz) if rate_hz >= least_hz => Flashes::Shown,
+            Some(_) => Flashes::TooSlow,
+        }
+    }
+
+    /// Tells of it: the session by the board, and whoever sits at the terminal, as a calibration has nobody else who does.
+    fn tell_flashes(&mut self, flashes: Flashes) {
+        self.board.say_flashes(flashes);
+        if std::mem::replace(&mut self.flashes, flashes) == flashes {
+            return;
+        }
+        let shows = self.board.frames().rate_in_words();
+        match flashes {
+            Flashes::Shown => eprintln!("razvilka: the display now shows {shows}: flashes go on"),
+            Flashes::Unmeasured => eprintln!(
                 "razvilka: the display shows frames at another rate than before: nothing flashes until it is measured anew"
-            );
+            ),
+            Flashes::TooSlow => eprintln!(
+                "razvilka: the display now shows {shows}, and flashes need at least {} (view.frame_rate_min_hz): nothing flashes",
+                self.frame_rate_min_hz
+            ),
         }
-        if self.changes_told.1 < changes
-            && let Some(rate_hz) = rate_hz
-        {
-            self.changes_told.1 = changes;
-            let least = self.frame_rate_min_hz;
-            let verdict = if rate_hz >= least {
-                "flashes go on".to_owned()
-            } else {
-                format!(
-                    "flashes need at least {least} (view.frame_rate_min_hz), so nothing flashes; gaze and keys choose"
-                )
-            };
-            eprintln!("razvilka: the display now shows {rate_hz:.1} frames per second: {verdict}");
-        }
-        changes == 0 || rate_hz.is_some_and(|rate_hz| rate_hz >= self.frame_rate_min_hz)
     }
 
     /// Tells the operator once of what cannot be shown as it should be.
