@@ -258,12 +258,13 @@ fn network(
         let (lsl, announced) = lsl::facts(network, wait)?;
         let pinned = streams::pinned(network, &asked, &announced);
         let gate = asked.gate.config();
+        let seen = survey(&announced, listen);
         let facts = streams::Facts {
             listened_s,
             age_s_max: gate.evidence_age_s_max,
             ahead_s_max: gate.clock_slack_s,
-            seen: survey(&announced, listen),
-            together: streams::together(&asked, &pinned),
+            together: streams::together(&asked, &pinned, &seen, listened_s),
+            seen,
             pinned,
         };
         Ok::<_, crate::source::SourceError>((lsl, facts))
