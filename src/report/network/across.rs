@@ -92,7 +92,7 @@ impl Across {
             }
         }
         let (mut sessions, mut states, mut seen) = (Vec::new(), Vec::new(), BTreeSet::new());
-        let (mut sittings, mut doubts) = (Vec::new(), Vec::new());
+        let (mut sittings, mut doubts) = (Vec::<Sitting>::new(), Vec::new());
         for folder in folders {
             let material = Material::read(folder, None)?;
             let id = material.manifest.session.clone();
@@ -132,7 +132,13 @@ impl Across {
         }
         // One fixed form of dates: they sort as they follow each other.
         sessions.sort_by(|a, b| (&a.began, &a.session.id).cmp(&(&b.began, &b.session.id)));
-        sittings.sort_by(|a, b| (&a.began_utc, &a.session).cmp(&(&b.began_utc, &b.session)));
+        for (number, read) in (1..).zip(&sessions) {
+            let mut all = sittings.iter_mut();
+            if let Some(own) = all.find(|own| own.session == read.session.id) {
+                own.number = number;
+            }
+        }
+        sittings.sort_by_key(|own| own.number);
         let (visits, kinds) = visits(&sessions, states);
         if visits.is_empty() {
             return Err(AcrossError::Nothing);
