@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::curve::{self, Sitting};
-use super::{Session, Told, body, sampling, script, told};
+use super::{Session, Told, body, script, told};
 use crate::choice::network::{Met, Network, Offered, Rule, TakenBack};
 use crate::marker::OptionKind;
 use crate::report::ReportError;
@@ -108,22 +108,14 @@ impl Across {
             states.extend(remembered.remove(&id).unwrap_or_default());
             sittings.push(Sitting::of(&material));
             sessions.push(Read {
-                session: Session {
-                    id,
-                    folder: Some(material.folder.clone()),
-                    sampling: material.writer.as_ref().map_or_else(String::new, sampling),
-                },
+                session: Session::of(&material),
                 began: material.manifest.started_utc.clone(),
                 visits: Visits::Ledger(Box::new(material)),
             });
         }
         for (id, choices) in remembered {
             sessions.push(Read {
-                session: Session {
-                    id,
-                    folder: None,
-                    sampling: String::new(),
-                },
+                session: Session::remembered(id),
                 began: choices
                     .first()
                     .map_or_else(String::new, |choice| choice.at_utc.clone()),

@@ -65,12 +65,12 @@ fn way_in_words(told: &Told, place: &Place, nth: usize, way: &Way) -> Markup {
     }
 }
 
-/// What goes on along a way: at the first fork that offered it in a session whose folder is known.
+/// What goes on along a way: at the first fork that offered it in a session whose folder is known and whose text can be gone on with.
 fn command(told: &Told, place: &Place, way: usize) -> Option<String> {
     place.visits.iter().find_map(|&visit| {
         let met = told.network.visits().get(visit)?;
         let session = told.sessions.get(met.session)?;
-        let folder = session.folder.as_ref()?;
+        let folder = session.folder.as_ref().filter(|_| session.goes_on)?;
         let branch = (0..met.offered.len())
             .find(|branch| told.network.way_of(visit, *branch) == Some(way))?;
         Some(format!(
