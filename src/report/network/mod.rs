@@ -9,6 +9,7 @@ mod across;
 mod curve;
 mod draw;
 mod lanes;
+mod memory;
 mod told;
 mod words;
 
