@@ -38,6 +38,7 @@ pub mod recording;
 pub mod report;
 pub mod rt;
 pub mod session;
+mod shell;
 pub mod sim;
 pub mod source;
 pub mod view;

@@ -19,7 +19,8 @@ use razvilka::report::{
 };
 use razvilka::session::person::{ChoiceStore, Person, Remembered, RememberedOption};
 use razvilka::session::{
-    AutonomyEvent, Beginning, EventKind, Ledger, Manifest, SessionFile, Summary, Truth, sha256_hex,
+    AutonomyEvent, Beginning, ConfigRecord, EventKind, Ledger, Manifest, SessionFile, Summary,
+    Truth, sha256_hex,
 };
 use report_common::{Answer, Scene};
 use roxmltree::{Document, Node};
@@ -384,6 +385,27 @@ fn the_network_shows_who_chose_what_the_other_ways_say_and_how_to_go_them() {
 }
 
 #[test]
+fn no_command_is_printed_that_could_not_work() {
+    let home = tempfile::tempdir().unwrap();
+    let (folder, _) = session(&home.path().join("session"));
+    let file = folder.join(SessionFile::Manifest.name());
+    let offered = |config: &str| {
+        let mut manifest: Manifest =
+            serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        manifest.config = ConfigRecord::new(config.to_owned());
+        std::fs::write(&file, serde_json::to_vec(&manifest).unwrap()).unwrap();
+        html_of(&folder, None)
+            .0
+            .contains("razvilka generate --from")
+    };
+    let here = "[keys]\npins = { source_id = \"keys\" }\n";
+    assert!(offered(here));
+    let served = format!("{here}[model]\npath = \"http://127.0.0.1:1\"\n");
+    assert!(!offered(&served), "a server tells no tokens");
+    assert!(!offered("[session]\nforks = 20\n"), "of another version");
+}
+
+#[test]
 fn calls_and_keys_take_choices_back_and_levels_follow_the_ledger() {
     let home = tempfile::tempdir().unwrap();
     let mut scene = Scene::new(&home.path().join("session"));
@@ -567,6 +589,31 @@ fn sessions_share_what_they_have_in_common_and_a_memory_joins_more() {
     assert!(words(by_id(&page, "network")).contains("also worded it sang"));
     let (_, shape) = page_of(&[], Some(&anna));
     assert_eq!(shape, (1, 1));
+
+    // Sessions that the memory alone tells of have numbers, too: the curve counts as the list of sessions does.
+    let cells = |id: &str| -> Vec<Vec<String>> {
+        let table = by_id(&page, id).descendants();
+        let rows = table.filter(|node| node.has_tag_name("tr"));
+        let of = |row: Node<'_, '_>| {
+            let cells = row.children().filter(|node| node.has_tag_name("td"));
+            cells.map(words).collect::<Vec<_>>()
+        };
+        rows.map(of).filter(|row| !row.is_empty()).collect()
+    };
+    let listed = cells("sessions");
+    assert_eq!(listed.len(), 4);
+    let with_folders = listed
+        .iter()
+        .filter(|row| row[1] == "dawn" || row[1] == "dusk");
+    let numbers: Vec<_> = with_folders.map(|row| row[0].clone()).collect();
+    let curve: Vec<_> = cells("autonomy").iter().map(|row| row[0].clone()).collect();
+    assert_eq!(curve, numbers, "{listed:?}");
+
+    let across = Across::read(&folders, None).unwrap();
+    let nowhere = home.path().join("no folder/network.html");
+    let refused = report::write_across(&across, &nowhere).unwrap_err();
+    assert!(matches!(refused, ReportError::Out { .. }), "{refused}");
+    assert!(refused.to_string().contains("--out"), "{refused}");
 
     let twice = Across::read(&[folders[0].clone(), folders[0].clone()], None).unwrap_err();
     assert!(matches!(twice, AcrossError::Twice { .. }), "{twice}");

@@ -82,7 +82,9 @@ fn across(args: &Args, out: &std::path::Path) -> Result<String, Failure> {
 impl From<ReportError> for Failure {
     fn from(error: ReportError) -> Self {
         let exit = match error {
-            ReportError::Folder(_) | ReportError::Write { .. } => Exit::Usage,
+            ReportError::Folder(_) | ReportError::Write { .. } | ReportError::Out { .. } => {
+                Exit::Usage
+            }
             ReportError::Ledger(_) | ReportError::Read { .. } | ReportError::Latency { .. } => {
                 Exit::Source
             }

@@ -1,5 +1,6 @@
 //! Plain decoding: one prompt after the other, each answered token by token. Nobody is asked.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -232,6 +233,16 @@ impl Generator {
         })
     }
 
+    /// A prompt for going on with a text: its tokens, or where they leave no room for an answer what a fresh context would begin with.
+    #[must_use]
+    pub fn going_on<'a>(&self, text: &'a [u32]) -> Cow<'a, [u32]> {
+        if text.len() < self.context {
+            Cow::Borrowed(text)
+        } else {
+            Cow::Owned(self.last_half(text))
+        }
+    }
+
     /// Writes one token. When the answer is over, says so again.
     ///
     /// # Errors
@@ -352,17 +363,20 @@ impl Generator {
 
     /// Reads the last half of the text into a fresh context.
     fn renew(&mut self) -> Result<(), DecodeError> {
-        let begins = self
-            .model
-            .config()
-            .bos
-            .filter(|bos| self.held.first() == Some(bos));
         let mut text = std::mem::take(&mut self.held);
         text.extend(self.unread.take());
-        let kept = &text[text.len() - (self.context / 2).max(1).min(text.len())..];
-        let fresh: Vec<u32> = begins.into_iter().chain(kept.iter().copied()).collect();
+        let fresh = self.last_half(&text);
         self.runner.cut(0);
         self.read(&fresh)
+    }
+
+    /// What a fresh context begins with, as the writer's does: the last tokens of a text, half as many as the context holds, behind the one
+    /// that begins texts where the text had it.
+    fn last_half(&self, text: &[u32]) -> Vec<u32> {
+        let begins = self.model.config().bos;
+        let begins = begins.filter(|bos| text.first() == Some(bos));
+        let kept = &text[text.len() - (self.context / 2).max(1).min(text.len())..];
+        begins.into_iter().chain(kept.iter().copied()).collect()
     }
 }
 
@@ -502,6 +516,19 @@ mod tests {
         assert_eq!((further.len(), finish), (180, Finish::TokensMax));
         assert_eq!(further[..tokens.len()], tokens);
         assert!(renews.held.len() < CONTEXT);
+    }
+
+    #[test]
+    fn a_text_is_gone_on_with_whole_or_from_its_last_half_behind_the_token_that_begins_texts() {
+        let generator = generator(settings(4));
+        let text: Vec<u32> = (2..31).cycle().take(CONTEXT + 60).collect();
+        let fits = &text[..CONTEXT - 1];
+        assert_eq!(*generator.going_on(fits), *fits);
+        let last = &text[text.len() - CONTEXT / 2..];
+        assert_eq!(*generator.going_on(&text), *last);
+        // The sample's beginning token is 0.
+        let begun = [&[0], &text[..]].concat();
+        assert_eq!(*generator.going_on(&begun), [&[0], last].concat());
     }
 
     #[test]

@@ -24,11 +24,11 @@ const REOPEN_WAIT: Duration = Duration::from_secs(1);
 const MEASURE: Duration = Duration::from_secs(2);
 /// Samples taken at once meanwhile.
 const MEASURED_AT_ONCE: usize = 64;
-/// Fewest samples that a rate is measured by.
-const MEASURED_MIN: u32 = 30;
+/// Fewest samples in a second of listening that a rate is measured by.
+const MEASURED_PER_S_MIN: f64 = 15.0;
 /// Lowest and highest rate of an eye tracker that is followed, Hz.
-const GAZE_RATE_MIN_HZ: f64 = 30.0;
-const GAZE_RATE_MAX_HZ: f64 = 2_000.0;
+pub(crate) const GAZE_RATE_MIN_HZ: f64 = 30.0;
+pub(crate) const GAZE_RATE_MAX_HZ: f64 = 2_000.0;
 /// Name of the engine's own marker stream.
 pub const MARKER_STREAM: &str = "Razvilka";
 /// Name of the stream that tells the state of the person.
@@ -138,7 +138,7 @@ pub fn measured_rate_hz(source: &mut dyn SampleSource) -> Result<f64, SourceErro
         vec![0.0; MEASURED_AT_ONCE * channels],
         vec![0.0; MEASURED_AT_ONCE],
     );
-    let (mut n, mut first_s, mut last_s) = (0u32, 0.0, 0.0);
+    let (mut n, mut first_s, mut last_s) = (0u64, 0.0, 0.0);
     let begun = Instant::now();
     while begun.elapsed() < MEASURE {
         let pulled = source.pull(&mut data, &mut stamps, Duration::from_millis(50))?;
@@ -151,11 +151,8 @@ pub fn measured_rate_hz(source: &mut dyn SampleSource) -> Result<f64, SourceErro
             }
         }
     }
-    let rate_hz = (10.0 * f64::from(n.saturating_sub(1)) / (last_s - first_s)).round() / 10.0;
-    if n >= MEASURED_MIN && (GAZE_RATE_MIN_HZ..=GAZE_RATE_MAX_HZ).contains(&rate_hz) {
-        return Ok(rate_hz);
-    }
-    Err(SourceError::Mismatch {
+    let rate_hz = tracker_rate_hz(n, last_s - first_s, MEASURE.as_secs_f64());
+    rate_hz.ok_or_else(|| SourceError::Mismatch {
         name: source.spec().name.clone(),
         what: "the rate, which it does not declare (gaze.rate_hz),",
         expected: format!("{GAZE_RATE_MIN_HZ} to {GAZE_RATE_MAX_HZ} Hz"),
@@ -164,6 +161,15 @@ pub fn measured_rate_hz(source: &mut dyn SampleSource) -> Result<f64, SourceErro
             MEASURE.as_secs()
         ),
     })
+}
+
+/// The rate that a gaze stream is followed at which declares none, Hz, rounded to a tenth: by how many samples had a stamp of their own while
+/// it was listened to for `listened_s`, and the time from the first such stamp to the last. `None` where these are too few, or the rate is
+/// none of an eye tracker.
+pub(crate) fn tracker_rate_hz(samples: u64, span_s: f64, listened_s: f64) -> Option<f64> {
+    let rate_hz = (10.0 * samples.saturating_sub(1) as f64 / span_s).round() / 10.0;
+    let enough = samples as f64 >= MEASURED_PER_S_MIN * listened_s;
+    (enough && (GAZE_RATE_MIN_HZ..=GAZE_RATE_MAX_HZ).contains(&rate_hz)).then_some(rate_hz)
 }
 
 /// Resolves every stream, as soon as all are there and at the latest after `wait`.

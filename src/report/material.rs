@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::ReportError;
 use super::rerun::Rerun;
 use crate::choice::handover::HandoverSettings;
-use crate::config::Plan;
+use crate::config::{Plan, is_a_server};
 use crate::decode::WriterSettings;
 use crate::engine::latency::LatencyReport;
 use crate::fork::{Chooser, ForkId};
@@ -24,6 +24,8 @@ pub(super) struct Material {
     pub(super) manifest: Manifest,
     /// How the text was written; `None` where the configuration in the manifest is not one of this version.
     pub(super) writer: Option<WriterSettings>,
+    /// Whether the text can be written again and gone on with: its configuration can be read, and its model tells tokens.
+    pub(super) goes_on: bool,
     /// What was left to the imitator, and when.
     pub(super) imitate: HandoverSettings,
     /// All forks, in the order they were met.
@@ -86,6 +88,7 @@ impl Material {
         let path = folder.path();
         Ok(Self {
             folder: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
+            goes_on: plan.as_ref().is_some_and(has_tokens),
             writer: plan.map(|plan| plan.writer_settings()),
             imitate: ledger.session()?.protocol.config().imitate,
             latency,
@@ -106,6 +109,11 @@ impl Material {
             .filter_map(|story| Some((story, story.choice.as_ref()?)))
             .filter(|(_, choice)| choice.outcome == Some(Outcome::Committed))
     }
+}
+
+/// Whether a session's model was in the session's own process: a server tells no tokens.
+fn has_tokens(plan: &Plan) -> bool {
+    !plan.model.path.as_deref().is_some_and(is_a_server)
 }
 
 impl ForkStory {

@@ -67,6 +67,14 @@ pub enum ReportError {
         /// The system's words.
         source: std::io::Error,
     },
+    /// The page over several sessions cannot be written.
+    #[error("{} cannot be written: {source}. Name a file elsewhere with --out, or free some space", path.display())]
+    Out {
+        /// The file.
+        path: PathBuf,
+        /// The system's words.
+        source: std::io::Error,
+    },
 }
 
 /// A report that was written.
@@ -101,12 +109,12 @@ pub fn write(folder: &Path, truth: Option<&Truth>) -> Result<Written, ReportErro
 /// Writes the network over several sessions as one self-contained HTML file (0600), replacing a former one as a whole.
 ///
 /// # Errors
-/// [`ReportError::Write`]; a former file stays as it was.
+/// [`ReportError::Out`]; a former file stays as it was.
 pub fn write_across(across: &Across, path: &Path) -> Result<(), ReportError> {
     let html = network::across_page(across).into_string();
     // Its folder has a name then.
     let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    replace_atomically(&whole, html.as_bytes()).map_err(|source| ReportError::Write {
+    replace_atomically(&whole, html.as_bytes()).map_err(|source| ReportError::Out {
         path: path.to_owned(),
         source,
     })

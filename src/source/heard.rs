@@ -11,6 +11,8 @@ pub struct Heard {
     samples: u64,
     not_finite: u64,
     backwards: u64,
+    /// Samples that have a later stamp than all before them.
+    later: u64,
     first_s: Option<f64>,
     last_s: f64,
     /// Samples that have the latest stamp.
@@ -47,6 +49,7 @@ impl Heard {
                 self.backwards += 1;
             } else if step_s > 0.0 {
                 (self.last_s, self.at_last) = (stamp_s, 0);
+                self.later += 1;
                 self.step_max_s = self.step_max_s.max(step_s);
             }
             self.at_last += 1;
@@ -75,6 +78,16 @@ impl Heard {
     #[must_use]
     pub const fn shared(&self) -> &SharedStamps {
         &self.shared
+    }
+
+    /// Samples with a stamp of their own, that is the first and those with a later stamp than all before them, and the time from the first to
+    /// the last of them, seconds.
+    #[must_use]
+    pub fn apart(&self) -> (u64, f64) {
+        match self.first_s {
+            None => (0, 0.0),
+            Some(first_s) => (1 + self.later, self.last_s - first_s),
+        }
     }
 
     /// The rate; `None` while fewer than eight samples came, or all at one moment. Samples that share a stamp are counted whole: those at the
@@ -114,6 +127,10 @@ mod tests {
         assert!((rate.hz - 250.0).abs() < 1e-6, "{rate:?}");
         assert!((rate.coarse - 1.0 / 31.0).abs() < 1e-6, "{rate:?}");
         assert!(blocks.shared().block_samples().is_some());
+        // Of a block one sample has a stamp of its own: 32 blocks, 31 steps of 64 ms.
+        let (samples, span_s) = blocks.apart();
+        assert_eq!(samples, 32);
+        assert!((span_s - 31.0 * 0.064).abs() < 1e-9, "{span_s}");
     }
 
     #[test]
@@ -138,6 +155,8 @@ mod tests {
     #[test]
     fn no_rate_is_told_from_nothing() {
         assert_eq!(heard([]).rate(), None);
+        assert_eq!(heard([]).apart(), (0, 0.0));
+        assert_eq!(heard([3.0; 100]).apart(), (1, 0.0));
         assert_eq!(heard([1.0; 100]).rate(), None);
         assert_eq!(heard([1.0, 2.0]).rate(), None);
     }

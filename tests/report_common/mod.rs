@@ -70,7 +70,7 @@ impl Scene {
                 "--seed".into(),
                 "7".into(),
             ],
-            ConfigRecord::new("[session]\nforks = 20\n".into()),
+            ConfigRecord::new("[keys]\npins = { source_id = \"keys\" }\n".into()),
         );
         manifest.seeds.insert("session".into(), 7);
         for (role, kind, rate_hz, labels) in [

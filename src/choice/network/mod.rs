@@ -22,6 +22,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::cell::LazyCell;
 use std::collections::{HashMap, HashSet};
 
 use super::handover::Autonomy;
@@ -130,6 +131,8 @@ pub struct Place {
 pub struct Network {
     visits: Vec<Met>,
     places: Vec<Place>,
+    /// Of each place the model's state at its first visit, of length 1, so that a cosine is one product; `None` where no state is known.
+    directions: Vec<Option<Vec<f32>>>,
     /// Place of each visit.
     place_of: Vec<usize>,
     /// Way of each branch that was offered, visit by visit.
@@ -147,18 +150,25 @@ impl Network {
             let number = network.visits.len();
             met.after = met.after.filter(|after| *after < number);
             met.taken = met.taken.filter(|taken| *taken < met.offered.len());
-            let passed = network.passed(met.after);
+            let direction = met.state.as_deref().and_then(direction);
             let key = (met.model_sha256.clone(), met.context.clone());
-            let open = |place: &&usize| !passed.contains(place);
-            let same_text = by_context
-                .get(&key)
-                .and_then(|places| places.iter().find(open).copied());
-            let place = same_text.or_else(|| network.of_same_state(&met, &passed, rule));
-            let place = place.unwrap_or_else(|| {
+            let found = {
+                // The whole text behind a fork: looked through only for a fork that resembles another.
+                let passed = LazyCell::new(|| network.passed(met.after));
+                let open = |place: usize| !passed.contains(&place);
+                let same_text = by_context.get(&key).and_then(|places| {
+                    let mut places = places.iter().copied();
+                    places.find(|place| open(*place))
+                });
+                let state = direction.as_deref();
+                same_text.or_else(|| network.of_same_state(&met, state?, &open, rule))
+            };
+            let place = found.unwrap_or_else(|| {
                 network.places.push(Place {
                     visits: Vec::new(),
                     ways: Vec::new(),
                 });
+                network.directions.push(direction);
                 network.places.len() - 1
             });
             let known = by_context.entry(key).or_default();
@@ -219,18 +229,22 @@ impl Network {
         passed
     }
 
-    /// The nearest place by the model's states, if it is near enough and offers the same.
-    fn of_same_state(&self, met: &Met, passed: &HashSet<usize>, rule: &Rule) -> Option<usize> {
-        let state = met.state.as_deref()?;
-        let mut near: Vec<(f64, usize)> = (self.places.iter().enumerate())
-            .filter(|(number, _)| !passed.contains(number))
-            .filter_map(|(number, place)| {
+    /// The nearest place by the model's states, if it is near enough, offers the same and is `open`; `state` has length 1.
+    fn of_same_state(
+        &self,
+        met: &Met,
+        state: &[f32],
+        open: &dyn Fn(usize) -> bool,
+        rule: &Rule,
+    ) -> Option<usize> {
+        let mut near: Vec<(f64, usize)> = (self.places.iter().zip(&self.directions).enumerate())
+            .filter_map(|(number, (place, direction))| {
+                let other = direction.as_deref()?;
                 let first = self.visits.get(*place.visits.first()?)?;
-                let other = first.state.as_deref()?;
                 let comparable =
                     first.model_sha256 == met.model_sha256 && other.len() == state.len();
-                let cosine = comparable.then(|| cosine(state, other))?;
-                (cosine >= rule.state_cosine_min).then_some((cosine, number))
+                let cosine = comparable.then(|| dot(state, other))?;
+                (cosine >= rule.state_cosine_min && open(number)).then_some((cosine, number))
             })
             .collect();
         near.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
@@ -356,11 +370,32 @@ fn likeness(way: &Way, offered: &Offered, beside: f64) -> f64 {
 
 /// Cosine of two vectors of the same length; -1 where one has no direction.
 fn cosine(a: &[f32], b: &[f32]) -> f64 {
-    let dot = |a: &[f32], b: &[f32]| -> f64 {
-        let products = a.iter().zip(b).map(|(x, y)| f64::from(*x) * f64::from(*y));
-        products.sum()
-    };
     let lengths = (dot(a, a) * dot(b, b)).sqrt();
     let cosine = dot(a, b) / lengths;
     if cosine.is_finite() { cosine } else { -1.0 }
+}
+
+/// A vector of length 1 that points the same way; `None` for one without a direction.
+fn direction(state: &[f32]) -> Option<Vec<f32>> {
+    let length = dot(state, state).sqrt();
+    let has_one = length.is_finite() && length > 0.0;
+    has_one.then(|| {
+        let shares = state.iter().map(|x| (f64::from(*x) / length) as f32);
+        shares.collect()
+    })
+}
+
+/// Product of two vectors of the same length, in lanes that a processor sums side by side.
+fn dot(a: &[f32], b: &[f32]) -> f64 {
+    const LANES: usize = 8;
+    let product = |(x, y): (&f32, &f32)| f64::from(*x) * f64::from(*y);
+    let (a, b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    let rest: f64 = a.remainder().iter().zip(b.remainder()).map(product).sum();
+    let mut lanes = [0.0; LANES];
+    for (a, b) in a.zip(b) {
+        for (lane, pair) in lanes.iter_mut().zip(a.iter().zip(b)) {
+            *lane += product(pair);
+        }
+    }
+    lanes.iter().sum::<f64>() + rest
 }

@@ -134,6 +134,53 @@ fn states_that_point_the_same_way_join_places_only_where_the_same_is_offered() {
 }
 
 #[test]
+fn a_cosine_is_that_of_the_whole_vectors_whatever_their_lengths() {
+    for length in [1_usize, 7, 8, 9, 31, 64] {
+        let a: Vec<f32> = (0..length).map(|n| (n as f32 * 0.7).sin() + 0.1).collect();
+        let b: Vec<f32> = (0..length).map(|n| 40.0 * (n as f32 * 0.3).cos()).collect();
+        let sum = |a: &[f32], b: &[f32]| -> f64 {
+            let pairs = a.iter().zip(b);
+            pairs.map(|(x, y)| f64::from(*x) * f64::from(*y)).sum()
+        };
+        let expected = sum(&a, &b) / (sum(&a, &a) * sum(&b, &b)).sqrt();
+        assert!((cosine(&a, &b) - expected).abs() < 1e-12, "{length}");
+        let (a, b) = (direction(&a).unwrap(), direction(&b).unwrap());
+        assert!((dot(&a, &b) - expected).abs() < 1e-6, "{length}");
+    }
+    for none in [
+        &[][..],
+        &[0.0, 0.0],
+        &[f32::NAN, 1.0],
+        &[f32::INFINITY, 1.0],
+    ] {
+        assert_eq!(direction(none), None, "{none:?}");
+    }
+}
+
+#[test]
+fn a_state_counts_by_where_it_points_and_not_by_its_length() {
+    let phrases = [("ran", [1.0, 0.0]), ("slept", [0.0, 1.0])];
+    let at = |session, context: &str, state: &[f32]| Met {
+        state: Some(state.to_vec()),
+        offered: (0..)
+            .zip(phrases)
+            .map(|(item, (text, embedding))| offered(item, text, Some(&embedding)))
+            .collect(),
+        ..met(session, 0, None, context, &[], 0)
+    };
+    let network = Network::of(
+        vec![
+            at(0, "a", &[0.3, 0.4]),
+            at(1, "b", &[300.0, 400.0]),
+            at(2, "c", &[0.0, 0.0]),
+            at(3, "d", &[-3.0, -4.0]),
+        ],
+        &Rule::default(),
+    );
+    assert_eq!(visits(&network), [&[0, 1][..], &[2], &[3]]);
+}
+
+#[test]
 fn what_contradicts_is_no_wording_however_near_and_another_models_states_say_nothing() {
     let near = [("she went", [1.0, 0.0]), ("she did not go", [1.0, 0.001])];
     let one = |text: &str, embedding: [f32; 2], model: &str| Met {

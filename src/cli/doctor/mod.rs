@@ -41,6 +41,8 @@ const DISK: Duration = Duration::from_secs(30);
 const NETWORK: Duration = Duration::from_secs(180);
 /// Longest time for a model: every byte of it is read.
 const MODEL: Duration = Duration::from_secs(300);
+/// Longest time for what this user may do: a large model's pages are locked meanwhile.
+const LOCKING: Duration = Duration::from_secs(60);
 /// How long streams are looked for without an experiment, seconds.
 const RESOLVE_S: f64 = 2.0;
 
@@ -149,11 +151,13 @@ fn examine(args: &Args) -> Vec<Finding> {
     }));
     let asked = plan.clone();
     eprintln!("razvilka: reading the model");
-    let facts = within(MODEL, move || model::facts(&asked));
+    let read = within(MODEL, move || model::facts(&asked));
+    let (facts, model) = read.unzip();
     found.extend(judged(facts.as_ref(), Area::Model, model::judge));
-    // Last, as in a session: what is loaded before is locked with the rest.
+    // Last, and with the model still there, as in a session: what is loaded before is locked with the rest.
     let wanted = plan.realtime.clone();
-    let facts = within(AT_ONCE, move || permissions::facts(&wanted));
+    let facts = within(LOCKING, move || permissions::facts(&wanted));
+    drop(model);
     found.extend(judged(facts.as_ref(), Area::Permissions, |facts| {
         permissions::judge(facts, &plan.realtime)
     }));
@@ -258,12 +262,13 @@ fn network(
         let (lsl, announced) = lsl::facts(network, wait)?;
         let pinned = streams::pinned(network, &asked, &announced);
         let gate = asked.gate.config();
+        let seen = survey(&announced, listen);
         let facts = streams::Facts {
             listened_s,
             age_s_max: gate.evidence_age_s_max,
             ahead_s_max: gate.clock_slack_s,
-            seen: survey(&announced, listen),
-            together: streams::together(&asked, &pinned),
+            together: streams::together(&asked, &pinned, &seen, listened_s),
+            seen,
             pinned,
         };
         Ok::<_, crate::source::SourceError>((lsl, facts))
@@ -287,7 +292,9 @@ fn network(
 
 /// What a session records of these streams, and for how long; an example where there are none.
 fn load(plan: &Plan, recorded: &[StreamSpec]) -> disk::Load {
-    let numeric = recorded.iter().any(|spec| spec.format != Format::String);
+    // A stream without a rate, declared or heard, says nothing of what it takes.
+    let known = |spec: &StreamSpec| spec.format != Format::String && spec.rate_hz > 0.0;
+    let numeric = recorded.iter().any(known);
     let bytes_per_min = if numeric {
         recorded.iter().map(disk::bytes_per_min).sum()
     } else {
@@ -298,5 +305,33 @@ fn load(plan: &Plan, recorded: &[StreamSpec]) -> disk::Load {
         bytes_per_min,
         minutes: plan.session.minutes_max,
         of_experiment: numeric,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_whose_rate_nobody_knows_does_not_pass_for_one_that_takes_no_room() {
+        let spec = |rate_hz| StreamSpec {
+            name: "gaze".into(),
+            kind: "Gaze".into(),
+            source_id: "g".into(),
+            hostname: "h".into(),
+            uid: "u".into(),
+            rate_hz,
+            format: Format::Float32,
+            labels: vec!["x".into(), "y".into()],
+            units: Vec::new(),
+            xml: String::new(),
+        };
+        let plan = Plan::default();
+        let unknown = load(&plan, &[spec(0.0)]);
+        assert_eq!(unknown, load(&plan, &[]), "an example stands for it");
+        assert!(!unknown.of_experiment && unknown.bytes_per_min > 0.0);
+        let known = load(&plan, &[spec(0.0), spec(250.0)]);
+        assert!(known.of_experiment);
+        assert_eq!(known.bytes_per_min, disk::bytes_per_min(&spec(250.0)));
     }
 }

@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 
 use super::finding::{Area, Finding};
 use crate::cli::play::open_model;
-use crate::config::{Plan, is_on_a_hub};
+use crate::config::{Plan, is_a_server, is_on_a_hub};
 use crate::decode::{Backend, available_memory_bytes};
+use crate::learn::Shelf;
+use crate::session::person::{Person, place_of_person};
 
 /// What came of a model.
 #[derive(Debug, Clone)]
@@ -40,40 +42,106 @@ pub(super) struct Facts {
     pub(super) outcome: Outcome,
     /// Memory that could be had before it was loaded, bytes.
     pub(super) available_bytes: Option<u64>,
+    /// The adapter that was learnt from the experiment's person, which a session would add.
+    pub(super) learnt: Option<Learnt>,
 }
 
-/// Loads the plan's model, with adapter and sentence-embedding model where the plan names them, and lets it go again. Nothing is fetched.
-pub(super) fn facts(plan: &Plan) -> Facts {
+/// What was learnt from a person.
+#[derive(Debug, Clone)]
+pub(super) struct Learnt {
+    /// The person, as the experiment names it.
+    pub(super) person: String,
+    /// The version in use, or why none can be told.
+    pub(super) version: Result<u32, String>,
+}
+
+/// Loads the plan's model, with adapter and sentence-embedding model where the plan names them, and hands it over: a session locks its memory.
+/// Nothing is fetched.
+pub(super) fn facts(plan: &Plan) -> (Facts, Option<Backend>) {
     let named = plan.model.path.as_deref();
     let available_bytes = available_memory_bytes();
     let at = Instant::now();
-    let outcome = if named.is_some_and(is_on_a_hub) {
-        Outcome::OnHub
+    let (outcome, model) = if named.is_some_and(is_on_a_hub) {
+        (Outcome::OnHub, None)
     } else {
         match open_model(plan) {
-            Err(failure) => Outcome::Refused(failure.message),
+            Err(failure) => (Outcome::Refused(failure.message), None),
             #[cfg(feature = "server")]
-            Ok(Backend::Server(server)) => Outcome::Served(server.to_string()),
+            Ok(Backend::Server(server)) => (Outcome::Served(server.to_string()), None),
             Ok(Backend::Here(model)) => {
                 let card = model.card();
-                Outcome::Loaded {
+                let outcome = Outcome::Loaded {
                     name: card.name,
                     parameters_m: card.parameters as f64 / 1e6,
                     needed_bytes: card.needed_bytes,
                     took: at.elapsed(),
-                }
+                };
+                (outcome, Some(Backend::Here(model)))
             }
         }
     };
-    Facts {
+    let facts = Facts {
         named: named.map(|path: &Path| path.display().to_string()),
         outcome,
         available_bytes,
+        learnt: learnt(plan),
+    };
+    (facts, model)
+}
+
+/// What a session would add of its own accord, told by the shelf alone: a session first forgets what is too old, and here nothing is changed.
+fn learnt(plan: &Plan) -> Option<Learnt> {
+    let section = plan.person.as_ref()?;
+    let served = plan.model.path.as_deref().is_some_and(is_a_server);
+    if served || plan.model.adapter.is_some() {
+        return None;
     }
+    let place = place_of_person(&section.id).ok()?;
+    let person = Person::open(&place).ok()?;
+    if person.record().off_because().is_some() {
+        return None;
+    }
+    let version = match Shelf::of(person.path()).current() {
+        Ok(None) => return None,
+        Ok(Some(card)) => Ok(card.version),
+        Err(error) => Err(error.to_string()),
+    };
+    Some(Learnt {
+        person: section.id.display().to_string(),
+        version,
+    })
 }
 
 /// What that means for a session.
 pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
+    let mut found = of_model(facts);
+    found.extend(facts.learnt.as_ref().map(of_person));
+    found
+}
+
+fn of_person(learnt: &Learnt) -> Finding {
+    let (area, what, person) = (Area::Model, "its adapter", &learnt.person);
+    match &learnt.version {
+        Ok(version) => Finding::warning(
+            area,
+            what,
+            format!(
+                "version {version} of what was learnt from {person} is added by a session, and was not looked at"
+            ),
+            format!(
+                "See whether it is better than the model alone, and goes with this model: razvilka learn list --person {person}"
+            ),
+        ),
+        Err(why) => Finding::failure(
+            area,
+            what,
+            why,
+            format!("Take another version, or none: razvilka learn use 0 --person {person}"),
+        ),
+    }
+}
+
+fn of_model(facts: &Facts) -> Vec<Finding> {
     let area = Area::Model;
     let named = facts.named.as_deref().unwrap_or("the embedded one");
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
@@ -147,6 +215,7 @@ mod tests {
             named: Some("models/x".into()),
             outcome,
             available_bytes: Some(1 << 30),
+            learnt: None,
         }
     }
 
@@ -183,10 +252,30 @@ mod tests {
     }
 
     #[test]
-    fn the_embedded_model_loads() {
-        let facts = facts(&Plan::default());
+    fn the_embedded_model_loads_and_is_held_while_its_memory_is_locked() {
+        let (facts, model) = facts(&Plan::default());
         assert!(
             matches!(&facts.outcome, Outcome::Loaded { needed_bytes, .. } if *needed_bytes > 0)
         );
+        assert!(matches!(model, Some(Backend::Here(_))));
+        assert!(facts.learnt.is_none(), "there is no person");
+    }
+
+    #[test]
+    fn what_was_learnt_from_a_person_and_not_looked_at_is_said() {
+        let with = |version: Result<u32, String>| {
+            let facts = Facts {
+                learnt: Some(Learnt {
+                    person: "anna".into(),
+                    version,
+                }),
+                ..loaded(200 << 20)
+            };
+            judge(&facts).into_iter().last().unwrap()
+        };
+        let told = with(Ok(3));
+        assert_eq!(told.level, Level::Warning);
+        assert!(told.figure.contains("version 3") && told.figure.contains("anna"));
+        assert_eq!(with(Err("damaged".into())).level, Level::Failure);
     }
 }

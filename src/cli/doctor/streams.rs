@@ -3,12 +3,16 @@
 use super::finding::{Area, Finding, Level};
 use crate::cli::play::check_profile;
 use crate::config::Plan;
-use crate::engine::streams::check_specs;
+use crate::engine::lines::gaze_rate_hz;
+use crate::engine::streams::{GAZE_RATE_MAX_HZ, GAZE_RATE_MIN_HZ, check_specs, tracker_rate_hz};
 use crate::source::lsl::{Age, Announcement, Network, Surveyed};
 use crate::source::pins::Pins;
 use crate::source::{Format, StreamSpec};
 use razvilka_calibration::Profile;
 use razvilka_dsp::clock::{RATE_REFUSE, RATE_WARN};
+
+/// Longest step between two stamps, as a share of the time listened, with which a rate counts as measured.
+const COARSE_MAX: f64 = 0.1;
 
 /// A source of the experiment, held against what answered.
 #[derive(Debug, Clone)]
@@ -68,8 +72,14 @@ pub(super) fn pinned(network: Network, plan: &Plan, announced: &[Announcement]) 
         .collect()
 }
 
-/// Whether the streams that were found go with the rest of the experiment; `None` where one is missing.
-pub(super) fn together(plan: &Plan, pinned: &[Pinned]) -> Option<Result<(), String>> {
+/// Whether the streams that were found go with the rest of the experiment; `None` where one is missing. A gaze stream that declares no rate is
+/// taken at the one that was heard while it was listened to for `listened_s`, as a session measures it before it looks at the profile.
+pub(super) fn together(
+    plan: &Plan,
+    pinned: &[Pinned],
+    seen: &[Surveyed],
+    listened_s: f64,
+) -> Option<Result<(), String>> {
     let all = pinned.iter().all(|one| one.stream.is_ok());
     if !all || pinned.is_empty() {
         return None;
@@ -81,13 +91,40 @@ pub(super) fn together(plan: &Plan, pinned: &[Pinned]) -> Option<Result<(), Stri
     let (eeg, gaze) = (of("eeg"), of("gaze"));
     let fits = || -> Result<(), String> {
         check_specs(plan, eeg, gaze).map_err(|error| error.to_string())?;
+        let plan = with_heard_rate(plan, gaze, seen, listened_s)?;
         let Some(file) = &plan.calibration.profile else {
             return Ok(());
         };
         let profile = Profile::load(file).map_err(|error| error.to_string())?;
-        check_profile(plan, &profile, eeg, gaze).map_err(|error| error.to_string())
+        check_profile(&plan, &profile, eeg, gaze).map_err(|error| error.to_string())
     };
     Some(fits())
+}
+
+/// The plan with the rate of a gaze stream that declares none; or why a session would refuse that stream.
+fn with_heard_rate(
+    plan: &Plan,
+    gaze: Option<&StreamSpec>,
+    seen: &[Surveyed],
+    listened_s: f64,
+) -> Result<Plan, String> {
+    let mut plan = plan.clone();
+    let (Some(section), Some(spec)) = (&mut plan.gaze, gaze) else {
+        return Ok(plan);
+    };
+    if gaze_rate_hz(section, spec) != 0.0 {
+        return Ok(plan);
+    }
+    let same = seen.iter().find(|one| one.spec.uid == spec.uid);
+    let (samples, span_s) = same.map_or((0, 0.0), |one| one.heard.apart());
+    let heard = tracker_rate_hz(samples, span_s, listened_s);
+    section.rate_hz = heard.ok_or_else(|| {
+        format!(
+            "stream '{}' declares no rate, and gave {samples} samples with times of their own in {listened_s} s: a session follows {GAZE_RATE_MIN_HZ} to {GAZE_RATE_MAX_HZ} Hz. Start streaming in the tracker's program, or set gaze.rate_hz to the tracker's",
+            spec.name
+        )
+    })?;
+    Ok(plan)
 }
 
 /// What that means for a session. Without an experiment nothing is wanted, and nothing fails.
@@ -247,6 +284,12 @@ impl Judged<'_> {
                 figure,
                 "See whether the device loses samples, or its clock runs off: beyond 2 % no fork is decided",
             )
+        } else if rate.coarse > COARSE_MAX {
+            // A gap makes the rate coarse, and so hides what it takes from the rate.
+            self.so_so(
+                figure,
+                "Samples are missing, or come in blocks of a tenth of the time listened and longer: mend what loses them (cable, radio, load), and listen longer (--listen-s 10)",
+            )
         } else {
             self.fine(figure)
         }
@@ -327,7 +370,10 @@ fn twins(seen: &[Surveyed]) -> Vec<Finding> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::engine::lines::profile_of_keys;
     use crate::source::Heard;
 
     fn seen(measured_hz: Option<f64>) -> Surveyed {
@@ -392,6 +438,19 @@ mod tests {
     }
 
     #[test]
+    fn a_gap_that_makes_the_rate_too_coarse_to_judge_is_warned_of() {
+        // A quarter of two seconds is lost at once: the rate is off by as much as it is coarse.
+        let kept = (0..1_000).filter(|k| !(300..550).contains(k));
+        let stamps: Vec<f64> = kept.map(|k| f64::from(k) / 500.0).collect();
+        let mut one = seen(None);
+        one.heard.push(&stamps);
+        let found = judge(&facts(vec![one], true), true);
+        let warned = found.iter().find(|one| one.level == Level::Warning);
+        let advice = warned.and_then(|one| one.advice.clone());
+        assert!(advice.unwrap_or_default().contains("missing"), "{found:?}");
+    }
+
+    #[test]
     fn a_stream_that_sends_nothing_or_may_not_be_opened_fails_where_it_is_wanted() {
         let silent = seen(None);
         let refused = Surveyed {
@@ -415,6 +474,60 @@ mod tests {
         assert!((recorded[0].rate_hz - 120.0).abs() < 1e-6);
         let recorded = facts(vec![seen(Some(499.0))], true).recorded();
         assert_eq!(recorded[0].rate_hz, 500.0);
+    }
+
+    const TRACKER: &str = "[gaze]\nunits = \"normalised\"\nx = \"x\"\ny = \"y\"\npins = { name = \"Amp\" }\n\
+                           [screen]\nwidth_cm = 53.0\nheight_cm = 30.0\ndistance_cm = 65.0\n";
+
+    /// A tracker that declares no rate, heard at one for two seconds, and the experiment that wants it.
+    fn tracker(hz: Option<f64>) -> (Plan, Surveyed) {
+        let plan = Plan::parse(TRACKER, Path::new("experiment.toml")).unwrap();
+        let mut one = seen(None);
+        (one.spec.kind, one.spec.rate_hz) = ("Gaze".into(), 0.0);
+        one.spec.labels = ["x", "y", "confidence"].map(str::to_owned).to_vec();
+        if let Some(hz) = hz {
+            let stamps: Vec<f64> = (0..(2.0 * hz) as u32).map(|k| f64::from(k) / hz).collect();
+            one.heard.push(&stamps);
+        }
+        (plan, one)
+    }
+
+    #[test]
+    fn a_tracker_that_declares_no_rate_is_held_to_the_one_that_a_session_would_measure() {
+        for (hz, fits) in [
+            (Some(120.0), true),
+            (Some(30.0), true),
+            (Some(12.0), false),
+            (Some(5_000.0), false),
+            (None, false),
+        ] {
+            let (plan, one) = tracker(hz);
+            let pinned = [Pinned {
+                section: "gaze",
+                stream: Ok(one.spec.clone()),
+            }];
+            let found = together(&plan, &pinned, std::slice::from_ref(&one), 2.0).unwrap();
+            assert_eq!(found.is_ok(), fits, "{hz:?}: {found:?}");
+            if let Err(why) = found {
+                assert!(why.contains("gaze.rate_hz"), "{why}");
+            }
+        }
+        // The profile is looked at with that rate; without one it fits no line.
+        let (plan, one) = tracker(Some(120.0));
+        let (profile, gaze) = (profile_of_keys(), Some(&one.spec));
+        assert!(check_profile(&plan, &profile, None, gaze).is_err());
+        let known = with_heard_rate(&plan, gaze, std::slice::from_ref(&one), 2.0).unwrap();
+        assert_eq!(known.gaze.as_ref().unwrap().rate_hz, 120.0);
+        check_profile(&known, &profile, None, gaze).unwrap();
+    }
+
+    #[test]
+    fn a_rate_that_the_experiment_file_gives_is_not_measured() {
+        let (mut plan, one) = tracker(None);
+        plan.gaze.as_mut().unwrap().rate_hz = 60.0;
+        let same =
+            with_heard_rate(&plan, Some(&one.spec), std::slice::from_ref(&one), 2.0).unwrap();
+        assert_eq!(same, plan);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::decode::{
     DecodeError, Device, Finish, Floats, GeneratorSettings, Model, ModelFile, Precision,
 };
+use crate::engine::replay::AnotherWay;
 
 /// In which form answers go to stdout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,8 +36,22 @@ pub(super) struct Run {
     #[serde(skip_serializing_if = "Option::is_none")]
     floats: Option<Floats>,
     model: Loaded,
+    /// The session's text that is gone on with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<Whence>,
     /// Version of this program.
     razvilka: &'static str,
+}
+
+/// Where in a session the text comes from, and along which branch it goes on.
+#[derive(Debug, Serialize)]
+struct Whence {
+    session: String,
+    fork: u64,
+    /// Its item number at the fork.
+    branch: i32,
+    /// The branch's phrase.
+    words: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -66,7 +81,21 @@ impl Run {
                 precision: card.precision,
                 files: card.files,
             },
+            from: None,
             razvilka: env!("CARGO_PKG_VERSION"),
+        }
+    }
+
+    /// Says that the text is a session's, along the branch with this item number.
+    pub(super) fn gone_on_from(self, way: &AnotherWay, item: i32) -> Self {
+        Self {
+            from: Some(Whence {
+                session: way.session.clone(),
+                fork: way.fork.0,
+                branch: item,
+                words: way.branch.clone(),
+            }),
+            ..self
         }
     }
 }

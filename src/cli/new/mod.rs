@@ -18,6 +18,7 @@ use super::exit::{Exit, Failure};
 use super::paste::Role;
 use super::streams::{listening, seconds};
 use crate::session::utc_of;
+use crate::shell::quoted;
 use crate::source::lsl::{Network, survey};
 
 /// Name of the file in the folder.
@@ -159,7 +160,7 @@ fn told(role: Role, choice: &Choice<'_>) -> String {
 
 /// The commands to go on with.
 fn next(path: &Path, written: &Written<'_>) -> String {
-    let file = quoted(path);
+    let file = quoted(&path.display().to_string());
     let open = written
         .sources
         .iter()
@@ -181,15 +182,4 @@ fn next(path: &Path, written: &Written<'_>) -> String {
          razvilka run --config {file}           # a session; what needs a calibration is calibrated first\n"
     ));
     text
-}
-
-/// A path as a shell reads it.
-fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |c: char| c.is_alphanumeric() || "/._-+:@".contains(c);
-    if text.chars().all(plain) {
-        text
-    } else {
-        format!("'{}'", text.replace('\'', "'\\''"))
-    }
 }

@@ -211,12 +211,6 @@ fn what_a_stream_says_of_itself_steers_neither_file_nor_terminal() {
 }
 
 #[test]
-fn a_path_is_quoted_where_a_shell_would_cut_it() {
-    assert_eq!(quoted(Path::new("/a/b-1.toml")), "/a/b-1.toml");
-    assert_eq!(quoted(Path::new("my file's")), "'my file'\\''s'");
-}
-
-#[test]
 fn a_file_is_replaced_only_when_told_so_and_is_its_owners_alone() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();

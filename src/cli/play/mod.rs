@@ -114,23 +114,13 @@ pub fn open_model(plan: &Plan) -> Result<Backend, Failure> {
 /// # Errors
 /// [`Exit::Model`] with what is wrong with it.
 pub fn load_model(plan: &Plan) -> Result<Arc<Model>, Failure> {
-    let settings = LoadSettings {
-        precision: plan.decode.precision,
-        text_tokens: plan.writer.context_tokens_max as usize,
-        ..LoadSettings::default()
-    };
-    let named = plan.model.path.as_deref();
-    let model = open_adapted(named, &settings, plan.model.adapter.as_deref())?;
+    let model = loaded(plan)?;
     let how = plan.decode.clone();
     let threads = Threads {
         count: how.threads as usize,
         begin: Some(Arc::new(move |number| {
             rt::stand_back(how.nice, how.cpu(number));
         })),
-    };
-    let model = match &plan.model.embedder {
-        Some(folder) => model.with_embedder(Arc::new(Embedder::load(folder)?)),
-        None => model,
     };
     let ready = model.with_threads(threads);
     let refused = |error| {
@@ -140,6 +130,25 @@ pub fn load_model(plan: &Plan) -> Result<Arc<Model>, Failure> {
         )
     };
     ready.map(Arc::new).map_err(refused)
+}
+
+/// As [`load_model`], with no decoding threads yet.
+///
+/// # Errors
+/// As [`load_model`].
+pub(in crate::cli) fn loaded(plan: &Plan) -> Result<Model, Failure> {
+    let settings = LoadSettings {
+        precision: plan.decode.precision,
+        text_tokens: plan.writer.context_tokens_max as usize,
+        ..LoadSettings::default()
+    };
+    let named = plan.model.path.as_deref();
+    let model = open_adapted(named, &settings, plan.model.adapter.as_deref())?;
+    // It has a say in what is a fork.
+    Ok(match &plan.model.embedder {
+        Some(folder) => model.with_embedder(Arc::new(Embedder::load(folder)?)),
+        None => model,
+    })
 }
 
 /// Finds out whether the session folder can be made, and makes nothing.

@@ -3,6 +3,7 @@
 //! The text is written again: model, settings, prompt and the recorded choices lead to the fork, token by token, as in a replay. Signals are
 //! not needed for that, so a folder without its recording serves as well. What does not come again as recorded is refused, not passed over.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -24,6 +25,15 @@ pub struct PastText {
     manifest: Manifest,
     plan: Plan,
     entries: Vec<Entry>,
+    /// Where among the entries each fork and its options are.
+    places: HashMap<ForkId, Places>,
+}
+
+/// A fork's row and those of its options, by number.
+#[derive(Debug, Default)]
+struct Places {
+    fork: Option<usize>,
+    options: Vec<usize>,
 }
 
 /// A text that ends with a branch of a past fork.
@@ -80,10 +90,22 @@ impl PastText {
         let (folder, manifest) = Folder::open(path)?;
         let plan = plan_of(&folder, &manifest)?;
         let rows = rows_of(&folder, &manifest)?;
+        let mut places: HashMap<ForkId, Places> = HashMap::new();
+        for (number, entry) in rows.entries.iter().enumerate() {
+            match entry {
+                Entry::Fork(row) => {
+                    let of = places.entry(row.fork).or_default();
+                    of.fork = of.fork.or(Some(number));
+                }
+                Entry::Option(row) => places.entry(row.fork).or_default().options.push(number),
+                _ => {}
+            }
+        }
         Ok(Self {
             manifest,
             plan,
             entries: rows.entries,
+            places,
         })
     }
 
@@ -178,10 +200,15 @@ impl PastText {
     }
 
     fn recorded(&self, fork: ForkId) -> Option<Recorded<'_>> {
-        let row = self.forks().find(|row| row.fork == fork)?;
-        let options = self.entries.iter().filter_map(|entry| match entry {
-            Entry::Option(row) if row.fork == fork => Some(row),
-            _ => None,
+        let places = self.places.get(&fork)?;
+        let Entry::Fork(row) = self.entries.get(places.fork?)? else {
+            return None;
+        };
+        let options = places.options.iter().filter_map(|number| {
+            let Entry::Option(row) = self.entries.get(*number)? else {
+                return None;
+            };
+            Some(row)
         });
         Some(Recorded {
             row,

@@ -9,19 +9,18 @@ use std::path::{Path, PathBuf};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::curve::{self, Sitting};
-use super::{Session, Told, body, sampling, script, told};
-use crate::choice::network::{Met, Network, Offered, Rule, TakenBack};
+use super::memory::{self, Memory};
+use super::{Session, Told, body, script, told};
+use crate::choice::network::{Met, Network, Rule};
 use crate::marker::OptionKind;
 use crate::report::ReportError;
 use crate::report::figures::{count, readable};
 use crate::report::material::Material;
 use crate::report::page::{STYLE, policy};
-use crate::session::person::{self, ChoiceStore, Person, PersonError, Remembered, Which};
+use crate::session::person::{Person, PersonError, Remembered};
 
 /// Forks that a picture has, at most: the latest.
 const FORKS_MAX: usize = 5_000;
-/// Characters of the text before a choice that must stand before the next fork's, for the one to be taken as standing behind the other.
-const BEHIND_CHARS: usize = 24;
 
 /// Why no network can be told.
 #[derive(Debug, thiserror::Error)]
@@ -79,20 +78,12 @@ impl Across {
     /// # Errors
     /// [`AcrossError`].
     pub fn read(folders: &[PathBuf], person: Option<&Path>) -> Result<Self, AcrossError> {
-        let mut remembered: BTreeMap<String, Vec<Remembered>> = BTreeMap::new();
-        if let Some(path) = person {
-            let person = Person::open(path)?;
-            if let Some(store) = ChoiceStore::open_read_only(&person)? {
-                for choice in store.read(&Which::All)? {
-                    remembered
-                        .entry(choice.session.clone())
-                        .or_default()
-                        .push(choice);
-                }
-            }
-        }
+        let mut memory = match person {
+            None => Memory::default(),
+            Some(path) => Memory::read(&Person::open(path)?, FORKS_MAX)?,
+        };
         let (mut sessions, mut states, mut seen) = (Vec::new(), Vec::new(), BTreeSet::new());
-        let (mut sittings, mut doubts) = (Vec::new(), Vec::new());
+        let (mut sittings, mut doubts) = (Vec::<Sitting>::new(), Vec::new());
         for folder in folders {
             let material = Material::read(folder, None)?;
             let id = material.manifest.session.clone();
@@ -105,34 +96,33 @@ impl Across {
                     "Session {id}: the ledger cannot be trusted: {reason}."
                 ));
             }
-            states.extend(remembered.remove(&id).unwrap_or_default());
+            states.extend(memory.take(&id).map_or_else(Vec::new, |kept| kept.choices));
             sittings.push(Sitting::of(&material));
             sessions.push(Read {
-                session: Session {
-                    id,
-                    folder: Some(material.folder.clone()),
-                    sampling: material.writer.as_ref().map_or_else(String::new, sampling),
-                },
+                session: Session::of(&material),
                 began: material.manifest.started_utc.clone(),
                 visits: Visits::Ledger(Box::new(material)),
             });
         }
-        for (id, choices) in remembered {
+        // Those of which a folder tells are counted by their ledgers.
+        let mut forgone = 0;
+        for (id, kept) in memory.rest() {
+            forgone += kept.left_out;
             sessions.push(Read {
-                session: Session {
-                    id,
-                    folder: None,
-                    sampling: String::new(),
-                },
-                began: choices
-                    .first()
-                    .map_or_else(String::new, |choice| choice.at_utc.clone()),
-                visits: Visits::Memory(choices),
+                session: Session::remembered(id),
+                began: kept.began_utc,
+                visits: Visits::Memory(kept.choices),
             });
         }
         // One fixed form of dates: they sort as they follow each other.
         sessions.sort_by(|a, b| (&a.began, &a.session.id).cmp(&(&b.began, &b.session.id)));
-        sittings.sort_by(|a, b| (&a.began_utc, &a.session).cmp(&(&b.began_utc, &b.session)));
+        for (number, read) in (1..).zip(&sessions) {
+            let mut all = sittings.iter_mut();
+            if let Some(own) = all.find(|own| own.session == read.session.id) {
+                own.number = number;
+            }
+        }
+        sittings.sort_by_key(|own| own.number);
         let (visits, kinds) = visits(&sessions, states);
         if visits.is_empty() {
             return Err(AcrossError::Nothing);
@@ -149,7 +139,7 @@ impl Across {
                 sessions: sessions.into_iter().map(|read| read.session).collect(),
             },
             sittings,
-            left_out,
+            left_out: left_out + forgone,
             doubts,
             has_memory: person.is_some(),
         })
@@ -208,83 +198,14 @@ fn visits(sessions: &[Read], states: Vec<Remembered>) -> (Vec<Met>, Vec<Option<O
             Visits::Memory(choices) => {
                 let begins = visits.len();
                 for (nth, choice) in choices.iter().enumerate() {
-                    let after = behind(choices, nth).map(|before| begins + before);
-                    kinds.push(selected(choice));
-                    visits.push(remembered(number, after, choice));
+                    let after = memory::behind(choices, nth).map(|before| begins + before);
+                    kinds.push(memory::selected(choice));
+                    visits.push(memory::met(number, after, choice));
                 }
             }
         }
     }
     (visits, kinds)
-}
-
-fn selected(choice: &Remembered) -> Option<OptionKind> {
-    let item = choice.chosen.or(choice.selected)?;
-    choice
-        .options
-        .iter()
-        .find(|option| option.item == item)
-        .map(|option| option.kind)
-}
-
-/// The latest choice whose phrase stands in the text before this fork, behind the text that it was chosen behind.
-fn behind(choices: &[Remembered], nth: usize) -> Option<usize> {
-    let here = &choices.get(nth)?.context;
-    let stands = |choice: &Remembered| {
-        let Some(taken) = choice
-            .taken()
-            .filter(|taken| taken.kind == OptionKind::Branch)
-        else {
-            return false;
-        };
-        let tail: String = {
-            let skipped = choice.context.chars().count().saturating_sub(BEHIND_CHARS);
-            choice.context.chars().skip(skipped).collect()
-        };
-        here.match_indices(tail.as_str()).any(|(at, _)| {
-            let rest = here.get(at + tail.len()..).unwrap_or_default();
-            rest.trim_start().starts_with(taken.text.trim())
-        })
-    };
-    (0..nth)
-        .rev()
-        .find(|before| choices.get(*before).is_some_and(stands))
-}
-
-fn remembered(session: usize, after: Option<usize>, choice: &Remembered) -> Met {
-    let branches = || {
-        choice
-            .options
-            .iter()
-            .filter(|option| option.kind == OptionKind::Branch)
-    };
-    Met {
-        session,
-        fork: choice.fork,
-        after,
-        context: choice.context.clone(),
-        model_sha256: choice.model_sha256.clone(),
-        state: choice.state.clone(),
-        offered: branches()
-            .map(|option| Offered {
-                item: option.item,
-                text: option.text.clone(),
-                prior: option.prior,
-                embedding: option.embedding.clone(),
-            })
-            .collect(),
-        taken: choice
-            .chooser
-            .and(choice.chosen)
-            .and_then(|chosen| branches().position(|option| option.item == chosen)),
-        chooser: choice.chooser,
-        level: None,
-        asked: choice.shown,
-        taken_back: choice.taken_back.map(|back| match back {
-            person::TakenBack::Undo => TakenBack::Undo,
-            person::TakenBack::Call => TakenBack::Call,
-        }),
-    }
 }
 
 /// The page.
@@ -377,62 +298,5 @@ fn sessions(across: &Across) -> Markup {
                 }
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::choice::Why;
-    use crate::fork::{Chooser, ForkId, ForkOrigin};
-    use crate::session::person::RememberedOption;
-
-    fn choice(fork: u64, context: &str, text: &str) -> Remembered {
-        Remembered {
-            session: "s".into(),
-            fork: ForkId(fork),
-            at_utc: String::new(),
-            context: context.into(),
-            origin: ForkOrigin::Detected,
-            attempt: 0,
-            shown: true,
-            outcome: None,
-            chooser: Some(Chooser::Human),
-            why: Why::Selected,
-            chosen: Some(0),
-            selected: Some(0),
-            decision_s: None,
-            model_sha256: String::new(),
-            taken_back: None,
-            state: None,
-            options: vec![RememberedOption {
-                item: 0,
-                kind: OptionKind::Branch,
-                text: text.into(),
-                tokens: Vec::new(),
-                prior: 0.5,
-                log_prob_nats: None,
-                posterior: None,
-                preference: None,
-                embedding: None,
-            }],
-        }
-    }
-
-    #[test]
-    fn a_remembered_fork_stands_behind_the_latest_choice_that_its_text_shows() {
-        let choices = [
-            choice(0, "Once upon a time", "a fox"),
-            choice(1, "Once upon a time a fox ran.", "It slept"),
-            // The choice of fork 1 was taken back: another stands there.
-            choice(2, "Once upon a time a fox ran.", "It swam"),
-            choice(3, "Once upon a time a fox ran. It swam and", "sang"),
-            // Another text.
-            choice(4, "In a town", "a cat"),
-        ];
-        let found: Vec<_> = (0..choices.len())
-            .map(|nth| behind(&choices, nth))
-            .collect();
-        assert_eq!(found, [None, Some(0), Some(0), Some(2), None]);
     }
 }

@@ -15,6 +15,8 @@ const NUMBERED_MAX: usize = 25;
 /// A session's figures.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Sitting {
+    /// Its number on the page, from 1: sessions of which the memory alone tells have numbers, and no figures.
+    pub(super) number: usize,
     pub(super) session: String,
     pub(super) began_utc: String,
     /// Questions put to the person.
@@ -30,6 +32,7 @@ pub(super) struct Sitting {
 }
 
 impl Sitting {
+    /// Not numbered yet.
     pub(super) fn of(material: &Material) -> Self {
         let mut stands = None;
         for event in material.events.iter().filter_map(AutonomyEvent::of) {
@@ -39,6 +42,7 @@ impl Sitting {
         }
         let autonomy = material.summary.autonomy.as_ref();
         Self {
+            number: 0,
             session: material.manifest.session.clone(),
             began_utc: material.manifest.started_utc.clone(),
             questions: material.summary.counts.asked,
@@ -111,14 +115,15 @@ fn x(frame: &Frame, nth: usize, of: usize) -> f64 {
 }
 
 /// The axis of sessions, with its name; and the name of the other.
-fn axes(frame: &Frame, of: usize, vertical: &str) -> Markup {
+fn axes(frame: &Frame, sittings: &[Sitting], vertical: &str) -> Markup {
+    let of = sittings.len();
     let step = of.div_ceil(NUMBERED_MAX).max(1);
     html! {
         line class="axis" x1=(at(frame.left)) x2=(at(frame.right)) y1=(at(frame.bottom)) y2=(at(frame.bottom)) {}
-        @for nth in (0..of).step_by(step) {
+        @for (nth, sitting) in sittings.iter().enumerate().step_by(step) {
             @let x = x(frame, nth, of);
             line class="axis" x1=(at(x)) x2=(at(x)) y1=(at(frame.bottom)) y2=(at(frame.bottom + 4.0)) {}
-            text class="tick" x=(at(x)) y=(at(frame.bottom + 16.0)) text-anchor="middle" { (nth + 1) }
+            text class="tick" x=(at(x)) y=(at(frame.bottom + 16.0)) text-anchor="middle" { (sitting.number) }
         }
         text class="tick" x=(at(f64::midpoint(frame.left, frame.right))) y=(at(frame.bottom + 34.0)) text-anchor="middle" { "session, in order of time" }
         text class="tick" x=(at(frame.left - 50.0)) y="11" { (vertical) }
@@ -134,7 +139,7 @@ fn questions(sittings: &[Sitting]) -> Markup {
     let scale = Scale::from_zero(values.iter().flatten().copied().fold(0.0, f64::max));
     let content = html! {
         (frame.y_grid(&scale, &scale.ticks(), |value| tick(value).to_string()))
-        (axes(&frame, sittings.len(), "questions per 100 tokens"))
+        (axes(&frame, sittings, "questions per 100 tokens"))
         @for (nth, value) in values.iter().enumerate() {
             @if let Some(value) = value {
                 @let (x, y) = (x(&frame, nth, sittings.len()), frame.y(scale.share(*value)));
@@ -155,7 +160,7 @@ fn agreement(sittings: &[Sitting], bounds: &[Option<f64>]) -> Markup {
     };
     let content = html! {
         (frame.y_grid(&scale, &scale.ticks(), |share| format!("{:.0} %", 100.0 * share)))
-        (axes(&frame, sittings.len(), "agreement at audits"))
+        (axes(&frame, sittings, "agreement at audits"))
         @for (nth, (sitting, bound)) in sittings.iter().zip(bounds).enumerate() {
             @let x = x(&frame, nth, sittings.len());
             @if let Some(bound) = bound {
@@ -193,9 +198,9 @@ fn table(sittings: &[Sitting], bounds: &[Option<f64>]) -> Markup {
                 }
             }
             tbody {
-                @for (nth, (sitting, bound)) in sittings.iter().zip(bounds).enumerate() {
+                @for (sitting, bound) in sittings.iter().zip(bounds) {
                     tr {
-                        td class="n" { (nth + 1) }
+                        td class="n" { (sitting.number) }
                         td { (readable(&sitting.began_utc)) }
                         td class="n" { (sitting.questions) }
                         td class="n" { (sitting.tokens) }
@@ -217,6 +222,7 @@ mod tests {
 
     fn sitting(audits: Option<(u64, u64)>) -> Sitting {
         Sitting {
+            number: 1,
             session: String::new(),
             began_utc: String::new(),
             questions: 3,
@@ -263,6 +269,14 @@ mod tests {
             assert!(page.contains(said), "{said}");
         }
         assert_eq!(page.matches("<tr>").count(), 61);
+        // By the number that the page has for it, not by its place among those with figures.
+        let third = Sitting {
+            number: 7,
+            ..sitting(None)
+        };
+        let page = section(&[third]).into_string();
+        assert!(page.contains(r#"<td class="n">7</td>"#), "{page}");
+        assert!(page.contains(r#"text-anchor="middle">7</text>"#), "{page}");
         assert!(section(&[]).into_string().contains("name them"));
     }
 }

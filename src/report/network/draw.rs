@@ -106,13 +106,13 @@ fn lines_at(lanes: &Lanes, number: usize, row: &Row) -> Markup {
     let x = |lane: usize| LEFT + LANE * lane as f64;
     let own = x(lanes.of.get(number).copied().unwrap_or(0));
     let (top, mark, bottom) = (row.top, row.top + MARK, row.top + row.height);
-    let path = |line: &Line| -> Option<String> {
+    let path = |line: &Line| -> String {
         let lane = x(line.lane);
         if line.from == number {
             let bend = f64::min(bottom - mark, 26.0);
             let (ax, ay, bx, by) = (own, mark, lane, mark + bend);
             let middle = mark + bend / 2.0;
-            Some(format!(
+            format!(
                 "M{} {}C{} {} {} {} {} {}V{}",
                 at(ax),
                 at(ay),
@@ -123,10 +123,10 @@ fn lines_at(lanes: &Lanes, number: usize, row: &Row) -> Markup {
                 at(bx),
                 at(by),
                 at(bottom)
-            ))
+            )
         } else if line.to == number {
             let middle = top + MARK / 2.0;
-            Some(format!(
+            format!(
                 "M{} {}C{} {} {} {} {} {}",
                 at(lane),
                 at(top),
@@ -136,14 +136,13 @@ fn lines_at(lanes: &Lanes, number: usize, row: &Row) -> Markup {
                 at(middle),
                 at(own),
                 at(mark)
-            ))
+            )
         } else {
-            (line.from < number && number < line.to)
-                .then(|| format!("M{} {}V{}", at(lane), at(top), at(bottom)))
+            format!("M{} {}V{}", at(lane), at(top), at(bottom))
         }
     };
     html! {
-        @for d in lanes.lines.iter().filter_map(path) { path class="way" d=(d) {} }
+        @for d in lanes.at(number).map(path) { path class="way" d=(d) {} }
     }
 }
 

@@ -21,8 +21,8 @@ pub(super) struct Line {
 pub(super) struct Lanes {
     /// Lane of each place.
     pub(super) of: Vec<usize>,
-    /// Lines that are drawn; the others are told in words.
-    pub(super) lines: Vec<Line>,
+    /// Lines that are drawn, by the places that they lead to; the others are told in words.
+    lines: Vec<Line>,
     /// Lanes in use, one at least.
     pub(super) width: usize,
 }
@@ -127,9 +127,21 @@ impl Lanes {
 
     /// Whether the line between these places is drawn.
     pub(super) fn draws(&self, from: usize, to: usize) -> bool {
-        self.lines
-            .iter()
-            .any(|line| (line.from, line.to) == (from, to))
+        let mut into = self.from_row(to).take_while(|line| line.to == to);
+        into.any(|line| line.from == from)
+    }
+
+    /// The lines that begin, end or pass in a row.
+    pub(super) fn at(&self, row: usize) -> impl Iterator<Item = &Line> {
+        let near = self.from_row(row);
+        near.take_while(move |line| line.to <= row + PASSED_MAX)
+            .filter(move |line| line.from <= row)
+    }
+
+    /// The lines to places in this row or below.
+    fn from_row(&self, row: usize) -> impl Iterator<Item = &Line> {
+        let above = self.lines.partition_point(|line| line.to < row);
+        self.lines.iter().skip(above)
     }
 }
 
@@ -215,6 +227,14 @@ mod tests {
         }
         assert!(lanes.width <= LANES_MAX + 1, "{}", lanes.width);
         assert!(lanes.lines.len() > 100);
+        for row in 0..lanes.of.len() {
+            let touches = |line: &&Line| line.from <= row && row <= line.to;
+            let all: Vec<&Line> = lanes.lines.iter().filter(touches).collect();
+            assert_eq!(lanes.at(row).collect::<Vec<_>>(), all, "row {row}");
+        }
+        for line in &lanes.lines {
+            assert!(lanes.draws(line.from, line.to));
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod across;
 mod curve;
 mod draw;
 mod lanes;
+mod memory;
 mod told;
 mod words;
 
@@ -42,6 +43,30 @@ pub(super) struct Session {
     pub(super) folder: Option<PathBuf>,
     /// Options that make `generate` draw as the session drew.
     pub(super) sampling: String,
+    /// Whether `generate` can go on with its text.
+    pub(super) goes_on: bool,
+}
+
+impl Session {
+    /// A session whose folder was read.
+    pub(super) fn of(material: &Material) -> Self {
+        Self {
+            id: material.manifest.session.clone(),
+            folder: Some(material.folder.clone()),
+            sampling: material.writer.as_ref().map_or_else(String::new, sampling),
+            goes_on: material.goes_on,
+        }
+    }
+
+    /// A session of which a person's memory alone tells.
+    pub(super) const fn remembered(id: String) -> Self {
+        Self {
+            id,
+            folder: None,
+            sampling: String::new(),
+            goes_on: false,
+        }
+    }
 }
 
 /// A network and what its visits are called.
@@ -77,11 +102,7 @@ fn of_session(material: &Material) -> Told {
     let forks = &material.forks;
     let visits = told::visits(0, 0, forks, &material.events, material.imitate);
     Told {
-        sessions: vec![Session {
-            id: material.manifest.session.clone(),
-            folder: Some(material.folder.clone()),
-            sampling: material.writer.as_ref().map_or_else(String::new, sampling),
-        }],
+        sessions: vec![Session::of(material)],
         kinds: forks
             .iter()
             .map(|story| story.choice.as_ref().and_then(|choice| choice.kind))

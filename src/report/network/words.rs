@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use super::{Told, decided_at};
 use crate::choice::network::{Place, Way};
 use crate::report::figures::{chooser_class, percent, readable};
+use crate::shell::quoted;
 
 /// All places, in order. Also what a browser shows beside the picture when a place in it is picked.
 pub(super) fn list(told: &Told) -> Markup {
@@ -65,12 +66,12 @@ fn way_in_words(told: &Told, place: &Place, nth: usize, way: &Way) -> Markup {
     }
 }
 
-/// What goes on along a way: at the first fork that offered it in a session whose folder is known.
+/// What goes on along a way: at the first fork that offered it in a session whose folder is known and whose text can be gone on with.
 fn command(told: &Told, place: &Place, way: usize) -> Option<String> {
     place.visits.iter().find_map(|&visit| {
         let met = told.network.visits().get(visit)?;
         let session = told.sessions.get(met.session)?;
-        let folder = session.folder.as_ref()?;
+        let folder = session.folder.as_ref().filter(|_| session.goes_on)?;
         let branch = (0..met.offered.len())
             .find(|branch| told.network.way_of(visit, *branch) == Some(way))?;
         Some(format!(
@@ -81,25 +82,4 @@ fn command(told: &Told, place: &Place, way: usize) -> Option<String> {
             session.sampling
         ))
     })
-}
-
-/// As a shell takes it, as one word.
-fn quoted(text: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "/._-+:@%".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_folder_with_blanks_and_quotes_stays_one_word() {
-        assert_eq!(quoted("/data/anna/s-1"), "/data/anna/s-1");
-        assert_eq!(quoted("/data/it's mine"), r"'/data/it'\''s mine'");
-        assert_eq!(quoted(""), "''");
-    }
 }

@@ -12,11 +12,14 @@ use super::answer::answer;
 use super::output::{Ended, Out, Run};
 use super::{Args, with_threads};
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::model;
+use crate::cli::play::loaded;
 use crate::config::{Plan, is_a_server};
-use crate::decode::{Embedder, Generator, GeneratorSettings, LoadSettings, Model};
+use crate::decode::{Generator, GeneratorSettings, Model};
 use crate::engine::replay::{AnotherWay, PastText, ReplayError};
 use crate::fork::{Chooser, ForkId};
+
+/// What to do where the session's model is not where the session had it.
+const MOVED: &str = ". --model and --adapter say where the session's model and adapter are now";
 
 pub(super) fn write(
     args: &Args,
@@ -39,10 +42,21 @@ pub(super) fn write(
         begun.elapsed().as_secs_f64(),
         settings.clone(),
     );
+    let run = run.gone_on_from(&way, item);
     let mut generator = Generator::on(model, settings, args.device, args.floats)?;
     let mut out = Out::new(out, talk, args.form(), run);
     out.say(&in_words(&way));
-    answer(&mut generator, (&way.tokens, &way.text), &mut out).map(|_| ())
+    // The session's writer went on past its context, too.
+    let prompt = generator.going_on(&way.tokens);
+    if prompt.len() < way.tokens.len() {
+        out.say(&format!(
+            "the text has {} tokens and the context holds {}: the model goes on from the last {}, as a session does whose context is full",
+            way.tokens.len(),
+            generator.context_tokens(),
+            generator.context_tokens() / 2
+        ));
+    }
+    answer(&mut generator, (&prompt, &way.text), &mut out).map(|_| ())
 }
 
 /// As a replay refuses it, with what can be said here.
@@ -66,18 +80,16 @@ fn opened(args: &Args, plan: &Plan) -> Result<Model, Failure> {
         );
         return Err(Failure::said(Exit::Usage, said));
     }
-    let settings = LoadSettings {
-        precision: plan.decode.precision,
-        text_tokens: plan.writer.context_tokens_max as usize,
-        ..LoadSettings::default()
-    };
-    let adapter = args.adapter.as_deref().or(plan.model.adapter.as_deref());
-    let model = model::open_adapted(named, &settings, adapter)?;
-    // It has a say in what is a fork.
-    let model = match &plan.model.embedder {
-        Some(folder) => model.with_embedder(Arc::new(Embedder::load(folder)?)),
-        None => model,
-    };
+    let mut here = plan.clone();
+    here.model.path = named.map(Path::to_owned);
+    here.model.adapter = args.adapter.clone().or(here.model.adapter);
+    let model = loaded(&here).map_err(|failure| {
+        let as_recorded = (args.model.is_none() && plan.model.path.is_some())
+            || (args.adapter.is_none() && plan.model.adapter.is_some());
+        let Failure { exit, message } = failure;
+        let hint = if as_recorded { MOVED } else { "" };
+        Failure::said(exit, message + hint)
+    })?;
     with_threads(model, args)
 }
 

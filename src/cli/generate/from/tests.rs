@@ -286,13 +286,17 @@ impl Session {
     }
 }
 
-fn generated(words: &[&str]) -> Result<String, Failure> {
+fn typed(words: &[&str]) -> Args {
     #[derive(Debug, Parser)]
     struct Typed {
         #[command(flatten)]
         args: Args,
     }
-    let args = Typed::parse_from(["generate"].iter().chain(words)).args;
+    Typed::parse_from(["generate"].iter().chain(words)).args
+}
+
+fn generated(words: &[&str]) -> Result<String, Failure> {
+    let args = typed(words);
     let mut out = Vec::new();
     with(&args, false, &mut &b""[..], &mut out, &mut Vec::new())?;
     Ok(String::from_utf8(out).unwrap())
@@ -356,6 +360,87 @@ fn along_another_branch_the_text_begins_as_the_session_and_says_the_other() {
             "fork {fork}"
         );
     }
+}
+
+#[test]
+fn a_text_longer_than_the_context_is_gone_on_with_from_its_end() {
+    let session = session(&AFTERNOON);
+    let &(fork, branch, _) = session.standing.last().unwrap();
+    let model = Arc::new(Model::embedded().unwrap());
+    let past = PastText::open(Path::new(&session.folder())).unwrap();
+    let way = past.along(&model, ForkId(fork), branch).unwrap();
+    let context = way.tokens.len() - 5;
+    let settings = |context_tokens_max| GeneratorSettings {
+        sampling: decode::Sampling {
+            temperature: 0.0,
+            ..decode::Sampling::default()
+        },
+        tokens_max: 6,
+        context_tokens_max,
+        ..GeneratorSettings::default()
+    };
+    let (number, item, folder) = (fork.to_string(), branch.to_string(), session.folder());
+    let args = typed(&["--from", &folder, "--fork", &number, "--branch", &item]);
+    let (mut out, mut talk) = (Vec::new(), Vec::new());
+    let shorter = settings(Some(context));
+    write(&args, Path::new(&folder), shorter, &mut out, &mut talk).unwrap();
+    let (text, talk) = (
+        String::from_utf8(out).unwrap(),
+        String::from_utf8(talk).unwrap(),
+    );
+    assert!(
+        talk.contains(&format!("the context holds {context}")),
+        "{talk}"
+    );
+
+    // As a context that was renewed there.
+    let mut fresh = way.tokens[way.tokens.len() - context / 2..].to_vec();
+    if let Some(bos) = model.config().bos.filter(|bos| way.tokens[0] == *bos) {
+        fresh.insert(0, bos);
+    }
+    let mut plain = Generator::new(model, settings(None)).unwrap();
+    plain.prompt(&fresh).unwrap();
+    let mut expected = way.text;
+    loop {
+        let written = plain.advance().unwrap();
+        expected.push_str(&written.text);
+        if written.finish.is_some() {
+            break;
+        }
+    }
+    assert_eq!(text.trim_end(), expected.trim_end());
+}
+
+#[test]
+fn an_object_says_which_way_of_which_session_was_gone() {
+    let session = session(&AFTERNOON[..2]);
+    let model = Arc::new(Model::embedded().unwrap());
+    let past = PastText::open(Path::new(&session.folder())).unwrap();
+    let way = past.along(&model, ForkId(0), 1).unwrap();
+    let told = session
+        .from(0, 1, &["--max-tokens", "2", "--json"])
+        .unwrap();
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    let from =
+        serde_json::json!({ "session": way.session, "fork": 0, "branch": 1, "words": way.branch });
+    assert_eq!(told["from"], from);
+    let plain = generated(&["--prompt", "Once", "--max-tokens", "2", "--json"]).unwrap();
+    let plain: serde_json::Value = serde_json::from_str(&plain).unwrap();
+    assert!(plain.get("from").is_none(), "{plain}");
+}
+
+#[test]
+fn a_model_that_is_not_where_the_session_had_it_is_refused_with_how_to_name_it() {
+    let moved = Plan::parse(
+        "[keys]\npins = { source_id = \"keys\" }\n[model]\npath = \"gone/away\"\n",
+        Path::new("experiment.toml"),
+    )
+    .unwrap();
+    let refused = |words: &[&str]| opened(&typed(words), &moved).unwrap_err().message;
+    assert!(refused(&[]).ends_with(MOVED), "{}", refused(&[]));
+    // Who names another place knows how.
+    let elsewhere = refused(&["--model", "neither/here"]);
+    assert!(!elsewhere.contains(MOVED), "{elsewhere}");
 }
 
 #[test]
