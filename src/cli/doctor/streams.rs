@@ -13,6 +13,8 @@ use razvilka_dsp::clock::{RATE_REFUSE, RATE_WARN};
 
 /// Longest step between two stamps, as a share of the time listened, with which a rate counts as measured.
 const COARSE_MAX: f64 = 0.1;
+/// Longest such step, in samples, that may be one of a slow stream with some jitter, and no gap.
+const STEP_MAX: f64 = 1.8;
 
 /// A source of the experiment, held against what answered.
 #[derive(Debug, Clone)]
@@ -284,7 +286,7 @@ impl Judged<'_> {
                 figure,
                 "See whether the device loses samples, or its clock runs off: beyond 2 % no fork is decided",
             )
-        } else if rate.coarse > COARSE_MAX {
+        } else if rate.coarse > COARSE_MAX && self.longest_step(rate.coarse) > STEP_MAX {
             // A gap makes the rate coarse, and so hides what it takes from the rate.
             self.so_so(
                 figure,
@@ -293,6 +295,12 @@ impl Judged<'_> {
         } else {
             self.fine(figure)
         }
+    }
+
+    /// The longest step between two stamps, in samples as declared.
+    fn longest_step(&self, coarse: f64) -> f64 {
+        let (_, span_s) = self.one.heard.apart();
+        coarse * span_s * self.one.spec.rate_hz
     }
 
     fn age(&self) -> Option<Finding> {
@@ -448,6 +456,14 @@ mod tests {
         let warned = found.iter().find(|one| one.level == Level::Warning);
         let advice = warned.and_then(|one| one.advice.clone());
         assert!(advice.unwrap_or_default().contains("missing"), "{found:?}");
+        // A slow stream has few steps, each a good part of the time listened.
+        let mut slow = seen(None);
+        slow.spec.rate_hz = 4.0;
+        slow.heard
+            .push(&(0..9).map(|k| f64::from(k) / 4.0).collect::<Vec<_>>());
+        assert_eq!(worst(&facts(vec![slow.clone()], true)), Level::Ok);
+        slow.heard.push(&[4.0]);
+        assert_eq!(worst(&facts(vec![slow], true)), Level::Warning);
     }
 
     #[test]
