@@ -19,7 +19,12 @@ pub(crate) fn fresh(counted: Counted, per_min: f64, seed: u64, leans: bool) -> a
 
 /// Wilson's 95 % interval of a share.
 pub(crate) fn wilson(hits: u64, of: u64) -> (f64, f64) {
-    let (n, p, z) = (of as f64, hits as f64 / of as f64, 1.959_964);
+    wilson_of(hits as f64 / of as f64, of as f64)
+}
+
+/// The same of a share `p` that rests on `n` independent things.
+pub(crate) fn wilson_of(p: f64, n: f64) -> (f64, f64) {
+    let z = 1.959_964;
     let centre = (p + z * z / (2.0 * n)) / (1.0 + z * z / n);
     let half = z / (1.0 + z * z / n) * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).sqrt();
     ((centre - half).max(0.0), (centre + half).min(1.0))

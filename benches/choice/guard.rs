@@ -2,8 +2,9 @@
 //!
 //! A person has a load (questions of the last two minutes), tiredness (grows with questions and time, rest takes it away) and a
 //! habit of answering the same again. They make answers wrong, slow or absent; by how much is made up, the same in every arm.
-//! Every person meets the same forks with the same luck in every arm. What is not asked goes to the model, which agrees with the
-//! person at 47 of 100 forks (as in the tables of the imitator). Nothing flashes: that rung is left out.
+//! Every person meets the same forks with the same luck in every arm: luck is drawn by person, fork and attempt alone, whatever was
+//! asked before. What is not asked goes to the model, which agrees with the person at 47 of 100 forks (as in the tables of the
+//! imitator). Nothing flashes: that rung is left out. A pause lies before each fork, a break before the next one, as in a session.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -25,6 +26,8 @@ const MODEL_RIGHT: f64 = 0.47;
 const ONSET_S: f64 = 900.0;
 /// A wrong answer is seen in the text and taken back so often.
 const TAKEN_BACK: f64 = 0.6;
+/// How often a place is asked until what stands there stays.
+const ATTEMPTS: u32 = 3;
 const READING_S: f64 = 1.0;
 const TIMEOUT_S: f64 = 16.0;
 
@@ -80,15 +83,30 @@ struct Sitting {
     /// Forks that went another way than wished, whoever chose.
     other_way: f64,
     minutes: f64,
-    /// Minute of the first step up; none: NaN.
-    first_min: f64,
-    highest: f64,
+    /// Whether the guard went up before what there is to be noticed began.
+    early: bool,
+    /// Minute of the first step up from then on; none: NaN.
+    noticed_min: f64,
+}
+
+impl Kind {
+    /// When there begins to be something to notice, seconds.
+    fn onset_s(self) -> f64 {
+        match self {
+            Self::Tiring | Self::Overloaded => ONSET_S,
+            Self::Fresh
+            | Self::Hesitant
+            | Self::Drifting
+            | Self::AlwaysOverloaded
+            | Self::Habituating => 0.0,
+        }
+    }
 }
 
 /// A person who sits.
 struct Sitter {
     kind: Kind,
-    random: ChaCha8Rng,
+    seed: u64,
     own_ln: f64,
     tired: f64,
     habit: f64,
@@ -98,11 +116,10 @@ struct Sitter {
 
 impl Sitter {
     fn new(kind: Kind, seed: u64) -> Self {
-        let mut random = ChaCha8Rng::seed_from_u64(seed);
-        let own_ln = 3.0_f64.ln() + 0.3 * normal(&mut random);
+        let own_ln = 3.0_f64.ln() + 0.3 * normal(&mut ChaCha8Rng::seed_from_u64(seed));
         Self {
             kind,
-            random,
+            seed,
             own_ln,
             tired: 0.0,
             habit: 0.0,
@@ -122,8 +139,20 @@ impl Sitter {
         self.habit *= (-seconds / 300.0).exp();
     }
 
+    /// The luck of one question.
+    fn luck(&self, fork: u32, attempt: u32) -> ChaCha8Rng {
+        let mut random = ChaCha8Rng::seed_from_u64(self.seed);
+        random.set_stream(1 + u64::from(fork * ATTEMPTS + attempt));
+        random
+    }
+
     /// One question; gives what is selected (right or not) and how long it takes.
-    fn answers(&mut self, wish: usize, now_s: f64) -> (Option<usize>, f64) {
+    fn answers(
+        &mut self,
+        wish: usize,
+        now_s: f64,
+        random: &mut ChaCha8Rng,
+    ) -> (Option<usize>, f64) {
         let load = (0.25 * (self.rate(now_s) - 4.0)).clamp(0.0, 1.0);
         let strain = match self.kind {
             Kind::Fresh | Kind::Hesitant | Kind::Drifting | Kind::Habituating => 0.0,
@@ -141,13 +170,13 @@ impl Sitter {
         if self.kind == Kind::Habituating {
             self.habit += (1.0 - self.habit) * 0.012;
         }
-        let [decline, err, slip, other] = [(); 4].map(|()| self.random.random::<f64>());
+        let [decline, err, slip, other] = [(); 4].map(|()| random.random::<f64>());
         let spread = if self.kind == Kind::Hesitant {
             0.6
         } else {
             0.35
         };
-        let mut took_s = (self.own_ln + spread * normal(&mut self.random) + 0.7 * strain).exp();
+        let mut took_s = (self.own_ln + spread * normal(random) + 0.7 * strain).exp();
         let declines = if self.kind == Kind::Hesitant {
             0.12
         } else {
@@ -213,7 +242,7 @@ fn sitting(kind: Kind, arm: Arm, forks: u32, seed: u64) -> anyhow::Result<Sittin
     let mut luck = ChaCha8Rng::seed_from_u64(seed ^ 0x6c75_636b);
     let mut noise = ChaCha8Rng::seed_from_u64(seed ^ 0x6e6f_6973);
     let mut found = Sitting {
-        first_min: f64::NAN,
+        noticed_min: f64::NAN,
         ..Sitting::default()
     };
     let (mut now_s, mut rung, mut rested) = (0.0, Rung::AtEase, true);
@@ -223,6 +252,7 @@ fn sitting(kind: Kind, arm: Arm, forks: u32, seed: u64) -> anyhow::Result<Sittin
         let wish = (luck.random::<f64>() * 3.0) as usize;
         let model_right = luck.random::<f64>() < MODEL_RIGHT;
         let mut steps: Vec<Option<Step>> = Vec::new();
+        let before = rung;
         if arm == Arm::Clock {
             let due = [
                 Rung::LongerPauses,
@@ -260,10 +290,11 @@ fn sitting(kind: Kind, arm: Arm, forks: u32, seed: u64) -> anyhow::Result<Sittin
             presence: Presence::Present,
         });
         if matches!(decision, Decision::Ask(_)) {
-            // Until the person lets it stand, three times at most.
-            for attempt in 0..3 {
+            // Until the person lets it stand.
+            for attempt in 0..ATTEMPTS {
                 steps.push(guard.asked(now_s));
-                let (selected, took_s) = person.answers(wish, now_s);
+                let mut random = person.luck(fork, attempt);
+                let (selected, took_s) = person.answers(wish, now_s, &mut random);
                 now_s += took_s;
                 found.asked += 1.0;
                 let wrong = selected.is_some_and(|s| s != wish);
@@ -277,8 +308,8 @@ fn sitting(kind: Kind, arm: Arm, forks: u32, seed: u64) -> anyhow::Result<Sittin
                         times_reading: took_s / READING_S,
                     }),
                 }));
-                let taken_back = wrong && person.random.random::<f64>() < TAKEN_BACK;
-                if taken_back && attempt < 2 {
+                let taken_back = wrong && random.random::<f64>() < TAKEN_BACK;
+                if taken_back && attempt + 1 < ATTEMPTS {
                     steps.push(guard.taken_back());
                     continue;
                 }
@@ -299,10 +330,13 @@ fn sitting(kind: Kind, arm: Arm, forks: u32, seed: u64) -> anyhow::Result<Sittin
                 rung = step.to;
             }
         }
-        if rung > Rung::AtEase && found.first_min.is_nan() {
-            found.first_min = now_s / 60.0;
+        if rung > before {
+            if now_s < kind.onset_s() {
+                found.early = true;
+            } else if found.noticed_min.is_nan() {
+                found.noticed_min = now_s / 60.0;
+            }
         }
-        found.highest = found.highest.max(f64::from(rung as u8));
     }
     found.minutes = now_s / 60.0;
     Ok(found)
@@ -320,9 +354,9 @@ fn mean(values: impl Iterator<Item = f64>) -> (f64, f64) {
 /// The table.
 pub(crate) fn guard(options: &Options) -> anyhow::Result<()> {
     println!(
-        "\n| person | arm | questions per 100 forks | wrong, of questions | out of time | other way than wished, of forks | minutes | first step, minute | went up in |"
+        "\n| person | arm | questions per 100 forks | wrong, of questions | out of time | other way than wished, of forks | minutes | went up before its onset in | from it on in | first step up from it on, minute |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|");
     let forks = options.forks;
     for (number, (kind, person)) in KINDS.into_iter().enumerate() {
         let mut none: Vec<Sitting> = Vec::new();
@@ -344,21 +378,27 @@ pub(crate) fn guard(options: &Options) -> anyhow::Result<()> {
                 format!("{here:.digits$} ({by:+.digits$} ± {half:.digits$})")
             };
             let per_cent = |part: f64, whole: f64| 100.0 * part / whole.max(1.0);
-            let up = sittings.iter().filter(|s| s.highest > 0.0).count();
-            let (first, _) = mean(sittings.iter().map(|s| s.first_min));
+            let early = sittings.iter().filter(|s| s.early).count();
+            let noticed = sittings.iter().filter(|s| !s.noticed_min.is_nan()).count();
+            let (first, _) = mean(sittings.iter().map(|s| s.noticed_min));
             println!(
-                "| {person} | {name} | {} | {} % | {} % | {} % | {} | {} | {up} of {} |",
+                "| {person} | {name} | {} | {} % | {} % | {} % | {} | {} | {noticed} of {} | {} |",
                 figure(&|s| per_cent(s.asked, f64::from(forks)), 0),
                 figure(&|s| per_cent(s.wrong, s.asked), 1),
                 figure(&|s| per_cent(s.declined, s.asked), 1),
                 figure(&|s| per_cent(s.other_way, f64::from(forks)), 1),
                 figure(&|s| s.minutes, 1),
+                if kind.onset_s() > 0.0 {
+                    early.to_string()
+                } else {
+                    "no onset".into()
+                },
+                sittings.len(),
                 if first.is_nan() {
                     "never".into()
                 } else {
                     format!("{first:.0}")
                 },
-                sittings.len()
             );
         }
     }

@@ -1,6 +1,6 @@
 //! Protocol and deputy in one: what a session and its replay both go through, in the same order.
 
-use super::decision::{AskReason, Decision, Step};
+use super::decision::{AskReason, Decision, ModelReason, Step};
 use super::deputy::{Deputy, Sighting};
 use super::handover::{Carried, Report};
 use super::imitator::BeliefError;
@@ -29,7 +29,9 @@ pub enum Became {
 ///
 /// The [`Protocol`] is asked first: where nobody can answer, or its budget of questions by tokens is spent, the model goes on,
 /// and nothing is claimed of that fork. At what it would ask, and the detector found, the [`Deputy`] decides. So no budget refuses
-/// an audit, and what the imitator takes costs no question. Without a deputy the person is asked.
+/// an audit, and what the imitator takes costs no question. Without a deputy the person is asked. Where only the guard's lowering of the
+/// budget stands against a question, the deputy decides all the same: the imitator takes what it would have taken, audits and what the
+/// person wished are asked, and other questions are left to the model by the guard's name.
 ///
 /// Everything told here stands in the ledger, in the order in which it was told.
 #[derive(Debug, Clone)]
@@ -54,18 +56,25 @@ impl Decider {
             return self.protocol.decide(ask);
         };
         let allowed = self.protocol.may_ask(ask);
-        match allowed {
-            Decision::Ask(AskReason::Decisive) => {}
+        let guarded = match allowed {
+            Decision::Ask(AskReason::Decisive) => false,
+            Decision::LetModel(ModelReason::Guarded) => true,
             Decision::Ask(AskReason::Called | AskReason::Other) => {
                 deputy.asked(sighting);
                 return allowed;
             }
             // The same place again is the same question.
             _ => return allowed,
-        }
+        };
         let decision = Decision::from(deputy.decide(sighting));
-        if matches!(decision, Decision::Ask(_)) {
-            self.protocol.charge();
+        match decision {
+            Decision::Ask(AskReason::Audit | AskReason::Wished) => self.protocol.charge(),
+            Decision::Ask(_) if guarded => {
+                deputy.refused();
+                return allowed;
+            }
+            Decision::Ask(_) => self.protocol.charge(),
+            Decision::LetModel(_) | Decision::Imitate { .. } => {}
         }
         decision
     }
@@ -302,5 +311,33 @@ mod tests {
         assert!(!without.ask_me(true) && without.report().is_none());
         let asked = decide(&mut without, 0, 0, at(0));
         assert_eq!(asked, Decision::Ask(AskReason::Decisive));
+    }
+
+    #[test]
+    fn fewer_questions_take_nothing_from_the_imitator_and_refuse_no_audit() {
+        let mut decider = decider(50);
+        for n in 0..200 {
+            decide(&mut decider, n, 20 * n, at(20 * n));
+        }
+        decider.leave(0.0);
+        let audits = decider.report().unwrap().tally;
+        let found: Vec<_> = (0..100)
+            .map(|n| decide(&mut decider, 200 + n, 4_000 + n, at(4_000 + n)))
+            .collect();
+        let of = |wanted: &dyn Fn(&Decision) -> bool| found.iter().filter(|d| wanted(d)).count();
+        let imitated = of(&|d| matches!(d, Decision::Imitate { .. }));
+        assert!(imitated > 20, "{found:?}");
+        let audited = of(&|d| *d == Decision::Ask(AskReason::Audit));
+        assert!(audited > 1, "{found:?}");
+        let asked = of(&|d| matches!(d, Decision::Ask(_)));
+        assert!(asked - audited <= 1, "{found:?}");
+        let after = decider.report().unwrap().tally;
+        assert_eq!(after.audited as usize, audits.audited as usize + audited);
+        // Who wants to be asked is asked.
+        decider.ask_me(true);
+        for n in 0..3 {
+            let asked = decide(&mut decider, 300 + n, 4_500, at(4_500));
+            assert_eq!(asked, Decision::Ask(AskReason::Wished));
+        }
     }
 }

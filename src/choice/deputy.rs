@@ -118,6 +118,12 @@ impl Deputy {
         self.decided = None;
     }
 
+    /// The question that was decided last is not asked, as another budget has none left. Nothing was learnt, and it costs nothing.
+    pub fn refused(&mut self) {
+        self.handover.refuse();
+        self.open = None;
+    }
+
     /// The question that is open has ended with this step. A step that asks the same place again keeps it open: its ending is that
     /// of the last attempt.
     ///

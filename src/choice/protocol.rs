@@ -229,11 +229,17 @@ impl Protocol {
         if self.last_asked.is_some_and(|at| now - at < distance_min) {
             return Decision::LetModel(ModelReason::TooClose);
         }
-        let left = f64::from(config.questions_per_100_tokens_max) * self.share;
-        if self.asked_at.len() as f64 >= left.max(1.0) {
+        if self.asked_at.len() >= self.allowed() as usize {
             return Decision::LetModel(ModelReason::Guarded);
         }
         Decision::Ask(AskReason::Decisive)
+    }
+
+    /// Questions within 100 tokens that the guard leaves of the budget: one at least, where there is one.
+    fn allowed(&self) -> u32 {
+        let whole = self.settings.0.questions_per_100_tokens_max;
+        let left = (f64::from(whole) * self.share).max(1.0);
+        (left.ceil() as u32).min(whole)
     }
 
     /// Charges a question at the place that was looked at last.
@@ -300,16 +306,13 @@ impl Protocol {
         }
     }
 
-    /// Questions that may still be asked within the last 100 tokens, when so many have been written.
+    /// Questions that may still be asked within the last 100 tokens, when so many have been written: of what the guard leaves.
     #[must_use]
     pub fn questions_left(&self, tokens_written: u64) -> u32 {
         let recent = |at: &&u64| tokens_written.saturating_sub(**at) < BUDGET_WINDOW_TOKENS;
         let asked = self.asked_at.iter().filter(recent).count();
         let asked = u32::try_from(asked).unwrap_or(u32::MAX);
-        self.settings
-            .0
-            .questions_per_100_tokens_max
-            .saturating_sub(asked)
+        self.allowed().saturating_sub(asked)
     }
 
     /// Questions charged to the budget within the last 100 tokens, as of the last decision.
@@ -421,6 +424,15 @@ mod tests {
         assert_eq!(asked(0.5, 5), (6, 14, 0));
         assert_eq!(asked(f64::NAN, 5), (12, 0, 8));
         assert_eq!(asked(0.0, 5), (1, 19, 0), "one is always left");
+        // And so many are said to be left.
+        for (share, left) in [(1.0, 12), (0.5, 6), (0.3, 4), (0.0, 1)] {
+            let mut protocol = Protocol::new(ProtocolSettings::default());
+            protocol.leave(share);
+            assert_eq!(protocol.questions_left(0), left, "{share}");
+            assert_eq!(asked(share, 5).0, left as usize);
+            protocol.decide(&detected(0));
+            assert_eq!(protocol.questions_left(5), left - 1);
+        }
         // What the person calls for is asked all the same, and so is the same place again.
         let mut protocol = Protocol::new(ProtocolSettings::default());
         protocol.leave(0.0);

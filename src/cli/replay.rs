@@ -239,7 +239,12 @@ fn describe(report: &ReplayReport, target: &Path, talk: &mut impl Write) -> io::
 
 /// How the program ends after this replay.
 fn verdict(report: &ReplayReport) -> Result<(), Failure> {
-    let difference = report.first_difference.as_ref().map(ToString::to_string);
+    let mut difference = report.first_difference.as_ref().map(ToString::to_string);
+    if let Some(difference) = difference.as_mut().filter(|_| report.other_imitator) {
+        difference.push_str(
+            " (an imitator was at work, of an older form: since then it begins wider, and the price of a question follows the latest forks)",
+        );
+    }
     if !report.incomplete.is_empty() {
         let lacks = report.incomplete.join("; ");
         let found = difference.map_or_else(

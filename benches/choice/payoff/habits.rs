@@ -2,7 +2,8 @@
 //!
 //! The texts are written with every fork answered as the person's taste has it; on the forks of those texts, with the states that
 //! the model had there, the program's memory, imitator and handover then decide whom they would have asked. So every arm meets
-//! the same forks. What an imitator took wrongly does not change the text that follows: as if the person had taken it back.
+//! the same forks. What an imitator took wrongly does not change the text that follows: the person takes it back, which counts
+//! against the imitator, and is asked there, which is a question.
 
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ use razvilka::fork::{Chooser, ForkOrigin};
 use super::pass::{Aim, Manner, Offered, write};
 use super::resample::figure;
 use crate::Options;
-use crate::figures::{percent, wilson};
+use crate::figures::percent;
 use crate::session::coins;
 
 /// Sessions of one person.
@@ -92,7 +93,7 @@ pub(crate) fn habits(options: &Options) -> anyhow::Result<()> {
         forks as f64 / sentences as f64
     );
     println!(
-        "| slips | who guesses | sure from | questions per sentence, session 1 (95 %) | 2 | 3 | 5 | 10 | 15 | 20 | tenth of the first (95 %) | agreed at audits, sessions 6 to 20 | other way, of imitated |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|"
+        "| slips | who guesses | sure from | questions per sentence, session 1 (95 %) | 2 | 3 | 5 | 10 | 15 | 20 | tenth of the first (95 %) | agreed at audits, sessions 6 to 20, % (95 %) | other way, of imitated |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|"
     );
     for slips in SLIPS {
         for (name, who, sure) in [
@@ -196,7 +197,7 @@ fn arm(
             let attention = attention(memory.as_ref(), fork)?;
             let sighting = Sighting {
                 fork: &fork.fork,
-                question: number,
+                question: 2 * number,
                 at_s: number as f64 * FORK_EVERY_S,
                 attention: &attention,
                 divergence_bits: fork.divergence,
@@ -206,7 +207,7 @@ fn arm(
                 Course::Ask(Reason::NoGuess)
             } else if who == Who::Oracle {
                 alone.decide(&Place {
-                    question: number,
+                    question: sighting.question,
                     at_s: sighting.at_s,
                     guess: chances,
                     divergence_bits: fork.divergence,
@@ -237,8 +238,26 @@ fn arm(
                 }
                 Course::Imitate { branch, .. } => {
                     count.imitated += 1;
-                    count.other_way += u32::from(wanted != Answer::Branch(branch));
                     deputy.taken(fork.fork.position, Chooser::Imitator);
+                    if wanted != Answer::Branch(branch) {
+                        count.other_way += 1;
+                        count.questions += 1;
+                        asked = true;
+                        if who == Who::Oracle {
+                            alone.taken_back();
+                        } else {
+                            deputy.taken_back()?;
+                            deputy.asked(&Sighting {
+                                question: sighting.question + 1,
+                                ..sighting
+                            });
+                            deputy.ended(&step(wanted))?;
+                            if matches!(wanted, Answer::Branch(_)) {
+                                deputy.taken(fork.fork.position, Chooser::Human);
+                            }
+                            remember(&mut memory, fork, wanted)?;
+                        }
+                    }
                 }
                 Course::LetModel { .. } => {}
             }
@@ -296,13 +315,14 @@ fn line(options: &Options, label: &str, counts: &[Vec<Count>]) {
     let ratio = figure(&|drawn| of(drawn, 9) / of(drawn, 0));
     let late = counts.iter().flat_map(|sessions| &sessions[5..]);
     let sum = |what: fn(&Count) -> u32| late.clone().map(what).sum::<u32>();
-    let (audits, agreed) = (sum(|c| c.audits), sum(|c| c.agreed));
-    let agreement = if audits == 0 {
+    let agreement = if sum(|c| c.audits) == 0 {
         "none".into()
     } else {
-        let (low, high) = wilson(u64::from(agreed), u64::from(audits));
-        let (low, high) = (100.0 * low, 100.0 * high);
-        format!("{} ({low:.1} to {high:.1})", percent(agreed, audits))
+        figure(&|drawn| {
+            let late = drawn.iter().flat_map(|person| &counts[*person][5..]);
+            let of = |what: fn(&Count) -> u32| f64::from(late.clone().map(what).sum::<u32>());
+            100.0 * of(|c| c.agreed) / of(|c| c.audits)
+        })
     };
     println!(
         "| {label} | {} | {ratio} | {agreement} | {} |",

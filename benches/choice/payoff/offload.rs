@@ -11,7 +11,7 @@ use super::pass::{Aim, Manner, Pass, write};
 use super::resample::{figure, quantile, short};
 use super::truth::{Trace, opening, story};
 use crate::Options;
-use crate::figures::wilson;
+use crate::figures::wilson_of;
 
 /// Texts with choices per wish, each with other draws.
 const RUNS: u64 = 2;
@@ -187,7 +187,7 @@ struct Table<'a> {
 impl Table<'_> {
     fn head(&self, what: &str) {
         println!(
-            "| {what} | wishes | texts by chance: median (10 to 90 % of wishes) | one text with choices suffices (95 %) | selections | factor: texts (95 %) | FLOPs (95 %) | seconds (95 %) | FLOPs, chance stopped at its first wrong word (95 %) | with calls: suffices | selections, calls among them | FLOPs (95 %) | over {CLAIM} |"
+            "| {what} | wishes | texts by chance: median (10 to 90 % of wishes) | one text with choices suffices (95 %) | selections | factor: texts (95 %) | FLOPs (95 %) | FLOPs, chance stopped at its first wrong word (95 %) | the same in seconds (95 %) | with calls: suffices | selections, calls among them | FLOPs (95 %) | over {CLAIM} |"
         );
         println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|");
     }
@@ -232,18 +232,19 @@ impl Table<'_> {
         };
         let by_flops = flops(&plain, &tokens);
         let by_seconds = figure(&|drawn| {
-            of(drawn, &tokens) * self.seconds_per_token * plain.suffices(drawn)
+            of(drawn, &stopped) * self.seconds_per_token * plain.suffices(drawn)
                 / plain.mean(drawn, |s| s.seconds)
         });
-        let (hits, runs) = plain.counts();
-        let (low, high) = wilson(hits, runs);
+        // Texts of one wish are alike: as many independent ones as there are wishes, at least.
+        let share = plain.suffices(&all);
+        let (low, high) = wilson_of(share, those.len() as f64);
         println!(
-            "| {label} | {} | {} ({} to {}) | {:.0} % ({:.0} to {:.0}) | {} | {by_texts} | {by_flops} | {by_seconds} | {} | {:.0} % | {} | {} | {} |",
+            "| {label} | {} | {} ({} to {}) | {:.0} % ({:.0} to {:.0}) | {} | {by_texts} | {by_flops} | {} | {by_seconds} | {:.0} % | {} | {} | {} |",
             those.len(),
             short(quantile(&texts, 0.5)),
             short(quantile(&texts, 0.1)),
             short(quantile(&texts, 0.9)),
-            100.0 * hits as f64 / runs as f64,
+            100.0 * share,
             100.0 * low,
             100.0 * high,
             short(plain.mean(&all, |s| f64::from(s.selections))),
@@ -292,12 +293,6 @@ impl Arm {
     fn mean(&self, drawn: &[usize], what: impl Fn(&super::pass::Spent) -> f64) -> f64 {
         let sum: f64 = self.runs(drawn).map(|(_, spent)| what(spent)).sum();
         sum / self.runs(drawn).count() as f64
-    }
-
-    fn counts(&self) -> (u64, u64) {
-        let all = self.0.iter().flatten();
-        let hits = all.clone().filter(|(hit, _)| *hit).count();
-        (hits as u64, all.count() as u64)
     }
 }
 

@@ -79,11 +79,11 @@ struct Done {
 
 impl Done {
     fn of(story: &Trace, task: Task, pass: Pass) -> Self {
-        let intended = match task {
-            Task::Meaning => story.turns.len(),
-            Task::Free => usize::MAX,
+        let reached = match task {
+            Task::Meaning => pass.at_turn.len() >= story.turns.len(),
+            // Every turn is as liked, or another was asked for; the text may still say what no story says.
+            Task::Free => pass.trace.strange.is_none(),
         };
-        let reached = pass.at_turn.len() >= intended;
         let sentences = match task {
             // Those of the wish whose turns stand there.
             Task::Meaning if reached => story.sentences.len(),
@@ -95,7 +95,7 @@ impl Done {
             Task::Free => pass.trace.sentences.len(),
         };
         let mut done = Self {
-            reached: reached || task == Task::Free,
+            reached,
             sentences: sentences as f64,
             selections: f64::from(pass.whole.selections),
             calls: f64::from(pass.whole.calls),

@@ -86,6 +86,7 @@ impl Behaviour {
     pub(super) fn relearn(&mut self) {
         self.forgive();
         self.slow.relearn();
+        self.rote.relearn();
     }
 
     /// What was heard so far is no sign any more; what was learnt of the person stays.
@@ -125,6 +126,14 @@ impl Rote {
             last: None,
             alarm: None,
         }
+    }
+
+    /// The next answers say again how often it happens by itself.
+    fn relearn(&mut self) {
+        self.first.clear();
+        self.quick_ln = f64::NEG_INFINITY;
+        self.last = None;
+        self.alarm = None;
     }
 
     fn hear(&mut self, selected: &Selected, ln: f64) {

@@ -124,6 +124,12 @@ impl Course {
         self.sum = 0.0;
     }
 
+    /// Leaves of the sum only what still stirs: new departures have to bring it to its limit again, and until a value has come that is
+    /// none, it stirs. What was learnt of the course stays.
+    pub fn forgive_half(&mut self) {
+        self.sum = self.sum.min(STIRS * self.limit);
+    }
+
     /// Begins all anew: whatever comes next is the course.
     pub fn relearn(&mut self) {
         *self = Self::new(self.over_time, self.least, self.slack, self.limit);

@@ -1,6 +1,6 @@
 //! What EEG and eyes tell beyond time on task.
 
-use razvilka_dsp::state::Index;
+use razvilka_dsp::state::{Drift, Index};
 
 use super::course::Course;
 use super::settings::GuardConfig;
@@ -22,6 +22,8 @@ pub(super) struct Fatigue {
     last_s: Option<f64>,
     indices: [Watched; INDICES],
     p300: Watched,
+    /// The P300 as its course saw it last.
+    last_p300: Option<Drift>,
 }
 
 /// An index over time on task.
@@ -45,6 +47,7 @@ impl Fatigue {
             last_s: None,
             indices: [watched; INDICES],
             p300: watched,
+            last_p300: None,
         }
     }
 
@@ -62,20 +65,39 @@ impl Fatigue {
         for (watched, (z, moved)) in self.indices.iter_mut().zip(tiring(state)) {
             watched.hear(apart, time_on_task_s, z, moved, sure);
         }
+        // A mean over forks: without one that flashed it stays as it was, and is not heard again.
+        let p300 = state.p300.filter(|drift| Some(*drift) != self.last_p300);
         // The amplitude falls where the others rise.
-        let since = state.p300.and_then(|drift| drift.since);
-        let z = state.p300.map(|drift| -drift.amplitude);
-        let fallen = since.map(|since| since.fallen);
+        let z = p300.map(|drift| -drift.amplitude);
+        let fallen = p300.and_then(|drift| drift.since).map(|since| since.fallen);
         self.p300.hear(apart, time_on_task_s, z, fallen, sure);
+        if apart && p300.is_some() {
+            self.last_p300 = p300;
+        }
     }
 
     pub(super) fn signs(&self, signs: &mut Vec<Sign>) {
-        let counted = self.indices.iter().filter(|index| index.counts()).count();
-        if counted >= self.indices_min {
+        if self.enough(Watched::counts) {
             signs.push(Sign::Fatigue);
         }
         if self.p300.counts() {
             signs.push(Sign::Faded);
+        }
+    }
+
+    /// Whether it is half way to a sign.
+    pub(super) fn stirs(&self) -> bool {
+        self.enough(Watched::stirs) || self.p300.stirs()
+    }
+
+    fn enough(&self, of: impl Fn(&Watched) -> bool) -> bool {
+        self.indices.iter().filter(|index| of(index)).count() >= self.indices_min
+    }
+
+    /// What was heard so far is no sign any more. Values lie apart: begun from nothing, what lasts would look calm until some have come.
+    pub(super) fn forgive(&mut self) {
+        for watched in self.indices.iter_mut().chain([&mut self.p300]) {
+            watched.course.forgive_half();
         }
     }
 
@@ -98,6 +120,10 @@ impl Watched {
 
     fn counts(&self) -> bool {
         self.moved && self.course.has_left()
+    }
+
+    fn stirs(&self) -> bool {
+        self.moved && self.course.stirs()
     }
 }
 

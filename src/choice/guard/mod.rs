@@ -18,8 +18,10 @@
 //! sitting (the probability that stands beside it in the ledger), and its departures from its *own straight course over time on
 //! task* have added up ([`Course`]). What rises as steadily as the clock does says no more than the clock, and is not acted on.
 //!
-//! Each step up wants signs that came since the last one: the alarms begin anew with every step. A step down wants a number of
-//! questions in a row at which none of them stirred. What is not known is no sign, and no calm either.
+//! Each step up wants signs that came since the last one: with every step the alarms begin anew, and of the sums of indices no more
+//! is kept than leaves them stirring, so that what lasts is not taken for calm until their next values are there. A step down wants
+//! a number of questions in a row at which nothing stirred. What is not known stirs nothing: it is no sign, and does not stand in
+//! the way down. Where the modality changes, answers are another matter than before, and the person's own level is learnt anew.
 
 mod behaviour;
 mod course;
@@ -133,7 +135,7 @@ impl Guard {
         self.hear_time(answered.at_s);
         self.behaviour.ended(answered);
         self.since = self.since.saturating_add(1);
-        let quiet = self.behaviour.is_quiet() && self.signs().is_empty();
+        let quiet = self.behaviour.is_quiet() && !self.fatigue.stirs() && self.signs().is_empty();
         self.calm = if quiet {
             self.calm.saturating_add(1)
         } else {
@@ -206,7 +208,7 @@ impl Guard {
         if !signs.is_empty() {
             let Some(next) = self.above() else {
                 // There is no further to go; whether it lasts, new signs have to say.
-                self.behaviour.forgive();
+                self.forgive();
                 return None;
             };
             return Some(self.go(next, Cause::Signs(signs)));
@@ -219,14 +221,26 @@ impl Guard {
     }
 
     fn go(&mut self, to: Rung, why: Cause) -> Step {
+        let dark = self.without_flashes();
         let from = std::mem::replace(&mut self.rung, to);
         self.since = 0;
         self.calm = 0;
         if to > from {
             self.hold_until_s = self.now_s + self.settings.config().hold_s;
         }
-        self.behaviour.forgive();
+        self.forgive();
+        if dark != self.without_flashes() {
+            // Gaze or keys take another time than flashes do.
+            self.behaviour.relearn();
+        }
         Step { from, to, why }
+    }
+
+    /// What was heard so far is no sign any more.
+    fn forgive(&mut self) {
+        self.behaviour.forgive();
+        self.fatigue.forgive();
+        self.asked_at_s.clear();
     }
 
     /// The next rung, as far as it may go.

@@ -350,3 +350,62 @@ fn an_index_that_is_lost_when_it_would_count_counts_no_more() {
     });
     assert_eq!(lost, []);
 }
+
+#[test]
+fn one_departure_is_one_step_and_one_that_lasts_leads_on() {
+    let bend = |minute: f64| 0.1 * (minute - 30.0).max(0.0) + wobble(minute);
+    let lasts = hour(&mut guard(), |minute| state_of(bend(minute), 0.999, 4));
+    assert!(rungs(&lasts).starts_with(&[Rung::LongerPauses, Rung::FewerQuestions]));
+    // While it lasts, nothing is taken for calm.
+    assert!(lasts.iter().all(|(_, step)| step.is_up()), "{lasts:?}");
+    // Back on its course from the first step on.
+    let until = f64::from(lasts[0].0) / 6.0 + 0.01;
+    let ends = hour(&mut guard(), |minute| {
+        let value = if minute < until {
+            bend(minute)
+        } else {
+            wobble(minute)
+        };
+        state_of(value, 0.999, 4)
+    });
+    assert_eq!(rungs(&ends), [Rung::LongerPauses, Rung::AtEase], "{ends:?}");
+}
+
+#[test]
+fn a_p300_that_is_heard_no_more_leads_no_further() {
+    let faded = |minute: f64| PersonState {
+        p300: Some(Drift {
+            amplitude: 1.0 - 0.03 * (minute - 25.0).max(0.0) + 0.1 * wobble(minute),
+            se: 0.1,
+            forks: 20.0,
+            since: Some(Since {
+                baseline: 1.0,
+                z: -3.0,
+                fallen: 0.99,
+            }),
+        }),
+        ..PersonState::default()
+    };
+    let goes_on = hour(&mut guard(), faded);
+    assert!(rungs(&goes_on).starts_with(&[Rung::LongerPauses, Rung::FewerQuestions]));
+    // From the first step on nobody answers by flashes: the mean stays as it was.
+    let until = 10.0 * f64::from(goes_on[0].0) / 60.0;
+    let silent = hour(&mut guard(), |minute| faded(minute.min(until)));
+    assert_eq!(rungs(&silent), [Rung::LongerPauses, Rung::AtEase]);
+}
+
+#[test]
+fn another_modality_has_times_of_its_own() {
+    let mut guard = guard();
+    assert_eq!(live(&mut guard, 0..60, ordinary), []);
+    for _ in 0..3 {
+        guard.said(Said::Tired).unwrap();
+    }
+    assert!(guard.without_flashes());
+    let slower = |n| match ordinary(n) {
+        Does::Takes(item, times) => Does::Takes(item, 2.5 * times),
+        other => other,
+    };
+    let steps = live(&mut guard, 60..160, slower);
+    assert!(steps.iter().all(|(_, step)| !step.is_up()), "{steps:?}");
+}

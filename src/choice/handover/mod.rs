@@ -3,7 +3,7 @@
 //! The [`Protocol`](super::Protocol) decides by budget in tokens and by who is present; this room stands before it and decides
 //! by what the imitator expects and by what it has been shown to be good for. In this order:
 //!
-//! 1. The person asked to be asked, or nothing is guessed: a question.
+//! 1. The person asked to be asked: a question, whatever its price. Nothing is guessed: a question, if the budget has one.
 //! 2. The imitator is not sure: a question, if it is worth one. Its value is the divergence of what follows that is lost on
 //!    average if the imitator's best is taken ([`Place::value_bits`]); its price is what that was worth at as many of
 //!    the latest forks as the budget per minute pays for.
@@ -139,13 +139,13 @@ impl Handover {
     }
 
     fn course(&mut self, place: &Place) -> Course {
+        if self.wished {
+            return Course::Ask(Reason::Wished);
+        }
         let config = *self.settings.config();
         let Some(guess) = place.guess.filter(|_| config.on) else {
             return self.ask(place, Reason::NoGuess);
         };
-        if self.wished {
-            return self.ask(place, Reason::Wished);
-        }
         let Some(branch) = self.sure(place) else {
             return self.ask(place, Reason::NotSure);
         };
@@ -198,8 +198,10 @@ impl Handover {
         Course::LetModel { why, leaning }
     }
 
+    /// What tiredness leaves of the budget: one a minute at least, where the whole one has that. Who is never asked is overruled.
     fn budget_per_min(&self) -> f64 {
-        self.settings.config().questions_per_min_max * (1.0 - self.fatigue)
+        let whole = self.settings.config().questions_per_min_max;
+        (whole * (1.0 - self.fatigue)).max(whole.min(1.0))
     }
 
     /// Why a question that is worth so much is not asked at this price and budget; `None` when it is.
@@ -207,7 +209,7 @@ impl Handover {
         if worth_bits < price_bits {
             return Some(Unasked::NotWorthIt);
         }
-        // At least one a minute, however tired: who is never asked is overruled.
+        // At least one a minute, as above: of less than one none could ever be asked.
         let mut budget = budget_per_min.max(1.0);
         if price_bits > 0.0 && worth_bits <= price_bits {
             // As many forks may be worth just the price as there are: they have what better ones leave.
@@ -240,7 +242,7 @@ impl Handover {
         self.price_bits = self.price_of(self.budget_per_min());
         if matches!(course, Course::Ask(_)) {
             if self.asked_at_s.len() == self.asked_at_s.capacity() {
-                // Audits are never refused and may fill it; the oldest matters least.
+                // Audits and what the person wished are never refused and may fill it; the oldest matters least.
                 self.asked_at_s.pop_front();
             }
             self.asked_at_s.push_back(place.at_s);
@@ -286,6 +288,14 @@ impl Handover {
         let mut random = ChaCha8Rng::seed_from_u64(self.seed);
         random.set_stream(question);
         random.random()
+    }
+
+    /// The question that was decided last is not asked, as another budget has none left: it costs nothing.
+    pub fn refuse(&mut self) {
+        if self.open.is_some() {
+            self.end(Ended::Refused);
+            self.asked_at_s.pop_back();
+        }
     }
 
     /// The question that was decided last has ended.

@@ -417,3 +417,67 @@ fn sessions_in_which_too_much_went_another_way_are_rarer_than_the_risk() {
         }
     }
 }
+
+#[test]
+fn who_wishes_to_be_asked_is_asked_whatever_it_costs() {
+    let config = HandoverConfig {
+        questions_per_min_max: 1.0,
+        ..on()
+    };
+    let mut handover = handover(config, 5);
+    handover.tired(1.0);
+    handover.ask_me(true);
+    for number in 0..100 {
+        let mut place = place(number, 0.99);
+        place.guess = place.guess.filter(|_| number % 3 > 0);
+        assert_eq!(handover.decide(&place), Course::Ask(Reason::Wished));
+        handover.end(Ended::Answered(Answer::Branch(0)));
+    }
+}
+
+#[test]
+fn however_tired_somebody_is_asked_once_a_minute_where_it_matters_most() {
+    let config = HandoverConfig {
+        questions_per_min_max: 4.0,
+        ..on()
+    };
+    let mut handover = handover(config, 6);
+    handover.tired(1.0);
+    let mut asked = 0;
+    // Forty minutes of ten forks, no two worth the same: to ask at the best of the latest 48 alone would be five times.
+    for number in 0..400 {
+        let p = 0.5 + 0.3 * (number as f64 * 0.618_034).fract();
+        if matches!(handover.decide(&place(number, p)), Course::Ask(_)) {
+            asked += 1;
+            handover.end(Ended::Answered(Answer::Branch(0)));
+        }
+    }
+    assert!((20..=41).contains(&asked), "{asked}");
+}
+
+#[test]
+fn a_question_that_another_budget_refuses_costs_nothing() {
+    let config = HandoverConfig {
+        questions_per_min_max: 1.0,
+        ..on()
+    };
+    let mut handover = handover(config, 7);
+    let at_once = |question| Place {
+        at_s: 0.0,
+        ..place(question, 0.5)
+    };
+    assert!(matches!(handover.decide(&at_once(0)), Course::Ask(_)));
+    handover.refuse();
+    assert!(matches!(handover.decide(&at_once(1)), Course::Ask(_)));
+    handover.end(Ended::Answered(Answer::Branch(0)));
+    assert!(matches!(
+        handover.decide(&at_once(2)),
+        Course::LetModel { .. }
+    ));
+    // Only the question that is open is taken back.
+    handover.refuse();
+    assert!(matches!(
+        handover.decide(&at_once(3)),
+        Course::LetModel { .. }
+    ));
+}

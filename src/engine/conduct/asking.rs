@@ -36,8 +36,10 @@ impl Conductor<'_> {
         if self.ending {
             return;
         }
+        self.guarding.pause_before(&fork);
+        let rests = self.guarding.lets_rest(&fork);
         match self.hindrance() {
-            None if !self.guarding.lets_rest(&fork, attempt) => self.ask_now(fork, attempt),
+            None if !rests => self.ask_now(fork, attempt),
             _ => {
                 self.postponed = Some(Postponed {
                     fork,
@@ -50,13 +52,15 @@ impl Conductor<'_> {
 
     /// Asks a fork that had to wait, once it can be asked or has waited long enough.
     pub(super) fn ask_postponed(&mut self) {
-        let Some(postponed) = &self.postponed else {
+        let Some(postponed) = &mut self.postponed else {
             return;
         };
-        let waited = postponed.since.elapsed() >= POSTPONE_MAX;
-        if self.guarding.lets_rest(&postponed.fork, postponed.attempt) {
+        if self.guarding.lets_rest(&postponed.fork) || self.telling.paused {
+            // It waits for the person, not for a stream: of that wait nothing is used up.
+            postponed.since = Instant::now();
             return;
         }
+        let waited = postponed.since.elapsed() >= POSTPONE_MAX;
         let ready = match self.hindrance() {
             None => true,
             // A stream that stays silent is lost before long, and then found or given up, and so is a display that stays too slow.
@@ -187,7 +191,8 @@ impl Conductor<'_> {
     ) {
         self.renew_scorer(question.id);
         let shift_deg = self.follow_gaze(question.id);
-        let heard = self.guarding.heard(self.inputs.heard());
+        let keys = self.keys.as_ref().is_some_and(KeysEnds::is_whole);
+        let heard = self.guarding.heard(self.inputs.heard(), keys);
         let mut kinds = [OptionKind::Item; MAX_OPTIONS];
         let mut prior = [0.0; MAX_OPTIONS];
         let options = question.kinds.len().min(MAX_OPTIONS);

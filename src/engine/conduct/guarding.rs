@@ -19,20 +19,36 @@ pub(super) struct Guarding {
     /// `None` where it is switched off.
     guard: Option<Guard>,
     ways: Ways,
+    others: Others,
     words: Words,
     /// The person is left alone until then.
     rests_until: Option<Instant>,
+    /// A break was suggested; the next place that the person did not ask for waits so long, seconds.
+    break_owed_s: f64,
+}
+
+/// Who could choose without flashes, as it was set up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Others {
+    gaze: bool,
+    keys: bool,
 }
 
 impl Guarding {
     pub(super) fn new(plan: &Plan, gate: &GateSettings) -> Self {
         let settings = plan.guard;
-        let ways = ways(plan, &settings, gate);
+        let others = Others::of(plan, &settings, gate);
+        let ways = Ways {
+            without_flashes: plan.eeg.is_some() && (others.gaze || others.keys),
+            recent_s: plan.state.recent_s,
+        };
         Self {
             guard: settings.config().on.then(|| Guard::new(settings, ways)),
             ways,
+            others,
             words: Words::of(plan.view.language),
             rests_until: None,
+            break_owed_s: 0.0,
         }
     }
 
@@ -42,11 +58,22 @@ impl Guarding {
         }
     }
 
-    /// Whether a fork that the person did not ask for has to wait for the end of a pause.
-    pub(super) fn lets_rest(&self, fork: &Fork, attempt: u32) -> bool {
-        fork.origin == ForkOrigin::Detected
-            && attempt == 0
-            && self.rests_until.is_some_and(|until| Instant::now() < until)
+    /// A fork comes up, or the same one again: before one that the person did not ask for lies a pause. Whether it is asked then, or
+    /// is the imitator's or the model's, is decided behind it.
+    pub(super) fn pause_before(&mut self, fork: &Fork) {
+        if fork.origin == ForkOrigin::Detected {
+            self.rest(self.guard.as_ref().map_or(0.0, Guard::pause_s));
+        }
+    }
+
+    /// Whether a fork that the person did not ask for has to wait for the end of a pause. A break that is owed begins here.
+    pub(super) fn lets_rest(&mut self, fork: &Fork) -> bool {
+        if fork.origin != ForkOrigin::Detected {
+            return false;
+        }
+        let owed_s = std::mem::take(&mut self.break_owed_s);
+        self.rest(owed_s);
+        self.rests_until.is_some_and(|until| Instant::now() < until)
     }
 
     /// Whether the session is to end.
@@ -56,9 +83,11 @@ impl Guarding {
             .is_some_and(|guard| guard.rung() == Rung::Stop)
     }
 
-    /// Whose evidence counts, of those that are heard.
-    pub(super) fn heard(&self, heard: Heard) -> Heard {
-        let dark = self.guard.as_ref().is_some_and(Guard::without_flashes);
+    /// Whose evidence counts, of those that are heard now. Flashes are left out only while somebody else can choose: a clock may be
+    /// doubted, or the source of keys lost.
+    pub(super) fn heard(&self, heard: Heard, keys: bool) -> Heard {
+        let others = (self.others.gaze && heard.gaze) || (self.others.keys && keys);
+        let dark = others && self.guard.as_ref().is_some_and(Guard::without_flashes);
         Heard {
             eeg: heard.eeg && !dark,
             ..heard
@@ -66,17 +95,13 @@ impl Guarding {
     }
 }
 
-/// What the session can do beside flashing.
-fn ways(plan: &Plan, settings: &GuardSettings, gate: &GateSettings) -> Ways {
-    let gaze = plan.gaze.is_some() && gaze_can_choose(gate);
-    let others = match settings.config().without_flashes {
-        WithoutFlashes::Never => false,
-        WithoutFlashes::Gaze => gaze,
-        WithoutFlashes::Keys => gaze || plan.keys.is_some(),
-    };
-    Ways {
-        without_flashes: plan.eeg.is_some() && others,
-        recent_s: plan.state.recent_s,
+impl Others {
+    fn of(plan: &Plan, settings: &GuardSettings, gate: &GateSettings) -> Self {
+        let policy = settings.config().without_flashes;
+        Self {
+            gaze: policy != WithoutFlashes::Never && plan.gaze.is_some() && gaze_can_choose(gate),
+            keys: policy == WithoutFlashes::Keys && plan.keys.is_some(),
+        }
     }
 }
 
@@ -114,8 +139,6 @@ impl Conductor<'_> {
     pub(super) fn guard_ended(&mut self, question: &Question) {
         if let Some(answered) = question.answered(&self.plan.ask) {
             self.guard_hears(|guard| guard.ended(&answered));
-            let pause_s = self.guarding.guard.as_ref().map_or(0.0, Guard::pause_s);
-            self.guarding.rest(pause_s);
         }
     }
 
@@ -136,16 +159,26 @@ impl Conductor<'_> {
         }
         if said == Said::CarryOn {
             self.guarding.rests_until = None;
+            self.guarding.break_owed_s = 0.0;
         }
         self.event(EventKind::Guard, GuardEvent::Said(said).detail());
-        self.guard_hears(|guard| guard.said(said));
+        let stepped = self.guard_hears(|guard| guard.said(said));
+        if said == Said::Tired && !stepped {
+            // There is no rung above: what is left to give is a break, as often as the person says so.
+            self.guarding.break_owed_s = self.plan.guard.config().break_s;
+            let words = self.guarding.words.guard(Rung::Break, true, None);
+            self.note(&words);
+        }
     }
 
-    fn guard_hears(&mut self, hears: impl FnOnce(&mut Guard) -> Option<Step>) {
+    /// Whether a step followed.
+    fn guard_hears(&mut self, hears: impl FnOnce(&mut Guard) -> Option<Step>) -> bool {
         let Some(guard) = &mut self.guarding.guard else {
-            return;
+            return false;
         };
-        let Some(step) = hears(guard) else { return };
+        let Some(step) = hears(guard) else {
+            return false;
+        };
         self.decider.leave(guard.questions_share());
         self.event(EventKind::Guard, GuardEvent::Step(step.clone()).detail());
         self.presenter.ask(presenter::Ask::Say(Event::Guard {
@@ -154,13 +187,129 @@ impl Conductor<'_> {
             kind: step.kind(),
             asked_for: step.why == Cause::Person,
         }));
-        if step.to == Rung::Break && step.is_up() {
-            self.guarding.rest(self.plan.guard.config().break_s);
-        }
+        // A question may be open, or just opening: the break begins at the next place.
+        self.guarding.break_owed_s = if step.to == Rung::Break && step.is_up() {
+            self.plan.guard.config().break_s
+        } else {
+            0.0
+        };
         let words = self
             .guarding
             .words
             .guard(step.to, step.is_up(), step.kind());
         self.note(&words);
+        true
+    }
+}
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot be set up should stop"
+)]
+mod tests {
+    use super::*;
+    use crate::choice::guard::GuardConfig;
+
+    /// One whose person went up so many rungs, all of them there.
+    fn guarding(rungs: usize, others: Others) -> Guarding {
+        let ways = Ways {
+            without_flashes: true,
+            recent_s: 60.0,
+        };
+        let mut guard = Guard::new(GuardSettings::new(GuardConfig::default()).unwrap(), ways);
+        for _ in 0..rungs {
+            guard.said(Said::Tired).unwrap();
+        }
+        Guarding {
+            guard: Some(guard),
+            ways,
+            others,
+            words: Words::default(),
+            rests_until: None,
+            break_owed_s: 0.0,
+        }
+    }
+
+    fn fork(origin: ForkOrigin) -> Fork {
+        Fork {
+            id: ForkId(0),
+            position: 10,
+            context: "once".into(),
+            branches: Vec::new(),
+            origin,
+        }
+    }
+
+    #[test]
+    fn flashes_are_left_out_only_while_somebody_else_is_heard() {
+        let gaze = Others {
+            gaze: true,
+            keys: false,
+        };
+        let keys = Others {
+            gaze: false,
+            keys: true,
+        };
+        let both = Heard {
+            eeg: true,
+            gaze: true,
+        };
+        // Clocks disagree, and EEG is trusted.
+        let eeg = Heard {
+            gaze: false,
+            ..both
+        };
+        for (others, heard, key_source, flashes) in [
+            (gaze, both, false, false),
+            (gaze, eeg, true, true),
+            (keys, both, true, false),
+            (keys, eeg, true, false),
+            (keys, both, false, true),
+        ] {
+            let dark = guarding(3, others);
+            let now = dark.heard(heard, key_source);
+            assert_eq!(now.eeg, flashes, "{others:?} {heard:?} {key_source}");
+            assert_eq!(now.gaze, heard.gaze);
+            // A rung below, everything flashes.
+            assert_eq!(guarding(2, others).heard(heard, key_source), heard);
+        }
+    }
+
+    #[test]
+    fn a_pause_lies_before_each_question_that_the_person_did_not_ask_for() {
+        let others = Others {
+            gaze: true,
+            keys: false,
+        };
+        let found = fork(ForkOrigin::Detected);
+        let mut at_ease = guarding(0, others);
+        at_ease.pause_before(&found);
+        assert!(!at_ease.lets_rest(&found));
+        let mut pauses = guarding(1, others);
+        for origin in [ForkOrigin::Called, ForkOrigin::Other] {
+            pauses.pause_before(&fork(origin));
+            assert!(!pauses.lets_rest(&fork(origin)));
+        }
+        assert!(!pauses.lets_rest(&found), "nothing has come up");
+        pauses.pause_before(&found);
+        assert!(pauses.lets_rest(&found));
+    }
+
+    #[test]
+    fn a_break_that_is_owed_begins_at_the_next_place_and_once() {
+        let others = Others {
+            gaze: true,
+            keys: false,
+        };
+        let found = fork(ForkOrigin::Detected);
+        let mut guarding = guarding(0, others);
+        guarding.break_owed_s = 3_600.0;
+        assert!(!guarding.lets_rest(&fork(ForkOrigin::Called)));
+        assert!(guarding.lets_rest(&found));
+        assert!(guarding.rests_until.unwrap() > Instant::now() + Duration::from_secs(3_000));
+        // The person carries on.
+        guarding.rests_until = None;
+        assert!(!guarding.lets_rest(&found));
     }
 }

@@ -93,6 +93,11 @@ impl KeysEnds {
         self.away.len() < self.threads.len()
     }
 
+    /// Whether every source of keys is there: which of them is the person's own is not known.
+    pub(super) fn is_whole(&self) -> bool {
+        self.away.is_empty()
+    }
+
     /// For how long no source has been there.
     pub(super) fn away_for(&self) -> Option<Duration> {
         let latest = self.away.iter().max()?;

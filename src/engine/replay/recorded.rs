@@ -234,6 +234,8 @@ impl RecordedSession {
         };
         let gate_settings =
             lines::gate_settings(&self.plan, &self.profile).map_err(lines::LineError::from)?;
+        let deputy = self.deputy()?;
+        let other_imitator = self.rewritten && deputy.is_some();
         let mut replaying = Replaying {
             plan: &self.plan,
             known: &known,
@@ -242,7 +244,7 @@ impl RecordedSession {
             model_sha256,
             adapter,
             ledger: LedgerWriter::create(&out.file(SessionFile::Ledger), &self.session)?,
-            decider: Decider::new(self.plan.protocol, self.deputy()?),
+            decider: Decider::new(self.plan.protocol, deputy),
             guarding: Guarding::new(self.guard()),
             text_number: 0,
             story: Some(Story::begin(texts, self.manifest.text_holds_prompts())?),
@@ -310,6 +312,7 @@ impl RecordedSession {
             text_bytes: recorded_text.len() as u64,
             ledger_equal: head == self.head,
             ledger_rewritten: self.rewritten,
+            other_imitator,
             first_difference: first,
             incomplete,
             samples,

@@ -47,6 +47,10 @@ pub struct ReplayReport {
     /// Whether the recorded one has an older form: then that hash is the one that its rows have in today's.
     #[serde(default)]
     pub ledger_rewritten: bool,
+    /// Whether an imitator was at work when its prior was narrower and the price of a question moved in steps: ledgers of an older
+    /// form alone. It cannot come to the same courses.
+    #[serde(default)]
+    pub other_imitator: bool,
     /// The first difference.
     pub first_difference: Option<Difference>,
     /// What the session folder lacks, one sentence each; empty when it is whole.
