@@ -127,19 +127,19 @@ impl Lanes {
 
     /// Whether the line between these places is drawn.
     pub(super) fn draws(&self, from: usize, to: usize) -> bool {
-        let mut into = self.from_row(to).take_while(|line| line.to == to);
+        let mut into = self.at_or_below(to).take_while(|line| line.to == to);
         into.any(|line| line.from == from)
     }
 
     /// The lines that begin, end or pass in a row.
     pub(super) fn at(&self, row: usize) -> impl Iterator<Item = &Line> {
-        let near = self.from_row(row);
+        let near = self.at_or_below(row);
         near.take_while(move |line| line.to <= row + PASSED_MAX)
             .filter(move |line| line.from <= row)
     }
 
     /// The lines to places in this row or below.
-    fn from_row(&self, row: usize) -> impl Iterator<Item = &Line> {
+    fn at_or_below(&self, row: usize) -> impl Iterator<Item = &Line> {
         let above = self.lines.partition_point(|line| line.to < row);
         self.lines.iter().skip(above)
     }
