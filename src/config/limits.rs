@@ -9,789 +9,772 @@ use crate::choice::guard::GuardConfig;
 use crate::choice::handover::HandoverConfig;
 use crate::gate::{GateConfig, Limit};
 
-const fn limit(
-    key: &'static str,
-    unit: &'static str,
-    (min, max): (f64, f64),
-    default: f64,
-    about: &'static str,
-) -> Limit {
-    Limit {
-        key,
-        unit,
-        min,
-        max,
-        default,
-        about,
-    }
-}
-
 /// The numbers of the sections that this room reads itself.
 pub(super) const OWN: &[Limit] = &[
-    limit(
+    Limit::new(
         "session.seed",
         "",
         (0.0, 9_007_199_254_740_992.0),
         1.0,
         "seed of everything random in the session",
     ),
-    limit(
+    Limit::new(
         "session.forks",
         "",
         (1.0, 10_000.0),
         20.0,
         "the session ends after this many answered forks",
     ),
-    limit(
+    Limit::new(
         "session.minutes_max",
         "min",
         (0.5, 480.0),
         60.0,
         "the session ends after this long",
     ),
-    limit(
+    Limit::new(
         "network.resolve_s",
         "s",
         (0.5, 30.0),
         2.0,
         "how long streams are looked for",
     ),
-    limit(
+    Limit::new(
         "streams.lost_wait_s",
         "s",
         (0.0, 3_600.0),
         30.0,
         "how long a lost stream is looked for before the session ends; 0 ends it at once",
     ),
-    limit(
+    Limit::new(
         "gaze.confidence_min",
         "",
         (0.0, 1.0),
         0.5,
         "samples of less confidence count as lost",
     ),
-    limit(
+    Limit::new(
         "gaze.rate_hz",
         "Hz",
         (0.0, 2_000.0),
         0.0,
         "what the tracker's rate really is; 0: as the stream declares, or as measured at the start where it declares none",
     ),
-    limit(
+    Limit::new(
         "gaze.margin_deg",
         "deg",
         (0.0, 90.0),
         10.0,
         "gaze farther outside the picture than this counts as lost",
     ),
-    limit(
+    Limit::new(
         "screen.width_cm",
         "cm",
         (5.0, 500.0),
         53.0,
         "width of the picture",
     ),
-    limit(
+    Limit::new(
         "screen.height_cm",
         "cm",
         (5.0, 500.0),
         30.0,
         "height of the picture",
     ),
-    limit(
+    Limit::new(
         "screen.distance_cm",
         "cm",
         (10.0, 1_000.0),
         65.0,
         "from the eye to the screen",
     ),
-    limit(
+    Limit::new(
         "screen.width_px",
         "px",
         (1.0, 32_768.0),
         1_920.0,
         "width of the picture, for gaze in pixels",
     ),
-    limit(
+    Limit::new(
         "screen.height_px",
         "px",
         (1.0, 32_768.0),
         1_080.0,
         "height of the picture, for gaze in pixels",
     ),
-    limit(
+    Limit::new(
         "filter.low_hz",
         "Hz",
         (0.05, 30.0),
         0.5,
         "lower edge of the band-pass",
     ),
-    limit(
+    Limit::new(
         "filter.high_hz",
         "Hz",
         (1.0, 200.0),
         20.0,
         "upper edge of the band-pass",
     ),
-    limit(
+    Limit::new(
         "filter.order",
         "",
         (1.0, 12.0),
         2.0,
         "order of the Butterworth band-pass",
     ),
-    limit(
+    Limit::new(
         "filter.notch_hz",
         "Hz",
         (0.0, 400.0),
         0.0,
         "mains notch, from 20 Hz; 0 leaves it out",
     ),
-    limit(
+    Limit::new(
         "epoch.length_s",
         "s",
         (0.2, 2.0),
         0.8,
         "how much EEG after a flash is scored",
     ),
-    limit(
+    Limit::new(
         "quality.window_s",
         "s",
         (0.1, 60.0),
         2.0,
         "EEG that each second's verdict on a channel looks back on",
     ),
-    limit(
+    Limit::new(
         "quality.rail_uv",
         "uV",
         (1.0, 1e6),
         400_000.0,
         "a channel that reaches this for 1 % of a window is railed; rails below it are found by their shape",
     ),
-    limit(
+    Limit::new(
         "quality.flat_uv",
         "uV",
         (0.0, 1e6),
         0.5,
         "a channel that spans no more within a window is flat",
     ),
-    limit(
+    Limit::new(
         "quality.swing_uv",
         "uV",
         (0.0, 1e9),
         1_000.0,
         "a filtered value beyond this is a jump; from 1, or 0: not watched",
     ),
-    limit(
+    Limit::new(
         "quality.variance_z_max",
         "",
         (1.0, 1e3),
         6.0,
         "log-variance this far from the channels' median, in robust standard deviations, is a fault",
     ),
-    limit(
+    Limit::new(
         "quality.line_hz",
         "Hz",
         (0.0, 400.0),
         0.0,
         "mains that are watched, 50 or 60; 0: not watched",
     ),
-    limit(
+    Limit::new(
         "quality.line_ratio_max",
         "",
         (1e-3, 1e9),
         400.0,
         "power of the mains before the filters over the variance behind them",
     ),
-    limit(
+    Limit::new(
         "quality.correlation_min",
         "",
         (0.0, 1.0),
         0.15,
         "a channel that goes with no other by this much over 10 s is a fault; 0: not watched",
     ),
-    limit(
+    Limit::new(
         "quality.copy_min",
         "",
         (0.9, 1.0),
         0.9995,
         "a channel that goes with another by this much, and has no rest of its own, is its copy",
     ),
-    limit(
+    Limit::new(
         "quality.settle_s",
         "s",
         (0.0, 60.0),
         2.0,
         "a channel stays bad for this long after a jump or a value that is no number",
     ),
-    limit(
+    Limit::new(
         "quality.good_min",
         "",
         (0.0, 512.0),
         0.0,
         "channels that must be good for EEG to count; 0: half of them, at most 4",
     ),
-    limit(
+    Limit::new(
         "blink.cues",
         "",
         (10.0, 60.0),
         15.0,
         "how often a deliberate blink is asked for in a live calibration",
     ),
-    limit(
+    Limit::new(
         "blink.cue_every_s",
         "s",
         (4.0, 20.0),
         6.0,
         "from one time to the next; in between the person blinks as ever",
     ),
-    limit(
+    Limit::new(
         "blink.reach_s",
         "s",
         (0.1, 5.0),
         0.7,
         "how long before a deliberate blink the look at the option may have ended",
     ),
-    limit(
+    Limit::new(
         "pupil.cues",
         "",
         (15.0, 90.0),
         24.0,
         "how often the person is told what to want in a live calibration, for its pupil",
     ),
-    limit(
+    Limit::new(
         "pupil.tell_s",
         "s",
         (1.0, 10.0),
         2.0,
         "how long it has to take in what it shall want",
     ),
-    limit(
+    Limit::new(
         "pupil.options_s",
         "s",
         (3.0, 20.0),
         6.0,
         "how long the options then stand to be read",
     ),
-    limit(
+    Limit::new(
         "contraction.cues",
         "",
         (10.0, 60.0),
         15.0,
         "how often a contraction is asked for in a live calibration",
     ),
-    limit(
+    Limit::new(
         "contraction.cue_every_s",
         "s",
         (4.0, 20.0),
         6.0,
         "from one time to the next; in between the person rests, speaks and swallows as ever",
     ),
-    limit(
+    Limit::new(
         "calibration.blink_s",
         "s",
         (0.0, 60.0),
         12.0,
         "blinks on cue, from which they are taken out later, where a channel sees them; 0: none",
     ),
-    limit(
+    Limit::new(
         "calibration.blocks",
         "",
         (3.0, 40.0),
         8.0,
         "cued blocks of flashes",
     ),
-    limit(
+    Limit::new(
         "calibration.flashes_per_item",
         "",
         (2.0, 40.0),
         4.0,
         "flashes of each item in a block",
     ),
-    limit(
+    Limit::new(
         "calibration.points",
         "",
         (5.0, 13.0),
         9.0,
         "gaze points that are fitted: 5, 9 or 13",
     ),
-    limit(
+    Limit::new(
         "calibration.check_points",
         "",
         (0.0, 8.0),
         4.0,
         "gaze points that only judge the map",
     ),
-    limit(
+    Limit::new(
         "calibration.point_s",
         "s",
         (0.5, 5.0),
         1.2,
         "how long a gaze point stands",
     ),
-    limit(
+    Limit::new(
         "calibration.pursuit_deg_s",
         "deg/s",
         (3.0, 20.0),
         10.0,
         "mean speed of the moving target; its peak is 1.6 times that",
     ),
-    limit(
+    Limit::new(
         "model.pace_tokens_per_s",
         "1/s",
         (1.0, 10_000.0),
         30.0,
         "how fast text that needs no choice appears",
     ),
-    limit(
+    Limit::new(
         "writer.temperature",
         "",
         (0.0, 2.0),
         0.8,
         "sampling temperature of banal tokens; 0 is greedy",
     ),
-    limit(
+    Limit::new(
         "writer.top_k",
         "",
         (0.0, 1_000_000.0),
         0.0,
         "likeliest tokens that are drawn from; 0: any number",
     ),
-    limit(
+    Limit::new(
         "writer.min_p",
         "",
         (0.0, 1.0),
         0.0,
         "least probability of a token that is drawn, relative to the likeliest",
     ),
-    limit(
+    Limit::new(
         "writer.repeat_penalty",
         "",
         (1.0, 2.0),
         1.0,
         "makes tokens that were written lately less likely; 1: no",
     ),
-    limit(
+    Limit::new(
         "writer.repeat_last_tokens",
         "tokens",
         (0.0, 32_768.0),
         64.0,
         "how many tokens back is lately",
     ),
-    limit(
+    Limit::new(
         "writer.top_p",
         "",
         (0.05, 1.0),
         0.95,
         "mass of the likeliest tokens that are drawn from",
     ),
-    limit(
+    Limit::new(
         "writer.tokens_max",
         "tokens",
         (1.0, 1_000_000.0),
         400.0,
         "length of one text; then the next begins",
     ),
-    limit(
+    Limit::new(
         "writer.context_tokens_max",
         "tokens",
         (64.0, 32_768.0),
         2_048.0,
         "how far back the model looks",
     ),
-    limit(
+    Limit::new(
         "writer.second_mass_min",
         "",
         (0.01, 0.5),
         0.2,
         "cheap test: least probability of the second likeliest token",
     ),
-    limit(
+    Limit::new(
         "writer.top3_mass_min",
         "",
         (0.0, 1.0),
         0.8,
         "cheap test: least mass of the three likeliest tokens",
     ),
-    limit(
+    Limit::new(
         "decode.threads",
         "",
         (1.0, 64.0),
         1.0,
         "threads that decode; matrices in f32 are not shared out",
     ),
-    limit(
+    Limit::new(
         "decode.nice",
         "",
         (0.0, 19.0),
         5.0,
         "niceness of the decoding threads, the decoder's own included",
     ),
-    limit(
+    Limit::new(
         "writer.embedder_same_min",
         "",
         (0.0, 1.0),
         0.97,
         "with model.embedder: cosine in the sentence from which branches mean the same",
     ),
-    limit(
+    Limit::new(
         "writer.embedder_different_max",
         "",
         (-1.0, 1.0),
         0.4,
         "with model.embedder: a wording that takes a cosine below this is none",
     ),
-    limit(
+    Limit::new(
         "writer.length_ratio_max",
         "",
         (1.0, 16.0),
         3.0,
         "longest branch relative to the shortest, which counts as 12 characters at least",
     ),
-    limit(
+    Limit::new(
         "server.connect_s",
         "s",
         (0.1, 60.0),
         5.0,
         "longest wait for a connection to the server",
     ),
-    limit(
+    Limit::new(
         "server.first_byte_s",
         "s",
         (1.0, 600.0),
         60.0,
         "longest wait for the first token of an answer: a long text is read before it",
     ),
-    limit(
+    Limit::new(
         "server.pause_s",
         "s",
         (0.5, 600.0),
         20.0,
         "longest silence within an answer; then the rest is asked for anew",
     ),
-    limit(
+    Limit::new(
         "server.slow_s",
         "s",
         (0.1, 600.0),
         2.0,
         "a silence this long is told",
     ),
-    limit(
+    Limit::new(
         "server.lost_wait_s",
         "s",
         (0.0, 3_600.0),
         30.0,
         "a server that is gone is asked again for this long, then the session ends",
     ),
-    limit(
+    Limit::new(
         "server.retries",
         "",
         (0.0, 10.0),
         2.0,
         "how often a request that brought nothing is sent again",
     ),
-    limit(
+    Limit::new(
         "server.parallel",
         "",
         (1.0, 16.0),
         4.0,
         "requests at the same time",
     ),
-    limit(
+    Limit::new(
         "server.top_logprobs",
         "tokens",
         (3.0, 100.0),
         20.0,
         "likeliest tokens asked for at every place; some servers allow fewer",
     ),
-    limit(
+    Limit::new(
         "server.stretch_tokens",
         "tokens",
         (8.0, 4_096.0),
         64.0,
         "tokens asked for in one request",
     ),
-    limit(
+    Limit::new(
         "server.consequence_tokens",
         "tokens",
         (0.0, 256.0),
         64.0,
         "how far behind two wordings a difference is looked for; 0: told apart by reading alone",
     ),
-    limit(
+    Limit::new(
         "server.answer_kib_max",
         "KiB",
         (64.0, 65_536.0),
         8_192.0,
         "longest answer accepted",
     ),
-    limit(
+    Limit::new(
         "writer.meaning_mass_min",
         "",
         (0.01, 0.5),
         0.15,
         "least mass of a meaning that is offered",
     ),
-    limit(
+    Limit::new(
         "writer.phrase_tokens_max",
         "tokens",
         (2.0, 48.0),
         16.0,
         "length of a phrase without a stop",
     ),
-    limit(
+    Limit::new(
         "writer.ready_tokens_max",
         "tokens",
         (0.0, 1_024.0),
         48.0,
         "decoded ahead on each branch while the person decides",
     ),
-    limit(
+    Limit::new(
         "writer.undo_depth",
         "",
         (1.0, 1_024.0),
         16.0,
         "choices that can be taken back",
     ),
-    limit(
+    Limit::new(
         "ask.reading_base_s",
         "s",
         (0.0, 10.0),
         0.3,
         "reading time before flashes begin, before the first word",
     ),
-    limit(
+    Limit::new(
         "ask.reading_s_per_word",
         "s",
         (0.0, 2.0),
         0.1,
         "reading time for each word on the branch tiles",
     ),
-    limit(
+    Limit::new(
         "state.baseline_s",
         "s",
         (30.0, 1_800.0),
         120.0,
         "good EEG of this sitting that makes the person's own baseline; a live calibration counts",
     ),
-    limit(
+    Limit::new(
         "state.recent_s",
         "s",
         (20.0, 600.0),
         60.0,
         "how far back the present reaches",
     ),
-    limit(
+    Limit::new(
         "state.window_s",
         "s",
         (2.0, 10.0),
         4.0,
         "length of a window of band powers; a new one each second",
     ),
-    limit(
+    Limit::new(
         "state.artefact_uv",
         "uV",
         (20.0, 10_000.0),
         150.0,
         "a channel that spans more within a window is left out of it",
     ),
-    limit(
+    Limit::new(
         "state.spindle_factor",
         "",
         (1.2, 5.0),
         2.0,
         "envelope of an alpha spindle over the baseline's median",
     ),
-    limit(
+    Limit::new(
         "state.spindle_min_s",
         "s",
         (0.3, 2.0),
         0.5,
         "least length of an alpha spindle",
     ),
-    limit(
+    Limit::new(
         "state.p300_half_life_forks",
         "",
         (1.0, 200.0),
         20.0,
         "after so many forks a P300 weighs half",
     ),
-    limit(
+    Limit::new(
         "adaptation.memory_epochs_min",
         "epochs",
         (20.0, 100_000.0),
         200.0,
         "a new epoch weighs at most as much as one of this many",
     ),
-    limit(
+    Limit::new(
         "adaptation.memory_epochs_max",
         "epochs",
         (20.0, 100_000.0),
         2_000.0,
         "a new epoch weighs at least as much as one of this many: older ones fade",
     ),
-    limit(
+    Limit::new(
         "adaptation.epochs_per_fork_max",
         "epochs",
         (1.0, 500.0),
         60.0,
         "epochs taken from one fork",
     ),
-    limit(
+    Limit::new(
         "adaptation.distance_sds_max",
         "",
         (1.0, 20.0),
         3.0,
         "an epoch further from the mean of its class is refused, root mean square in standard deviations",
     ),
-    limit(
+    Limit::new(
         "adaptation.change_max",
         "",
         (0.0, 1.0),
         0.3,
         "1 minus the correlation of the adapted scores with those calibrated; beyond it nothing is adapted",
     ),
-    limit(
+    Limit::new(
         "adaptation.refit_every_forks",
         "forks",
         (0.0, 10_000.0),
         8.0,
         "the scorer is fitted anew after so many confirmed forks; 0 never",
     ),
-    limit(
+    Limit::new(
         "adaptation.refit_epochs_max",
         "epochs",
         (100.0, 20_000.0),
         2_000.0,
         "epochs of confirmed choices in a fit anew; the latest",
     ),
-    limit(
+    Limit::new(
         "adaptation.gaze_shift_max_deg",
         "deg",
         (0.0, 3.0),
         1.5,
         "how far gaze is moved in all after a tracker that drifts, by confirmed choices; 0: not at all",
     ),
-    limit(
+    Limit::new(
         "adaptation.gaze_step_deg",
         "deg",
         (0.01, 1.0),
         0.15,
         "how far gaze is moved from one fork to the next",
     ),
-    limit(
+    Limit::new(
         "budget.stamp_to_pulled_ms",
         "ms",
         (0.1, 10_000.0),
         20.0,
         "latency budget: sample stamp to pulled",
     ),
-    limit(
+    Limit::new(
         "budget.pulled_to_scored_ms",
         "ms",
         (0.01, 1_000.0),
         1.0,
         "latency budget: pulled to scored",
     ),
-    limit(
+    Limit::new(
         "budget.scored_to_decided_ms",
         "ms",
         (0.01, 1_000.0),
         1.0,
         "latency budget: scored to decided",
     ),
-    limit(
+    Limit::new(
         "budget.decided_to_committed_ms",
         "ms",
         (0.01, 1_000.0),
         1.0,
         "latency budget: decided to committed",
     ),
-    limit(
+    Limit::new(
         "budget.committed_to_shown_ms",
         "ms",
         (0.01, 10_000.0),
         20.0,
         "latency budget: committed to text shown",
     ),
-    limit(
+    Limit::new(
         "view.monitor",
         "",
         (0.0, 16.0),
         0.0,
         "monitor of a full-screen window, from 1 in the system's order; 0: the one it opens on",
     ),
-    limit(
+    Limit::new(
         "view.text_scale",
         "",
         (0.5, 3.0),
         1.0,
         "size of all text in the window, relative to what fits the screen",
     ),
-    limit(
+    Limit::new(
         "view.flash_s",
         "s",
         (0.02, 0.5),
         0.1,
         "how long an option flashes in the window; whole frames of the display",
     ),
-    limit(
+    Limit::new(
         "view.flash_area_sr_max",
         "sr",
         (0.0005, 0.1),
         0.006,
         "solid angle that flashes at once, at most; WCAG 2.3.1 holds 0.006 safe at any rate",
     ),
-    limit(
+    Limit::new(
         "view.frame_rate_min_hz",
         "Hz",
         (20.0, 240.0),
         45.0,
         "frames per second below which the window lets nothing flash",
     ),
-    limit(
+    Limit::new(
         "view.frame_rate_max_hz",
         "Hz",
         (20.0, 400.0),
         75.0,
         "frames per second at most, where the display does not set the pace",
     ),
-    limit(
+    Limit::new(
         "view.patch.size_cm",
         "cm",
         (0.5, 5.0),
         2.0,
         "side of the square for a photodiode; its area counts among what flashes",
     ),
-    limit(
+    Limit::new(
         "view.scan.first_s",
         "s",
         (0.5, 20.0),
         2.5,
         "how long the first option stands out when options go up, by a single switch",
     ),
-    limit(
+    Limit::new(
         "view.scan.period_s",
         "s",
         (0.3, 10.0),
         1.2,
         "how long each option stands out from then on",
     ),
-    limit(
+    Limit::new(
         "view.scan.loops",
         "",
         (1.0, 20.0),
         3.0,
         "how often all options stand out; then the fork is left to its time",
     ),
-    limit(
+    Limit::new(
         "operator.status_every_s",
         "s",
         (0.2, 60.0),
         1.0,
         "from one RazvilkaStatus to the next",
     ),
-    limit(
+    Limit::new(
         "realtime.priority",
         "",
         (0.0, 99.0),

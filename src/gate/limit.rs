@@ -18,6 +18,25 @@ pub struct Limit {
 }
 
 impl Limit {
+    /// A row of a table.
+    #[must_use]
+    pub const fn new(
+        key: &'static str,
+        unit: &'static str,
+        (min, max): (f64, f64),
+        default: f64,
+        about: &'static str,
+    ) -> Self {
+        Self {
+            key,
+            unit,
+            min,
+            max,
+            default,
+            about,
+        }
+    }
+
     /// Accepts a value inside the range; NaN and infinity never are.
     ///
     /// # Errors

@@ -5,23 +5,6 @@ use serde::{Deserialize, Serialize};
 use super::words::Rung;
 use crate::gate::{Limit, SettingsError};
 
-const fn limit(
-    key: &'static str,
-    unit: &'static str,
-    (min, max): (f64, f64),
-    default: f64,
-    about: &'static str,
-) -> Limit {
-    Limit {
-        key,
-        unit,
-        min,
-        max,
-        default,
-        about,
-    }
-}
-
 /// Who may go on choosing when flashes are left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -130,119 +113,119 @@ impl Default for GuardConfig {
 impl GuardConfig {
     /// Every number with its range and default, in the order of the fields.
     pub const LIMITS: [Limit; 17] = [
-        limit(
+        Limit::new(
             "guard.baseline_forks",
             "answers",
             (4.0, 200.0),
             20.0,
             "answers from which the person's own time to answer and habits are known",
         ),
-        limit(
+        Limit::new(
             "guard.declined_max",
             "",
             (0.01, 0.9),
             0.2,
             "share of questions that may run out of time",
         ),
-        limit(
+        Limit::new(
             "guard.corrected_max",
             "",
             (0.01, 0.9),
             0.2,
             "share of answers that may be corrections: other, undo",
         ),
-        limit(
+        Limit::new(
             "guard.rote_max",
             "",
             (0.01, 0.8),
             0.35,
             "share of answers in the same place and quicker than the median; more where the first ones had more",
         ),
-        limit(
+        Limit::new(
             "guard.questions_per_min_max",
             "1/min",
             (1.0, 60.0),
             20.0,
             "questions per minute over two minutes that are a load by themselves",
         ),
-        limit(
+        Limit::new(
             "guard.patience",
             "forks",
             (10.0, 1e6),
             300.0,
             "questions until a share that is just what it may be sounds falsely, on average",
         ),
-        limit(
+        Limit::new(
             "guard.slack_sds",
             "sd",
             (0.1, 3.0),
             0.5,
             "departures of time to answer and of indices add up as far as they exceed this",
         ),
-        limit(
+        Limit::new(
             "guard.limit_sds",
             "sd",
             (1.0, 20.0),
             6.0,
             "what they must add up to",
         ),
-        limit(
+        Limit::new(
             "guard.index_sure",
             "",
             (0.5, 0.999),
             0.95,
             "probability that an index has moved from its baseline, without which it does not count",
         ),
-        limit(
+        Limit::new(
             "guard.indices_min",
             "indices",
             (1.0, 8.0),
             2.0,
             "indices of EEG and eyes that must count at the same time",
         ),
-        limit(
+        Limit::new(
             "guard.hold_s",
             "s",
             (0.0, 3600.0),
             60.0,
             "least time from a step up to the next",
         ),
-        limit(
+        Limit::new(
             "guard.hold_forks",
             "forks",
             (1.0, 200.0),
             5.0,
             "least number of questions between two steps",
         ),
-        limit(
+        Limit::new(
             "guard.calm_forks",
             "forks",
             (1.0, 200.0),
             12.0,
             "questions in a row at which nothing stirred, for a step down",
         ),
-        limit(
+        Limit::new(
             "guard.carry_on_s",
             "s",
             (0.0, 36_000.0),
             600.0,
             "no step up for so long after the person said that it is not tired",
         ),
-        limit(
+        Limit::new(
             "guard.pause_s",
             "s",
             (0.0, 60.0),
             4.0,
             "longer pauses: time before a question that the person did not ask for",
         ),
-        limit(
+        Limit::new(
             "guard.questions_share",
             "",
             (0.05, 1.0),
             0.5,
             "fewer questions: what is left of every budget of them; never less than one",
         ),
-        limit(
+        Limit::new(
             "guard.break_s",
             "s",
             (0.0, 3600.0),

@@ -5,23 +5,6 @@ use serde::{Deserialize, Serialize};
 use crate::choice::bound::{AccountSettings, Counted};
 use crate::gate::{Limit, SettingsError};
 
-const fn limit(
-    key: &'static str,
-    unit: &'static str,
-    (min, max): (f64, f64),
-    default: f64,
-    about: &'static str,
-) -> Limit {
-    Limit {
-        key,
-        unit,
-        min,
-        max,
-        default,
-        about,
-    }
-}
-
 /// The handover's part of a configuration, not yet checked. Ranges and defaults: [`HandoverConfig::LIMITS`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -78,56 +61,56 @@ impl Default for HandoverConfig {
 impl HandoverConfig {
     /// Every number with its range and default, in the order of the fields.
     pub const LIMITS: [Limit; 8] = [
-        limit(
+        Limit::new(
             "protocol.imitate.disagreement_max",
             "",
             (0.01, 0.5),
             0.1,
             "largest share of forks that may go another way than the person would have chosen",
         ),
-        limit(
+        Limit::new(
             "protocol.imitate.risk",
             "",
             (0.001, 0.5),
             0.05,
             "probability with which more of a session's forks do at any moment",
         ),
-        limit(
+        Limit::new(
             "protocol.imitate.forks_min",
             "forks",
             (1.0, 10_000.0),
             50.0,
             "from so many forks on the share counts; before, as many may go another way as of these",
         ),
-        limit(
+        Limit::new(
             "protocol.imitate.audit_rate_min",
             "",
             (0.0, 1.0),
             0.05,
             "least share of the forks the imitator is sure of at which the person is asked all the same",
         ),
-        limit(
+        Limit::new(
             "protocol.imitate.confidence_min",
             "",
             (0.5, 0.999),
             0.85,
             "the imitator is sure of a branch from this probability on",
         ),
-        limit(
+        Limit::new(
             "protocol.imitate.agreement_min",
             "",
             (0.0, 0.99),
             0.8,
             "mean agreement that is shown, at the confidence 1 - risk, before the imitator chooses; 0: none",
         ),
-        limit(
+        Limit::new(
             "protocol.imitate.alarm_patience",
             "forks",
             (10.0, 1e6),
             200.0,
             "answers between two false alarms of dropped agreement, on average",
         ),
-        limit(
+        Limit::new(
             "protocol.imitate.questions_per_min_max",
             "1/min",
             (0.1, 60.0),
